@@ -1,0 +1,11 @@
+//! What all parties of a Verbund must compute alike.
+//!
+//! - [`wire`]: the messages of `verbund.registry.v1`, `verbund.peer.v1` and `verbund.admin.v1`
+//!   (generated code, committed; a test regenerates it), with feature `grpc` also the clients
+//!   and servers.
+//! - [`terms`]: the words of the domain, parsed once.
+//! - [`log`]: header, leaf hash, tree, checkpoint, proofs, signed statements; pure functions.
+
+pub mod log;
+pub mod terms;
+pub mod wire;
