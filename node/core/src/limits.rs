@@ -1,0 +1,69 @@
+//! Every limit of a node, units last, related by const assertions. A limit reached is an outcome
+//! with a name; each has a test.
+
+/// Bytes of an encoded header. Also the most a leaf can have.
+pub const HEADER_BYTES_MAX: usize = 65_535;
+/// Bytes of a body.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Bytes of entries in one frame between peers; one larger entry travels alone.
+pub const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Entries in one frame between peers, and in one atomic batch.
+pub const BATCH_ENTRIES_MAX: usize = 10_000;
+/// Bytes of one gRPC message, both directions.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Records in one publish request.
+pub const PUBLISH_RECORDS_MAX: usize = 1_000;
+/// Entries on a page.
+pub const PAGE_MAX: u32 = 500;
+/// Entries on a page when the caller names no size.
+pub const PAGE_DEFAULT: u32 = 100;
+/// Hits of a search when the caller names no limit.
+pub const SEARCH_DEFAULT: u32 = 20;
+/// Submissions that wait between authorisation and answer.
+pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
+/// Bytes of submissions that wait to be staged.
+pub const SUBMISSION_BYTES_WAITING_MAX: usize = 64 << 20;
+/// Partners a publisher may wait for.
+pub const ACK_PEERS_MAX: u32 = 16;
+/// How long a publisher waits for partners, milliseconds.
+pub const ACK_WAIT_MS_MAX: u64 = 30_000;
+/// Members of a charter.
+pub const MEMBERS_MAX: usize = 64;
+/// Nodes of a member.
+pub const MEMBER_NODES_MAX: usize = 16;
+/// Bytes a follower lets be under way in one log.
+pub const FOLLOW_CREDIT_BYTES: u64 = 8 << 20;
+/// Time between beacons, milliseconds.
+pub const BEACON_MS: u64 = 5_000;
+/// A freshness cosignature is renewed after this idle time, milliseconds.
+pub const FRESHNESS_RENEW_MS: u64 = 60_000;
+/// A log without newer freshness for this long is stale, milliseconds (receiver's clock).
+pub const STALE_AFTER_MS: u64 = 180_000;
+/// A source that stays behind a known head for this long is changed, milliseconds.
+pub const SOURCE_STALL_MS: u64 = 5_000;
+/// A peer that says nothing for this long is disconnected, milliseconds.
+pub const PEER_SILENCE_MS: u64 = 15_000;
+/// A wall clock that moves against the monotonic one by more than this fences again, milliseconds.
+pub const CLOCK_JUMP_MS: i64 = 10_000;
+/// Watches at a node.
+pub const WATCHES_MAX: usize = 10_000;
+/// Watches of one identity.
+pub const WATCHES_PER_IDENTITY_MAX: usize = 1_000;
+/// Connections on one listener.
+pub const CONNECTIONS_MAX: usize = 4_096;
+/// TLS handshake, milliseconds.
+pub const HANDSHAKE_MS_MAX: u64 = 10_000;
+/// TLS handshakes under way on one listener.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Values in a filter of a watch or list.
+pub const FILTER_VALUES_MAX: usize = 1_000;
+/// Characters of a search query.
+pub const QUERY_CHARS_MAX: usize = 500;
+
+const _: () = assert!(BATCH_BYTES_MAX >= BODY_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
+const _: () = assert!(MESSAGE_BYTES_MAX >= BODY_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
+const _: () = assert!(FOLLOW_CREDIT_BYTES >= 2 * (MESSAGE_BYTES_MAX as u64));
+const _: () = assert!(PEER_SILENCE_MS >= 2 * BEACON_MS);
+const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
+const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
