@@ -17,7 +17,7 @@ pub struct SessionResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerMessage {
     /// What it says.
-    #[prost(oneof = "peer_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "peer_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub message: ::core::option::Option<peer_message::Message>,
 }
 /// Nested message and enum types in `PeerMessage`.
@@ -49,6 +49,9 @@ pub mod peer_message {
         /// A Follow that is not served, or no longer.
         #[prost(message, tag = "8")]
         Refusal(super::Refusal),
+        /// Asks for Heads.
+        #[prost(message, tag = "9")]
+        AskHeads(super::AskHeads),
     }
 }
 /// Introduces a node. The Land and node must be those of its certificate.
@@ -92,12 +95,22 @@ pub struct Head {
     #[prost(bytes = "bytes", tag = "5")]
     pub checkpoint: ::prost::bytes::Bytes,
 }
-/// Heads of all logs.
+/// Heads of all logs of the charter, also of those of which nothing is held yet.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Heads {
     /// At most one per log.
     #[prost(message, repeated, tag = "1")]
     pub heads: ::prost::alloc::vec::Vec<Head>,
+    /// Of the AskHeads it answers; 0 when nobody asked.
+    #[prost(uint64, tag = "2")]
+    pub nonce: u64,
+}
+/// Asks for Heads; the fence counts only answers to its own question.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskHeads {
+    /// Not 0.
+    #[prost(uint64, tag = "1")]
+    pub nonce: u64,
 }
 /// Asks for a log from an index on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
