@@ -4,5 +4,16 @@
 //! I/O, reads a clock or draws random numbers, so the simulator runs the same code as the node.
 
 pub mod authorize;
+pub mod envelope;
+mod fence;
 pub mod limits;
+pub mod log;
+pub mod node;
+pub mod now;
 pub mod reject;
+pub mod replicate;
+pub mod status;
+pub mod submission;
+pub mod validate;
+
+pub use fence::FencePolicy;

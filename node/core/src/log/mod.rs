@@ -1,0 +1,20 @@
+//! This Land's own log: what may be staged, how a group is built, who waits for what.
+//!
+//! ```text
+//! Submission -> admit (services.rs) -> Staged (own.rs) -> Commit -> durable -> folded
+//!            -> acknowledged (waiting.rs)
+//! ```
+
+mod own;
+mod services;
+mod waiting;
+
+pub use own::{Commit, CommitEntry};
+pub(crate) use own::{Outcome, OwnLog};
+pub use services::OwnServices;
+pub use waiting::{Published, PublishedRecord};
+pub(crate) use waiting::WaitingRoom;
+
+/// Names a submission between the shell and the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);

@@ -1,0 +1,318 @@
+//! The own log between submission and disk: groups of staged entries, one commit under way.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use registry_proto::{
+    log::{Checkpoint, Frontier, Hash, Header, HeaderError, Kind, Origin, leaf_hash},
+    wire::registry::Audience,
+};
+
+use crate::{
+    limits,
+    log::{
+        Ticket,
+        services::{Mark, OwnServices, Verdict},
+        waiting::{Published, PublishedRecord, Waiting},
+    },
+    now::Now,
+    reject::Reject,
+    submission::{Prepared, Submission},
+};
+
+/// A group to sign, write and sync as one.
+///
+/// The shell MUST hash and sign nothing but this checkpoint, MUST write entries and signed
+/// checkpoint in one write, and MUST answer with `Input::Committed` only after they are durable.
+#[derive(Debug)]
+pub struct Commit {
+    /// Entries in the order of their index.
+    pub entries: Vec<CommitEntry>,
+    /// Tree after the last of them, unsigned.
+    pub checkpoint: Checkpoint,
+    /// Wall clock of the commit, milliseconds since 1970-01-01 UTC.
+    pub wall_ms: i64,
+}
+
+/// An entry of a [`Commit`].
+#[derive(Debug)]
+pub struct CommitEntry {
+    /// Encoded header: the leaf.
+    pub header: Bytes,
+    /// Salt of the body.
+    pub salt: [u8; 16],
+    /// Body.
+    pub body: Bytes,
+}
+
+/// The own log.
+#[derive(Debug)]
+pub(crate) struct OwnLog {
+    origin: Origin,
+    /// Tree over everything staged, also what is not durable yet.
+    frontier: Frontier,
+    durable: u64,
+    services: OwnServices,
+    last_recorded_ms: i64,
+    pending: Vec<CommitEntry>,
+    pending_bytes: usize,
+    committing: bool,
+}
+
+// === impl OwnLog ===
+
+impl OwnLog {
+    pub(crate) fn new(
+        origin: Origin,
+        frontier: Frontier,
+        services: OwnServices,
+        last_recorded_ms: i64,
+    ) -> Self {
+        Self {
+            origin,
+            durable: frontier.size(),
+            frontier,
+            services,
+            last_recorded_ms,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            committing: false,
+        }
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Tree over everything staged.
+    pub(crate) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Entries that are durable.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// Entries that are staged, durable or not.
+    pub(crate) fn staged(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// True when nothing is staged that is not durable.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.committing && self.pending.is_empty()
+    }
+
+    /// The checkpoint over what is durable; only meaningful when settled.
+    pub(crate) fn settled_checkpoint(&self) -> Option<Checkpoint> {
+        (self.is_settled() && self.durable > 0).then(|| self.checkpoint())
+    }
+
+    /// Judges and stages a submission. What it answers waits for durability.
+    ///
+    /// # Errors
+    ///
+    /// As [`OwnServices::judge`]; [`Reject::Busy`] when too many bytes wait. Nothing is staged
+    /// then.
+    pub(crate) fn submit(
+        &mut self,
+        ticket: Ticket,
+        submission: Submission,
+        now: Now,
+    ) -> Result<Outcome, Reject> {
+        if self.pending_bytes.saturating_add(submission.bytes)
+            > limits::SUBMISSION_BYTES_WAITING_MAX
+        {
+            return Err(Reject::Busy {
+                limit: "bytes of submissions waiting",
+                max: limits::SUBMISSION_BYTES_WAITING_MAX as u64,
+            });
+        }
+        let verdicts = self.services.judge(&submission.records)?;
+        if submission.dry_run {
+            return Ok(Outcome::Answered(self.dry_answer(submission, &verdicts)));
+        }
+        let new = verdicts.iter().filter(|it| **it == Verdict::New).count();
+        let pseudonym: Arc<str> = submission.pseudonym.into();
+        let mut records = Vec::with_capacity(verdicts.len());
+        let mut staged = 0;
+        for (record, verdict) in submission.records.into_iter().zip(verdicts) {
+            let answer = match verdict {
+                Verdict::New => {
+                    staged += 1;
+                    self.stage(record, staged == new, &pseudonym, now)?
+                }
+                Verdict::Unchanged(mark) => answer(record, Some(mark), true, &self.origin),
+                Verdict::Repeated => {
+                    let mark = self.services.mark(record.service, record.version);
+                    answer(record, mark, true, &self.origin)
+                }
+            };
+            records.push(answer);
+        }
+        let needs = records.iter().filter_map(|it| it.index).max().map_or(0, |last| last + 1);
+        Ok(Outcome::Waits(Waiting {
+            ticket,
+            size: needs,
+            ack_peers: submission.ack_peers,
+            deadline_mono_ms: now.mono_ms + limits::ACK_WAIT_MS_MAX,
+            published: Published { records, acknowledged_by: Vec::new() },
+        }))
+    }
+
+    /// Stages an entry about the log itself.
+    pub(crate) fn stage_note(
+        &mut self,
+        kind: Kind,
+        body: Bytes,
+        salt: [u8; 16],
+        now: Now,
+    ) -> Result<(), HeaderError> {
+        let digest = registry_proto::log::body_digest(&salt, &body);
+        let header = self.header(kind, None, true, "node", &body, digest, now);
+        self.push(&header, salt, body).map(|_| ())
+    }
+
+    /// Takes what is staged as the next group, if none is under way.
+    pub(crate) fn take_commit(&mut self, now: Now) -> Option<Commit> {
+        if self.committing || self.pending.is_empty() {
+            return None;
+        }
+        self.committing = true;
+        self.pending_bytes = 0;
+        Some(Commit {
+            entries: std::mem::take(&mut self.pending),
+            checkpoint: self.checkpoint(),
+            wall_ms: now.wall_ms,
+        })
+    }
+
+    /// The group under way is durable.
+    pub(crate) fn committed(&mut self, size: u64) {
+        self.committing = false;
+        self.durable = size;
+    }
+
+    /// Entries of this log that came back from a partner are durable.
+    pub(crate) fn recovered(&mut self, frontier: Frontier, last_recorded_ms: i64) {
+        self.durable = frontier.size();
+        self.frontier = frontier;
+        self.last_recorded_ms = self.last_recorded_ms.max(last_recorded_ms);
+    }
+
+    /// What came back from a partner, for the rules of later publications.
+    pub(crate) fn services_mut(&mut self) -> &mut OwnServices {
+        &mut self.services
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Checkpoint {
+            origin: self.origin.clone(),
+            size: self.frontier.size(),
+            root: self.frontier.root(),
+        }
+    }
+
+    fn stage(
+        &mut self,
+        record: Prepared,
+        batch_end: bool,
+        pseudonym: &str,
+        now: Now,
+    ) -> Result<PublishedRecord, Reject> {
+        let header = self.header(
+            record.kind,
+            Some(record.service),
+            batch_end,
+            pseudonym,
+            &record.body,
+            record.body_digest,
+            now,
+        );
+        let index = header.index;
+        let leaf = self
+            .push(&header, record.salt, record.body.clone())
+            .map_err(|_| Reject::Storage { operation: "encoding the header" })?;
+        let mark = Mark { content: record.content, index, leaf };
+        self.services.record(record.service, record.version, mark);
+        Ok(answer(record, Some(mark), false, &self.origin))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one place that fills a header")]
+    fn header(
+        &mut self,
+        kind: Kind,
+        service: Option<registry_proto::terms::ServiceId>,
+        batch_end: bool,
+        pseudonym: &str,
+        body: &Bytes,
+        body_digest: Hash,
+        now: Now,
+    ) -> Header {
+        self.last_recorded_ms = self.last_recorded_ms.max(now.wall_ms);
+        Header {
+            verbund: self.origin.verbund,
+            log: self.origin.log,
+            index: self.frontier.size(),
+            kind,
+            recorded_unix_ms: self.last_recorded_ms,
+            object_id: service.map(Into::into),
+            audience: Audience::Verbund as i32,
+            batch_end,
+            references: Vec::new(),
+            principal: pseudonym.to_owned(),
+            body_length: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            body_digest,
+        }
+    }
+
+    fn push(&mut self, header: &Header, salt: [u8; 16], body: Bytes) -> Result<Hash, HeaderError> {
+        let raw = header.encode()?;
+        let leaf = leaf_hash(&raw);
+        self.frontier.push(leaf);
+        self.pending_bytes += raw.len() + body.len();
+        self.pending.push(CommitEntry { header: raw, salt, body });
+        Ok(leaf)
+    }
+
+    fn dry_answer(&self, submission: Submission, verdicts: &[Verdict]) -> Published {
+        let records = submission
+            .records
+            .into_iter()
+            .zip(verdicts)
+            .map(|(record, verdict)| match verdict {
+                Verdict::Unchanged(mark) => answer(record, Some(*mark), true, &self.origin),
+                Verdict::New => answer(record, None, false, &self.origin),
+                Verdict::Repeated => answer(record, None, true, &self.origin),
+            })
+            .collect();
+        Published { records, acknowledged_by: Vec::new() }
+    }
+}
+
+/// What became of a submission that was not refused.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Nothing to wait for.
+    Answered(Published),
+    /// Waits for durability, fold and partners.
+    Waits(Waiting),
+}
+
+fn answer(
+    record: Prepared,
+    mark: Option<Mark>,
+    unchanged: bool,
+    origin: &Origin,
+) -> PublishedRecord {
+    PublishedRecord {
+        service: record.service,
+        version: record.version,
+        log: origin.log,
+        index: mark.map(|it| it.index),
+        leaf: mark.map(|it| it.leaf),
+        unchanged,
+        warnings: record.warnings,
+    }
+}

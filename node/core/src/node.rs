@@ -1,0 +1,606 @@
+//! One node: the closed list of what can happen to it and of what it wants done.
+//!
+//! `handle` is the only way in and `effects` the only way out. The driver of the shell and the
+//! simulator call the same two functions.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_proto::{
+    charter::Charter,
+    log::{Checkpoint, Kind, Origin, SignedCheckpoint},
+    terms::LogId,
+    wire::{peer::peer_message::Message, registry::Unfenced},
+};
+
+use crate::{
+    authorize::PeerIdentity,
+    fence::{ClockWatch, Fence, FencePolicy, Verdict, Why},
+    limits,
+    log::{Commit, OwnLog, OwnServices, Published, Ticket, WaitingRoom},
+    now::Now,
+    reject::Reject,
+    replicate::{
+        CloseReason, Heard, RecoveredLog, Replica, Replication, Report, SendRange, SessionId,
+        Store, Wish,
+    },
+    status::{LogStatus, Status},
+    submission::{Entropy, Submission},
+};
+
+/// What a node is told at its start.
+#[derive(Debug)]
+pub struct Setup {
+    /// The charter.
+    pub charter: Charter,
+    /// This node; its Land MUST be a member.
+    pub me: PeerIdentity,
+    /// Logs found on disk; logs of members that are not named are empty.
+    pub logs: Vec<RecoveredLog>,
+    /// The records of the own log.
+    pub services: OwnServices,
+    /// What to do when no partner answers the fence.
+    pub fence: FencePolicy,
+    /// 32 fresh random bytes, for the salts of entries the node itself writes.
+    pub entropy: [u8; 32],
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Someone publishes. At most [`limits::SUBMISSIONS_WAITING_MAX`] wait at a time.
+    Submit {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// What to publish.
+        submission: Submission,
+    },
+    /// The commit under way is durable, under this checkpoint.
+    Committed {
+        /// Signed as ordered.
+        signed: SignedCheckpoint,
+    },
+    /// The disk of the own log failed; nothing more can be written before a restart.
+    CommitFailed,
+    /// The own head was signed again.
+    Freshened {
+        /// Signed as ordered.
+        signed: SignedCheckpoint,
+    },
+    /// The oldest group of a log under way is durable.
+    Stored {
+        /// The log.
+        log: LogId,
+        /// Entries of the own log in it: empty unless the own log comes back.
+        learned: Vec<Learned>,
+    },
+    /// The disk of a log failed; it is not followed before a restart.
+    StoreFailed {
+        /// The log.
+        log: LogId,
+    },
+    /// The catalogue of this node shows the own log up to `size`.
+    Folded {
+        /// Entries.
+        size: u64,
+    },
+    /// A stream with a partner stands.
+    SessionOpened {
+        /// Its name; never used before.
+        session: SessionId,
+        /// Who the certificate says it is.
+        peer: PeerIdentity,
+        /// True when this node dialled.
+        dialled: bool,
+    },
+    /// A stream ended.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+    },
+    /// A partner said something.
+    Received {
+        /// On which stream.
+        session: SessionId,
+        /// What.
+        message: Message,
+    },
+    /// A range was sent: entries before `next`.
+    RangeSent {
+        /// As ordered.
+        range: SendRange,
+        /// First entry that was not sent.
+        next: u64,
+        /// Bytes of headers, salts and bodies that were sent.
+        bytes: u64,
+    },
+    /// A range could not be read.
+    RangeFailed {
+        /// As ordered.
+        range: SendRange,
+    },
+    /// Time passed; comes at least every 200 ms.
+    Tick,
+}
+
+/// An entry of the own log that came back from a partner.
+#[derive(Debug)]
+pub struct Learned {
+    /// Raw header.
+    pub header: Bytes,
+    /// Body.
+    pub body: Bytes,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer a submission.
+    Reply {
+        /// Of which.
+        ticket: Ticket,
+        /// The answer.
+        outcome: Result<Published, Reject>,
+    },
+    /// Sign, write and sync a group of the own log.
+    Commit(Commit),
+    /// Sign the own head again, for its freshness only; nothing is written.
+    Freshen {
+        /// The head.
+        checkpoint: Checkpoint,
+    },
+    /// Write and sync a group of a log.
+    Store(Store),
+    /// Send a message.
+    Send {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        message: Message,
+    },
+    /// Read entries and send them.
+    SendRange(SendRange),
+    /// End a stream.
+    Close {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Tell the operator.
+    Report(Notice),
+}
+
+/// Something an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// About a partner or a log.
+    Replication(Report),
+    /// The fence opened.
+    FenceOpened,
+    /// The fence opened without an answer, by policy.
+    FenceOpenedUnfenced {
+        /// Milliseconds waited.
+        waited_ms: u64,
+    },
+    /// The fence closed.
+    FenceClosed {
+        /// Its state in words.
+        state: String,
+    },
+    /// The own log cannot be written.
+    OwnLogFailed,
+    /// A log cannot be written.
+    LogFailed {
+        /// Which.
+        log: LogId,
+    },
+}
+
+/// A node.
+#[derive(Debug)]
+pub struct Node {
+    charter: Charter,
+    own: OwnLog,
+    own_failed: bool,
+    folded: u64,
+    room: WaitingRoom,
+    replication: Replication,
+    fence: Fence,
+    fence_policy: FencePolicy,
+    fence_asked_mono_ms: u64,
+    nonce: u64,
+    clock: ClockWatch,
+    freshened_mono_ms: u64,
+    freshening: bool,
+    entropy: Entropy,
+    effects: VecDeque<Effect>,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Starts from what is on disk. The fence is closed unless the Land is alone.
+    ///
+    /// # Errors
+    ///
+    /// The Land when it is no member of the charter.
+    pub fn new(setup: Setup, now: Now) -> Result<Self, NotAMember> {
+        let Setup { charter, me, mut logs, services, fence: fence_policy, entropy } = setup;
+        let member = charter.member(me.land).ok_or(NotAMember(me.land))?;
+        let own_id = LogId { land: member.land, epoch: EPOCH };
+        let mut replicas = Vec::new();
+        let mut own = None;
+        for member in charter.members() {
+            let log = LogId { land: member.land, epoch: EPOCH };
+            let origin = Origin { verbund: charter.id(), log };
+            let recovered = match logs.iter().position(|it| it.log == log) {
+                Some(at) => logs.swap_remove(at),
+                None => RecoveredLog {
+                    log,
+                    frontier: registry_proto::log::Frontier::default(),
+                    head: None,
+                    complete: None,
+                    last_recorded_ms: 0,
+                },
+            };
+            if log == own_id {
+                let last = recovered.last_recorded_ms;
+                own = Some((origin.clone(), recovered.frontier.clone(), last));
+            }
+            replicas.push(Replica::new(origin, member.keys.clone(), recovered, now));
+        }
+        let (origin, frontier, last) = own.ok_or(NotAMember(me.land))?;
+        let own = OwnLog::new(origin, frontier, services, last);
+        let alone = charter.members().len() == 1;
+        let fence = if alone { Fence::Open } else { Fence::closed(Why::Start, 1, now) };
+        Ok(Self {
+            replication: Replication::new(charter.id(), me, own_id, replicas),
+            charter,
+            own,
+            own_failed: false,
+            folded: 0,
+            room: WaitingRoom::default(),
+            fence,
+            fence_policy,
+            fence_asked_mono_ms: now.mono_ms,
+            nonce: 1,
+            clock: ClockWatch::new(now),
+            freshened_mono_ms: 0,
+            freshening: false,
+            entropy: Entropy::new(entropy),
+            effects: VecDeque::new(),
+        })
+    }
+
+    /// Takes one input; what is to be done is in [`Node::effects`] afterwards.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        match input {
+            Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
+            Input::Committed { signed } => self.committed(signed, now),
+            Input::CommitFailed => self.commit_failed(),
+            Input::Freshened { signed } => self.freshened(signed, now),
+            Input::Stored { log, learned } => self.stored(log, &learned, now),
+            Input::StoreFailed { log } => self.store_failed(log, now),
+            Input::Folded { size } => self.fold_reached(size),
+            Input::SessionOpened { session, peer, dialled } => {
+                self.replication.opened(session, peer, dialled, now);
+            }
+            Input::SessionClosed { session } => self.replication.closed(session, now),
+            Input::Received { session, message } => self.received(session, message, now),
+            Input::RangeSent { range, next, bytes } => {
+                self.replication.range_sent(&range, next, bytes);
+            }
+            Input::RangeFailed { range } => self.replication.range_failed(&range),
+            Input::Tick => self.tick(now),
+        }
+        self.commit(now);
+        self.collect();
+    }
+
+    /// What is to be done, in this order.
+    pub fn effects(&mut self) -> std::collections::vec_deque::Drain<'_, Effect> {
+        self.effects.drain(..)
+    }
+
+    /// The node in numbers.
+    pub fn status(&self, now: Now) -> Status {
+        let logs = self
+            .charter
+            .members()
+            .iter()
+            .filter_map(|it| self.replication.replica(LogId { land: it.land, epoch: EPOCH }))
+            .map(|it| LogStatus {
+                log: it.log(),
+                size: it.durable(),
+                known: it.head().map_or(0, SignedCheckpoint::size).max(it.durable()),
+                fresh_unix_seconds: it.head().map_or(0, |head| head.fresh_unix_seconds),
+                state: self.replication.state(it.log(), now),
+            })
+            .collect();
+        let peers = self.replication.peers(now);
+        let mut connected: Vec<_> = peers.iter().map(|it| it.peer.clone()).collect();
+        connected.dedup();
+        Status {
+            logs,
+            peers,
+            connected,
+            fence: self.fence.to_string(),
+            fence_open: self.fence.is_open() && !self.own_failed,
+            submissions_waiting: self.room.len(),
+        }
+    }
+
+    fn submit(&mut self, ticket: Ticket, submission: Submission, now: Now) {
+        if let Err(reject) = self.may_submit() {
+            self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) });
+            return;
+        }
+        match self.own.submit(ticket, submission, now) {
+            Ok(crate::log::Outcome::Answered(answer)) => {
+                self.effects.push_back(Effect::Reply { ticket, outcome: Ok(answer) });
+            }
+            Ok(crate::log::Outcome::Waits(waiting)) => {
+                self.room.enter(waiting);
+                self.answer_folded();
+            }
+            Err(reject) => self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) }),
+        }
+    }
+
+    fn may_submit(&self) -> Result<(), Reject> {
+        if self.own_failed {
+            return Err(own_log_failed());
+        }
+        if !self.fence.is_open() {
+            return Err(Reject::Unavailable {
+                reason: "FENCED",
+                description: self.fence.to_string(),
+            });
+        }
+        if self.room.len() >= limits::SUBMISSIONS_WAITING_MAX {
+            return Err(Reject::Busy {
+                limit: "submissions waiting",
+                max: limits::SUBMISSIONS_WAITING_MAX as u64,
+            });
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, now: Now) {
+        if self.own_failed || !self.fence.is_open() {
+            return;
+        }
+        if let Some(commit) = self.own.take_commit(now) {
+            self.effects.push_back(Effect::Commit(commit));
+        }
+    }
+
+    fn committed(&mut self, signed: SignedCheckpoint, now: Now) {
+        let log = self.own.origin().log;
+        self.own.committed(signed.size());
+        self.freshened_mono_ms = now.mono_ms;
+        if let Some(replica) = self.replication.replica_mut(log) {
+            replica.grew(signed, now.wall_ms, now);
+        }
+        self.replication.pump_followers(log);
+        self.answer_folded();
+    }
+
+    fn commit_failed(&mut self) {
+        self.own_failed = true;
+        let mut due = Vec::new();
+        self.room.fail(self.own.durable(), &own_log_failed(), &mut due);
+        self.reply(due);
+        self.effects.push_back(Effect::Report(Notice::OwnLogFailed));
+    }
+
+    fn freshened(&mut self, signed: SignedCheckpoint, now: Now) {
+        self.freshening = false;
+        self.freshened_mono_ms = now.mono_ms;
+        let log = self.own.origin().log;
+        // a commit may have overtaken it
+        if signed.size() == self.own.durable()
+            && let Some(replica) = self.replication.replica_mut(log)
+        {
+            let recorded_ms = replica.durable_recorded_ms();
+            replica.grew(signed, recorded_ms, now);
+        }
+    }
+
+    fn stored(&mut self, log: LogId, learned: &[Learned], now: Now) {
+        self.replication.stored(log, now);
+        if log != self.own.origin().log {
+            return;
+        }
+        let Some(replica) = self.replication.replica(log) else { return };
+        let all_durable = replica.durable() == replica.received();
+        let (frontier, recorded) =
+            (replica.received_frontier().clone(), replica.durable_recorded_ms());
+        for entry in learned {
+            if let Ok(header) = registry_proto::log::Header::parse(&entry.header) {
+                let leaf = registry_proto::log::leaf_hash(&entry.header);
+                self.own.services_mut().learn(&header, leaf, Some(&entry.body));
+            }
+        }
+        if all_durable {
+            self.own.recovered(frontier, recorded);
+            if self.fence.recovered(self.own.durable()) {
+                self.replication.recovered_own();
+                self.close_fence(Why::Behind, now);
+            }
+        }
+    }
+
+    fn store_failed(&mut self, log: LogId, now: Now) {
+        self.effects.push_back(Effect::Report(Notice::LogFailed { log }));
+        if log == self.own.origin().log {
+            self.commit_failed();
+        }
+        self.replication.abandon(log, now);
+    }
+
+    fn fold_reached(&mut self, size: u64) {
+        self.folded = self.folded.max(size);
+        self.answer_folded();
+    }
+
+    fn answer_folded(&mut self) {
+        let mut due = Vec::new();
+        self.room.folded(self.folded.min(self.own.durable()), &mut due);
+        self.reply(due);
+    }
+
+    fn reply(&mut self, due: Vec<(Ticket, Result<Published, Reject>)>) {
+        self.effects
+            .extend(due.into_iter().map(|(ticket, outcome)| Effect::Reply { ticket, outcome }));
+    }
+
+    fn received(&mut self, session: SessionId, message: Message, now: Now) {
+        let hello = matches!(message, Message::Hello(_));
+        for heard in self.replication.received(session, message, now) {
+            match heard {
+                Heard::OwnLogForked(fault) => {
+                    self.fence = Fence::Forked(fault);
+                    let state = self.fence.to_string();
+                    self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
+                }
+                Heard::OwnLog { session, member, size, nonce } => {
+                    self.heard_own_log(session, member, size, nonce, now);
+                }
+            }
+        }
+        // a partner that has just introduced itself is asked what the fence waits for
+        if hello && let Some(nonce) = self.fence.nonce() {
+            self.replication.ask_heads_of(session, nonce);
+        }
+    }
+
+    fn heard_own_log(
+        &mut self,
+        session: SessionId,
+        member: registry_proto::terms::Land,
+        size: u64,
+        nonce: u64,
+        now: Now,
+    ) {
+        let own_land = self.own.origin().log.land;
+        if member == own_land {
+            return;
+        }
+        let mut due = Vec::new();
+        self.room.acked(member, size.min(self.own.durable()), &mut due);
+        self.reply(due);
+        match self.fence.heard(size, nonce, self.own.staged()) {
+            Verdict::Nothing => {}
+            Verdict::Opened => self.effects.push_back(Effect::Report(Notice::FenceOpened)),
+            Verdict::Recover => self.recover(session, now),
+        }
+    }
+
+    fn recover(&mut self, session: SessionId, now: Now) {
+        if self.replication.recovering_from().is_some() || !self.own.is_settled() {
+            return;
+        }
+        let frontier = self.own.frontier().clone();
+        let log = self.own.origin().log;
+        if let Some(replica) = self.replication.replica_mut(log) {
+            replica.receive_from(frontier);
+        }
+        let state = self.fence.to_string();
+        self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
+        self.replication.recover_own(session, now);
+    }
+
+    fn close_fence(&mut self, why: Why, now: Now) {
+        self.nonce += 1;
+        self.fence = Fence::closed(why, self.nonce, now);
+        self.fence_asked_mono_ms = now.mono_ms;
+        self.replication.ask_heads(self.nonce);
+    }
+
+    fn tick(&mut self, now: Now) {
+        if self.clock.jumped(now) && self.fence.is_open() && self.charter.members().len() > 1 {
+            self.close_fence(Why::ClockJump, now);
+            let state = self.fence.to_string();
+            self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
+        }
+        self.replication.tick(now);
+        let mut due = Vec::new();
+        self.room.expire(now, &mut due);
+        self.reply(due);
+        self.tick_fence(now);
+        let idle_ms = now.mono_ms.saturating_sub(self.freshened_mono_ms);
+        let never = self.freshened_mono_ms == 0;
+        let may = self.fence.is_open() && !self.own_failed && !self.freshening;
+        if may
+            && (never || idle_ms >= limits::FRESHNESS_RENEW_MS)
+            && let Some(checkpoint) = self.own.settled_checkpoint()
+        {
+            self.freshening = true;
+            self.effects.push_back(Effect::Freshen { checkpoint });
+        }
+    }
+
+    fn tick_fence(&mut self, now: Now) {
+        if let Some(waited_ms) = self.fence.may_open_unfenced(self.fence_policy, now) {
+            self.fence = Fence::Open;
+            let waited = i64::try_from(waited_ms).unwrap_or(i64::MAX);
+            let body = Bytes::from(Unfenced { waited_ms: waited }.encode_to_vec());
+            let salt = self.entropy.salt();
+            if self.own.stage_note(Kind::Unfenced, body, salt, now).is_err() {
+                self.own_failed = true;
+            }
+            self.effects.push_back(Effect::Report(Notice::FenceOpenedUnfenced { waited_ms }));
+            return;
+        }
+        let asked_ms = now.mono_ms.saturating_sub(self.fence_asked_mono_ms);
+        if self.fence.is_open() || asked_ms < limits::BEACON_MS {
+            return;
+        }
+        self.fence_asked_mono_ms = now.mono_ms;
+        match &self.fence {
+            Fence::Waiting { nonce, .. } => {
+                let nonce = *nonce;
+                self.replication.ask_heads(nonce);
+            }
+            Fence::Recovering { .. } => {
+                self.replication.drop_stalled_recovery(now);
+                if self.replication.recovering_from().is_none() {
+                    self.nonce += 1;
+                    let nonce = self.nonce;
+                    self.replication.ask_heads(nonce);
+                }
+            }
+            Fence::Open | Fence::Forked(_) => {}
+        }
+    }
+
+    fn collect(&mut self) {
+        self.effects.extend(self.replication.wishes().map(|wish| match wish {
+            Wish::Send { session, message } => Effect::Send { session, message },
+            Wish::SendRange(range) => Effect::SendRange(range),
+            Wish::Store(store) => Effect::Store(store),
+            Wish::Close { session, reason } => Effect::Close { session, reason },
+            Wish::Report(report) => Effect::Report(Notice::Replication(report)),
+        }));
+    }
+}
+
+/// The Land of the node is no member of the charter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is no member of the charter")]
+pub struct NotAMember(pub registry_proto::terms::Land);
+
+fn own_log_failed() -> Reject {
+    Reject::Unavailable {
+        reason: "LOG_WRITE_FAILED",
+        description: "the log of this Land could not be written; the node's log names the cause; \
+                      repair it and restart the node"
+            .to_owned(),
+    }
+}
+
+/// Epochs other than the first begin with a signed reset, which format level 1 does not have.
+const EPOCH: u64 = 1;

@@ -1,0 +1,193 @@
+//! What partners can do wrong, named by the deed.
+
+use registry_proto::log::{CheckpointError, HeaderError, ProofRejected};
+use registry_proto::terms::LogId;
+
+/// A partner broke the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerFault {
+    /// The first message was no Hello.
+    #[error("spoke before it said hello")]
+    SpokeBeforeHello,
+    /// A second Hello.
+    #[error("said hello twice")]
+    HelloTwice,
+    /// Hello of another Verbund.
+    #[error("belongs to another Verbund ({0})")]
+    OtherVerbund(String),
+    /// Hello names another Land or node than the certificate.
+    #[error("says it is {said}, its certificate says {certified}")]
+    OtherIdentity {
+        /// What Hello says.
+        said: String,
+        /// What the certificate proves.
+        certified: String,
+    },
+    /// No protocol version in common.
+    #[error("speaks protocol versions {min} to {max}, this node speaks 1")]
+    NoCommonProtocol {
+        /// Lowest of the partner.
+        min: u32,
+        /// Highest of the partner.
+        max: u32,
+    },
+    /// An empty message, or one of a kind that is not negotiated.
+    #[error("sent an empty or unknown message")]
+    UnknownMessage,
+    /// More heads than the charter has logs.
+    #[error("sent {0} heads, more than there are logs")]
+    TooManyHeads(usize),
+    /// A head that contradicts its own checkpoint.
+    #[error("claims {size} entries of {log} under a checkpoint of {signed}")]
+    HeadBeyondCheckpoint {
+        /// The log.
+        log: LogId,
+        /// Entries it claims.
+        size: u64,
+        /// Size its checkpoint signs.
+        signed: u64,
+    },
+    /// A checkpoint that does not verify.
+    #[error("sent a bad checkpoint of {log}")]
+    Checkpoint {
+        /// The log.
+        log: LogId,
+        /// Why.
+        #[source]
+        source: CheckpointError,
+    },
+    /// A batch that does not start where the last one ended.
+    #[error("sent {log} from {first}, expected {expected}")]
+    NotContiguous {
+        /// The log.
+        log: LogId,
+        /// First index it sent.
+        first: u64,
+        /// First index expected.
+        expected: u64,
+    },
+    /// A batch beyond the limits, or an empty one.
+    #[error("sent a batch of {entries} entries and {bytes} bytes of {log}")]
+    BatchSize {
+        /// The log.
+        log: LogId,
+        /// Entries.
+        entries: usize,
+        /// Bytes.
+        bytes: usize,
+    },
+    /// More under way than the credit allows.
+    #[error("sent more of {log} than its credit")]
+    CreditExceeded {
+        /// The log.
+        log: LogId,
+    },
+    /// A batch that goes beyond its checkpoint.
+    #[error("sent {log} up to {upto} under a checkpoint of {signed}")]
+    BatchBeyondCheckpoint {
+        /// The log.
+        log: LogId,
+        /// End of the batch.
+        upto: u64,
+        /// Size its checkpoint signs.
+        signed: u64,
+    },
+    /// The entries are not those the owner signed.
+    #[error("sent entries of {log} that its owner did not sign")]
+    Proof {
+        /// The log.
+        log: LogId,
+        /// Why.
+        #[source]
+        source: ProofRejected,
+    },
+    /// A body that is not the one the header promises.
+    #[error("sent another body than the header of {log}/{index} promises")]
+    Body {
+        /// The log.
+        log: LogId,
+        /// The entry.
+        index: u64,
+    },
+}
+
+/// The owner of a log signed something no owner may sign. Nobody accepts more of that log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OwnerFault {
+    /// Two signed heads that cannot both be true.
+    #[error("{log} has two signed heads of size {size} with different roots")]
+    Equivocation {
+        /// The log.
+        log: LogId,
+        /// The size both sign.
+        size: u64,
+    },
+    /// A signed entry whose header cannot be read.
+    #[error("{log}/{index} has a header that cannot be read")]
+    Header {
+        /// The log.
+        log: LogId,
+        /// The entry.
+        index: u64,
+        /// Why.
+        #[source]
+        source: HeaderError,
+    },
+    /// A signed entry that says it stands elsewhere.
+    #[error("{log}/{index} says it is {said}")]
+    Misplaced {
+        /// The log.
+        log: LogId,
+        /// Where it stands.
+        index: u64,
+        /// Where it says it stands.
+        said: String,
+    },
+    /// Recorded time went back.
+    #[error("{log}/{index} is recorded before the entry in front of it")]
+    TimeWentBack {
+        /// The log.
+        log: LogId,
+        /// The entry.
+        index: u64,
+    },
+}
+
+// === impl PeerFault ===
+
+impl PeerFault {
+    /// Label for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::SpokeBeforeHello => "spoke_before_hello",
+            Self::HelloTwice => "hello_twice",
+            Self::OtherVerbund(_) => "other_verbund",
+            Self::OtherIdentity { .. } => "other_identity",
+            Self::NoCommonProtocol { .. } => "no_common_protocol",
+            Self::UnknownMessage => "unknown_message",
+            Self::TooManyHeads(_) => "too_many_heads",
+            Self::HeadBeyondCheckpoint { .. } => "head_beyond_checkpoint",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::NotContiguous { .. } => "not_contiguous",
+            Self::BatchSize { .. } => "batch_size",
+            Self::CreditExceeded { .. } => "credit_exceeded",
+            Self::BatchBeyondCheckpoint { .. } => "batch_beyond_checkpoint",
+            Self::Proof { .. } => "proof",
+            Self::Body { .. } => "body",
+        }
+    }
+}
+
+// === impl OwnerFault ===
+
+impl OwnerFault {
+    /// Label for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Equivocation { .. } => "equivocation",
+            Self::Header { .. } => "header",
+            Self::Misplaced { .. } => "misplaced",
+            Self::TimeWentBack { .. } => "time_went_back",
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Replication: sessions with partners, the logs they carry, and which partner serves which log.
+//!
+//! Never learns about submissions; the own log is a replica that grows by commits.
+
+mod fault;
+mod plan;
+mod receive;
+mod replica;
+mod serve;
+mod session;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use registry_proto::{
+    log::VerbundId,
+    terms::{Land, LogId},
+    wire::peer::{AskHeads, Beacon, Head, Heads, Hello, peer_message::Message},
+};
+
+pub use fault::{OwnerFault, PeerFault};
+pub(crate) use replica::Replica;
+pub use replica::{RecoveredLog, Store};
+pub(crate) use session::Session;
+pub use session::{PROTOCOL, SessionId};
+
+use crate::{
+    authorize::PeerIdentity,
+    limits,
+    now::Now,
+    status::{LogState, PeerLogStatus},
+};
+
+/// What replication wants done. The shell performs it in this order.
+#[derive(Debug)]
+pub enum Wish {
+    /// Send a message; small, goes before ranges.
+    Send {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        message: Message,
+    },
+    /// Read entries from disk and send them as one batch.
+    SendRange(SendRange),
+    /// Write a group.
+    Store(Store),
+    /// End a stream.
+    Close {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Tell the operator.
+    Report(Report),
+}
+
+/// A range of a log to send: from `from` up to `upto` or as far as `bytes` reach, at least one
+/// entry, under the checkpoint `note`.
+#[derive(Clone, Debug)]
+pub struct SendRange {
+    /// To whom.
+    pub session: SessionId,
+    /// The log.
+    pub log: LogId,
+    /// First index.
+    pub from: u64,
+    /// End, exclusive; the size `note` signs.
+    pub upto: u64,
+    /// Bytes of headers, salts and bodies in the batch.
+    pub bytes: usize,
+    /// Signed checkpoint.
+    pub note: bytes::Bytes,
+    /// Which Follow of the partner it serves.
+    pub follow: u64,
+}
+
+/// Why a stream ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The pair has another stream.
+    Duplicate,
+    /// Nothing was heard for too long.
+    Silent,
+    /// The partner broke the protocol.
+    Fault(PeerFault),
+}
+
+/// Something an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// A partner broke the protocol.
+    PeerFault {
+        /// Who.
+        peer: PeerIdentity,
+        /// What it did.
+        fault: PeerFault,
+    },
+    /// A log is no longer accepted.
+    LogStopped {
+        /// Who passed on the proof of it.
+        peer: PeerIdentity,
+        /// What its owner did.
+        fault: OwnerFault,
+    },
+    /// A partner refused to serve a log.
+    Refused {
+        /// Who.
+        peer: PeerIdentity,
+        /// The log.
+        log: LogId,
+    },
+}
+
+/// All sessions and logs of a node.
+#[derive(Debug)]
+pub(crate) struct Replication {
+    verbund: VerbundId,
+    me: PeerIdentity,
+    own: LogId,
+    replicas: BTreeMap<LogId, Replica>,
+    sessions: BTreeMap<SessionId, Session>,
+    /// Where the own log is pulled back from, while it is.
+    recovering: Option<SessionId>,
+    wishes: VecDeque<Wish>,
+}
+
+/// What a partner said that concerns more than replication.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// What a member holds durably of the own log.
+    OwnLog {
+        /// Which session said so.
+        session: SessionId,
+        /// Land of the partner.
+        member: Land,
+        /// Entries of the own log it holds.
+        size: u64,
+        /// Nonce of the question it answers; 0 when nobody asked.
+        nonce: u64,
+    },
+    /// The own log has two signed heads.
+    OwnLogForked(OwnerFault),
+}
+
+// === impl Replication ===
+
+impl Replication {
+    pub(crate) fn new(
+        verbund: VerbundId,
+        me: PeerIdentity,
+        own: LogId,
+        replicas: Vec<Replica>,
+    ) -> Self {
+        Self {
+            verbund,
+            me,
+            own,
+            replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),
+            sessions: BTreeMap::new(),
+            recovering: None,
+            wishes: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn wishes(&mut self) -> std::collections::vec_deque::Drain<'_, Wish> {
+        self.wishes.drain(..)
+    }
+
+    pub(crate) fn replica(&self, log: LogId) -> Option<&Replica> {
+        self.replicas.get(&log)
+    }
+
+    pub(crate) fn replica_mut(&mut self, log: LogId) -> Option<&mut Replica> {
+        self.replicas.get_mut(&log)
+    }
+
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A stream stands. If the pair has two, that of the lower node id stays.
+    pub(crate) fn opened(
+        &mut self,
+        id: SessionId,
+        peer: PeerIdentity,
+        dialled: bool,
+        now: Now,
+    ) -> bool {
+        let preferred_dialled = self.me < peer;
+        let twin = self.sessions.iter().find(|(_, it)| it.peer == peer);
+        if let Some((&other, twin)) = twin {
+            if twin.dialled == preferred_dialled && dialled != preferred_dialled {
+                self.close(id, CloseReason::Duplicate);
+                return false;
+            }
+            self.close(other, CloseReason::Duplicate);
+            self.closed(other, now);
+        }
+        self.sessions.insert(id, Session::new(peer, dialled, now));
+        self.send(
+            id,
+            Message::Hello(Hello {
+                verbund: bytes::Bytes::copy_from_slice(self.verbund.as_bytes()),
+                land: self.me.land.code().to_owned(),
+                node: self.me.node.clone(),
+                protocol_min: PROTOCOL,
+                protocol_max: PROTOCOL,
+                features: Vec::new(),
+            }),
+        );
+        self.send_heads(id, 0, now);
+        true
+    }
+
+    /// A stream ended.
+    pub(crate) fn closed(&mut self, id: SessionId, now: Now) {
+        if self.sessions.remove(&id).is_none() {
+            return;
+        }
+        for replica in self.replicas.values_mut() {
+            if replica.source.is_some_and(|it| it.session == id) {
+                replica.source = None;
+            }
+        }
+        if self.recovering == Some(id) {
+            self.recovering = None;
+        }
+        self.plan(now);
+    }
+
+    /// Asks every open partner for its heads.
+    pub(crate) fn ask_heads(&mut self, nonce: u64) {
+        let open: Vec<_> =
+            self.sessions.iter().filter(|(_, it)| it.is_open()).map(|(id, _)| *id).collect();
+        for id in open {
+            self.send(id, Message::AskHeads(AskHeads { nonce }));
+        }
+    }
+
+    /// Asks one partner for its heads.
+    pub(crate) fn ask_heads_of(&mut self, id: SessionId, nonce: u64) {
+        self.send(id, Message::AskHeads(AskHeads { nonce }));
+    }
+
+    /// Silent partners, beacons, sources that stall.
+    pub(crate) fn tick(&mut self, now: Now) {
+        let silent: Vec<_> =
+            self.sessions.iter().filter(|(_, it)| it.is_silent(now)).map(|(id, _)| *id).collect();
+        for id in silent {
+            self.close(id, CloseReason::Silent);
+            self.closed(id, now);
+        }
+        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        for id in ids {
+            self.beacon(id, now);
+        }
+        self.plan(now);
+    }
+
+    /// State of a log for status and metrics.
+    pub(crate) fn state(&self, log: LogId, now: Now) -> LogState {
+        let Some(replica) = self.replicas.get(&log) else { return LogState::Bootstrapping };
+        if replica.stopped().is_some() {
+            return LogState::Quarantined;
+        }
+        match replica.head() {
+            None => LogState::Bootstrapping,
+            Some(head) if head.size() > replica.durable() => LogState::CatchingUp,
+            Some(_) if replica.is_stale(now) => LogState::Stale,
+            Some(_) => LogState::Live,
+        }
+    }
+
+    /// What partners hold, per (peer, log).
+    pub(crate) fn peers(&self, now: Now) -> Vec<PeerLogStatus> {
+        let mut all = Vec::new();
+        for session in self.sessions.values() {
+            for (log, replica) in &self.replicas {
+                let size = session.heads.get(log).map_or(0, |it| it.size);
+                let lag = replica.durable().saturating_sub(size);
+                let state = match self.state(*log, now) {
+                    LogState::Live if lag > 0 => LogState::CatchingUp,
+                    other => other,
+                };
+                all.push(PeerLogStatus { peer: session.peer.clone(), log: *log, size, lag, state });
+            }
+        }
+        all
+    }
+
+    fn send(&mut self, session: SessionId, message: Message) {
+        self.wishes.push_back(Wish::Send { session, message });
+    }
+
+    fn close(&mut self, session: SessionId, reason: CloseReason) {
+        self.wishes.push_back(Wish::Close { session, reason });
+    }
+
+    fn fault(&mut self, id: SessionId, fault: PeerFault, now: Now) {
+        if let Some(session) = self.sessions.get(&id) {
+            let peer = session.peer.clone();
+            self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault: fault.clone() }));
+        }
+        self.close(id, CloseReason::Fault(fault));
+        self.closed(id, now);
+    }
+
+    fn send_heads(&mut self, id: SessionId, nonce: u64, now: Now) {
+        let heads: Vec<Head> = self.replicas.values().map(Replica::announce).collect();
+        let told = self.telling();
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.told = told;
+            session.last_beacon_mono_ms = now.mono_ms;
+        }
+        self.send(id, Message::Heads(Heads { heads, nonce }));
+    }
+
+    fn telling(&self) -> BTreeMap<LogId, (u64, u64)> {
+        self.replicas.iter().map(|(log, it)| (*log, telling(it))).collect()
+    }
+
+    fn beacon(&mut self, id: SessionId, now: Now) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let due = now.mono_ms.saturating_sub(session.last_beacon_mono_ms) >= limits::BEACON_MS;
+        let mut heads = Vec::new();
+        for (log, replica) in &self.replicas {
+            let telling = telling(replica);
+            let told = session.told.get(log).copied().unwrap_or_default();
+            let grew = telling.0 != told.0;
+            if grew || (due && telling != told) {
+                heads.push(replica.announce());
+                session.told.insert(*log, telling);
+            }
+        }
+        if due || !heads.is_empty() {
+            session.last_beacon_mono_ms = now.mono_ms;
+            self.send(id, Message::Beacon(Beacon { heads }));
+        }
+    }
+}
+
+fn telling(replica: &Replica) -> (u64, u64) {
+    (replica.durable(), replica.head().map_or(0, |it| it.fresh_unix_seconds))
+}

@@ -1,0 +1,266 @@
+//! What a partner says, and what follows from it.
+
+use registry_proto::{
+    log::Frontier,
+    terms::LogId,
+    wire::peer::{Ack, Batch, Head, Heads, Refusal, peer_message::Message},
+};
+
+use crate::{
+    limits,
+    now::Now,
+    replicate::{
+        Heard, OwnerFault, PeerFault, Replication, Report, SessionId, Wish,
+        replica::BatchFault,
+        session::PeerHead,
+    },
+};
+
+/// How long a partner that failed to deliver a log is not asked for it, milliseconds.
+const AVOID_MS: u64 = 30_000;
+
+impl Replication {
+    /// Handles one message. Answers what it says about the own log.
+    pub(crate) fn received(&mut self, id: SessionId, message: Message, now: Now) -> Vec<Heard> {
+        let verbund = self.verbund;
+        let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
+        session.heard(now);
+        if !session.is_open() {
+            let outcome = match &message {
+                Message::Hello(hello) => session.hello(hello, &verbund),
+                _ => Err(PeerFault::SpokeBeforeHello),
+            };
+            if let Err(fault) = outcome {
+                self.fault(id, fault, now);
+            }
+            return Vec::new();
+        }
+        let outcome = match message {
+            Message::Hello(_) => Err(PeerFault::HelloTwice),
+            Message::Heads(Heads { heads, nonce }) => self.heads(id, &heads, nonce, now),
+            Message::Beacon(beacon) => self.heads(id, &beacon.heads, 0, now),
+            Message::Follow(follow) => {
+                self.follow(id, &follow);
+                Ok(Vec::new())
+            }
+            Message::Unfollow(it) => {
+                if let Some(log) = self.known_log(&it.land, it.epoch) {
+                    self.unfollow(id, log);
+                }
+                Ok(Vec::new())
+            }
+            Message::Batch(batch) => self.batch(id, batch, now),
+            Message::Ack(ack) => Ok(self.ack(id, &ack)),
+            Message::Refusal(refusal) => {
+                self.refused(id, &refusal, now);
+                Ok(Vec::new())
+            }
+            Message::AskHeads(ask) => {
+                self.send_heads(id, ask.nonce, now);
+                Ok(Vec::new())
+            }
+        };
+        let heard = match outcome {
+            Ok(heard) => heard,
+            Err(fault) => {
+                self.fault(id, fault, now);
+                Vec::new()
+            }
+        };
+        self.plan(now);
+        heard
+    }
+
+    /// A group of a log is durable: acknowledge, pass on, note.
+    pub(crate) fn stored(&mut self, log: LogId, now: Now) {
+        let Some(replica) = self.replicas.get_mut(&log) else { return };
+        let Some(landed) = replica.landed() else { return };
+        let size = replica.durable();
+        if let Some(source) = &mut replica.source {
+            source.progress_mono_ms = now.mono_ms;
+        }
+        if self.sessions.contains_key(&landed.session) {
+            self.send(
+                landed.session,
+                Message::Ack(Ack {
+                    land: log.land.code().to_owned(),
+                    epoch: log.epoch,
+                    size,
+                    credit_bytes: landed.bytes,
+                }),
+            );
+        }
+        self.pump_followers(log);
+        self.plan(now);
+    }
+
+    pub(crate) fn known_log(&self, land: &str, epoch: u64) -> Option<LogId> {
+        let log = LogId { land: land.parse().ok()?, epoch };
+        self.replicas.contains_key(&log).then_some(log)
+    }
+
+    fn heads(
+        &mut self,
+        id: SessionId,
+        heads: &[Head],
+        nonce: u64,
+        now: Now,
+    ) -> Result<Vec<Heard>, PeerFault> {
+        if heads.len() > limits::MEMBERS_MAX {
+            return Err(PeerFault::TooManyHeads(heads.len()));
+        }
+        let mut heard = Vec::new();
+        for head in heads {
+            // a log of another epoch or of a Land the charter does not know is not ours to judge
+            let Some(log) = self.known_log(&head.land, head.epoch) else { continue };
+            if let Some(fault) = self.head(id, log, head, now)? {
+                if log == self.own {
+                    heard.push(Heard::OwnLogForked(fault));
+                }
+                continue;
+            }
+            if log == self.own
+                && let Some(session) = self.sessions.get(&id)
+            {
+                let member = session.peer.land;
+                heard.push(Heard::OwnLog { session: id, member, size: head.size, nonce });
+            }
+        }
+        Ok(heard)
+    }
+
+    fn head(
+        &mut self,
+        id: SessionId,
+        log: LogId,
+        head: &Head,
+        now: Now,
+    ) -> Result<Option<OwnerFault>, PeerFault> {
+        let Some(replica) = self.replicas.get_mut(&log) else { return Ok(None) };
+        let beyond =
+            |signed| PeerFault::HeadBeyondCheckpoint { log, size: head.size, signed };
+        if head.checkpoint.is_empty() {
+            if head.size > 0 {
+                return Err(beyond(0));
+            }
+            if let Some(session) = self.sessions.get_mut(&id) {
+                let root = Frontier::default().root();
+                session.heads.entry(log).or_insert(PeerHead { size: 0, root });
+            }
+            return Ok(None);
+        }
+        let signed = replica.verify(&head.checkpoint)?;
+        if head.size > signed.size() {
+            return Err(beyond(signed.size()));
+        }
+        let root = head.root.as_ref().try_into().map_err(|_| beyond(signed.size()))?;
+        let before = replica.head().map_or(0, |it| it.size());
+        let outcome = replica.learn(signed, now);
+        let grew = replica.head().map_or(0, |it| it.size()) > before;
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
+        session.heads.insert(log, PeerHead { size: head.size, root });
+        let Err(fault) = outcome else {
+            // a source that had nothing to deliver starts its clock now
+            if grew && let Some(source) = &mut replica.source {
+                source.progress_mono_ms = now.mono_ms;
+            }
+            return Ok(None);
+        };
+        let peer = session.peer.clone();
+        self.wishes.push_back(Wish::Report(Report::LogStopped { peer, fault: fault.clone() }));
+        Ok(Some(fault))
+    }
+
+    fn batch(
+        &mut self,
+        id: SessionId,
+        batch: Batch,
+        now: Now,
+    ) -> Result<Vec<Heard>, PeerFault> {
+        let Some(log) = self.known_log(&batch.land, batch.epoch) else { return Ok(Vec::new()) };
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Vec::new()) };
+        let Some(replica) = self.replicas.get_mut(&log) else { return Ok(Vec::new()) };
+        // what a former source still had under way is not an offence
+        let from_source = replica.source.is_some_and(|it| it.session == id);
+        if !from_source || replica.stopped().is_some() {
+            return Ok(Vec::new());
+        }
+        let peer = session.peer.clone();
+        let batch = match replica.trim(batch) {
+            Ok(batch) => batch,
+            Err(credit_bytes) => {
+                let size = replica.durable();
+                let (land, epoch) = (log.land.code().to_owned(), log.epoch);
+                self.send(id, Message::Ack(Ack { land, epoch, size, credit_bytes }));
+                return Ok(Vec::new());
+            }
+        };
+        match replica.accept(batch, id, &peer.node, now) {
+            Ok(store) => {
+                let held = session.heads.entry(log).or_insert(PeerHead {
+                    size: 0,
+                    root: replica.received_frontier().root(),
+                });
+                held.size = held.size.max(replica.received());
+                if let Some(source) = &mut replica.source {
+                    source.progress_mono_ms = now.mono_ms;
+                }
+                self.wishes.push_back(Wish::Store(store));
+                Ok(Vec::new())
+            }
+            Err(BatchFault::Peer(fault @ PeerFault::CreditExceeded { .. })) => Err(fault),
+            Err(BatchFault::Peer(fault)) => {
+                // other logs of this partner may be fine; this one comes from somebody else
+                session.avoid.insert(log, now.mono_ms + AVOID_MS);
+                replica.source = None;
+                self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));
+                self.stop_following(id, log);
+                Ok(Vec::new())
+            }
+            Err(BatchFault::Owner(fault)) => {
+                replica.source = None;
+                let stopped = Report::LogStopped { peer, fault: fault.clone() };
+                self.wishes.push_back(Wish::Report(stopped));
+                self.stop_following(id, log);
+                let own = log == self.own;
+                Ok(own.then_some(Heard::OwnLogForked(fault)).into_iter().collect())
+            }
+        }
+    }
+
+    fn refused(&mut self, id: SessionId, refusal: &Refusal, now: Now) {
+        let Some(log) = self.known_log(&refusal.land, refusal.epoch) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.avoid.insert(log, now.mono_ms + AVOID_MS);
+        let peer = session.peer.clone();
+        if let Some(replica) = self.replicas.get_mut(&log)
+            && replica.source.is_some_and(|it| it.session == id)
+        {
+            replica.source = None;
+        }
+        self.wishes.push_back(Wish::Report(Report::Refused { peer, log }));
+    }
+
+    fn ack(&mut self, id: SessionId, ack: &Ack) -> Vec<Heard> {
+        let Some(log) = self.known_log(&ack.land, ack.epoch) else { return Vec::new() };
+        let durable = self.replicas.get(&log).map_or(0, |it| it.durable());
+        let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
+        let Some(serving) = session.serving.get_mut(&log) else { return Vec::new() };
+        serving.credit = serving
+            .credit
+            .saturating_add(ack.credit_bytes)
+            .min(limits::FOLLOW_CREDIT_BYTES);
+        // nobody holds more than was sent
+        let size = ack.size.min(serving.next).min(durable);
+        let root = session.heads.get(&log).map(|it| it.root).unwrap_or_default();
+        let held = session.heads.entry(log).or_insert(PeerHead { size, root });
+        held.size = held.size.max(size);
+        let member = session.peer.land;
+        self.pump(id, log);
+        if log == self.own {
+            vec![Heard::OwnLog { session: id, member, size, nonce: 0 }]
+        } else {
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! One log as this node holds it: what is verified, what is durable, which head is the newest.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use registry_proto::{
+    log::{
+        Frontier, Hash, Header, LogKeys, Origin, SignedCheckpoint, body_digest, check_consistency,
+        leaf_hash,
+    },
+    terms::LogId,
+    wire::peer::{Batch, BatchEntry, BodyState, Head},
+};
+
+use crate::{
+    limits,
+    now::Now,
+    replicate::{
+        SessionId,
+        fault::{OwnerFault, PeerFault},
+    },
+};
+
+/// Verified entries to write, in one group under their checkpoint.
+///
+/// The shell MUST write groups of one log in the order they come, and answer each with
+/// `Input::Stored` only after it is durable.
+#[derive(Debug)]
+pub struct Store {
+    /// The log.
+    pub log: LogId,
+    /// Consecutive entries.
+    pub entries: Vec<BatchEntry>,
+    /// Signed checkpoint that covers them.
+    pub note: Bytes,
+    /// Size the checkpoint signs.
+    pub note_size: u64,
+    /// Consistency proof from the end of the group to `note_size`.
+    pub proof: Vec<Hash>,
+    /// Wall clock of the receipt, milliseconds since 1970-01-01 UTC.
+    pub received_ms: i64,
+    /// Node name of the partner they came from.
+    pub from: String,
+}
+
+/// Why a batch is not taken.
+#[derive(Debug, PartialEq)]
+pub(crate) enum BatchFault {
+    /// The partner is to blame: another may have the right bytes.
+    Peer(PeerFault),
+    /// The owner signed it: the log stops.
+    Owner(OwnerFault),
+}
+
+/// A log as recovered from disk.
+#[derive(Debug)]
+pub struct RecoveredLog {
+    /// The log.
+    pub log: LogId,
+    /// Tree over everything durable.
+    pub frontier: Frontier,
+    /// Newest checkpoint stored, as raw signed note.
+    pub head: Option<Bytes>,
+    /// Newest checkpoint stored whose size is covered by the entries.
+    pub complete: Option<Bytes>,
+    /// Recorded time of the last entry, milliseconds since 1970-01-01 UTC; 0 when empty.
+    pub last_recorded_ms: i64,
+}
+
+#[derive(Debug)]
+struct Flight {
+    upto: u64,
+    root: Hash,
+    bytes: u64,
+    session: SessionId,
+    recorded_ms: i64,
+    complete: Option<SignedCheckpoint>,
+}
+
+/// A group that has become durable.
+#[derive(Debug)]
+pub(crate) struct Landed {
+    pub(crate) session: SessionId,
+    pub(crate) bytes: u64,
+}
+
+/// State of one log.
+#[derive(Debug)]
+pub(crate) struct Replica {
+    origin: Origin,
+    keys: LogKeys,
+    received: Frontier,
+    received_recorded_ms: i64,
+    durable: u64,
+    durable_root: Hash,
+    durable_recorded_ms: i64,
+    flights: VecDeque<Flight>,
+    head: Option<SignedCheckpoint>,
+    served: Option<SignedCheckpoint>,
+    fresh_seen_mono_ms: u64,
+    stopped: Option<OwnerFault>,
+    /// The disk failed: nothing more is taken.
+    abandoned: bool,
+    pub(crate) source: Option<Source>,
+}
+
+/// Where the log is followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub(crate) session: SessionId,
+    /// Last time it delivered, or had nothing to deliver.
+    pub(crate) progress_mono_ms: u64,
+}
+
+// === impl Replica ===
+
+impl Replica {
+    pub(crate) fn new(origin: Origin, keys: LogKeys, recovered: RecoveredLog, now: Now) -> Self {
+        // what was verified before it was stored verifies again, or counts as not there
+        let verified = |raw: &Option<Bytes>| {
+            raw.as_ref().and_then(|raw| SignedCheckpoint::verify(raw, &origin, &keys).ok())
+        };
+        let served = verified(&recovered.complete);
+        let head = verified(&recovered.head).or_else(|| served.clone());
+        Self {
+            keys,
+            durable: recovered.frontier.size(),
+            durable_root: recovered.frontier.root(),
+            durable_recorded_ms: recovered.last_recorded_ms,
+            received: recovered.frontier,
+            received_recorded_ms: recovered.last_recorded_ms,
+            flights: VecDeque::new(),
+            head,
+            served,
+            fresh_seen_mono_ms: now.mono_ms,
+            stopped: None,
+            abandoned: false,
+            source: None,
+            origin,
+        }
+    }
+
+    pub(crate) fn log(&self) -> LogId {
+        self.origin.log
+    }
+
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.size()
+    }
+
+    pub(crate) fn received_frontier(&self) -> &Frontier {
+        &self.received
+    }
+
+    pub(crate) fn durable_recorded_ms(&self) -> i64 {
+        self.durable_recorded_ms
+    }
+
+    pub(crate) fn head(&self) -> Option<&SignedCheckpoint> {
+        self.head.as_ref()
+    }
+
+    pub(crate) fn served(&self) -> Option<&SignedCheckpoint> {
+        self.served.as_ref()
+    }
+
+    pub(crate) fn stopped(&self) -> Option<&OwnerFault> {
+        self.stopped.as_ref()
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    pub(crate) fn abandon(&mut self) {
+        self.abandoned = true;
+    }
+
+    pub(crate) fn in_flight_bytes(&self) -> u64 {
+        self.flights.iter().map(|it| it.bytes).sum()
+    }
+
+    pub(crate) fn is_stale(&self, now: Now) -> bool {
+        now.mono_ms.saturating_sub(self.fresh_seen_mono_ms) > limits::STALE_AFTER_MS
+    }
+
+    /// What this node tells partners it holds.
+    pub(crate) fn announce(&self) -> Head {
+        Head {
+            land: self.origin.log.land.code().to_owned(),
+            epoch: self.origin.log.epoch,
+            size: self.durable,
+            root: Bytes::copy_from_slice(self.durable_root.as_bytes()),
+            checkpoint: self.head.as_ref().map(|it| it.raw().clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Verifies a checkpoint of this log.
+    pub(crate) fn verify(&self, raw: &Bytes) -> Result<SignedCheckpoint, PeerFault> {
+        if let Some(known) = self.head.iter().chain(&self.served).find(|it| it.raw() == raw) {
+            return Ok(known.clone());
+        }
+        SignedCheckpoint::verify(raw, &self.origin, &self.keys)
+            .map_err(|source| PeerFault::Checkpoint { log: self.origin.log, source })
+    }
+
+    /// Takes note of a verified checkpoint; true when it is newer than the known one.
+    pub(crate) fn learn(&mut self, signed: SignedCheckpoint, now: Now) -> Result<bool, OwnerFault> {
+        let contradicts = |size: u64, root: &Hash| signed.size() == size && signed.root() != root;
+        let twice = (self.durable > 0 && contradicts(self.durable, &self.durable_root))
+            || self.head.iter().chain(&self.served).any(|it| contradicts(it.size(), it.root()));
+        if twice {
+            let fault =
+                OwnerFault::Equivocation { log: self.origin.log, size: signed.size() };
+            self.stopped = Some(fault.clone());
+            return Err(fault);
+        }
+        let rank = |it: &SignedCheckpoint| (it.size(), it.fresh_unix_seconds);
+        let newer = self.head.as_ref().is_none_or(|head| rank(&signed) > rank(head));
+        if newer {
+            let fresher = self
+                .head
+                .as_ref()
+                .is_none_or(|head| signed.fresh_unix_seconds > head.fresh_unix_seconds);
+            if fresher {
+                self.fresh_seen_mono_ms = now.mono_ms;
+            }
+            if signed.size() == self.durable {
+                self.served = Some(signed.clone());
+            }
+            self.head = Some(signed);
+        }
+        Ok(newer)
+    }
+
+    /// Drops what is here already from the front of a batch: after a new Follow, batches of the
+    /// old one may still arrive. Gives back the bytes when nothing is left.
+    pub(crate) fn trim(&self, mut batch: Batch) -> Result<Batch, u64> {
+        let have = self.received.size().saturating_sub(batch.first);
+        if have == 0 {
+            return Ok(batch);
+        }
+        if have >= batch.entries.len() as u64 {
+            return Err(batch.entries.iter().map(entry_bytes).sum::<usize>() as u64);
+        }
+        batch.entries.drain(..usize::try_from(have).unwrap_or(usize::MAX));
+        batch.first += have;
+        Ok(batch)
+    }
+
+    /// Checks a batch by itself, from the bytes to the owner's signature, and moves the verified
+    /// tree on. On a fault nothing changes but `stopped`.
+    pub(crate) fn accept(
+        &mut self,
+        batch: Batch,
+        session: SessionId,
+        from: &str,
+        now: Now,
+    ) -> Result<Store, BatchFault> {
+        let log = self.origin.log;
+        let bytes = self.check_size(&batch).map_err(BatchFault::Peer)?;
+        let signed = self.verify(&batch.checkpoint).map_err(BatchFault::Peer)?;
+        let mut tree = self.received.clone();
+        for entry in &batch.entries {
+            tree.push(leaf_hash(&entry.header));
+        }
+        let root = tree.root();
+        let proof = self.check_tree(&batch, &signed, tree.size(), &root).map_err(BatchFault::Peer)?;
+        // from here on the owner's signature stands behind the headers
+        self.learn(signed.clone(), now).map_err(BatchFault::Owner)?;
+        let recorded_ms = self.check_entries(&batch).inspect_err(|fault| {
+            if let BatchFault::Owner(fault) = fault {
+                self.stopped = Some(fault.clone());
+            }
+        })?;
+        self.received = tree;
+        self.received_recorded_ms = recorded_ms;
+        let complete = (signed.size() == self.received.size()).then(|| signed.clone());
+        let upto = self.received.size();
+        self.flights.push_back(Flight { upto, root, bytes, session, recorded_ms, complete });
+        Ok(Store {
+            log,
+            entries: batch.entries,
+            note: batch.checkpoint,
+            note_size: signed.size(),
+            proof,
+            received_ms: now.wall_ms,
+            from: from.to_owned(),
+        })
+    }
+
+    /// The oldest group under way is durable.
+    pub(crate) fn landed(&mut self) -> Option<Landed> {
+        let flight = self.flights.pop_front()?;
+        self.durable = flight.upto;
+        self.durable_root = flight.root;
+        self.durable_recorded_ms = flight.recorded_ms;
+        if let Some(complete) = flight.complete {
+            self.served = Some(complete);
+        }
+        // a fresher signature of the same size serves as well
+        if let Some(head) = self.head.as_ref().filter(|it| it.size() == self.durable) {
+            self.served = Some(head.clone());
+        }
+        Some(Landed { session: flight.session, bytes: flight.bytes })
+    }
+
+    /// The own log grew by a commit of this node.
+    pub(crate) fn grew(&mut self, signed: SignedCheckpoint, recorded_ms: i64, now: Now) {
+        self.durable = signed.size();
+        self.durable_root = *signed.root();
+        self.durable_recorded_ms = recorded_ms;
+        self.fresh_seen_mono_ms = now.mono_ms;
+        self.served = Some(signed.clone());
+        self.head = Some(signed);
+    }
+
+    /// Starts to receive from this tree on (the own log, before its entries come back).
+    pub(crate) fn receive_from(&mut self, frontier: Frontier) {
+        self.received_recorded_ms = self.durable_recorded_ms;
+        self.received = frontier;
+    }
+
+    fn check_size(&self, batch: &Batch) -> Result<u64, PeerFault> {
+        let log = self.origin.log;
+        let expected = self.received.size();
+        if batch.first != expected {
+            return Err(PeerFault::NotContiguous { log, first: batch.first, expected });
+        }
+        let bytes: usize = batch.entries.iter().map(entry_bytes).sum();
+        let entries = batch.entries.len();
+        let too_large = bytes > limits::BATCH_BYTES_MAX && entries > 1;
+        if entries == 0 || entries > limits::BATCH_ENTRIES_MAX || too_large {
+            return Err(PeerFault::BatchSize { log, entries, bytes });
+        }
+        let bytes = bytes as u64;
+        // the last batch may begin within the credit and end beyond it
+        if self.in_flight_bytes() > limits::FOLLOW_CREDIT_BYTES {
+            return Err(PeerFault::CreditExceeded { log });
+        }
+        Ok(bytes)
+    }
+
+    fn check_tree(
+        &self,
+        batch: &Batch,
+        signed: &SignedCheckpoint,
+        upto: u64,
+        root: &Hash,
+    ) -> Result<Vec<Hash>, PeerFault> {
+        let log = self.origin.log;
+        if upto > signed.size() {
+            return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: signed.size() });
+        }
+        let mut proof = Vec::with_capacity(batch.proof.len().min(64));
+        for hash in &batch.proof {
+            let hash = Hash::try_from(hash.as_ref()).map_err(|_| PeerFault::BatchSize {
+                log,
+                entries: batch.entries.len(),
+                bytes: hash.len(),
+            })?;
+            proof.push(hash);
+        }
+        check_consistency(&proof, upto, root, signed.size(), signed.root())
+            .map_err(|source| PeerFault::Proof { log, source })?;
+        Ok(proof)
+    }
+
+    fn check_entries(&self, batch: &Batch) -> Result<i64, BatchFault> {
+        let log = self.origin.log;
+        let mut recorded_ms = self.received_recorded_ms;
+        for (index, entry) in (batch.first..).zip(&batch.entries) {
+            let header = Header::parse(&entry.header).map_err(|source| {
+                BatchFault::Owner(OwnerFault::Header { log, index, source })
+            })?;
+            let here = header.verbund == self.origin.verbund
+                && header.log == log
+                && header.index == index;
+            if !here {
+                let said = format!("{}/{} of {}", header.log, header.index, header.verbund);
+                return Err(BatchFault::Owner(OwnerFault::Misplaced { log, index, said }));
+            }
+            if header.recorded_unix_ms < recorded_ms {
+                return Err(BatchFault::Owner(OwnerFault::TimeWentBack { log, index }));
+            }
+            recorded_ms = header.recorded_unix_ms;
+            if !body_is_promised(entry, &header) {
+                return Err(BatchFault::Peer(PeerFault::Body { log, index }));
+            }
+        }
+        Ok(recorded_ms)
+    }
+}
+
+fn entry_bytes(entry: &BatchEntry) -> usize {
+    entry.header.len() + entry.salt.len() + entry.body.len()
+}
+
+fn body_is_promised(entry: &BatchEntry, header: &Header) -> bool {
+    match entry.body_state() {
+        BodyState::Present => {
+            let Ok(salt) = <&[u8; 16]>::try_from(entry.salt.as_ref()) else { return false };
+            entry.body.len() == header.body_length as usize
+                && body_digest(salt, &entry.body) == header.body_digest
+        }
+        // only a signed erasure or an audience could excuse a missing body; format level 1 has
+        // neither, so a partner without the body is not a source for this entry
+        BodyState::Withheld | BodyState::Erased | BodyState::Unspecified => false,
+    }
+}

@@ -1,0 +1,105 @@
+//! Serving logs to partners that follow them.
+
+use registry_proto::{
+    terms::LogId,
+    wire::peer::{Follow, Refusal, RefusalReason, peer_message::Message},
+};
+
+use crate::{
+    limits,
+    replicate::{Replication, SendRange, SessionId, Wish, session::Serving},
+};
+
+impl Replication {
+    /// The shell sent a range: entries before `next`, `bytes` of them under way.
+    pub(crate) fn range_sent(&mut self, range: &SendRange, next: u64, bytes: u64) {
+        let (id, log) = (range.session, range.log);
+        let Some(serving) = self.serving(id, log).filter(|it| it.follow == range.follow) else {
+            return;
+        };
+        serving.sending = false;
+        serving.next = next;
+        serving.credit = serving.credit.saturating_sub(bytes);
+        self.pump(id, log);
+    }
+
+    /// The shell could not read a range.
+    pub(crate) fn range_failed(&mut self, range: &SendRange) {
+        let (id, log) = (range.session, range.log);
+        if self.serving(id, log).is_none_or(|it| it.follow != range.follow) {
+            return;
+        }
+        self.unfollow(id, log);
+        self.refuse(id, log.land.code(), log.epoch, RefusalReason::Unavailable);
+    }
+
+    /// Sends every follower of a log what is new.
+    pub(crate) fn pump_followers(&mut self, log: LogId) {
+        let followers: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, it)| it.serving.contains_key(&log))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in followers {
+            self.pump(id, log);
+        }
+    }
+
+    pub(crate) fn follow(&mut self, id: SessionId, follow: &Follow) {
+        let Some(log) = self.known_log(&follow.land, follow.epoch) else {
+            let land: String = follow.land.chars().take(16).collect();
+            self.refuse(id, &land, follow.epoch, RefusalReason::UnknownLog);
+            return;
+        };
+        let durable = self.replicas.get(&log).map_or(0, |it| it.durable());
+        if follow.from > durable {
+            self.refuse(id, log.land.code(), log.epoch, RefusalReason::BeyondEnd);
+            return;
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let credit = follow.credit_bytes.min(limits::FOLLOW_CREDIT_BYTES);
+            session.follows += 1;
+            let serving =
+                Serving { next: follow.from, credit, sending: false, follow: session.follows };
+            session.serving.insert(log, serving);
+        }
+        self.pump(id, log);
+    }
+
+    pub(crate) fn unfollow(&mut self, id: SessionId, log: LogId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.serving.remove(&log);
+        }
+    }
+
+    pub(crate) fn pump(&mut self, id: SessionId, log: LogId) {
+        let Some(served) = self.replicas.get(&log).and_then(|it| it.served().cloned()) else {
+            return;
+        };
+        let Some(serving) = self.serving(id, log) else { return };
+        if serving.sending || serving.credit == 0 || serving.next >= served.size() {
+            return;
+        }
+        serving.sending = true;
+        let range = SendRange {
+            session: id,
+            log,
+            from: serving.next,
+            upto: served.size(),
+            bytes: limits::BATCH_BYTES_MAX,
+            note: served.raw().clone(),
+            follow: serving.follow,
+        };
+        self.wishes.push_back(Wish::SendRange(range));
+    }
+
+    fn serving(&mut self, id: SessionId, log: LogId) -> Option<&mut Serving> {
+        self.sessions.get_mut(&id)?.serving.get_mut(&log)
+    }
+
+    fn refuse(&mut self, id: SessionId, land: &str, epoch: u64, reason: RefusalReason) {
+        let refusal = Refusal { land: land.to_owned(), epoch, reason: reason as i32 };
+        self.send(id, Message::Refusal(refusal));
+    }
+}

@@ -1,0 +1,125 @@
+//! One stream with a partner: what it said, what it asked for, what it was told.
+
+use std::collections::BTreeMap;
+
+use registry_proto::{
+    log::{Hash, VerbundId},
+    terms::LogId,
+    wire::peer::Hello,
+};
+
+use crate::{
+    authorize::PeerIdentity, limits, now::Now, replicate::fault::PeerFault,
+};
+
+/// Names a stream between the shell and the core; never used twice in the life of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// State of a stream.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) peer: PeerIdentity,
+    /// True when this node dialled.
+    pub(crate) dialled: bool,
+    said_hello: bool,
+    last_heard_mono_ms: u64,
+    /// What the partner holds, as far as it told.
+    pub(crate) heads: BTreeMap<LogId, PeerHead>,
+    /// Counts the Follows of the partner.
+    pub(crate) follows: u64,
+    /// What the partner follows here.
+    pub(crate) serving: BTreeMap<LogId, Serving>,
+    /// (size, freshness) of each log as last told to the partner.
+    pub(crate) told: BTreeMap<LogId, (u64, u64)>,
+    pub(crate) last_beacon_mono_ms: u64,
+    /// Logs not asked for here until the given time, because it failed to deliver.
+    pub(crate) avoid: BTreeMap<LogId, u64>,
+}
+
+/// What a partner holds of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PeerHead {
+    /// Entries durable there.
+    pub(crate) size: u64,
+    /// Root at that size, as claimed.
+    pub(crate) root: Hash,
+}
+
+/// A log the partner follows here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving {
+    pub(crate) next: u64,
+    pub(crate) credit: u64,
+    /// True while the shell sends a range.
+    pub(crate) sending: bool,
+    /// Tells the ranges of this Follow from those of an earlier one.
+    pub(crate) follow: u64,
+}
+
+// === impl Session ===
+
+impl Session {
+    pub(crate) fn new(peer: PeerIdentity, dialled: bool, now: Now) -> Self {
+        Self {
+            peer,
+            dialled,
+            said_hello: false,
+            last_heard_mono_ms: now.mono_ms,
+            heads: BTreeMap::new(),
+            follows: 0,
+            serving: BTreeMap::new(),
+            told: BTreeMap::new(),
+            last_beacon_mono_ms: now.mono_ms,
+            avoid: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn heard(&mut self, now: Now) {
+        self.last_heard_mono_ms = now.mono_ms;
+    }
+
+    pub(crate) fn is_silent(&self, now: Now) -> bool {
+        now.mono_ms.saturating_sub(self.last_heard_mono_ms) > limits::PEER_SILENCE_MS
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.said_hello
+    }
+
+    /// Checks the introduction against the Verbund and the certificate.
+    pub(crate) fn hello(&mut self, hello: &Hello, verbund: &VerbundId) -> Result<(), PeerFault> {
+        if self.said_hello {
+            return Err(PeerFault::HelloTwice);
+        }
+        if hello.verbund.as_ref() != verbund.as_bytes().as_slice() {
+            let said = hex::encode(hello.verbund.get(..32).unwrap_or(&hello.verbund));
+            return Err(PeerFault::OtherVerbund(said));
+        }
+        if hello.land != self.peer.land.code() || hello.node != self.peer.node {
+            return Err(PeerFault::OtherIdentity {
+                said: format!(
+                    "{}/{}",
+                    hello.land.chars().take(16).collect::<String>(),
+                    hello.node.chars().take(255).collect::<String>()
+                ),
+                certified: format!("{}/{}", self.peer.land, self.peer.node),
+            });
+        }
+        if hello.protocol_min > PROTOCOL || hello.protocol_max < PROTOCOL {
+            return Err(PeerFault::NoCommonProtocol {
+                min: hello.protocol_min,
+                max: hello.protocol_max,
+            });
+        }
+        self.said_hello = true;
+        Ok(())
+    }
+
+    pub(crate) fn avoids(&self, log: LogId, now: Now) -> bool {
+        self.avoid.get(&log).is_some_and(|until| *until > now.mono_ms)
+    }
+}
+
+/// The protocol version this software speaks.
+pub const PROTOCOL: u32 = 1;

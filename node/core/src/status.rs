@@ -1,0 +1,67 @@
+//! What the node tells about itself; plain values for status, metrics and the UI.
+
+use registry_proto::terms::LogId;
+
+use crate::authorize::PeerIdentity;
+
+/// How this node stands to a log; from verified data progress, never from a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogState {
+    /// Nothing verified yet.
+    Bootstrapping,
+    /// A verified head is known beyond what is durable.
+    CatchingUp,
+    /// Everything known is durable, and the owner signed lately.
+    Live,
+    /// The owner's signature has not advanced for [`crate::limits::STALE_AFTER_MS`].
+    Stale,
+    /// The log is no longer accepted.
+    Quarantined,
+}
+
+/// A log of the charter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogStatus {
+    /// The log.
+    pub log: LogId,
+    /// Entries durable here.
+    pub size: u64,
+    /// Entries of the newest verified head.
+    pub known: u64,
+    /// Freshness timestamp of that head, seconds since 1970-01-01 UTC; 0 when there is none.
+    pub fresh_unix_seconds: u64,
+    /// State.
+    pub state: LogState,
+}
+
+/// What a partner holds of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerLogStatus {
+    /// The partner.
+    pub peer: PeerIdentity,
+    /// The log.
+    pub log: LogId,
+    /// Entries durable there, as it told.
+    pub size: u64,
+    /// Entries durable here that it lacks.
+    pub lag: u64,
+    /// State between the two.
+    pub state: LogState,
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Logs in the order of their Land.
+    pub logs: Vec<LogStatus>,
+    /// Partners with a session.
+    pub peers: Vec<PeerLogStatus>,
+    /// Partners with a session, each once.
+    pub connected: Vec<PeerIdentity>,
+    /// "open", or why nothing is signed.
+    pub fence: String,
+    /// True when publishing is possible.
+    pub fence_open: bool,
+    /// Submissions that wait.
+    pub submissions_waiting: usize,
+}
