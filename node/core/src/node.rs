@@ -247,7 +247,7 @@ impl Node {
             };
             if log == own_id {
                 let last = recovered.last_recorded_ms;
-                own = Some((origin.clone(), recovered.frontier.clone(), last));
+                own = Some((origin, recovered.frontier.clone(), last));
             }
             replicas.push(Replica::new(origin, member.keys.clone(), recovered, now));
         }

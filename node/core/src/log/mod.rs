@@ -12,8 +12,8 @@ mod waiting;
 pub use own::{Commit, CommitEntry};
 pub(crate) use own::{Outcome, OwnLog};
 pub use services::OwnServices;
-pub use waiting::{Published, PublishedRecord};
 pub(crate) use waiting::WaitingRoom;
+pub use waiting::{Published, PublishedRecord};
 
 /// Names a submission between the shell and the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use registry_proto::{
     log::{Checkpoint, Frontier, Hash, Header, HeaderError, Kind, Origin, leaf_hash},
+    terms::ServiceId,
     wire::registry::Audience,
 };
 
@@ -207,11 +208,7 @@ impl OwnLog {
     }
 
     fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            origin: self.origin.clone(),
-            size: self.frontier.size(),
-            root: self.frontier.root(),
-        }
+        Checkpoint { origin: self.origin, size: self.frontier.size(), root: self.frontier.root() }
     }
 
     fn stage(
@@ -243,7 +240,7 @@ impl OwnLog {
     fn header(
         &mut self,
         kind: Kind,
-        service: Option<registry_proto::terms::ServiceId>,
+        service: Option<ServiceId>,
         batch_end: bool,
         pseudonym: &str,
         body: &Bytes,
@@ -257,7 +254,7 @@ impl OwnLog {
             index: self.frontier.size(),
             kind,
             recorded_unix_ms: self.last_recorded_ms,
-            object_id: service.map(Into::into),
+            object_id: service.map(ServiceId::uuid),
             audience: Audience::Verbund as i32,
             batch_end,
             references: Vec::new(),

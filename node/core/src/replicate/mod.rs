@@ -175,10 +175,6 @@ impl Replication {
         self.replicas.get_mut(&log)
     }
 
-    pub(crate) fn session_count(&self) -> usize {
-        self.sessions.len()
-    }
-
     /// A stream stands. If the pair has two, that of the lower node id stays.
     pub(crate) fn opened(
         &mut self,
@@ -277,7 +273,7 @@ impl Replication {
         let mut all = Vec::new();
         for session in self.sessions.values() {
             for (log, replica) in &self.replicas {
-                let size = session.heads.get(log).map_or(0, |it| it.size);
+                let size = session.heads.get(log).copied().unwrap_or_default();
                 let lag = replica.durable().saturating_sub(size);
                 let state = match self.state(*log, now) {
                     LogState::Live if lag > 0 => LogState::CatchingUp,

@@ -153,7 +153,7 @@ fn candidate(
     log: LogId,
     received: u64,
 ) -> Candidate {
-    let size = session.heads.get(&log).map_or(0, |it| it.size);
+    let size = session.heads.get(&log).copied().unwrap_or_default();
     Candidate {
         has_more: size > received,
         is_owner: session.peer.land == log.land,

@@ -1,7 +1,6 @@
 //! What a partner says, and what follows from it.
 
 use registry_proto::{
-    log::Frontier,
     terms::LogId,
     wire::peer::{Ack, Batch, Head, Heads, Refusal, peer_message::Message},
 };
@@ -10,9 +9,7 @@ use crate::{
     limits,
     now::Now,
     replicate::{
-        Heard, OwnerFault, PeerFault, Replication, Report, SessionId, Wish,
-        replica::BatchFault,
-        session::PeerHead,
+        Heard, OwnerFault, PeerFault, Replication, Report, SessionId, Wish, replica::BatchFault,
     },
 };
 
@@ -137,15 +134,13 @@ impl Replication {
         now: Now,
     ) -> Result<Option<OwnerFault>, PeerFault> {
         let Some(replica) = self.replicas.get_mut(&log) else { return Ok(None) };
-        let beyond =
-            |signed| PeerFault::HeadBeyondCheckpoint { log, size: head.size, signed };
+        let beyond = |signed| PeerFault::HeadBeyondCheckpoint { log, size: head.size, signed };
         if head.checkpoint.is_empty() {
             if head.size > 0 {
                 return Err(beyond(0));
             }
             if let Some(session) = self.sessions.get_mut(&id) {
-                let root = Frontier::default().root();
-                session.heads.entry(log).or_insert(PeerHead { size: 0, root });
+                session.heads.entry(log).or_insert(0);
             }
             return Ok(None);
         }
@@ -153,12 +148,11 @@ impl Replication {
         if head.size > signed.size() {
             return Err(beyond(signed.size()));
         }
-        let root = head.root.as_ref().try_into().map_err(|_| beyond(signed.size()))?;
         let before = replica.head().map_or(0, |it| it.size());
         let outcome = replica.learn(signed, now);
         let grew = replica.head().map_or(0, |it| it.size()) > before;
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
-        session.heads.insert(log, PeerHead { size: head.size, root });
+        session.heads.insert(log, head.size);
         let Err(fault) = outcome else {
             // a source that had nothing to deliver starts its clock now
             if grew && let Some(source) = &mut replica.source {
@@ -171,12 +165,7 @@ impl Replication {
         Ok(Some(fault))
     }
 
-    fn batch(
-        &mut self,
-        id: SessionId,
-        batch: Batch,
-        now: Now,
-    ) -> Result<Vec<Heard>, PeerFault> {
+    fn batch(&mut self, id: SessionId, batch: Batch, now: Now) -> Result<Vec<Heard>, PeerFault> {
         let Some(log) = self.known_log(&batch.land, batch.epoch) else { return Ok(Vec::new()) };
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(Vec::new()) };
         let Some(replica) = self.replicas.get_mut(&log) else { return Ok(Vec::new()) };
@@ -197,11 +186,8 @@ impl Replication {
         };
         match replica.accept(batch, id, &peer.node, now) {
             Ok(store) => {
-                let held = session.heads.entry(log).or_insert(PeerHead {
-                    size: 0,
-                    root: replica.received_frontier().root(),
-                });
-                held.size = held.size.max(replica.received());
+                let held = session.heads.entry(log).or_default();
+                *held = (*held).max(replica.received());
                 if let Some(source) = &mut replica.source {
                     source.progress_mono_ms = now.mono_ms;
                 }
@@ -246,15 +232,12 @@ impl Replication {
         let durable = self.replicas.get(&log).map_or(0, |it| it.durable());
         let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
         let Some(serving) = session.serving.get_mut(&log) else { return Vec::new() };
-        serving.credit = serving
-            .credit
-            .saturating_add(ack.credit_bytes)
-            .min(limits::FOLLOW_CREDIT_BYTES);
+        serving.credit =
+            serving.credit.saturating_add(ack.credit_bytes).min(limits::FOLLOW_CREDIT_BYTES);
         // nobody holds more than was sent
         let size = ack.size.min(serving.next).min(durable);
-        let root = session.heads.get(&log).map(|it| it.root).unwrap_or_default();
-        let held = session.heads.entry(log).or_insert(PeerHead { size, root });
-        held.size = held.size.max(size);
+        let held = session.heads.entry(log).or_default();
+        *held = (*held).max(size);
         let member = session.peer.land;
         self.pump(id, log);
         if log == self.own {

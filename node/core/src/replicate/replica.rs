@@ -214,8 +214,7 @@ impl Replica {
         let twice = (self.durable > 0 && contradicts(self.durable, &self.durable_root))
             || self.head.iter().chain(&self.served).any(|it| contradicts(it.size(), it.root()));
         if twice {
-            let fault =
-                OwnerFault::Equivocation { log: self.origin.log, size: signed.size() };
+            let fault = OwnerFault::Equivocation { log: self.origin.log, size: signed.size() };
             self.stopped = Some(fault.clone());
             return Err(fault);
         }
@@ -269,7 +268,8 @@ impl Replica {
             tree.push(leaf_hash(&entry.header));
         }
         let root = tree.root();
-        let proof = self.check_tree(&batch, &signed, tree.size(), &root).map_err(BatchFault::Peer)?;
+        let proof =
+            self.check_tree(&batch, &signed, tree.size(), &root).map_err(BatchFault::Peer)?;
         // from here on the owner's signature stands behind the headers
         self.learn(signed.clone(), now).map_err(BatchFault::Owner)?;
         let recorded_ms = self.check_entries(&batch).inspect_err(|fault| {
@@ -374,12 +374,10 @@ impl Replica {
         let log = self.origin.log;
         let mut recorded_ms = self.received_recorded_ms;
         for (index, entry) in (batch.first..).zip(&batch.entries) {
-            let header = Header::parse(&entry.header).map_err(|source| {
-                BatchFault::Owner(OwnerFault::Header { log, index, source })
-            })?;
-            let here = header.verbund == self.origin.verbund
-                && header.log == log
-                && header.index == index;
+            let header = Header::parse(&entry.header)
+                .map_err(|source| BatchFault::Owner(OwnerFault::Header { log, index, source }))?;
+            let here =
+                header.verbund == self.origin.verbund && header.log == log && header.index == index;
             if !here {
                 let said = format!("{}/{} of {}", header.log, header.index, header.verbund);
                 return Err(BatchFault::Owner(OwnerFault::Misplaced { log, index, said }));

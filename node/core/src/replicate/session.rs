@@ -2,15 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use registry_proto::{
-    log::{Hash, VerbundId},
-    terms::LogId,
-    wire::peer::Hello,
-};
+use registry_proto::{log::VerbundId, terms::LogId, wire::peer::Hello};
 
-use crate::{
-    authorize::PeerIdentity, limits, now::Now, replicate::fault::PeerFault,
-};
+use crate::{authorize::PeerIdentity, limits, now::Now, replicate::fault::PeerFault};
 
 /// Names a stream between the shell and the core; never used twice in the life of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,8 +18,8 @@ pub(crate) struct Session {
     pub(crate) dialled: bool,
     said_hello: bool,
     last_heard_mono_ms: u64,
-    /// What the partner holds, as far as it told.
-    pub(crate) heads: BTreeMap<LogId, PeerHead>,
+    /// Entries the partner holds durably of each log, as far as it told.
+    pub(crate) heads: BTreeMap<LogId, u64>,
     /// Counts the Follows of the partner.
     pub(crate) follows: u64,
     /// What the partner follows here.
@@ -35,15 +29,6 @@ pub(crate) struct Session {
     pub(crate) last_beacon_mono_ms: u64,
     /// Logs not asked for here until the given time, because it failed to deliver.
     pub(crate) avoid: BTreeMap<LogId, u64>,
-}
-
-/// What a partner holds of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PeerHead {
-    /// Entries durable there.
-    pub(crate) size: u64,
-    /// Root at that size, as claimed.
-    pub(crate) root: Hash,
 }
 
 /// A log the partner follows here.
