@@ -39,6 +39,11 @@ pub struct LogId {
 #[error("{0:?} is no Land; expected one of BB BE BUND BW BY HB HE HH MV NI NW RP SH SL SN ST TH")]
 pub struct ParseLandError(String);
 
+/// The text names no epoch of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected <land>/<epoch>, with an epoch from 1 without leading zeros")]
+pub struct ParseLogIdError;
+
 // === impl Land ===
 
 impl Land {
@@ -126,6 +131,20 @@ impl fmt::Display for LogId {
     }
 }
 
+impl FromStr for LogId {
+    type Err = ParseLogIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (land, epoch) = text.split_once('/').ok_or(ParseLogIdError)?;
+        let land = land.parse().map_err(|_| ParseLogIdError)?;
+        if epoch.starts_with(['0', '+']) {
+            return Err(ParseLogIdError);
+        }
+        let epoch = epoch.parse().map_err(|_| ParseLogIdError)?;
+        Ok(Self { land, epoch })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +163,16 @@ mod tests {
     fn other_text_is_refused() {
         for text in ["", "sl", "XX", "SL ", "10"] {
             assert!(text.parse::<Land>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_log_has_one_text() {
+        let log = LogId { land: Land::SL, epoch: 12 };
+        assert_eq!(log.to_string(), "SL/12");
+        assert_eq!("SL/12".parse(), Ok(log));
+        for text in ["", "SL", "SL/", "SL/0", "SL/01", "SL/+1", "sl/1", "SL/1/", "SL/-1", "/1"] {
+            assert!(text.parse::<LogId>().is_err(), "{text}");
         }
     }
 }
