@@ -13,8 +13,6 @@ pub const BATCH_ENTRIES_MAX: usize = 10_000;
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Records in one publish request.
 pub const PUBLISH_RECORDS_MAX: usize = 1_000;
-/// Violations named in one answer.
-pub const VIOLATIONS_MAX: usize = 100;
 /// Entries on a page.
 pub const PAGE_MAX: u32 = 500;
 /// Entries on a page when the caller names no size.
