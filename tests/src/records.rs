@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 /// UUID of the n-th service of a test.
 pub fn service_id(n: u64) -> String {
-    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("https://dienst.example/{n}").as_bytes())
-        .to_string()
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("https://dienst.example/{n}").as_bytes()).to_string()
 }
 
 /// A definition that keeps every rule.

@@ -12,8 +12,8 @@ use crate::sim::disk::Disk;
 /// Memory of everything that was ever promised.
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
-    /// Root of each size of each log that was ever signed.
-    signed: HashMap<(LogId, u64), Hash>,
+    /// Root (base64, as in the note) of each size of each log that was ever released.
+    signed: HashMap<(LogId, u64), String>,
     /// Records that were acknowledged: (log, index) → leaf.
     pub(crate) acknowledged: BTreeMap<(LogId, u64), Hash>,
     /// Entries compared already, per (node, log).
@@ -24,9 +24,9 @@ pub(crate) struct Oracle {
 
 impl Oracle {
     /// Nobody signs two roots for one size.
-    pub(crate) fn signed(&mut self, log: LogId, size: u64, root: Hash) {
-        let first = *self.signed.entry((log, size)).or_insert(root);
-        assert!(first == root, "{log} signed two histories of size {size}");
+    pub(crate) fn signed(&mut self, log: LogId, size: u64, root: String) {
+        let first = self.signed.entry((log, size)).or_insert_with(|| root.clone());
+        assert!(*first == root, "{log} signed two histories of size {size}");
     }
 
     pub(crate) fn acknowledged(&mut self, log: LogId, index: u64, leaf: Hash) {

@@ -172,12 +172,8 @@ impl World {
     /// Cuts a link until [`World::heal`].
     pub fn cut(&mut self, a: Land, b: Land) {
         self.blocked.push((a, b));
-        let broken: Vec<_> = self
-            .streams
-            .iter()
-            .filter(|(_, it)| it.joins(a, b))
-            .map(|(id, _)| *id)
-            .collect();
+        let broken: Vec<_> =
+            self.streams.iter().filter(|(_, it)| it.joins(a, b)).map(|(id, _)| *id).collect();
         for id in broken {
             self.break_stream(id);
         }
@@ -252,8 +248,12 @@ impl World {
         node.life += 1;
         node.disk_free_ms.clear();
         let unsynced = std::mem::take(&mut node.unsynced);
-        if lucky && let Some(first) = unsynced.first() {
+        let kept = unsynced.first().filter(|_| lucky);
+        if let Some(first) = kept {
             node.disk.write(first);
+        }
+        if let Some(first) = kept {
+            self.released(first);
         }
         let broken: Vec<_> =
             self.streams.iter().filter(|(_, it)| it.touches(land)).map(|(id, _)| *id).collect();
@@ -428,16 +428,16 @@ impl World {
         }
         let group = node.unsynced.remove(0);
         node.disk.write(&group);
+        self.released(&group);
+        let node = self.node_mut(land);
         let log = group.log;
         let own = log.land == land;
         let size = node.disk.size(log);
         let input = match signed {
             Some(signed) => Input::Committed { signed },
             None => {
-                let learned = |it: &BatchEntry| Learned {
-                    header: it.header.clone(),
-                    body: it.body.clone(),
-                };
+                let learned =
+                    |it: &BatchEntry| Learned { header: it.header.clone(), body: it.body.clone() };
                 let learned =
                     if own { group.entries.iter().map(learned).collect() } else { Vec::new() };
                 Input::Stored { log, learned }
@@ -449,6 +449,13 @@ impl World {
             self.at(late, Event::Folded { node: land, life, size });
         }
         self.check();
+    }
+
+    /// A checkpoint that is durable may have been seen; one that never was, counts for nothing.
+    fn released(&mut self, group: &Group) {
+        let text = String::from_utf8_lossy(&group.note);
+        let root = text.lines().nth(2).unwrap_or_default().to_owned();
+        self.oracle.signed(group.log, group.note_size, root);
     }
 
     fn later(&mut self, land: Land, life: u64, input: Input) {
@@ -475,7 +482,6 @@ impl World {
                 let seconds = u64::try_from(commit.wall_ms / 1_000).unwrap_or_default();
                 let signed = commit.checkpoint.sign(&self.nodes[&land].signer, seconds);
                 let log = signed.checkpoint.origin.log;
-                self.oracle.signed(log, signed.size(), *signed.root());
                 let entries = commit
                     .entries
                     .into_iter()
@@ -493,7 +499,10 @@ impl World {
                 let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
                 let signed = checkpoint.sign(&self.nodes[&land].signer, seconds);
                 let log = signed.checkpoint.origin.log;
-                self.oracle.signed(log, signed.size(), *signed.root());
+                let root = signed.raw().clone();
+                let root =
+                    String::from_utf8_lossy(&root).lines().nth(2).unwrap_or_default().to_owned();
+                self.oracle.signed(log, signed.size(), root);
                 self.at(1, Event::Freshened { node: land, life, signed });
             }
             Effect::Store(store) => {
@@ -592,10 +601,8 @@ impl World {
         self.oracle.prefixes_agree(disks);
         for (land, node) in &self.nodes {
             // while its disk is being filled again from partners, a node cannot hold everything
-            let recovering = node
-                .core
-                .as_ref()
-                .is_none_or(|it| !it.status(self.clock(*land)).fence_open);
+            let recovering =
+                node.core.as_ref().is_none_or(|it| !it.status(self.clock(*land)).fence_open);
             if !recovering {
                 self.oracle.owner_keeps(*land, &node.disk);
             }
@@ -634,8 +641,7 @@ fn charter(laender: &[Land]) -> (Charter, Vec<LogSigner>) {
         seed[..land.code().len()].copy_from_slice(land.code().as_bytes());
         SigningKey::from_bytes(&seed)
     };
-    let public =
-        |key: &SigningKey| bytes::Bytes::copy_from_slice(key.verifying_key().as_bytes());
+    let public = |key: &SigningKey| bytes::Bytes::copy_from_slice(key.verifying_key().as_bytes());
     let mut sorted = laender.to_vec();
     sorted.sort_unstable();
     let members = sorted
@@ -662,8 +668,7 @@ fn charter(laender: &[Land]) -> (Charter, Vec<LogSigner>) {
         members,
     };
     let charter = Charter::parse(charter.encode_to_vec().into()).expect("a valid charter");
-    let signers =
-        laender.iter().map(|it| LogSigner::new(key(*it, 1), key(*it, 2))).collect();
+    let signers = laender.iter().map(|it| LogSigner::new(key(*it, 1), key(*it, 2))).collect();
     (charter, signers)
 }
 
