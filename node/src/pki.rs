@@ -63,6 +63,8 @@ pub struct Request {
 pub enum Usage {
     /// Serves and dials.
     Node,
+    /// Serves only; no node can be run with it.
+    Server,
     /// Dials.
     Client,
 }
@@ -340,6 +342,7 @@ impl Request {
             Usage::Node => {
                 vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
             }
+            Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
         };
         params.use_authority_key_identifier_extension = true;

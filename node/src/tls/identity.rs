@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use registry_core::authorize::{PeerIdentity, Principal, Role};
-use registry_proto::terms::Land;
+use registry_proto::{charter::Charter, terms::Land};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
     SignatureScheme,
@@ -122,6 +122,27 @@ struct Member {
 struct Verifiers {
     as_client: Arc<dyn ClientCertVerifier>,
     as_server: Arc<WebPkiServerVerifier>,
+}
+
+// === impl MemberTrust ===
+
+impl MemberTrust {
+    /// The members of a charter.
+    pub fn of(charter: &Charter) -> Vec<Self> {
+        let members = charter.members().iter().map(|member| Self {
+            land: member.land,
+            nodes: member
+                .nodes
+                .iter()
+                .map(|node| NodeTrust {
+                    name: node.name.clone(),
+                    spki_pins: node.spki_pins.clone(),
+                })
+                .collect(),
+            anchors: member.anchors.iter().map(|der| CertificateDer::from(der.to_vec())).collect(),
+        });
+        members.collect()
+    }
 }
 
 // === impl Trust ===
