@@ -158,6 +158,11 @@ pub struct BatchEnds {
 // === impl BatchEnds ===
 
 impl BatchEnds {
+    /// True if the next entry begins a batch.
+    pub fn at_begin(&self) -> bool {
+        self.open == 0
+    }
+
     /// True if the batch ends with this entry.
     pub fn push(&mut self, header: &Header) -> bool {
         self.open += 1;
