@@ -7,6 +7,7 @@ pub mod authorize;
 pub mod catalogue;
 pub mod envelope;
 mod fence;
+pub mod fold;
 pub mod limits;
 pub mod log;
 pub mod node;
@@ -16,5 +17,6 @@ pub mod replicate;
 pub mod status;
 pub mod submission;
 pub mod validate;
+pub mod view;
 
 pub use fence::FencePolicy;

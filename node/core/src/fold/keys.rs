@@ -1,0 +1,236 @@
+//! Layouts of all keys of facts. Numbers are big-endian, so that keys sort as what they say.
+//!
+//! Every key begins with the version of its layout and the letter of its table, and ends with the
+//! position of its entry; stores keep their own bookkeeping under keys that begin with 0.
+
+use std::fmt;
+
+use registry_proto::terms::{Land, Leistungsschluessel, LogId, SemVer};
+use uuid::Uuid;
+
+/// Place of an entry; written `SL/1/17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Log.
+    pub log: LogId,
+    /// Index, from 0.
+    pub index: u64,
+}
+
+/// The bytes are no key of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no key of this table")]
+pub struct ParseKeyError;
+
+/// Version of all layouts below.
+pub const VERSION: u8 = 1;
+
+const DEFINITION: u8 = b'd';
+const VERSION_OF: u8 = b'v';
+const OWNER: u8 = b'o';
+const BY_NUMBER: u8 = b'k';
+
+const HEAD: usize = 2;
+const LAND: usize = 4;
+const UUID: usize = 16;
+const SEMVER: usize = 24;
+const NUMBER: usize = 14;
+const PLACE: usize = 16;
+
+/// Bytes of a definition's key that name its service.
+pub(crate) const DEFINITION_GROUP: usize = HEAD + LAND + UUID;
+/// Bytes of a version's key that name it.
+pub(crate) const VERSION_GROUP: usize = HEAD + LAND + UUID + SEMVER;
+/// Bytes of an owner's key that name service and Land.
+pub(crate) const OWNER_GROUP: usize = HEAD + UUID + LAND;
+/// Bytes of a Leistungsschluessel's key that name it, the Land and the service.
+pub(crate) const BY_NUMBER_GROUP: usize = HEAD + NUMBER + LAND + UUID;
+
+/// Key: land (4, padded with 0) | service (16) | epoch (8) | index (8). Value: `DefinitionFact`.
+pub fn definition(service: Uuid, at: Position) -> Vec<u8> {
+    placed(definitions_of(at.log.land, service), at)
+}
+
+/// Key: land (4) | service (16) | SemVer (24) | epoch (8) | index (8). Value: `VersionFact`.
+pub fn version(service: Uuid, number: &SemVer, at: Position) -> Vec<u8> {
+    placed(version_group(at.log.land, service, number), at)
+}
+
+/// Key: service (16) | land (4) | epoch (8) | index (8), for definitions. Value: empty.
+pub fn owner(service: Uuid, at: Position) -> Vec<u8> {
+    let mut key = owners_of(service);
+    key.extend(land_bytes(at.log.land));
+    placed(key, at)
+}
+
+/// Key: Leistungsschluessel (14 digits) | land (4) | service (16) | epoch (8) | index (8).
+/// Value: empty.
+pub fn by_number(number: &Leistungsschluessel, service: Uuid, at: Position) -> Vec<u8> {
+    let mut key = by_number_in(number, Some(at.log.land));
+    key.extend(service.as_bytes());
+    placed(key, at)
+}
+
+/// Prefix of all definitions, or of those of a Land.
+pub(crate) fn definitions_in(land: Option<Land>) -> Vec<u8> {
+    let mut key = vec![VERSION, DEFINITION];
+    key.extend(land.map(land_bytes).into_iter().flatten());
+    key
+}
+
+/// Prefix of the definitions of a service.
+pub(crate) fn definitions_of(land: Land, service: Uuid) -> Vec<u8> {
+    let mut key = definitions_in(Some(land));
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of all versions, or of those of a Land.
+pub(crate) fn versions_in(land: Option<Land>) -> Vec<u8> {
+    let mut key = vec![VERSION, VERSION_OF];
+    key.extend(land.map(land_bytes).into_iter().flatten());
+    key
+}
+
+/// Prefix of the versions of a service.
+pub(crate) fn versions_of(land: Land, service: Uuid) -> Vec<u8> {
+    let mut key = versions_in(Some(land));
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of the entries of one version.
+pub(crate) fn version_group(land: Land, service: Uuid, number: &SemVer) -> Vec<u8> {
+    let mut key = versions_of(land, service);
+    key.extend(number.order_key());
+    key
+}
+
+/// Prefix of the owners of a service.
+pub(crate) fn owners_of(service: Uuid) -> Vec<u8> {
+    let mut key = vec![VERSION, OWNER];
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of the services with a Leistungsschluessel, or of those of a Land.
+pub(crate) fn by_number_in(number: &Leistungsschluessel, land: Option<Land>) -> Vec<u8> {
+    let mut key = vec![VERSION, BY_NUMBER];
+    key.extend(number.to_string().bytes());
+    key.extend(land.map(land_bytes).into_iter().flatten());
+    key
+}
+
+/// Prefix of the entries with this number and service.
+pub(crate) fn by_number_group(number: &Leistungsschluessel, land: Land, service: Uuid) -> Vec<u8> {
+    let mut key = by_number_in(number, Some(land));
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Service and position in a key of [`definition`].
+pub(crate) fn parse_definition(key: &[u8]) -> Result<(Uuid, Position), ParseKeyError> {
+    let rest = table(key, DEFINITION, DEFINITION_GROUP)?;
+    let land = land_of(&rest[..LAND])?;
+    Ok((uuid_of(&rest[LAND..LAND + UUID])?, place_of(key, land)?))
+}
+
+/// Service, number and position in a key of [`version`].
+pub(crate) fn parse_version(key: &[u8]) -> Result<(Uuid, SemVer, Position), ParseKeyError> {
+    let rest = table(key, VERSION_OF, VERSION_GROUP)?;
+    let land = land_of(&rest[..LAND])?;
+    let number = semver_of(&rest[LAND + UUID..LAND + UUID + SEMVER])?;
+    Ok((uuid_of(&rest[LAND..LAND + UUID])?, number, place_of(key, land)?))
+}
+
+/// Position in a key of [`owner`].
+pub(crate) fn parse_owner(key: &[u8]) -> Result<Position, ParseKeyError> {
+    let rest = table(key, OWNER, OWNER_GROUP)?;
+    place_of(key, land_of(&rest[UUID..UUID + LAND])?)
+}
+
+/// Service and position in a key of [`by_number`].
+pub(crate) fn parse_by_number(key: &[u8]) -> Result<(Uuid, Position), ParseKeyError> {
+    let rest = table(key, BY_NUMBER, BY_NUMBER_GROUP)?;
+    let land = land_of(&rest[NUMBER..NUMBER + LAND])?;
+    Ok((uuid_of(&rest[NUMBER + LAND..NUMBER + LAND + UUID])?, place_of(key, land)?))
+}
+
+/// The position at the end of any key, in a log of `land`.
+pub(crate) fn place_of(key: &[u8], land: Land) -> Result<Position, ParseKeyError> {
+    let (epoch, index) = place(key).ok_or(ParseKeyError)?;
+    Ok(Position { log: LogId { land, epoch }, index })
+}
+
+/// The bytes with which a position ends a key.
+pub(crate) fn place_bytes(epoch: u64, index: u64) -> [u8; PLACE] {
+    let mut bytes = [0; PLACE];
+    bytes[..8].copy_from_slice(&epoch.to_be_bytes());
+    bytes[8..].copy_from_slice(&index.to_be_bytes());
+    bytes
+}
+
+/// The code of a Land in 4 bytes, padded with 0; sorts as the code.
+pub(crate) fn land_bytes(land: Land) -> [u8; LAND] {
+    let mut bytes = [0; LAND];
+    for (to, from) in bytes.iter_mut().zip(land.code().bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+/// Reverses [`land_bytes`].
+pub(crate) fn land_of(bytes: &[u8]) -> Result<Land, ParseKeyError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| ParseKeyError)?;
+    text.trim_end_matches('\0').parse().map_err(|_| ParseKeyError)
+}
+
+/// Reverses [`SemVer::order_key`].
+pub(crate) fn semver_of(bytes: &[u8]) -> Result<SemVer, ParseKeyError> {
+    let key = bytes.try_into().map_err(|_| ParseKeyError)?;
+    Ok(SemVer::from_order_key(key))
+}
+
+/// Reads a UUID of 16 bytes.
+pub(crate) fn uuid_of(bytes: &[u8]) -> Result<Uuid, ParseKeyError> {
+    Uuid::from_slice(bytes).map_err(|_| ParseKeyError)
+}
+
+/// The first key after all keys with this prefix.
+pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut key = prefix.to_vec();
+    while let Some(last) = key.pop() {
+        if let Some(next) = last.checked_add(1) {
+            key.push(next);
+            return key;
+        }
+    }
+    // every key begins with VERSION, which is not 255
+    vec![VERSION + 1]
+}
+
+fn placed(mut key: Vec<u8>, at: Position) -> Vec<u8> {
+    key.extend(place_bytes(at.log.epoch, at.index));
+    key
+}
+
+fn place(key: &[u8]) -> Option<(u64, u64)> {
+    let (rest, index) = key.split_last_chunk::<8>()?;
+    let (_, epoch) = rest.split_last_chunk::<8>()?;
+    Some((u64::from_be_bytes(*epoch), u64::from_be_bytes(*index)))
+}
+
+fn table(key: &[u8], letter: u8, group: usize) -> Result<&[u8], ParseKeyError> {
+    if key.len() == group + PLACE && key[..HEAD] == [VERSION, letter] {
+        return Ok(&key[HEAD..]);
+    }
+    Err(ParseKeyError)
+}
+
+// === impl Position ===
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.log, self.index)
+    }
+}

@@ -1,0 +1,422 @@
+//! Services and versions: lists, single reads, resolution.
+
+use registry_proto::{
+    terms::{Date, Land, Leistungsschluessel, Requirement, SemVer},
+    wire::registry::{
+        GetServiceRequest, GetVersionRequest, Lifecycle, ListServicesRequest, ListVersionsRequest,
+        LogPosition, ResolveVersionRequest, ServiceSummary, VersionSummary,
+    },
+};
+use uuid::Uuid;
+
+use super::{
+    Cut, Facts, FactsError, QueryError,
+    page::{AfterService, AfterVersion, Checks},
+    walk::{self, BY_NUMBER, DEFINITIONS, OWNERS, Order, VERSIONS, Walk},
+};
+use crate::{
+    fold::{DefinitionFact, Fact, Position, VersionFact, keys},
+    limits::PAGE_DEFAULT,
+    reject::Reject,
+};
+
+/// The catalogue at a cut.
+#[derive(Debug)]
+pub struct Catalogue<'a, F> {
+    pub(super) facts: &'a F,
+    pub(super) cut: &'a Cut,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page<T> {
+    /// In the order of the list.
+    pub items: Vec<T>,
+    /// Empty on the last page.
+    pub next_page_token: String,
+}
+
+/// A service and the entry of its newest definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceState {
+    /// UUID.
+    pub service: Uuid,
+    /// Entry of the definition; its log belongs to the owner.
+    pub position: Position,
+    /// Highest version published.
+    pub latest_version: Option<SemVer>,
+    /// Number of versions.
+    pub version_count: u32,
+}
+
+/// A version and its entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionState {
+    /// UUID of the service.
+    pub service: Uuid,
+    /// Its number.
+    pub number: SemVer,
+    /// Its entry; the log belongs to the owner.
+    pub position: Position,
+}
+
+/// A definition that counts.
+pub(super) struct Definition {
+    pub(super) service: Uuid,
+    pub(super) position: Position,
+    pub(super) fact: DefinitionFact,
+}
+
+struct ListFilter {
+    land: Option<Land>,
+    number: Option<Leistungsschluessel>,
+    themenfeld: String,
+}
+
+// === impl Catalogue ===
+
+impl<'a, F: Facts> Catalogue<'a, F> {
+    /// The catalogue of `facts`, as it is at `cut`.
+    pub fn new(facts: &'a F, cut: &'a Cut) -> Self {
+        Self { facts, cut }
+    }
+
+    /// Services in the order of (Land, service id).
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Invalid`] on a filter, size or token of another form.
+    pub fn list_services(
+        &self,
+        request: &ListServicesRequest,
+    ) -> Result<Page<ServiceSummary>, QueryError> {
+        let mut checks = Checks::default();
+        let size = checks.count("page_size", request.page_size, PAGE_DEFAULT);
+        let after = checks.token(&request.page_token, AfterService::parse);
+        let filter = ListFilter {
+            land: checks.land(&request.land),
+            number: checks.optional(
+                "leistungsschluessel",
+                "LEISTUNGSSCHLUESSEL_FORM",
+                &request.leistungsschluessel,
+            ),
+            themenfeld: request.themenfeld.clone(),
+        };
+        checks.finish()?;
+
+        let mut found = self.definitions(&filter, after, size + 1)?;
+        let more = found.len() > size;
+        found.truncate(size);
+        let next_page_token = match found.last() {
+            Some(last) if more => last.as_page_end().token(),
+            _ => String::new(),
+        };
+        let items = found.into_iter().map(|found| self.summary(found)).collect::<Result<_, _>>()?;
+        Ok(Page { items, next_page_token })
+    }
+
+    /// One service.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Invalid`], [`Reject::NotFound`], and [`Reject::Precondition`] with
+    /// `AMBIGUOUS_SERVICE` if two Länder use the UUID and the request names none.
+    pub fn service(&self, request: &GetServiceRequest) -> Result<ServiceState, QueryError> {
+        let mut checks = Checks::default();
+        let service = checks.service_id(&request.service_id);
+        let land = checks.land(&request.land);
+        let Some(service) = service else { return Err(checks.reject().into()) };
+        checks.finish()?;
+
+        let (service, position) = self.defined(service, land)?;
+        let (latest_version, version_count) = self.count(position.log.land, service)?;
+        Ok(ServiceState { service, position, latest_version, version_count })
+    }
+
+    /// The versions of a service, newest first, and the Land that owns it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::service`].
+    pub fn list_versions(
+        &self,
+        request: &ListVersionsRequest,
+    ) -> Result<(Land, Page<VersionSummary>), QueryError> {
+        let mut checks = Checks::default();
+        let service = checks.service_id(&request.service_id);
+        let land = checks.land(&request.land);
+        let size = checks.count("page_size", request.page_size, PAGE_DEFAULT);
+        let after = checks.token(&request.page_token, AfterVersion::parse);
+        let Some(service) = service else { return Err(checks.reject().into()) };
+        checks.finish()?;
+
+        let (service, position) = self.defined(service, land)?;
+        let land = position.log.land;
+        let of = AfterService { land, service };
+        let mut checks = Checks::default();
+        if after.as_ref().is_some_and(|after| after.of != of) {
+            checks.add("page_token", "PAGE_TOKEN", "belongs to another service");
+        }
+        checks.finish()?;
+
+        let from = keys::versions_of(land, service);
+        let to = match &after {
+            Some(after) => keys::version_group(land, service, &after.number),
+            None => keys::after(&from),
+        };
+        let mut walk = Walk::over(self.facts, self.cut, VERSIONS, Order::Descending, from, to);
+        let mut items = Vec::new();
+        let mut last = None;
+        while let Some(Fact { key, value }) = walk.next()? {
+            if items.len() == size {
+                let token = last.map(|number| AfterVersion { of, number }.token());
+                return Ok((land, Page { items, next_page_token: token.unwrap_or_default() }));
+            }
+            let (_, number, position) = keys::parse_version(&key).map_err(FactsError::from)?;
+            let fact = VersionFact::parse(&value).map_err(FactsError::from)?;
+            items.push(version_summary(&number, position, fact));
+            last = Some(number);
+        }
+        Ok((land, Page { items, next_page_token: String::new() }))
+    }
+
+    /// One version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::service`].
+    pub fn version(&self, request: &GetVersionRequest) -> Result<VersionState, QueryError> {
+        let mut checks = Checks::default();
+        let service = checks.service_id(&request.service_id);
+        let number = checks.parsed::<SemVer>("version", "SEMVER_FORM", &request.version);
+        let land = checks.land(&request.land);
+        let (Some(service), Some(number)) = (service, number) else {
+            return Err(checks.reject().into());
+        };
+        checks.finish()?;
+
+        let (service, definition) = self.defined(service, land)?;
+        let group = keys::version_group(definition.log.land, service, &number);
+        let found = walk::pick(self.facts, self.cut, VERSIONS, &group)?;
+        let Some(Fact { key, .. }) = found else {
+            let name = format!("{service} {number}");
+            return Err(Reject::NotFound { what: "version", name }.into());
+        };
+        let (_, _, position) = keys::parse_version(&key).map_err(FactsError::from)?;
+        Ok(VersionState { service, number, position })
+    }
+
+    /// The highest version that meets the requirement, is released, and is valid on the day.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::service`]; [`Reject::NotFound`] also if no version meets all.
+    pub fn resolve(
+        &self,
+        request: &ResolveVersionRequest,
+        today: Date,
+    ) -> Result<VersionState, QueryError> {
+        let mut checks = Checks::default();
+        let service = checks.service_id(&request.service_id);
+        let text = if request.requirement.is_empty() { "*" } else { &request.requirement };
+        let requirement = checks.parsed::<Requirement>("requirement", "REQUIREMENT_FORM", text);
+        let day = checks.optional("valid_at", "DATE_FORM", &request.valid_at).unwrap_or(today);
+        let land = checks.land(&request.land);
+        let (Some(service), Some(requirement)) = (service, requirement) else {
+            return Err(checks.reject().into());
+        };
+        checks.finish()?;
+
+        let (service, definition) = self.defined(service, land)?;
+        let all = keys::versions_of(definition.log.land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        while let Some(Fact { key, value }) = walk.next()? {
+            let (_, number, position) = keys::parse_version(&key).map_err(FactsError::from)?;
+            if !requirement.matches(&number) {
+                continue;
+            }
+            let fact = VersionFact::parse(&value).map_err(FactsError::from)?;
+            if fact.lifecycle == Lifecycle::Freigegeben as i32 && valid_on(&fact, day) {
+                return Ok(VersionState { service, number, position });
+            }
+        }
+        let name = format!("{service} {text} that is released and valid on {day}");
+        Err(Reject::NotFound { what: "version", name }.into())
+    }
+
+    /// Finds the owner of a service and the entry of its newest definition.
+    fn defined(&self, service: Uuid, land: Option<Land>) -> Result<(Uuid, Position), QueryError> {
+        let land = match land {
+            Some(land) => land,
+            None => self.only_owner(service)?,
+        };
+        let group = keys::definitions_of(land, service);
+        let found = walk::pick(self.facts, self.cut, DEFINITIONS, &group)?;
+        let Some(Fact { key, .. }) = found else { return Err(not_found(service).into()) };
+        Ok(keys::parse_definition(&key).map_err(FactsError::from)?)
+    }
+
+    fn only_owner(&self, service: Uuid) -> Result<Land, QueryError> {
+        let all = keys::owners_of(service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, OWNERS, Order::Ascending, all);
+        let mut owners = Vec::new();
+        while let Some(Fact { key, .. }) = walk.next()? {
+            owners.push(keys::parse_owner(&key).map_err(FactsError::from)?.log.land);
+        }
+        match owners.as_slice() {
+            [] => Err(not_found(service).into()),
+            [land] => Ok(*land),
+            several => {
+                let several: Vec<_> = several.iter().map(ToString::to_string).collect();
+                Err(Reject::Precondition {
+                    reason: "AMBIGUOUS_SERVICE",
+                    description: format!(
+                        "service {service} exists in {}; name the Land as well",
+                        several.join(" and "),
+                    ),
+                }
+                .into())
+            }
+        }
+    }
+
+    fn definitions(
+        &self,
+        filter: &ListFilter,
+        after: Option<AfterService>,
+        limit: usize,
+    ) -> Result<Vec<Definition>, QueryError> {
+        let mut found = Vec::new();
+        match &filter.number {
+            None => {
+                let all = keys::definitions_in(filter.land);
+                let to = keys::after(&all);
+                let from = after.map_or(all, |after| {
+                    keys::after(&keys::definitions_of(after.land, after.service))
+                });
+                let mut walk =
+                    Walk::over(self.facts, self.cut, DEFINITIONS, Order::Ascending, from, to);
+                while let Some(Fact { key, value }) = walk.next()? {
+                    let definition = Definition::parse(&key, &value)?;
+                    if filter.passes(&definition) {
+                        found.push(definition);
+                    }
+                    if found.len() == limit {
+                        break;
+                    }
+                }
+            }
+            Some(number) => {
+                let all = keys::by_number_in(number, filter.land);
+                let to = keys::after(&all);
+                let from = after.map_or(all, |after| {
+                    keys::after(&keys::by_number_group(number, after.land, after.service))
+                });
+                let mut walk =
+                    Walk::over(self.facts, self.cut, BY_NUMBER, Order::Ascending, from, to);
+                while let Some(Fact { key, .. }) = walk.next()? {
+                    let (service, at) = keys::parse_by_number(&key).map_err(FactsError::from)?;
+                    let newest = self.newest(at.log.land, service)?;
+                    found.extend(newest.filter(|definition| filter.passes(definition)));
+                    if found.len() == limit {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn newest(&self, land: Land, service: Uuid) -> Result<Option<Definition>, FactsError> {
+        let group = keys::definitions_of(land, service);
+        walk::pick(self.facts, self.cut, DEFINITIONS, &group)?
+            .map(|Fact { key, value }| Definition::parse(&key, &value))
+            .transpose()
+    }
+
+    pub(super) fn summary(&self, of: Definition) -> Result<ServiceSummary, FactsError> {
+        let land = of.position.log.land;
+        let (latest, version_count) = self.count(land, of.service)?;
+        Ok(ServiceSummary {
+            service_id: of.service.to_string(),
+            land: land.code().to_owned(),
+            bezeichnung: of.fact.bezeichnung,
+            leistungsschluessel: of.fact.leistungsschluessel,
+            themenfeld: of.fact.themenfeld,
+            latest_version: latest.map(|number| number.to_string()).unwrap_or_default(),
+            version_count,
+            ozg_ids: of.fact.ozg_ids,
+        })
+    }
+
+    fn count(&self, land: Land, service: Uuid) -> Result<(Option<SemVer>, u32), FactsError> {
+        let all = keys::versions_of(land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        let (mut latest, mut count) = (None, 0);
+        while let Some(Fact { key, .. }) = walk.next()? {
+            if count == 0 {
+                latest = Some(keys::parse_version(&key)?.1);
+            }
+            count += 1;
+        }
+        Ok((latest, count))
+    }
+}
+
+// === impl Definition ===
+
+impl Definition {
+    pub(super) fn parse(key: &[u8], value: &[u8]) -> Result<Self, FactsError> {
+        let (service, position) = keys::parse_definition(key)?;
+        Ok(Self { service, position, fact: DefinitionFact::parse(value)? })
+    }
+
+    fn as_page_end(&self) -> AfterService {
+        AfterService { land: self.position.log.land, service: self.service }
+    }
+}
+
+// === impl ListFilter ===
+
+impl ListFilter {
+    fn passes(&self, definition: &Definition) -> bool {
+        let number = self.number.as_ref().map(ToString::to_string);
+        (self.themenfeld.is_empty() || self.themenfeld == definition.fact.themenfeld)
+            && number.is_none_or(|number| definition.fact.leistungsschluessel.contains(&number))
+    }
+}
+
+fn not_found(service: Uuid) -> Reject {
+    Reject::NotFound { what: "service", name: service.to_string() }
+}
+
+/// `gueltig_ab <= day <= gueltig_bis`; an empty end is open. Days of another form were not folded.
+fn valid_on(fact: &VersionFact, day: Date) -> bool {
+    let begun = fact.gueltig_ab.parse::<Date>().map_or(fact.gueltig_ab.is_empty(), |ab| ab <= day);
+    let open =
+        fact.gueltig_bis.parse::<Date>().map_or(fact.gueltig_bis.is_empty(), |bis| day <= bis);
+    begun && open
+}
+
+fn version_summary(number: &SemVer, at: Position, fact: VersionFact) -> VersionSummary {
+    VersionSummary {
+        version: number.to_string(),
+        lifecycle: fact.lifecycle,
+        gueltig_ab: fact.gueltig_ab,
+        gueltig_bis: fact.gueltig_bis,
+        freigabe_status: fact.freigabe_status,
+        recorded_at: Some(timestamp(fact.recorded_unix_ms)),
+        position: Some(LogPosition {
+            land: at.log.land.code().to_owned(),
+            epoch: at.log.epoch,
+            index: at.index,
+        }),
+        breaking: fact.breaking,
+    }
+}
+
+fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
+    let nanos = unix_ms.rem_euclid(1_000) * 1_000_000;
+    // below 1,000,000,000
+    prost_types::Timestamp { seconds: unix_ms.div_euclid(1_000), nanos: nanos as i32 }
+}

@@ -1,0 +1,351 @@
+//! One thread that follows every journal and turns entries into facts.
+//!
+//! It takes a chunk of each log in turn, so that a long log does not keep the others waiting, and
+//! publishes whole atomic batches only. A log that cannot be read is reported and left alone
+//! until someone calls [`Folder::notify`]; the others go on.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use registry_core::fold::{self, BatchEnds, Fact, Record};
+use registry_proto::{log::Hash, terms::LogId};
+
+use crate::{
+    batches::{Batch, BatchBuilder},
+    index::Index,
+    journals::{JournalRead, Parsed, Stored},
+    store::{OpenOutcome, Publication, PublishError},
+};
+
+/// The folder thread; ends when this is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    wake: Arc<Wake>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Wakes the folder; calls between two rounds count once. Cheap to clone and to call.
+#[derive(Clone, Debug)]
+pub struct Notifier(Arc<Wake>);
+
+#[derive(Debug, Default)]
+struct Wake {
+    signal: Mutex<Signal>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    news: bool,
+    stop: bool,
+}
+
+/// The state of the thread.
+struct Work {
+    index: Index,
+    cursors: HashMap<LogId, Cursor>,
+    /// Sizes that must be folded before readers are let in.
+    targets: HashMap<LogId, u64>,
+}
+
+/// Where the folder stands in a log.
+#[derive(Debug)]
+struct Cursor {
+    next: u64,
+    ends: BatchEnds,
+    /// Facts of a batch whose end is not read yet.
+    open: Vec<Fact>,
+    /// Collects the same entries for watchers.
+    builder: Option<BatchBuilder>,
+    stuck: bool,
+}
+
+/// What a chunk of a log gave.
+#[derive(Default)]
+struct Folded {
+    facts: Vec<Fact>,
+    batches: Vec<Batch>,
+    /// Index after the last whole batch, and the leaf before it.
+    end: Option<(u64, Hash)>,
+    problem: Option<String>,
+}
+
+/// Bytes and entries of a log that are read in one turn.
+const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_ENTRIES: usize = 2_000;
+/// A log this far behind is caught up without filling the ring of watchers.
+const LIVE_ENTRIES: u64 = 5_000;
+
+// === impl Folder ===
+
+impl Folder {
+    /// Starts the folder. The journals MUST hold all logs that are on disk: readers are let in
+    /// once those are folded as far as they reach now.
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread.
+    pub fn start(index: Index, outcome: &OpenOutcome) -> io::Result<Self> {
+        let reason = match outcome {
+            OpenOutcome::Ready => "the node catches up with its journal",
+            OpenOutcome::New => "there was no index",
+            OpenOutcome::Rebuild(reason) => reason,
+        };
+        index.close_gate(reason);
+        let wake = Arc::<Wake>::default();
+        let mut work = Work { index, cursors: HashMap::new(), targets: HashMap::new() };
+        work.set_targets();
+        let thread = thread::Builder::new().name("folder".to_owned()).spawn({
+            let wake = Arc::clone(&wake);
+            move || work.run(&wake)
+        })?;
+        Ok(Self { wake, thread: Some(thread) })
+    }
+
+    /// A handle that tells the folder of new entries, new logs and repairs.
+    pub fn notifier(&self) -> Notifier {
+        Notifier(Arc::clone(&self.wake))
+    }
+
+    /// As [`Notifier::notify`].
+    pub fn notify(&self) {
+        self.wake.news();
+    }
+
+    /// Ends the thread after the chunk it is at.
+    pub fn stop(&mut self) {
+        self.wake.signal.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.wake.changed.notify_all();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the folder panicked");
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+// === impl Notifier ===
+
+impl Notifier {
+    /// Tells the folder that a journal grew, came or was repaired. Never waits.
+    pub fn notify(&self) {
+        self.0.news();
+    }
+}
+
+// === impl Wake ===
+
+impl Wake {
+    fn news(&self) {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner).news = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for news; false when the thread must end.
+    fn wait(&self) -> bool {
+        let signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = |signal: &mut Signal| !signal.news && !signal.stop;
+        let mut signal =
+            self.changed.wait_while(signal, idle).unwrap_or_else(PoisonError::into_inner);
+        signal.news = false;
+        !signal.stop
+    }
+
+    fn stops(&self) -> bool {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner).stop
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    fn run(&mut self, wake: &Wake) {
+        loop {
+            while !wake.stops() {
+                match self.round() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::info!(%error, "folder ends");
+                        return;
+                    }
+                }
+            }
+            if !wake.wait() {
+                return;
+            }
+            for (&log, cursor) in &mut self.cursors {
+                if std::mem::take(&mut cursor.stuck) {
+                    self.index.set_stuck(log, None);
+                }
+            }
+        }
+    }
+
+    /// One turn for each log; false when none had anything new.
+    fn round(&mut self) -> Result<bool, PublishError> {
+        let mut worked = false;
+        for (&log, journal) in self.index.journals().clone().all().iter() {
+            worked |= self.turn(log, journal.as_ref())?;
+        }
+        if !self.index.is_open() && self.reached_targets() {
+            tracing::info!("index is complete");
+            self.index.open_gate();
+        }
+        Ok(worked)
+    }
+
+    fn turn(&mut self, log: LogId, journal: &dyn JournalRead) -> Result<bool, PublishError> {
+        if !self.cursors.contains_key(&log) {
+            if let Some(reason) = self.contradiction(log, journal) {
+                self.reset(&reason)?;
+                return Ok(true);
+            }
+            let next = self.index.store().progress(log).size;
+            self.cursors.insert(log, Cursor::at(next));
+        }
+        let Some(cursor) = self.cursors.get_mut(&log) else { return Ok(false) };
+        let size = journal.size();
+        if cursor.stuck || cursor.next >= size {
+            return Ok(false);
+        }
+        let live = self.index.recent().wanted() && size - cursor.next <= LIVE_ENTRIES;
+        let folded = match journal.read(cursor.next, CHUNK_BYTES, CHUNK_ENTRIES) {
+            Ok(stored) => cursor.fold(log, stored, live, || self.index.count_unreadable()),
+            Err(error) => Folded { problem: Some(chain(&error)), ..Folded::default() },
+        };
+        if let Some(reason) = &folded.problem {
+            tracing::error!(%log, at = cursor.next, %reason, "journal cannot be folded further");
+            cursor.stuck = true;
+            self.index.set_stuck(log, Some(reason.clone()));
+        }
+        self.publish(log, folded)
+    }
+
+    fn publish(&mut self, log: LogId, folded: Folded) -> Result<bool, PublishError> {
+        let store = self.index.store();
+        let Some((size, last)) = folded.end else { return Ok(folded.problem.is_none()) };
+        let from = store.progress(log).size;
+        match store.publish(Publication { log, from, size, last, facts: folded.facts }) {
+            Ok(()) => {}
+            Err(PublishError::Gap { .. }) => {
+                // someone reset the store: begin again where it stands
+                self.cursors.remove(&log);
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        }
+        for batch in folded.batches {
+            self.index.recent().push(batch);
+        }
+        self.index.announce();
+        Ok(true)
+    }
+
+    /// Why the store cannot belong to this journal.
+    fn contradiction(&self, log: LogId, journal: &dyn JournalRead) -> Option<String> {
+        let progress = self.index.store().progress(log);
+        let (size, last) = (journal.size(), progress.last?);
+        if progress.size > size {
+            return Some(format!(
+                "it shows {} entries of {log}, the journal has {size}",
+                progress.size
+            ));
+        }
+        let at = progress.size.checked_sub(1)?;
+        let stored = journal.read(at, 1, 1).ok()?.into_iter().next()?;
+        let entry = Parsed::of(log, stored).ok()?;
+        (entry.leaf != last).then(|| format!("it shows another entry {log}/{at} than the journal"))
+    }
+
+    /// Forgets all facts and folds everything again.
+    fn reset(&mut self, reason: &str) -> Result<(), PublishError> {
+        tracing::warn!(%reason, "index contradicts the journal, building it again");
+        self.index.close_gate(reason);
+        self.index.store().reset()?;
+        self.index.recent().clear();
+        self.index.announce();
+        self.cursors.clear();
+        self.set_targets();
+        Ok(())
+    }
+
+    fn set_targets(&mut self) {
+        let journals = self.index.journals().all();
+        self.targets = journals.iter().map(|(&log, journal)| (log, journal.size())).collect();
+    }
+
+    /// True if each log is folded as far as it reached, or cannot be read further.
+    fn reached_targets(&self) -> bool {
+        self.targets.iter().all(|(log, &size)| {
+            self.cursors.get(log).is_some_and(|cursor| cursor.stuck || cursor.next >= size)
+        })
+    }
+}
+
+// === impl Cursor ===
+
+impl Cursor {
+    /// At the beginning of a batch.
+    fn at(next: u64) -> Self {
+        Self { next, ends: BatchEnds::default(), open: Vec::new(), builder: None, stuck: false }
+    }
+
+    fn fold(
+        &mut self,
+        log: LogId,
+        chunk: Vec<Stored>,
+        live: bool,
+        unreadable: impl Fn(),
+    ) -> Folded {
+        let mut folded = Folded::default();
+        for stored in chunk {
+            let entry = match Parsed::of(log, stored) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    folded.problem = Some(chain(&error));
+                    break;
+                }
+            };
+            let record = fold::read(&entry.as_entry()).unwrap_or_else(|error| {
+                tracing::debug!(%log, index = entry.header.index, %error, "body folds into nothing");
+                unreadable();
+                Record::Hidden
+            });
+            if self.ends.at_begin() {
+                self.builder = live.then(|| BatchBuilder::new(log));
+            }
+            self.next = entry.header.index + 1;
+            self.open.extend(fold::facts_of(&entry.as_entry(), &record));
+            let batch = self.builder.as_mut().and_then(|builder| builder.push(&entry, record));
+            folded.batches.extend(batch);
+            if self.ends.push(&entry.header) {
+                folded.facts.append(&mut self.open);
+                folded.end = Some((self.next, entry.leaf));
+            }
+        }
+        folded
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,193 @@
+use std::{path::Path, sync::Arc};
+
+use registry_core::{
+    fold::{FOLD_VERSION, Fact},
+    reject::Reject,
+    view::Facts,
+};
+use registry_proto::{
+    log::Kind,
+    terms::Land,
+    wire::registry::{GetServiceRequest, ListServicesRequest},
+};
+
+use super::Folder;
+use crate::{
+    index::Index,
+    journals::{JournalRead, Journals},
+    store::{OpenOutcome, Store},
+    testing::{
+        Item, MemoryJournal, NUMBER_A, NUMBER_B, eventually, folded, uuid, wait_folded, wait_open,
+    },
+};
+
+fn publish_some(journal: &MemoryJournal, batches: u8) {
+    for n in 0..batches {
+        journal.append(&[
+            Item::Define(n % 5, if n % 2 == 0 { NUMBER_A } else { NUMBER_B }),
+            Item::Release(n % 5, ["1.0.0", "1.1.0", "2.0.0"][usize::from(n % 3)]),
+            Item::Other(n),
+        ]);
+    }
+}
+
+fn all(index: &Index) -> Vec<Fact> {
+    index.store().scan(&[1], &[2], false, usize::MAX).unwrap()
+}
+
+fn services(index: &Index) -> usize {
+    let list = |view: &registry_core::view::Catalogue<'_, Store>| {
+        view.list_services(&ListServicesRequest::default())
+    };
+    index.ask(list).unwrap().0.items.len()
+}
+
+#[test]
+fn only_whole_batches_are_shown() {
+    let journal = MemoryJournal::of(Land::SL);
+    let (index, folder) = folded(std::slice::from_ref(&journal));
+    journal.append(&[Item::Define(1, NUMBER_A)]);
+    journal.append(&[Item::Define(2, NUMBER_A), Item::Define(3, NUMBER_A)]);
+    // the second batch is here up to its middle
+    let whole = journal.clone();
+    let partial = MemoryJournal::of(Land::SL);
+    drop((index, folder));
+    partial.append(&[Item::Define(1, NUMBER_A)]);
+    partial.append(&[Item::Define(2, NUMBER_A), Item::Define(3, NUMBER_A)]);
+    partial.truncate(2);
+    let (index, _folder) = folded(&[partial]);
+    assert_eq!((index.store().cut().size(whole.log), services(&index)), (1, 1));
+    let (index, _folder) = folded(&[whole]);
+    assert_eq!(services(&index), 3);
+}
+
+#[test]
+fn new_entries_are_shown_and_announced() {
+    let journal = MemoryJournal::of(Land::SL);
+    let (index, folder) = folded(std::slice::from_ref(&journal));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for n in 1..20 {
+        let size = journal.append(&[Item::Define(n, NUMBER_A)]);
+        folder.notify();
+        runtime.block_on(index.wait_folded(journal.log, size)).unwrap();
+        assert_eq!(services(&index), usize::from(n));
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_read_does_not_stop_the_others() {
+    let (broken, sound) = (MemoryJournal::of(Land::HE), MemoryJournal::of(Land::SL));
+    publish_some(&broken, 10);
+    broken.damage(6);
+    publish_some(&sound, 10);
+    let (index, folder) = folded(&[broken.clone(), sound.clone()]);
+    wait_folded(&index, &sound);
+    assert_eq!(index.store().cut().size(broken.log), 6);
+    assert!(index.status().contains("HE/1: cannot read the journal"), "{}", index.status());
+    sound.append(&[Item::Define(77, NUMBER_A)]);
+    folder.notify();
+    wait_folded(&index, &sound);
+
+    broken.repair();
+    folder.notify();
+    wait_folded(&index, &broken);
+    assert_eq!(index.status(), "ready");
+}
+
+#[test]
+fn a_body_of_garbage_is_counted_and_skipped() {
+    let journal = MemoryJournal::of(Land::SL);
+    let garbage = bytes::Bytes::from_static(&[0xff; 40]);
+    journal.append(&[Item::Body(Kind::ServiceDefinition, 1, garbage)]);
+    journal.append(&[Item::Define(2, NUMBER_A)]);
+    let (index, _folder) = folded(&[journal]);
+    assert_eq!((index.unreadable(), services(&index)), (1, 1));
+}
+
+#[test]
+fn readers_are_refused_until_everything_is_folded() {
+    let journal = MemoryJournal::of(Land::SL);
+    publish_some(&journal, 3);
+    let journals = Journals::default();
+    journals.insert(journal.log, Arc::new(journal));
+    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), journals);
+    let request = GetServiceRequest { service_id: uuid(1).to_string(), ..Default::default() };
+    match index.ask(|view| view.service(&request)) {
+        Err(Reject::Unavailable { reason: "INDEX_REBUILDING", description }) => {
+            assert!(description.contains("SL/1 0 of 9"), "{description}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let outcome = OpenOutcome::Rebuild("for a test".to_owned());
+    let _folder = Folder::start(index.clone(), &outcome).unwrap();
+    wait_open(&index);
+    assert!(index.ask(|view| view.service(&request)).is_ok());
+}
+
+#[test]
+fn an_index_that_contradicts_its_journal_is_built_again() {
+    let journal = MemoryJournal::of(Land::SL);
+    publish_some(&journal, 20);
+    let (index, folder) = folded(std::slice::from_ref(&journal));
+    drop(folder);
+    // the journal was restored: first shorter, then with other entries of the same number
+    let other = MemoryJournal::of(Land::SL);
+    for size in [30_u64, 61] {
+        while other.size() < size {
+            other.append(&[Item::Define(9, NUMBER_B), Item::Define(8, NUMBER_A)]);
+        }
+        let journals = Journals::default();
+        journals.insert(other.log, Arc::new(other.clone()));
+        let index = Index::new(index.store().clone(), journals);
+        let _folder = Folder::start(index.clone(), &OpenOutcome::Ready).unwrap();
+        wait_open(&index);
+        assert_eq!((services(&index), index.store().cut().size(other.log)), (2, size));
+        let (fresh, _folder) = folded(std::slice::from_ref(&other));
+        assert_eq!(all(&index), all(&fresh));
+        other.truncate(0);
+        other.append(&[Item::Define(9, NUMBER_A)]);
+    }
+}
+
+/// Folds journals into an index on disk, and stops as a killed or an orderly process.
+fn on_disk(dir: &Path, journals: &[MemoryJournal], boot: &str, orderly: bool) -> Vec<Fact> {
+    let set = Journals::default();
+    for journal in journals {
+        set.insert(journal.log, Arc::new(journal.clone()));
+    }
+    let (store, outcome) = Store::open(dir, FOLD_VERSION, boot).unwrap();
+    let index = Index::new(store, set);
+    let folder = Folder::start(index.clone(), &outcome).unwrap();
+    wait_open(&index);
+    for journal in journals {
+        wait_folded(&index, journal);
+    }
+    let facts = all(&index);
+    drop(folder);
+    if orderly {
+        index.store().close();
+    } else {
+        eventually(|| index.store().waiting() == 0);
+    }
+    facts
+}
+
+#[test]
+fn a_rebuilt_index_is_the_same_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let journals = [Land::SL, Land::RP, Land::TH].map(MemoryJournal::of);
+    for (n, journal) in (20..).zip(&journals) {
+        publish_some(journal, n);
+    }
+    let first = on_disk(&path, &journals, "boot 1", true);
+    assert_eq!(on_disk(&path, &journals, "boot 1", false), first, "opened again");
+    assert_eq!(on_disk(&path, &journals, "boot 2", true), first, "after a power loss");
+    std::fs::remove_dir_all(&path).unwrap();
+    assert_eq!(on_disk(&path, &journals, "boot 2", true), first, "deleted");
+    std::fs::write(path.join("db"), [0x5a; 4_096]).unwrap();
+    assert_eq!(on_disk(&path, &journals, "boot 2", true), first, "overwritten");
+    publish_some(&journals[0], 3);
+    let grown = on_disk(&path, &journals, "boot 2", true);
+    assert_eq!(grown, all(&folded(&journals).0), "grown while closed");
+}

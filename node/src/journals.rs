@@ -1,0 +1,176 @@
+//! The logs on disk, as the read side sees them.
+
+use std::{collections::BTreeMap, error::Error, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use registry_core::fold::{LogEntry, Position};
+use registry_proto::{
+    log::{Hash, HashTiles, Header, HeaderError, leaf_hash},
+    terms::LogId,
+};
+
+/// Reads one log. Everything it gives is durable and verified.
+pub trait JournalRead: Send + Sync {
+    /// Entries that can be read.
+    fn size(&self) -> u64;
+
+    /// Entries from `from` on: at least one, then at most `entries_max` and about `bytes_max`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if the first of them is damaged or does not exist.
+    fn read(
+        &self,
+        from: u64,
+        bytes_max: usize,
+        entries_max: usize,
+    ) -> Result<Vec<Stored>, ReadError>;
+
+    /// The newest signed checkpoint of which every entry is here: size and note.
+    fn checkpoint(&self) -> Option<(u64, Bytes)>;
+
+    /// Hashes of a tile level.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] if they are not here.
+    fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError>;
+}
+
+/// An entry of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Place in the log.
+    pub index: u64,
+    /// The leaf.
+    pub header: Bytes,
+    /// Salt and body, if they are here.
+    pub body: Option<([u8; 16], Bytes)>,
+    /// When it came, by this node's clock.
+    pub received_unix_ms: i64,
+}
+
+/// A journal cannot be read at a place; others are not affected.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the journal")]
+pub struct ReadError(#[source] pub Box<dyn Error + Send + Sync>);
+
+/// A stored entry whose header is understood.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// Its header.
+    pub header: Header,
+    /// Leaf hash of the header's bytes.
+    pub leaf: Hash,
+    /// Body, if it is here.
+    pub body: Option<Bytes>,
+    /// When it came.
+    pub received_unix_ms: i64,
+}
+
+/// A stored entry does not belong where it stands.
+#[derive(Debug, thiserror::Error)]
+pub enum ParseError {
+    /// No header.
+    #[error("entry {at} has no readable header")]
+    Header {
+        /// Where it stands.
+        at: Position,
+        /// Why.
+        #[source]
+        source: HeaderError,
+    },
+    /// A header of another place.
+    #[error("entry {at} holds the header of {found}")]
+    Place {
+        /// Where it stands.
+        at: Position,
+        /// Where it says to stand.
+        found: Position,
+    },
+}
+
+/// All logs of this node. Cheap to clone; all clones are one set.
+#[derive(Clone, Default)]
+pub struct Journals {
+    logs: Arc<ArcSwap<BTreeMap<LogId, Arc<dyn JournalRead>>>>,
+}
+
+/// [`HashTiles`] of a journal.
+pub struct Tiles<'a>(pub &'a dyn JournalRead);
+
+// === impl Journals ===
+
+impl Journals {
+    /// Adds a log, or replaces its reader.
+    pub fn insert(&self, log: LogId, journal: Arc<dyn JournalRead>) {
+        self.logs.rcu(|logs| {
+            let mut logs = BTreeMap::clone(logs);
+            logs.insert(log, Arc::clone(&journal));
+            logs
+        });
+    }
+
+    /// The reader of a log.
+    pub fn find(&self, log: LogId) -> Option<Arc<dyn JournalRead>> {
+        self.logs.load().get(&log).cloned()
+    }
+
+    /// All logs in the order of (Land, epoch).
+    pub fn all(&self) -> Arc<BTreeMap<LogId, Arc<dyn JournalRead>>> {
+        self.logs.load_full()
+    }
+}
+
+impl fmt::Debug for Journals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.all().keys()).finish()
+    }
+}
+
+// === impl Parsed ===
+
+impl Parsed {
+    /// Reads the header of an entry that stands in `log`.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] if it does not belong there.
+    pub fn of(log: LogId, stored: Stored) -> Result<Self, ParseError> {
+        let at = Position { log, index: stored.index };
+        let header =
+            Header::parse(&stored.header).map_err(|source| ParseError::Header { at, source })?;
+        let found = Position { log: header.log, index: header.index };
+        if found != at {
+            return Err(ParseError::Place { at, found });
+        }
+        Ok(Self {
+            header,
+            leaf: leaf_hash(&stored.header),
+            body: stored.body.map(|(_salt, body)| body),
+            received_unix_ms: stored.received_unix_ms,
+        })
+    }
+
+    /// As the fold takes it.
+    pub fn as_entry(&self) -> LogEntry<'_> {
+        LogEntry { header: &self.header, leaf: self.leaf, body: self.body.as_ref() }
+    }
+}
+
+// === impl Tiles ===
+
+impl HashTiles for Tiles<'_> {
+    type Error = ReadError;
+
+    fn read(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {
+        self.0.hashes(level, from, count)
+    }
+}
+
+impl fmt::Debug for Tiles<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tiles")
+    }
+}

@@ -1,0 +1,220 @@
+//! Logs in memory, for tests.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use prost::Message;
+use registry_core::fold::FOLD_VERSION;
+use registry_proto::{
+    log::{Hash, Header, Kind, VerbundId, body_digest, leaf_hash},
+    terms::{Land, LogId},
+    wire::registry::{Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion},
+};
+use uuid::Uuid;
+
+use crate::{
+    folder::Folder,
+    index::Index,
+    journals::{JournalRead, Journals, ReadError, Stored},
+    store::{OpenOutcome, Store},
+};
+
+/// A journal in memory. All clones are one journal.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryJournal {
+    pub(crate) log: LogId,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: Vec<Stored>,
+    damaged: BTreeSet<u64>,
+    checkpoint: Option<(u64, Bytes)>,
+}
+
+/// A record to be published.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    Define(u8, &'static str),
+    Release(u8, &'static str),
+    Other(u8),
+    Body(Kind, u8, Bytes),
+}
+
+pub(crate) const NUMBER_A: &str = "99050012104000";
+pub(crate) const NUMBER_B: &str = "99107023017000";
+/// More than any test needs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+// === impl MemoryJournal ===
+
+impl MemoryJournal {
+    pub(crate) fn of(land: Land) -> Self {
+        Self { log: LogId { land, epoch: 1 }, inner: Arc::default() }
+    }
+
+    /// Appends one atomic batch.
+    pub(crate) fn append(&self, items: &[Item]) -> u64 {
+        let mut inner = self.inner.lock().unwrap();
+        for (i, item) in items.iter().enumerate() {
+            let index = inner.entries.len() as u64;
+            let stored = self.entry(index, item, i + 1 == items.len());
+            inner.entries.push(stored);
+        }
+        inner.entries.len() as u64
+    }
+
+    fn entry(&self, index: u64, item: &Item, batch_end: bool) -> Stored {
+        let (kind, service, body) = item.encode(self.log.land);
+        let salt = [7; 16];
+        let header = Header {
+            verbund: verbund(),
+            log: self.log,
+            index,
+            kind,
+            recorded_unix_ms: 1_700_000_000_000 + i64::try_from(index).unwrap(),
+            object_id: Some(uuid(service)),
+            audience: 1,
+            batch_end,
+            references: Vec::new(),
+            principal: "tester".to_owned(),
+            body_length: u32::try_from(body.len()).unwrap(),
+            body_digest: body_digest(&salt, &body),
+        };
+        let header = header.encode().unwrap();
+        Stored { index, header, body: Some((salt, body)), received_unix_ms: 1_700_000_001_000 }
+    }
+
+    pub(crate) fn truncate(&self, size: usize) {
+        self.inner.lock().unwrap().entries.truncate(size);
+    }
+
+    pub(crate) fn damage(&self, index: u64) {
+        self.inner.lock().unwrap().damaged.insert(index);
+    }
+
+    pub(crate) fn repair(&self) {
+        self.inner.lock().unwrap().damaged.clear();
+    }
+
+    pub(crate) fn set_checkpoint(&self, size: u64, note: Bytes) {
+        self.inner.lock().unwrap().checkpoint = Some((size, note));
+    }
+
+    pub(crate) fn leaves(&self) -> Vec<Hash> {
+        let inner = self.inner.lock().unwrap();
+        inner.entries.iter().map(|entry| leaf_hash(&entry.header)).collect()
+    }
+}
+
+impl JournalRead for MemoryJournal {
+    fn size(&self) -> u64 {
+        self.inner.lock().unwrap().entries.len() as u64
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        _bytes_max: usize,
+        entries_max: usize,
+    ) -> Result<Vec<Stored>, ReadError> {
+        let inner = self.inner.lock().unwrap();
+        let range = inner.entries.iter().skip(usize::try_from(from).unwrap()).take(entries_max);
+        let good: Vec<_> =
+            range.take_while(|entry| !inner.damaged.contains(&entry.index)).cloned().collect();
+        if good.is_empty() {
+            return Err(ReadError(format!("entry {from} is damaged or missing").into()));
+        }
+        Ok(good)
+    }
+
+    fn checkpoint(&self) -> Option<(u64, Bytes)> {
+        self.inner.lock().unwrap().checkpoint.clone()
+    }
+
+    fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {
+        if level > 0 {
+            return Err(ReadError("one level only".into()));
+        }
+        Ok(self.leaves().into_iter().skip(usize::try_from(from).unwrap()).take(count).collect())
+    }
+}
+
+// === impl Item ===
+
+impl Item {
+    fn encode(&self, land: Land) -> (Kind, u8, Bytes) {
+        match self {
+            Self::Define(service, number) => {
+                let definition = ServiceDefinition {
+                    service_id: uuid(*service).to_string(),
+                    land: land.code().to_owned(),
+                    leistungsschluessel: vec![(*number).to_owned()],
+                    bezeichnung: vec![LocalizedText {
+                        language_code: "de".to_owned(),
+                        text: format!("Leistung {service}"),
+                    }],
+                    ..ServiceDefinition::default()
+                };
+                (Kind::ServiceDefinition, *service, definition.encode_to_vec().into())
+            }
+            Self::Release(service, number) => {
+                let version = ServiceVersion {
+                    service_id: uuid(*service).to_string(),
+                    version: (*number).to_owned(),
+                    lifecycle: Lifecycle::Freigegeben as i32,
+                    gueltig_ab: "2026-01-01".to_owned(),
+                    ..ServiceVersion::default()
+                };
+                (Kind::ServiceVersion, *service, version.encode_to_vec().into())
+            }
+            Self::Other(service) => (Kind::Unknown(99), *service, Bytes::from_static(b"later")),
+            Self::Body(kind, service, body) => (*kind, *service, body.clone()),
+        }
+    }
+}
+
+/// Opens an index over journals and folds all of them.
+pub(crate) fn folded(journals: &[MemoryJournal]) -> (Index, Folder) {
+    let all = Journals::default();
+    for journal in journals {
+        all.insert(journal.log, Arc::new(journal.clone()));
+    }
+    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), all);
+    let folder = Folder::start(index.clone(), &OpenOutcome::New).unwrap();
+    wait_open(&index);
+    (index, folder)
+}
+
+/// Waits until readers are let in.
+pub(crate) fn wait_open(index: &Index) {
+    eventually(|| index.readable().is_ok());
+}
+
+/// Waits until the catalogue shows what the journal holds.
+pub(crate) fn wait_folded(index: &Index, journal: &MemoryJournal) {
+    let size = journal.size();
+    eventually(|| index.store().cut().size(journal.log) >= size);
+}
+
+/// Yields until a state is reached; panics after [`DEADLINE`].
+pub(crate) fn eventually(reached: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !reached() {
+        assert!(begun.elapsed() < DEADLINE, "state not reached");
+        std::thread::yield_now();
+    }
+}
+
+pub(crate) fn verbund() -> VerbundId {
+    "ab".repeat(32).parse().unwrap()
+}
+
+pub(crate) fn uuid(n: u8) -> Uuid {
+    Uuid::from_bytes([n; 16])
+}
