@@ -8,20 +8,17 @@ use std::{
 
 use registry_core::{
     authorize::PeerIdentity,
-    status::{LogState, Status},
+    status::{PeerLogStatus, Status},
 };
 use registry_journal::Reader;
-use registry_proto::{
-    terms::LogId,
-    wire::registry::{PeerLog, ReplicationState},
-};
+use registry_proto::terms::LogId;
 use tokio::sync::watch;
 
 use crate::{
     driver::{ShowStatus, wall_ms},
     index::Index,
     observe::Metrics,
-    status::{LogStatus, StatusBoard},
+    status::{StatusBoard, wire_state},
 };
 
 #[derive(Debug)]
@@ -32,7 +29,7 @@ pub(super) struct Show {
     index: Index,
     readers: BTreeMap<LogId, Reader>,
     /// Every partner seen since the start: those that left are shown as not connected.
-    seen: BTreeMap<(PeerIdentity, LogId), PeerLog>,
+    seen: BTreeMap<(PeerIdentity, LogId), PeerLogStatus>,
 }
 
 // === impl Show ===
@@ -51,14 +48,18 @@ impl Show {
     fn metrics(&self, status: &Status) {
         let metrics = &self.metrics;
         let now = u64::try_from(wall_ms() / 1_000).unwrap_or_default();
+        let cut = self.index.store().cut();
         for log in &status.logs {
             let land = log.log.land;
             metrics.set_entries_stored(land, log.size);
             metrics.set_log_size(land, log.known);
-            metrics.set_log_folded(land, self.index.store().cut().size(log.log));
+            metrics.set_log_folded(land, cut.size(log.log));
             metrics.set_replication_state(land, wire_state(log.state));
-            let age = now.saturating_sub(log.fresh_unix_seconds);
-            metrics.set_freshness_age(land, Duration::from_secs(age));
+            // no age before the first signature: an age since 1970 would only raise alarms
+            if log.fresh_unix_seconds > 0 {
+                let age = now.saturating_sub(log.fresh_unix_seconds);
+                metrics.set_freshness_age(land, Duration::from_secs(age));
+            }
         }
         for peer in &status.peers {
             metrics.set_lag(&peer.peer.node, peer.log.land, peer.lag);
@@ -69,58 +70,32 @@ impl Show {
         metrics.set_journal_bytes(self.readers.values().map(Reader::bytes).sum());
     }
 
-    fn peers(&mut self, status: &Status) -> Vec<PeerLog> {
-        for known in self.seen.values_mut() {
-            known.connected = false;
+    /// Adds what partners held that are gone now; they lack at least what came since.
+    fn with_absent(&mut self, mut status: Status) -> Status {
+        let sizes: BTreeMap<LogId, u64> =
+            status.logs.iter().map(|it| (it.log, it.size)).collect();
+        for it in status.peers.drain(..) {
+            self.seen.insert((it.peer.clone(), it.log), it);
         }
-        for it in &status.peers {
-            let shown = PeerLog {
-                peer_land: it.peer.land.code().to_owned(),
-                peer_node: it.peer.node.clone(),
-                connected: true,
-                land: it.log.land.code().to_owned(),
-                epoch: it.log.epoch,
-                size: it.size,
-                lag: it.lag,
-                state: wire_state(it.state).into(),
-            };
-            self.seen.insert((it.peer.clone(), it.log), shown);
+        for it in self.seen.values_mut() {
+            let size = sizes.get(&it.log).copied().unwrap_or_default();
+            it.lag = size.saturating_sub(it.size);
         }
-        self.seen.values().cloned().collect()
+        status.peers = self.seen.values().cloned().collect();
+        status
     }
 }
 
 impl ShowStatus for Show {
-    fn show(&mut self, status: &Status) {
-        self.metrics(status);
-        let peers = self.peers(status);
-        let logs = status
-            .logs
-            .iter()
-            .map(|it| LogStatus {
-                log: it.log,
-                size: it.size,
-                folded: self.index.store().cut().size(it.log),
-                fresh_unix_seconds: it.fresh_unix_seconds,
-                state: wire_state(it.state),
-            })
-            .collect();
-        self.board.show(logs, peers, status.fence.clone(), self.index.status());
+    fn show(&mut self, status: Status) {
         let connected: BTreeSet<_> = status.connected.iter().cloned().collect();
+        let status = self.with_absent(status);
+        self.metrics(&status);
+        self.board.set(status);
         self.connected.send_if_modified(|known| {
             let changed = *known != connected;
             *known = connected;
             changed
         });
-    }
-}
-
-fn wire_state(state: LogState) -> ReplicationState {
-    match state {
-        LogState::Bootstrapping => ReplicationState::Bootstrapping,
-        LogState::CatchingUp => ReplicationState::CatchingUp,
-        LogState::Live => ReplicationState::Live,
-        LogState::Stale => ReplicationState::Stale,
-        LogState::Quarantined => ReplicationState::Quarantined,
     }
 }

@@ -12,7 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_proto::{terms::Land, wire::registry::ReplicationState};
+use registry_core::status::LogState;
+use registry_proto::terms::{Land, LogId};
 use tracing::info;
 
 pub use load::LoadError;
@@ -127,8 +128,10 @@ impl Demo {
     ///
     /// [`DemoError::Load`], [`DemoError::NotLive`] when the fences do not open.
     pub async fn load(&self) -> Result<load::Loaded, DemoError> {
-        self.wait(FENCE_WAIT, "die Partner bestätigen die Logs", |board| board.fence == "open")
-            .await?;
+        self.wait(FENCE_WAIT, "die Partner bestätigen die Logs", |app| {
+            app.board().load().fence_open
+        })
+        .await?;
         Ok(load::load(self).await?)
     }
 
@@ -138,27 +141,21 @@ impl Demo {
     ///
     /// [`DemoError::NotLive`].
     pub async fn wait_live(&self) -> Result<(), DemoError> {
-        self.wait(LIVE_WAIT, "alle Knoten auf gleichem Stand", |board| {
-            board.logs.len() == LAENDER.len()
-                && board.logs.iter().all(|it| {
-                    it.folded == it.size
-                        && (it.state == ReplicationState::Live || it.size == 0)
+        // live means: nothing known is missing; here all that anyone has must be everywhere
+        let owned = |log: LogId| {
+            let owner = self.apps.iter().find(|app| app.identity().land == log.land);
+            owner.map_or(0, |app| app.index().store().cut().size(log))
+        };
+        self.wait(LIVE_WAIT, "alle Knoten auf gleichem Stand", |app| {
+            let status = app.board().load();
+            let cut = app.index().store().cut();
+            status.logs.len() == LAENDER.len()
+                && status.logs.iter().all(|it| {
+                    let live = it.state == LogState::Live || it.size == 0;
+                    live && cut.size(it.log) == it.size && it.size == owned(it.log)
                 })
         })
-        .await?;
-        // live means: nothing known is missing; here all that anyone has must be everywhere
-        let sizes = |app: &App| {
-            app.board().read().logs.iter().map(|it| it.size).collect::<Vec<_>>()
-        };
-        let deadline = Instant::now() + LIVE_WAIT;
-        while self.apps.windows(2).any(|two| sizes(&two[0]) != sizes(&two[1])) {
-            if Instant::now() > deadline {
-                let seconds = LIVE_WAIT.as_secs();
-                return Err(DemoError::NotLive { seconds, state: "Größen der Logs".to_owned() });
-            }
-            tokio::time::sleep(POLL).await;
-        }
-        Ok(())
+        .await
     }
 
     /// Stops all nodes side by side.
@@ -174,16 +171,15 @@ impl Demo {
         &self,
         limit: Duration,
         what: &str,
-        done: impl Fn(&crate::status::Board) -> bool,
+        done: impl Fn(&App) -> bool,
     ) -> Result<(), DemoError> {
         let deadline = Instant::now() + limit;
         loop {
-            let late = self.apps.iter().find(|app| !done(&app.board().read()));
+            let late = self.apps.iter().find(|app| !done(app));
             let Some(late) = late else { return Ok(()) };
             if Instant::now() > deadline {
-                let board = late.board().read();
-                let land = late.identity().land;
-                let state = format!("{what}: {land}: {board:?}");
+                let status = late.board().load();
+                let state = format!("{what}: {}: {status:?}", late.identity().land);
                 return Err(DemoError::NotLive { seconds: limit.as_secs(), state });
             }
             tokio::time::sleep(POLL).await;

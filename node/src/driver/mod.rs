@@ -232,7 +232,7 @@ fn drive(
                 performer.perform(effect);
             }
             if tick {
-                performer.show(&node.status(now));
+                performer.show(node.status(now));
             }
         }
     }

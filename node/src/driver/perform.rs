@@ -41,7 +41,7 @@ pub struct Surroundings {
 /// Takes the state of the node, some times a second.
 pub trait ShowStatus: Send + std::fmt::Debug {
     /// Makes it visible.
-    fn show(&mut self, status: &Status);
+    fn show(&mut self, status: Status);
 }
 
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Performer {
         }
     }
 
-    pub(crate) fn show(&mut self, status: &Status) {
+    pub(crate) fn show(&mut self, status: Status) {
         self.surroundings.show.show(status);
     }
 

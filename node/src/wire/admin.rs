@@ -61,18 +61,16 @@ impl AdminService for AdminApi {
         request: Request<GetNodeRequest>,
     ) -> Result<Response<GetNodeResponse>, Status> {
         authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
-        let board = self.board.read();
-        let sessions: std::collections::BTreeSet<_> =
-            board.peers.iter().filter(|it| it.connected).map(|it| &it.peer_node).collect();
+        let shown = self.board.load();
         Ok(Response::new(GetNodeResponse {
             software: self.software.to_owned(),
             uptime_seconds: self.begun.elapsed().as_secs(),
             data_dir: self.data_dir.display().to_string(),
-            fence: board.fence.clone(),
+            fence: shown.fence.clone(),
             index: self.index.status(),
             journal_bytes: self.readers.values().map(Reader::bytes).sum(),
-            submissions_waiting: board.submissions_waiting,
-            sessions: u32::try_from(sessions.len()).unwrap_or(u32::MAX),
+            submissions_waiting: u32::try_from(shown.submissions_waiting).unwrap_or(u32::MAX),
+            sessions: u32::try_from(shown.connected.len()).unwrap_or(u32::MAX),
         }))
     }
 
