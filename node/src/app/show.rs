@@ -18,7 +18,7 @@ use crate::{
     driver::{ShowStatus, wall_ms},
     index::Index,
     observe::Metrics,
-    status::{StatusBoard, wire_state},
+    status::StatusBoard,
 };
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Show {
             metrics.set_entries_stored(land, log.size);
             metrics.set_log_size(land, log.known);
             metrics.set_log_folded(land, cut.size(log.log));
-            metrics.set_replication_state(land, wire_state(log.state));
+            metrics.set_replication_state(land, log.state);
             // no age before the first signature: an age since 1970 would only raise alarms
             if log.fresh_unix_seconds > 0 {
                 let age = now.saturating_sub(log.fresh_unix_seconds);

@@ -3,7 +3,11 @@
 use std::{collections::HashSet, fmt, sync::Arc, time::Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use registry_client::{Client, ClientConfig, ClientError, ServiceFilter};
+use registry_client::{
+    catalogue::ServiceFilter,
+    connect::{ANSWER_TIMEOUT, Client, ClientConfig},
+    error::ClientError,
+};
 use registry_core::catalogue::{
     ShippedCatalogue,
     demo::{DemoService, demo_records, lead},
@@ -100,7 +104,7 @@ async fn publish(
 ) -> Result<(usize, usize), ClientError> {
     let client = Client::connect(config).await?;
     let filter = ServiceFilter { land: Some(land), ..ServiceFilter::default() };
-    let listing = client.services(&filter, None).await?;
+    let listing = client.services(filter, None).await?;
     let known: HashSet<_> = listing
         .entries
         .into_iter()
@@ -150,7 +154,7 @@ fn config(demo: &Demo, app: &App) -> ClientConfig {
         ca: demo.prepared.pki.bundle(),
         cert: files.certificate,
         key: files.key,
-        timeout: registry_client::ANSWER_TIMEOUT,
+        timeout: ANSWER_TIMEOUT,
     }
 }
 

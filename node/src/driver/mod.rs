@@ -26,7 +26,7 @@ use registry_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub use perform::Surroundings;
+pub use perform::{ShowStatus, Surroundings};
 use perform::Performer;
 
 use crate::{

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{Instrument, debug, info, info_span};
 
+pub(crate) use dial::WINDOW_BYTES;
 pub use dial::{Connected, Peer, dial};
 pub use ranges::Ranges;
 

@@ -12,7 +12,10 @@ use tonic::Code;
 use tower_service::Service;
 use tracing::{Instrument, debug_span};
 
-use crate::{observe::Metrics, tls::Caller};
+use crate::{
+    observe::{METHOD_UNKNOWN, Metrics},
+    tls::Caller,
+};
 
 /// Layer over all services of a listener.
 #[derive(Clone, Debug)]
@@ -100,7 +103,7 @@ fn code_of<B>(response: &Response<B>) -> Code {
 
 /// The name of a method, from a closed set so that no client can fill the metrics.
 fn method(path: &str) -> &'static str {
-    METHODS.iter().find(|known| **known == path).copied().unwrap_or("other")
+    METHODS.iter().find(|known| **known == path).copied().unwrap_or(METHOD_UNKNOWN)
 }
 
 fn label(code: Code) -> &'static str {
@@ -161,6 +164,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(method("/made.up/Name"), "other");
+        assert_eq!(method("/made.up/Name"), METHOD_UNKNOWN);
     }
 }
