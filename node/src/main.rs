@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.command {
         Command::Init(args) => cli::init::run(&args).map(told).map_err(|it| chain(&it)),
+        Command::Pki(args) => cli::pki::run(&args).map(told).map_err(|it| chain(&it)),
         Command::Charter(command) => cli::charter::run(command).map(told).map_err(|it| chain(&it)),
         Command::Run(args) => return run(&args),
         Command::Demo(args) => {

@@ -3,6 +3,7 @@
 //! Everything a node has, it has from its [`Config`]; nothing is shared between two nodes in one
 //! process but the process itself.
 
+mod journal_read;
 mod listeners;
 mod logs;
 mod serve;

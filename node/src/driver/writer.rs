@@ -174,7 +174,7 @@ impl Writer {
             from: &store.from,
         };
         match self.journal.append(&group) {
-            Ok(size) => {
+            Ok(_) => {
                 self.folder.notify();
                 Input::Stored { log: self.log, learned: self.learned(&store.entries) }
             }
