@@ -115,6 +115,11 @@ impl Client {
         Ok(Self { channel, alert, address, timeout: answer_timeout })
     }
 
+    /// The connection itself, for stubs of one's own; they see plain gRPC statuses.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     /// host:port of the node.
     pub fn address(&self) -> &str {
         &self.address

@@ -1,4 +1,5 @@
 //! What the tests share: records, a simulated Verbund, and a Verbund of real processes.
 
+pub mod cluster;
 pub mod records;
 pub mod sim;

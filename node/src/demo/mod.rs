@@ -109,8 +109,9 @@ impl Demo {
         for (at, _) in LAENDER.iter().enumerate() {
             listeners.push(Listeners::bind(&listen(at, args)).await?);
         }
-        let bound: Vec<_> = listeners.iter().map(Listeners::addresses).collect();
-        let prepared = prepare(&args.dir, &bound)?;
+        let bound = listeners.iter().map(Listeners::addresses);
+        let members: Vec<_> = LAENDER.into_iter().zip(bound).collect();
+        let prepared = prepare(&args.dir, NAME, &members)?;
         let mut apps = Vec::new();
         for (land, listeners) in LAENDER.into_iter().zip(listeners) {
             let config = Config::load(&prepared.config(land))?;
@@ -194,9 +195,9 @@ impl Demo {
 /// See [`DemoError`].
 pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     if args.prepare {
-        let bound: Vec<_> =
-            (0..LAENDER.len()).map(|at| prepare::as_bound(&listen(at, args))).collect();
-        let prepared = prepare(&args.dir, &bound)?;
+        let bound = (0..).map(|at| prepare::as_bound(&listen(at, args)));
+        let members: Vec<_> = LAENDER.into_iter().zip(bound).collect();
+        let prepared = prepare(&args.dir, NAME, &members)?;
         println!("{}", prepared.how_to_run());
         return Ok(());
     }
@@ -244,6 +245,7 @@ fn listen(at: usize, args: &DemoArgs) -> Listen {
     }
 }
 
+const NAME: &str = "Verbund Mitte (Demo)";
 const FENCE_WAIT: Duration = Duration::from_secs(30);
 const LIVE_WAIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);

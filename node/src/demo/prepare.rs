@@ -15,7 +15,6 @@ use crate::{
         init::{self, InitError},
     },
     config::Listen,
-    demo::LAENDER,
     pki::{Pki, PkiError},
 };
 
@@ -48,20 +47,27 @@ pub struct Prepared {
     dir: PathBuf,
     /// Its throw-away PKI.
     pub pki: Pki,
+    laender: Vec<Land>,
     verbund: String,
 }
 
-/// Makes what is missing in `dir` and writes the configurations for these addresses.
+/// Makes what is missing in `dir` for a Verbund of these Länder, each with one node at these
+/// addresses, and writes the configurations: everyone dials everyone.
 ///
 /// # Errors
 ///
 /// See [`PrepareError`].
-pub fn prepare(dir: &Path, bound: &[Bound]) -> Result<Prepared, PrepareError> {
+pub fn prepare(
+    dir: &Path,
+    name: &str,
+    members: &[(Land, Bound)],
+) -> Result<Prepared, PrepareError> {
     fs::create_dir_all(dir).map_err(|source| file_error(dir, source))?;
     let dir = dir.canonicalize().map_err(|source| file_error(dir, source))?;
-    let pki = Pki::ensure(&dir, &LAENDER, OffsetDateTime::now_utc())?;
-    let mut members = Vec::new();
-    for land in LAENDER {
+    let laender: Vec<Land> = members.iter().map(|(land, _)| *land).collect();
+    let pki = Pki::ensure(&dir, &laender, OffsetDateTime::now_utc())?;
+    let mut cards = Vec::new();
+    for land in laender.iter().copied() {
         let home = home(&dir, land);
         fs::create_dir_all(&home).map_err(|source| file_error(&home, source))?;
         let [log, freshness, offline] =
@@ -71,16 +77,16 @@ pub fn prepare(dir: &Path, bound: &[Bound]) -> Result<Prepared, PrepareError> {
         let anchor = fs::read_to_string(&anchor).map_err(|source| file_error(&anchor, source))?;
         let card =
             init::card(land, &Pki::node_name(land), [&log, &freshness, &offline], vec![anchor]);
-        members.push(charter::member(&card, &home)?);
+        cards.push(charter::member(&card, &home)?);
     }
-    let charter = charter::assemble("Verbund Mitte (Demo)", true, None, members)?;
+    let charter = charter::assemble(name, true, None, cards)?;
     let path = dir.join("charter.binpb");
     // same keys and anchors, same bytes: the verbund id survives a second start
     fs::write(&path, charter.raw()).map_err(|source| file_error(&path, source))?;
-    let prepared = Prepared { dir, pki, verbund: charter.id().to_string() };
-    for (land, own) in LAENDER.into_iter().zip(bound) {
-        let path = prepared.config(land);
-        let text = prepared.toml(land, own, bound);
+    let prepared = Prepared { dir, pki, laender, verbund: charter.id().to_string() };
+    for (land, own) in members {
+        let path = prepared.config(*land);
+        let text = prepared.toml(*land, own, members);
         fs::write(&path, text).map_err(|source| file_error(&path, source))?;
     }
     Ok(prepared)
@@ -167,7 +173,7 @@ impl Prepared {
             self.verbund,
             self.dir.display()
         );
-        for land in LAENDER {
+        for land in self.laender.iter().copied() {
             text.push_str(&format!(
                 "\n  registry-node run --config {}",
                 self.config(land).display()
@@ -176,7 +182,7 @@ impl Prepared {
         text
     }
 
-    fn toml(&self, land: Land, own: &Bound, all: &[Bound]) -> String {
+    fn toml(&self, land: Land, own: &Bound, all: &[(Land, Bound)]) -> String {
         let files = self.pki.node(land);
         let mut text = format!(
             "# Von `registry-node demo` bei jedem Start neu geschrieben.\n\
@@ -200,10 +206,10 @@ impl Prepared {
             files.key,
             self.pki.client_anchors(land),
         ));
-        for (peer, bound) in LAENDER.into_iter().zip(all).filter(|(peer, _)| *peer != land) {
+        for (peer, bound) in all.iter().filter(|(peer, _)| *peer != land) {
             text.push_str(&format!(
                 "\n[[peers]]\nland = \"{peer}\"\nnode = \"{}\"\naddress = \"{}\"\n",
-                Pki::node_name(peer),
+                Pki::node_name(*peer),
                 bound.grpc,
             ));
         }

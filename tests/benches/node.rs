@@ -1,0 +1,158 @@
+//! What a node does per second, next to what the bare transport does, in one run on one machine.
+//!
+//! ```sh
+//! cargo bench -p registry-tests --bench node            # all
+//! cargo bench -p registry-tests --bench node -- --smoke # seconds, only to see that it runs
+//! ```
+//!
+//! Every figure has a ratio to a tonic echo of 2 KB each way over the same mutual TLS with as many
+//! clients. Clients and nodes share the machine and the process.
+
+#[path = "node/echo.rs"]
+mod echo;
+#[path = "node/load.rs"]
+mod load;
+
+use std::time::{Duration, Instant};
+
+use registry_node::{
+    app::{App, Listeners},
+    config::{Config, Listen},
+    demo::{Prepared, prepare},
+    lifecycle::Shutdown,
+};
+use registry_proto::terms::{
+    Land::{self, RP, SL},
+    LogId,
+};
+
+use crate::load::{clients, latency, publish_many, rate};
+
+/// How much is measured.
+struct Size {
+    /// Time per rate.
+    span: Duration,
+    /// Entries of the catch-up.
+    entries: u64,
+    /// Publications whose way to the watch is timed.
+    samples: usize,
+}
+
+const FULL: Size =
+    Size { span: Duration::from_secs(8), entries: 200_000, samples: 1_000 };
+const SMOKE: Size = Size { span: Duration::from_millis(500), entries: 5_000, samples: 50 };
+const MANY: usize = 64;
+
+fn main() {
+    let smoke = std::env::args().any(|it| it == "--smoke");
+    let size = if smoke { SMOKE } else { FULL };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    runtime.block_on(run(&size));
+}
+
+async fn run(size: &Size) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    println!("data in {}; payload 2 KB", dir.path().display());
+    let (listeners, bound) = bind(&[SL, RP]).await;
+    let members: Vec<_> = [SL, RP].into_iter().zip(bound).collect();
+    let prepared = prepare(dir.path(), "Messung", &members).expect("prepared");
+    let mut listeners = listeners.into_iter();
+    let sl = start(&prepared, SL, listeners.next().expect("SL")).await;
+    let rp_listeners = listeners.next().expect("RP");
+
+    // the fence of SL opens as soon as RP has answered once
+    let rp = start(&prepared, RP, rp_listeners).await;
+    wait("the fence opens", || sl.board().load().fence_open).await;
+    wait("the fence opens", || rp.board().load().fence_open).await;
+    let latencies = latency(&prepared, &sl, &rp, size.samples).await;
+    rp.stop().await;
+
+    let echo = echo::start(&prepared, &sl).await;
+    let echo_one = rate(&echo.clients(1).await, size.span, echo::call).await;
+    let echo_many = rate(&echo.clients(MANY).await, size.span, echo::call).await;
+    println!("\n{:<38} {:>12} {:>10}", "", "per second", "of echo");
+    row("bare echo, 1 client", echo_one, None);
+    row("bare echo, 64 clients", echo_many, None);
+
+    let publishers = clients(&prepared, &sl, 1, true).await;
+    row("durable publish, 1 client", rate(&publishers, size.span, load::publish).await, Some(echo_one));
+    let publishers = clients(&prepared, &sl, MANY, true).await;
+    let published = rate(&publishers, size.span, load::publish).await;
+    row("durable publish, 64 clients", published, Some(echo_many));
+    let readers = clients(&prepared, &sl, 1, false).await;
+    row("read by id, 1 client", rate(&readers, size.span, load::read).await, Some(echo_one));
+    let readers = clients(&prepared, &sl, MANY, false).await;
+    row("read by id, 64 clients", rate(&readers, size.span, load::read).await, Some(echo_many));
+    echo.stop().await;
+    drop((publishers, readers));
+
+    publish_many(&prepared, &sl, size.entries).await;
+    catch_up(&prepared, &sl).await;
+    println!("\npublish at SL to watch at RP          {latencies}");
+    sl.stop().await;
+}
+
+/// RP was away while SL published; it comes back with an empty disk and its old name.
+async fn catch_up(prepared: &Prepared, sl: &App) {
+    let log = LogId { land: SL, epoch: 1 };
+    let config = Config::load(&prepared.config(RP)).expect("configuration");
+    std::fs::remove_dir_all(config.data_dir.join("journal").join("SL")).expect("emptied");
+    std::fs::remove_dir_all(config.data_dir.join("index")).expect("emptied");
+    let all = size(sl, log);
+    let listeners = Listeners::bind(&config.listen).await.expect("bound");
+    let begun = Instant::now();
+    let rp = App::start(config, listeners, Shutdown::new()).await.expect("RP starts");
+    wait("RP has begun", || size(&rp, log) > 0).await;
+    let connected = begun.elapsed();
+    wait("durable", || size(&rp, log) >= all).await;
+    let durable = begun.elapsed() - connected;
+    wait("queryable", || rp.index().store().cut().size(log) >= all).await;
+    let queryable = begun.elapsed() - connected;
+    let per_second = |took: Duration| all as f64 / took.as_secs_f64();
+    println!("\ncatch-up of {all} entries, {:.2} s after the start the first is durable", connected.as_secs_f64());
+    row("catch-up, durable and verified", per_second(durable), None);
+    row("catch-up, queryable", per_second(queryable), None);
+    rp.stop().await;
+}
+
+/// Durable entries, read from the journal itself rather than from the board that lags behind it.
+fn size(app: &App, log: LogId) -> u64 {
+    app.index().journals().find(log).map_or(0, |it| it.size())
+}
+
+async fn bind(laender: &[Land]) -> (Vec<Listeners>, Vec<registry_node::app::Bound>) {
+    let local = || ([127, 0, 0, 1], 0).into();
+    let mut all = Vec::new();
+    for _ in laender {
+        let listen = Listen {
+            grpc: local(),
+            web: None,
+            admin: local(),
+            monitoring: local(),
+            http: None,
+        };
+        all.push(Listeners::bind(&listen).await.expect("bound"));
+    }
+    let bound = all.iter().map(Listeners::addresses).collect();
+    (all, bound)
+}
+
+async fn start(prepared: &Prepared, land: Land, listeners: Listeners) -> App {
+    let config = Config::load(&prepared.config(land)).expect("configuration");
+    App::start(config, listeners, Shutdown::new()).await.expect("starts")
+}
+
+async fn wait(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    while !done() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn row(what: &str, per_second: f64, echo: Option<f64>) {
+    match echo {
+        Some(echo) => println!("{what:<38} {per_second:>12.0} {:>10.2}", per_second / echo),
+        None => println!("{what:<38} {per_second:>12.0}"),
+    }
+}

@@ -1,0 +1,172 @@
+//! Clients, and what they ask for.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use registry_client::{
+    Client, ClientConfig,
+    connect::ANSWER_TIMEOUT,
+    watch::{Start, Update, WatchFilter},
+};
+use registry_node::{app::App, demo::Prepared};
+use registry_proto::{
+    terms::Land::SL,
+    wire::registry::GetVersionRequest,
+};
+use registry_tests::records::{definition, request, service_id, version};
+
+/// A note that makes a version 2 KB large.
+fn note() -> String {
+    use prost::Message;
+    let bare = version(&service_id(0), "1.0.1000000", "").encoded_len();
+    "x".repeat(2_048 - bare - 2)
+}
+
+static SERVICES: AtomicU64 = AtomicU64::new(1_000_000);
+
+/// A client with a service of its own, which has a version 1.0.0.
+#[derive(Clone)]
+pub struct Caller {
+    client: Client,
+    service: String,
+    note: Arc<str>,
+}
+
+/// Distribution of a latency.
+pub struct Latencies(Vec<Duration>);
+
+pub async fn clients(prepared: &Prepared, app: &App, count: usize, publish: bool) -> Vec<Caller> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let service = service_id(SERVICES.fetch_add(1, Ordering::Relaxed));
+        let publisher = connect(prepared, app, true).await;
+        let records = request(
+            vec![definition(&service, "Messung")],
+            vec![version(&service, "1.0.0", &note())],
+        );
+        publisher.publish(records).await.expect("prepared");
+        let client = if publish { publisher } else { connect(prepared, app, false).await };
+        all.push(Caller { client, service, note: note().into() });
+    }
+    all
+}
+
+pub async fn publish(caller: Caller, n: u64) {
+    let record = version(&caller.service, &format!("1.1.{n}"), &caller.note);
+    let answer = caller.client.publish(request(vec![], vec![record])).await.expect("published");
+    assert!(!answer.records[0].unchanged);
+}
+
+pub async fn read(caller: Caller, _n: u64) {
+    let asked = GetVersionRequest {
+        service_id: caller.service.clone(),
+        version: "1.0.0".to_owned(),
+        land: String::new(),
+    };
+    let answer = caller.client.version(asked).await.expect("read");
+    assert!(answer.version.is_some());
+}
+
+/// Calls per second of all clients together, each with one call under way.
+pub async fn rate<C, F>(clients: &[C], span: Duration, call: fn(C, u64) -> F) -> f64
+where
+    C: Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    // warm up
+    for client in clients {
+        call(client.clone(), 0).await;
+    }
+    let begun = Instant::now();
+    let mut work = tokio::task::JoinSet::new();
+    for client in clients.iter().cloned() {
+        work.spawn(async move {
+            let mut calls = 0;
+            while begun.elapsed() < span {
+                calls += 1;
+                call(client.clone(), calls).await;
+            }
+            calls
+        });
+    }
+    let calls: u64 = work.join_all().await.into_iter().sum();
+    calls as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Fills the log with versions of 2 KB, a thousand a batch.
+pub async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {
+    let client = connect(prepared, app, true).await;
+    let note = note();
+    let begun = Instant::now();
+    for batch in 0..entries / 1_000 {
+        let service = service_id(2_000_000 + batch);
+        let versions = (0..999).map(|n| version(&service, &format!("1.0.{n}"), &note)).collect();
+        let records = request(vec![definition(&service, "Menge")], versions);
+        client.publish(records).await.expect("published");
+    }
+    let per_second = entries as f64 / begun.elapsed().as_secs_f64();
+    println!("\n{:<38} {per_second:>12.0}", "publish in batches of 1,000, 1 client");
+}
+
+/// Time from the call of publish at one node to the event of a watch at another.
+pub async fn latency(prepared: &Prepared, at: &App, seen_at: &App, samples: usize) -> Latencies {
+    let publisher = connect(prepared, at, true).await;
+    let watcher = connect(prepared, seen_at, false).await;
+    let service = service_id(3_000_000);
+    let define = request(vec![definition(&service, "Latenz")], vec![]);
+    publisher.publish(define).await.expect("published");
+    let mut watch = watcher.watch(Start::Snapshot, WatchFilter::default());
+    loop {
+        if let Update::Snapshot { complete: true, .. } = watch.next().await.expect("watch") {
+            break;
+        }
+    }
+    let note = note();
+    let mut all = Vec::with_capacity(samples);
+    for n in 0..samples {
+        let wanted = format!("1.0.{n}");
+        let record = version(&service, &wanted, &note);
+        let (begun, publisher) = (Instant::now(), publisher.clone());
+        let published = publisher.publish(request(vec![], vec![record]));
+        let (published, took) = tokio::join!(published, async {
+            loop {
+                if let Update::Batch { .. } = watch.next().await.expect("watch") {
+                    return begun.elapsed();
+                }
+            }
+        });
+        published.expect("published");
+        all.push(took);
+    }
+    all.sort_unstable();
+    Latencies(all)
+}
+
+async fn connect(prepared: &Prepared, app: &App, publish: bool) -> Client {
+    let files = if publish { prepared.pki.publisher(SL) } else { prepared.pki.reader() };
+    let config = ClientConfig {
+        endpoint: format!("https://{}", app.bound().grpc),
+        ca: prepared.pki.bundle(),
+        cert: files.certificate,
+        key: files.key,
+        timeout: ANSWER_TIMEOUT,
+    };
+    Client::connect(config).await.expect("connected")
+}
+
+impl fmt::Display for Latencies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |part: f64| {
+            let index = (self.0.len() as f64 * part) as usize;
+            self.0[index.min(self.0.len() - 1)].as_secs_f64() * 1_000.0
+        };
+        write!(f, "p50 {:.2} ms, p99 {:.2} ms, of {}", at(0.5), at(0.99), self.0.len())
+    }
+}
+

@@ -1,0 +1,245 @@
+//! A Verbund of real processes: `registry-node run`, one per Land, over real mutual TLS.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use registry_client::{
+    Client, ClientConfig, ClientError,
+    connect::ANSWER_TIMEOUT,
+};
+use registry_node::{
+    app::Bound,
+    demo::{Prepared, prepare},
+    pki::Files,
+};
+use registry_proto::{
+    terms::Land,
+    wire::registry::{GetStatusResponse, PublishRequest, PublishResponse},
+};
+use tempfile::TempDir;
+
+/// Whose certificate a client shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Reads.
+    Reader,
+    /// Publishes for a Land.
+    Publisher(Land),
+    /// Operates the node of a Land.
+    Operator(Land),
+    /// The node of a Land itself.
+    Node(Land),
+}
+
+/// A Verbund of processes; they end with it.
+#[derive(Debug)]
+pub struct Cluster {
+    dir: TempDir,
+    prepared: Prepared,
+    bound: BTreeMap<Land, Bound>,
+    processes: BTreeMap<Land, Child>,
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Prepares a Verbund whose nodes dial each other along `links`; starts nothing.
+    pub fn prepare(laender: &[Land], links: &[(Land, Land)]) -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let members: Vec<_> = laender.iter().map(|land| (*land, free_ports())).collect();
+        let prepared = prepare(dir.path(), "Prozesse", &members).expect("prepared");
+        for land in laender {
+            keep_links(&prepared.config(*land), *land, links);
+        }
+        Self { dir, prepared, bound: members.into_iter().collect(), processes: BTreeMap::new() }
+    }
+
+    /// Prepares and starts all, and waits until all may publish.
+    pub async fn start(laender: &[Land], links: &[(Land, Land)]) -> Self {
+        let mut cluster = Self::prepare(laender, links);
+        for land in laender {
+            cluster.run(*land);
+        }
+        cluster.wait_open(laender).await;
+        cluster
+    }
+
+    /// Waits until these nodes answer and may publish.
+    pub async fn wait_open(&self, laender: &[Land]) {
+        for land in laender {
+            eventually(START, &format!("{land} may publish\n{}", self.stderr(*land)), async || {
+                self.status(*land).await.is_ok_and(|it| it.fence == "open" && it.index == "ready")
+            })
+            .await;
+        }
+    }
+
+    /// Starts the process of a Land; its log goes to [`Cluster::stderr`].
+    pub fn run(&mut self, land: Land) {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.stderr_path(land))
+            .expect("log file");
+        let child = Command::new(binary("registry-node"))
+            .args(["run", "--config"])
+            .arg(self.prepared.config(land))
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("registry-node starts");
+        self.processes.insert(land, child);
+    }
+
+    /// SIGKILL, by the id of the process this cluster started.
+    pub fn kill(&mut self, land: Land) {
+        if let Some(mut child) = self.processes.remove(&land) {
+            child.kill().expect("killed");
+            child.wait().expect("reaped");
+        }
+    }
+
+    /// What a node wrote to its log since the first start.
+    pub fn stderr(&self, land: Land) -> String {
+        fs::read_to_string(self.stderr_path(land)).unwrap_or_default()
+    }
+
+    /// Directory of a Land.
+    pub fn home(&self, land: Land) -> PathBuf {
+        self.prepared.config(land).parent().expect("a directory").to_owned()
+    }
+
+    /// Directory of everything.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Configurations and PKI.
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
+    }
+
+    /// Addresses of a node.
+    pub fn bound(&self, land: Land) -> Bound {
+        self.bound[&land]
+    }
+
+    /// How to connect to a node.
+    pub fn client_config(&self, land: Land, who: Who) -> ClientConfig {
+        let files = self.files(who);
+        ClientConfig {
+            endpoint: format!("https://{}", self.bound[&land].grpc),
+            ca: self.prepared.pki.bundle(),
+            cert: files.certificate,
+            key: files.key,
+            timeout: ANSWER_TIMEOUT,
+        }
+    }
+
+    /// Certificate and key.
+    pub fn files(&self, who: Who) -> Files {
+        let pki = &self.prepared.pki;
+        match who {
+            Who::Reader => pki.reader(),
+            Who::Publisher(land) => pki.publisher(land),
+            Who::Operator(land) => pki.operator(land),
+            Who::Node(land) => pki.node(land),
+        }
+    }
+
+    /// A connection to a node.
+    pub async fn client(&self, land: Land, who: Who) -> Result<Client, ClientError> {
+        Client::connect(self.client_config(land, who)).await
+    }
+
+    /// What a node says of itself.
+    pub async fn status(&self, land: Land) -> Result<GetStatusResponse, ClientError> {
+        self.client(land, Who::Reader).await?.status().await
+    }
+
+    /// Publishes at a node with the certificate of its Land.
+    pub async fn publish(
+        &self,
+        land: Land,
+        request: PublishRequest,
+    ) -> Result<PublishResponse, ClientError> {
+        self.client(land, Who::Publisher(land)).await?.publish(request).await
+    }
+
+    fn stderr_path(&self, land: Land) -> PathBuf {
+        self.home(land).join("stderr.log")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let all: Vec<_> = self.processes.keys().copied().collect();
+        for land in all {
+            self.kill(land);
+        }
+    }
+}
+
+/// Waits for a state, at most `limit`.
+pub async fn eventually(limit: Duration, what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !done().await {
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::timeout(POLL, std::future::pending::<()>()).await.expect_err("pending");
+    }
+}
+
+/// A binary of this workspace, built by the same cargo run as the test.
+pub fn binary(name: &str) -> PathBuf {
+    let mut dir = std::env::current_exe().expect("path of the test");
+    dir.pop();
+    if dir.ends_with("deps") {
+        dir.pop();
+    }
+    let path = dir.join(name);
+    assert!(path.exists(), "{} is missing; run cargo build --bins first", path.display());
+    path
+}
+
+fn free_ports() -> Bound {
+    // held together so that they differ; a port may be taken before the node binds it, and the
+    // node then says so and exits
+    let sockets: Vec<_> =
+        (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
+    let ports: Vec<SocketAddr> =
+        sockets.iter().map(|it| it.local_addr().expect("bound")).collect();
+    Bound {
+        grpc: ports[0],
+        web: Some(ports[1]),
+        admin: ports[2],
+        monitoring: ports[3],
+        http: None,
+    }
+}
+
+/// Removes from a configuration the partners that are not linked.
+pub fn keep_links(path: &Path, land: Land, links: &[(Land, Land)]) {
+    let text = fs::read_to_string(path).expect("configuration");
+    let mut table: toml::Table = text.parse().expect("TOML");
+    let linked = |peer: &toml::Value| {
+        let peer = peer.get("land").and_then(toml::Value::as_str).unwrap_or_default();
+        links.iter().any(|(a, b)| {
+            (*a == land && b.code() == peer) || (*b == land && a.code() == peer)
+        })
+    };
+    if let Some(toml::Value::Array(peers)) = table.get_mut("peers") {
+        peers.retain(linked);
+    }
+    fs::write(path, table.to_string()).expect("configuration");
+}
+
+const START: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
