@@ -1,6 +1,9 @@
 //! The charter: who is a member, and under which keys, names and anchors.
 
-use std::{collections::HashSet, fmt};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+};
 
 use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
@@ -201,9 +204,9 @@ pub enum CharterProblem {
         /// Bytes found.
         found: usize,
     },
-    /// One pin would stand for two nodes.
-    #[error("members[{member}].nodes[{node}].spki_pins[{pin}]: this pin stands there already")]
-    PinTwice {
+    /// One pin would stand for two members.
+    #[error("members[{member}].nodes[{node}].spki_pins[{pin}]: another member has this pin")]
+    PinOfOther {
         /// Which member.
         member: usize,
         /// Which node.
@@ -334,7 +337,8 @@ struct Checker {
     problems: Vec<CharterProblem>,
     keys: HashSet<[u8; 32]>,
     names: HashSet<String>,
-    pins: HashSet<[u8; 32]>,
+    /// Pins and the members they stand for.
+    pins: HashMap<[u8; 32], usize>,
     last_land: Option<Land>,
 }
 
@@ -460,8 +464,8 @@ impl Checker {
                     let found = bytes.len();
                     self.problems.push(CharterProblem::Pin { member, node, pin, found });
                 }
-                Ok(hash) if !self.pins.insert(hash) => {
-                    self.problems.push(CharterProblem::PinTwice { member, node, pin });
+                Ok(hash) if *self.pins.entry(hash).or_insert(member) != member => {
+                    self.problems.push(CharterProblem::PinOfOther { member, node, pin });
                 }
                 Ok(hash) => spki_pins.push(hash),
             }

@@ -4,6 +4,7 @@
 //! I/O, reads a clock or draws random numbers, so the simulator runs the same code as the node.
 
 pub mod authorize;
+pub mod catalogue;
 pub mod envelope;
 mod fence;
 pub mod fold;

@@ -13,8 +13,6 @@ pub const BATCH_ENTRIES_MAX: usize = 10_000;
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Records in one publish request.
 pub const PUBLISH_RECORDS_MAX: usize = 1_000;
-/// Violations named in one answer.
-pub const VIOLATIONS_MAX: usize = 100;
 /// Entries on a page.
 pub const PAGE_MAX: u32 = 500;
 /// Entries on a page when the caller names no size.
@@ -61,6 +59,19 @@ pub const HANDSHAKES_MAX: usize = 256;
 pub const FILTER_VALUES_MAX: usize = 1_000;
 /// Characters of a search query.
 pub const QUERY_CHARS_MAX: usize = 500;
+/// Findings listed about one record; errors and warnings each.
+pub const VIOLATIONS_MAX: usize = 100;
+/// Entries of a list in a record.
+pub const RECORD_LIST_MAX: usize = 200;
+/// Leistungsschlüssel, legal bases and parameters of a record; an OZG-Leistung bundles up to 317
+/// keys.
+pub const RECORD_LONG_LIST_MAX: usize = 1_000;
+/// Characters of a name in a record.
+pub const NAME_CHARS_MAX: usize = 255;
+/// Characters of a short description in a record.
+pub const NOTE_CHARS_MAX: usize = 5_000;
+/// Characters of a long text in a record.
+pub const TEXT_CHARS_MAX: usize = 50_000;
 
 const _: () = assert!(BATCH_BYTES_MAX >= BODY_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
@@ -69,3 +80,5 @@ const _: () = assert!(FOLLOW_CREDIT_BYTES >= 2 * (MESSAGE_BYTES_MAX as u64));
 const _: () = assert!(PEER_SILENCE_MS >= 2 * BEACON_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
+const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);
+const _: () = assert!(BODY_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));

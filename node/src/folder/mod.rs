@@ -2,7 +2,7 @@
 //!
 //! It takes a chunk of each log in turn, so that a long log does not keep the others waiting, and
 //! publishes whole atomic batches only. A log that cannot be read is reported and left alone
-//! until someone calls [`Folder::notify`]; the others go on.
+//! until someone calls [`FolderHandle::notify`]; the others go on.
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,7 @@ use crate::{
     batches::{Batch, BatchBuilder},
     index::Index,
     journals::{JournalRead, Parsed, Stored},
+    lifecycle::chain,
     store::{OpenOutcome, Publication, PublishError},
 };
 
@@ -33,7 +34,7 @@ pub struct Folder {
 
 /// Wakes the folder; calls between two rounds count once. Cheap to clone and to call.
 #[derive(Clone, Debug)]
-pub struct Notifier(Arc<Wake>);
+pub struct FolderHandle(Arc<Wake>);
 
 #[derive(Debug, Default)]
 struct Wake {
@@ -110,13 +111,8 @@ impl Folder {
     }
 
     /// A handle that tells the folder of new entries, new logs and repairs.
-    pub fn notifier(&self) -> Notifier {
-        Notifier(Arc::clone(&self.wake))
-    }
-
-    /// As [`Notifier::notify`].
-    pub fn notify(&self) {
-        self.wake.news();
+    pub fn handle(&self) -> FolderHandle {
+        FolderHandle(Arc::clone(&self.wake))
     }
 
     /// Ends the thread after the chunk it is at.
@@ -135,11 +131,13 @@ impl Drop for Folder {
     }
 }
 
-// === impl Notifier ===
+// === impl FolderHandle ===
 
-impl Notifier {
-    /// Tells the folder that a journal grew, came or was repaired. Never waits.
-    pub fn notify(&self) {
+impl FolderHandle {
+    /// Tells the folder that a journal grew to `size`, came or was repaired. Never waits; the
+    /// folder looks at all journals once it gets to it.
+    pub fn notify(&self, log: LogId, size: u64) {
+        tracing::trace!(%log, size, "journal has news");
         self.0.news();
     }
 }
@@ -337,15 +335,4 @@ impl Cursor {
         }
         folded
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

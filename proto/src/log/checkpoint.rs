@@ -219,3 +219,178 @@ fn decimal(text: &str) -> Option<u64> {
     let canonical = text == "0" || !text.starts_with(['0', '+']);
     if canonical { text.parse().ok() } else { None }
 }
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::Signature;
+    use signed_note::{Note as OtherNote, StandardVerifier, VerifierList};
+
+    use super::*;
+    use crate::log::{LandSignature, leaf_hash};
+
+    const TIME: u64 = 1_790_000_000;
+
+    fn signer(log: u8, freshness: u8) -> LogSigner {
+        let key = |seed| SigningKey::from_bytes(&[seed; 32]);
+        LogSigner::new(key(log), key(freshness))
+    }
+
+    fn origin() -> Origin {
+        format!("{}/SL/1", "0f".repeat(32)).parse().unwrap()
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint { origin: origin(), size: 1_234, root: leaf_hash(b"root") }
+    }
+
+    fn note() -> String {
+        String::from_utf8(checkpoint().sign(&signer(1, 2), TIME).raw().to_vec()).unwrap()
+    }
+
+    /// The one place that touches the API: a note, and what becomes of it.
+    #[track_caller]
+    fn check_verify(raw: &str, expect: Result<u64, CheckpointError>) {
+        let got = SignedCheckpoint::verify(raw.as_bytes(), &origin(), &signer(1, 2).keys());
+        assert_eq!(got.map(|signed| signed.fresh_unix_seconds), expect, "{raw}");
+    }
+
+    #[test]
+    fn what_is_signed_verifies() {
+        let empty = Checkpoint { origin: origin(), size: 0, root: Hash::EMPTY_ROOT };
+        let large = Checkpoint { size: u64::MAX, ..checkpoint() };
+        for checkpoint in [checkpoint(), empty, large] {
+            for time in [0, TIME, u64::MAX] {
+                let signed = checkpoint.sign(&signer(1, 2), time);
+                let keys = signer(1, 2).keys();
+                let got = SignedCheckpoint::verify(signed.raw(), &origin(), &keys);
+                assert_eq!(got, Ok(signed.clone()));
+                assert_eq!((signed.size(), signed.root()), (checkpoint.size, &checkpoint.root));
+                assert_eq!(signed.fresh_unix_seconds, time);
+            }
+        }
+    }
+
+    #[test]
+    fn other_tools_verify_the_log_signature() {
+        let vkey = signer(1, 2).keys().log_verifier_key(&origin());
+        let known = VerifierList::new(vec![Box::new(StandardVerifier::new(&vkey).unwrap())]);
+        let (verified, others) =
+            OtherNote::from_bytes(note().as_bytes()).unwrap().verify(&known).unwrap();
+        assert_eq!((verified.len(), others.len()), (1, 1));
+        // the other is c2sp.org/tlog-cosignature: time, then the signature over time and text
+        let blob = others[0].signature();
+        assert_eq!((blob.len(), &blob[..8]), (72, &TIME.to_be_bytes()[..]));
+        let text = note().split_once("\n\n").unwrap().0.to_owned();
+        let message = format!("cosignature/v1\ntime {TIME}\n{text}\n");
+        let signature = Signature::from_slice(&blob[8..]).unwrap();
+        let key = signer(1, 2).keys().freshness;
+        assert!(key.verify_strict(message.as_bytes(), &signature).is_ok());
+    }
+
+    #[test]
+    fn notes_that_say_something_else_are_refused_by_name() {
+        use CheckpointError as E;
+        use LandSignature::{Freshness, Log};
+        let note = note();
+        let lines: Vec<_> = note.lines().collect();
+        let with = |at: usize, line: &str| {
+            let mut lines = lines.clone();
+            lines[at] = line;
+            lines.iter().flat_map(|line| [*line, "\n"]).collect::<String>()
+        };
+        let wrong = |which| Err(E::Note(NoteError::Wrong { which }));
+        let missing = |which| Err(E::Note(NoteError::Missing { which }));
+        let twice = |which| Err(E::Note(NoteError::Twice { which }));
+        let other_origin = lines[0].replace("/SL/1", "/SL/2");
+        let misplaced = Err(E::Origin { expected: origin() });
+        check_verify(&note, Ok(TIME));
+        check_verify(&with(0, &other_origin), misplaced.clone());
+        check_verify(&with(0, &lines[0].replace("/SL/", "/sl/")), misplaced.clone());
+        check_verify(&with(0, ""), misplaced);
+        check_verify(&with(1, "1235"), wrong(Log));
+        for size in ["01234", "+1234", "-1", "", "0x4d2", "1234 ", "18446744073709551616"] {
+            check_verify(&with(1, size), Err(E::Size));
+        }
+        check_verify(&with(1, "0"), Err(E::EmptyRoot));
+        check_verify(&with(2, &BASE64_STANDARD.encode([1; 32])), wrong(Log));
+        for root in [&lines[2][..43], "", "AAAA", &BASE64_STANDARD.encode([1; 33])] {
+            check_verify(&with(2, root), Err(E::Root));
+        }
+        check_verify(&with(2, &format!("{}\nextension", lines[2])), Err(E::Lines));
+        check_verify(&with(2, &format!("{}\n", lines[2])), Err(E::Lines));
+        check_verify(&note.replacen(lines[2], "", 1).replacen("\n\n\n", "\n\n", 1), Err(E::Lines));
+        check_verify(&note.replace(&format!("{}\n", lines[4]), ""), missing(Log));
+        check_verify(&note.replace(&format!("{}\n", lines[5]), ""), missing(Freshness));
+        check_verify(&format!("{note}{}\n", lines[4]), twice(Log));
+        check_verify(&format!("{note}{}\n", lines[5]), twice(Freshness));
+        let exchanged = lines[4].replace(lines[0], "other");
+        check_verify(&with(4, &exchanged), missing(Log));
+    }
+
+    #[test]
+    fn signatures_of_others_are_tolerated_and_never_needed() {
+        let witness = |n: u8| {
+            let key = SigningKey::from_bytes(&[n; 32]);
+            let name = format!("witness.example/{n}");
+            note::cosignature_line(&name, &key.verifying_key(), TIME, &key.sign(b"anything"))
+        };
+        let more: String = (3..67).map(witness).collect();
+        check_verify(&format!("{}{more}", note()), Ok(TIME));
+        let too_many = NoteError::TooManySignatures { found: 67 };
+        check_verify(&format!("{}{more}{}", note(), witness(67)), Err(too_many.into()));
+    }
+
+    #[test]
+    fn other_keys_and_other_logs_are_refused() {
+        use LandSignature::{Freshness, Log};
+        let raw = note();
+        for (keys, which) in [(signer(3, 2), Log), (signer(1, 3), Freshness), (signer(2, 1), Log)] {
+            let got = SignedCheckpoint::verify(raw.as_bytes(), &origin(), &keys.keys());
+            assert_eq!(got, Err(NoteError::Missing { which }.into()));
+        }
+        for text in [format!("{}/SL/2", "0f".repeat(32)), format!("{}/SL/1", "0e".repeat(32))] {
+            let expected: Origin = text.parse().unwrap();
+            let got = SignedCheckpoint::verify(raw.as_bytes(), &expected, &signer(1, 2).keys());
+            assert_eq!(got, Err(CheckpointError::Origin { expected }));
+        }
+    }
+
+    #[test]
+    fn no_truncation_and_no_changed_byte_verifies() {
+        let raw = note().into_bytes();
+        let keys = signer(1, 2).keys();
+        for end in 0..raw.len() {
+            let got = SignedCheckpoint::verify(&raw[..end], &origin(), &keys);
+            assert!(got.is_err(), "cut at {end}");
+        }
+        for at in 0..raw.len() {
+            for change in (0..8).map(|bit| raw[at] ^ 1 << bit).chain(*b"\nA= /0") {
+                let mut changed = raw.clone();
+                changed[at] = change;
+                let got = SignedCheckpoint::verify(&changed, &origin(), &keys);
+                assert!(got.is_err() || changed == raw, "byte {at} set to {change}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_origin_has_one_text() {
+        let text = origin().to_string();
+        assert_eq!(text, format!("{}/SL/1", "0f".repeat(32)));
+        for other in [
+            text.to_uppercase(),
+            text[1..].to_owned(),
+            format!("{text}/"),
+            text.replace("/1", "/01"),
+            text.replace("/SL/1", ""),
+            String::new(),
+        ] {
+            assert_eq!(other.parse::<Origin>(), Err(ParseOriginError), "{other}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        assert_eq!(format!("{:?}", signer(1, 2)), "LogSigner { .. }");
+    }
+}

@@ -305,3 +305,142 @@ fn optional_uuid(bytes: &[u8]) -> Result<Option<Uuid>, HeaderError> {
 fn uuid_bytes(uuid: Uuid) -> Bytes {
     Bytes::copy_from_slice(uuid.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::leaf_hash;
+
+    fn header() -> Header {
+        Header {
+            verbund: VerbundId::from_bytes([7; 32]),
+            log: LogId { land: Land::SL, epoch: 1 },
+            index: 17,
+            kind: Kind::ServiceVersion,
+            recorded_unix_ms: 1_790_000_000_123,
+            object_id: Some(Uuid::from_bytes([1; 16])),
+            audience: 1,
+            batch_end: true,
+            references: vec![Reference {
+                land: Land::RP,
+                object_id: Uuid::from_bytes([2; 16]),
+                leaf_hash: leaf_hash(b"other"),
+            }],
+            principal: "p-0123".to_owned(),
+            body_length: BODY_BYTES_MAX,
+            body_digest: Hash::from_bytes([9; 32]),
+        }
+    }
+
+    fn wire() -> EntryHeader {
+        EntryHeader::decode(header().encode().unwrap()).unwrap()
+    }
+
+    /// The one place that touches the API: a change of a good header, and what becomes of it.
+    #[track_caller]
+    fn check_parse(change: impl FnOnce(&mut EntryHeader), expect: Result<Header, HeaderError>) {
+        let mut wire = wire();
+        change(&mut wire);
+        assert_eq!(Header::parse(&wire.encode_to_vec()), expect);
+    }
+
+    #[test]
+    fn what_is_encoded_parses_back() {
+        let others = [
+            Header { object_id: None, references: vec![], principal: String::new(), ..header() },
+            Header { kind: Kind::Unknown(77), audience: 12, ..header() },
+            Header { body_length: 0, batch_end: false, index: u64::MAX, ..header() },
+            Header { recorded_unix_ms: i64::MIN, principal: "ü".repeat(32), ..header() },
+            Header { references: vec![header().references[0]; REFERENCES_MAX], ..header() },
+        ];
+        for header in others.into_iter().chain([header()]) {
+            assert_eq!(Header::parse(&header.encode().unwrap()), Ok(header));
+        }
+    }
+
+    #[test]
+    fn every_broken_rule_has_its_name() {
+        use HeaderError as E;
+        let land = |code: &str| code.parse::<Land>().unwrap_err();
+        check_parse(|h| h.format_level = 0, Err(E::FormatLevel { found: 0 }));
+        check_parse(|h| h.format_level = 2, Err(E::FormatLevel { found: 2 }));
+        check_parse(|h| h.verbund.truncate(31), Err(E::Verbund { found: 31 }));
+        check_parse(|h| h.land = "sl".into(), Err(E::Land(land("sl"))));
+        check_parse(|h| h.land.clear(), Err(E::Land(land(""))));
+        check_parse(|h| h.epoch = 0, Err(E::Epoch));
+        check_parse(|h| h.object_id.truncate(15), Err(E::ObjectId { found: 15 }));
+        check_parse(|h| h.object_id = vec![1; 17].into(), Err(E::ObjectId { found: 17 }));
+        let reference = wire().references[0].clone();
+        check_parse(
+            |h| h.references = vec![reference; 65],
+            Err(E::TooManyReferences { found: 65 }),
+        );
+        check_parse(
+            |h| h.references[0].land = "XX".into(),
+            Err(E::ReferenceLand { at: 0, source: land("XX") }),
+        );
+        check_parse(
+            |h| h.references[0].object_id.clear(),
+            Err(E::ReferenceObjectId { at: 0, found: 0 }),
+        );
+        check_parse(
+            |h| h.references[0].leaf_hash.truncate(3),
+            Err(E::ReferenceLeafHash { at: 0, found: 3 }),
+        );
+        check_parse(|h| h.principal = "p".repeat(65), Err(E::Principal { found: 65 }));
+        check_parse(|h| h.body_length += 1, Err(E::BodyLength { found: BODY_BYTES_MAX + 1 }));
+        check_parse(|h| h.body_digest.clear(), Err(E::BodyDigest { found: 0 }));
+        check_parse(|h| h.kind = 0, Ok(Header { kind: Kind::Unknown(0), ..header() }));
+        check_parse(|h| h.kind = -3, Ok(Header { kind: Kind::Unknown(-3), ..header() }));
+        check_parse(|h| h.object_id.clear(), Ok(Header { object_id: None, ..header() }));
+    }
+
+    #[test]
+    fn the_owner_cannot_encode_what_others_refuse() {
+        let reference = header().references[0];
+        for (broken, expect) in [
+            (Header { log: LogId { land: Land::SL, epoch: 0 }, ..header() }, HeaderError::Epoch),
+            (
+                Header { principal: "p".repeat(65), ..header() },
+                HeaderError::Principal { found: 65 },
+            ),
+            (
+                Header { body_length: u32::MAX, ..header() },
+                HeaderError::BodyLength { found: u32::MAX },
+            ),
+            (
+                Header { references: vec![reference; 65], ..header() },
+                HeaderError::TooManyReferences { found: 65 },
+            ),
+        ] {
+            assert_eq!(broken.encode(), Err(expect));
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_accepted_up_to_the_longest_header() {
+        // field 100, length-delimited, as long as the header may get
+        let mut raw = header().encode().unwrap().to_vec();
+        let room = HEADER_BYTES_MAX - raw.len() - 5;
+        raw.extend([0xa2, 0x06]);
+        prost::encode_length_delimiter(room, &mut raw).unwrap();
+        raw.resize(HEADER_BYTES_MAX, 0xff);
+        assert_eq!(Header::parse(&raw), Ok(header()));
+        raw.push(0);
+        assert_eq!(Header::parse(&raw), Err(HeaderError::TooLong { found: 65_536 }));
+    }
+
+    #[test]
+    fn no_truncation_and_no_flipped_bit_panics() {
+        let raw = header().encode().unwrap();
+        for end in 0..raw.len() {
+            assert!(Header::parse(&raw[..end]).is_err(), "cut at {end}");
+        }
+        for bit in 0..raw.len() * 8 {
+            let mut raw = raw.to_vec();
+            raw[bit / 8] ^= 1 << (bit % 8);
+            let _ = Header::parse(&raw);
+        }
+        assert!(matches!(Header::parse(&[0xff; 40]), Err(HeaderError::Undecodable(_))));
+    }
+}

@@ -195,3 +195,118 @@ fn line(name: &str, id: u32, signature: &[u8]) -> String {
     let blob = [&id.to_be_bytes(), signature].concat();
     format!("\u{2014} {name} {}\n", BASE64_STANDARD.encode(blob))
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine};
+
+    use super::*;
+
+    /// Example of the documentation of golang.org/x/mod/sumdb/note, signed by two.
+    const PETER_NEUMANN: &str = "\
+If you think cryptography is the answer to your problem,
+then you don't know what your problem is.
+
+\u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=
+\u{2014} EnochRoot rwz+eBzmZa0SO3NbfRGzPCpDckykFXSdeX+MNtCOXm2/5n2tiOHp+vAF1aGrQ5ovTG01oOTGwnWLox33WWd1RvMc+QQ=
+";
+
+    /// A key as it is published: `<name>+<key id>+<base64 of algorithm and key>`.
+    fn published(text: &str) -> (&str, u32, u8, VerifyingKey) {
+        let parts: Vec<_> = text.splitn(3, '+').collect();
+        let id = u32::from_str_radix(parts[1], 16).unwrap();
+        let key = BASE64_STANDARD.decode(parts[2]).unwrap();
+        (parts[0], id, key[0], VerifyingKey::try_from(&key[1..]).unwrap())
+    }
+
+    #[test]
+    fn the_published_note_verifies_under_both_published_keys() {
+        let note = Note::parse(PETER_NEUMANN.as_bytes()).unwrap();
+        for text in [
+            "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+            "EnochRoot+af0cfe78+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop",
+        ] {
+            let (name, key_id, algorithm, key) = published(text);
+            assert_eq!((algorithm, id(name, algorithm, &key)), (ED25519, key_id));
+            assert_eq!(note.verify(name, &key), Ok(()));
+            let missing = Err(NoteError::Missing { which: LandSignature::Log });
+            assert_eq!(note.verify("EnochRoo", &key), missing);
+            let missing = Err(NoteError::Missing { which: LandSignature::Freshness });
+            assert_eq!(note.verify_cosignature(name, &key), missing);
+        }
+        let text = PETER_NEUMANN.replacen("answer", "Answer", 1);
+        let note = Note::parse(text.as_bytes()).unwrap();
+        let (name, _, _, key) =
+            published("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW");
+        let wrong = NoteError::Wrong { which: LandSignature::Log };
+        assert_eq!(note.verify(name, &key), Err(wrong));
+    }
+
+    #[test]
+    fn key_id_of_a_published_cosigner() {
+        // test of transparency-dev/formats, "native algEd25519CosignatureV1 verifier"
+        let text = "remora.n621.de+da77ade7+BOvN63jn/bLvkieywe8R6UYAtVtNbZpXh34x7onlmtw2";
+        let (name, key_id, algorithm, key) = published(text);
+        assert_eq!((algorithm, id(name, COSIGNATURE_V1, &key)), (COSIGNATURE_V1, key_id));
+    }
+
+    #[test]
+    fn time_stands_where_a_published_cosignature_has_it() {
+        // test of transparency-dev/formats, TestCoSigV1Timestamp
+        let blob = "ZGhGuQAAAABm/qTPeyKXD+R2rzyQsxPiP8mXum7qq/iF0u4vanlqJyocWODBt97w9uL+8qT7S5gx\
+                    EHWWOworDcFiEBYJXORmnFBOBA==";
+        let bytes = BASE64_STANDARD.decode(blob).unwrap();
+        let signature = Signature::from_slice(&bytes[12..]).unwrap();
+        // the key id comes from another key; everything after it is the time and the signature
+        let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key();
+        let line = cosignature_line("witness", &key, 1_727_964_367, &signature);
+        let ours = line.trim_end().rsplit(' ').next().unwrap();
+        assert_eq!(BASE64_STANDARD.decode(ours).unwrap()[4..], bytes[4..]);
+    }
+
+    #[test]
+    fn the_published_checkpoint_comes_apart() {
+        // example of c2sp.org/tlog-checkpoint; its key is not published
+        let raw = "example.com/behind-the-sofa\n20852163\n\
+                   CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\
+                   \u{2014} example.com/behind-the-sofa Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDe\
+                   OoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n";
+        let note = Note::parse(raw.as_bytes()).unwrap();
+        assert_eq!(note.text.lines().nth(1), Some("20852163"));
+        let signature = &note.signatures[0];
+        assert_eq!(signature.name(), "example.com/behind-the-sofa");
+        assert_eq!((signature.id(), signature.signature().len()), (0x033d_e0ae, 64));
+    }
+
+    #[test]
+    fn malformed_notes_are_refused_by_name() {
+        use NoteError as E;
+        let line = PETER_NEUMANN.lines().nth(3).unwrap();
+        let lines = |n: usize| format!("text\n\n{}", format!("{line}\n").repeat(n));
+        let long = format!("{}\n\n{line}\n", "x".repeat(NOTE_BYTES_MAX));
+        for (raw, expect) in [
+            (String::new(), E::NoSignatureBlock),
+            ("text\n".into(), E::NoSignatureBlock),
+            (format!("text\n{line}\n"), E::NoSignatureBlock),
+            ("text\n\n".into(), E::Unterminated),
+            (format!("text\n\n{line}"), E::Unterminated),
+            ("text\n\n\n".into(), E::Unterminated),
+            (format!("text\r\n\n{line}\n"), E::ControlCharacter),
+            (format!("te\0xt\n\n{line}\n"), E::ControlCharacter),
+            (format!("te\u{7f}xt\n\n{line}\n"), E::ControlCharacter),
+            (format!("text\n\n{line}\n{line} \n"), E::SignatureLine { at: 2 }),
+            (format!("text\n\n-{}\n", &line[3..]), E::SignatureLine { at: 1 }),
+            ("text\n\n\u{2014} name \n".into(), E::SignatureLine { at: 1 }),
+            ("text\n\n\u{2014} name AAAA\n".into(), E::SignatureLine { at: 1 }),
+            ("text\n\n\u{2014} na+me AAAAAAAA\n".into(), E::SignatureLine { at: 1 }),
+            (lines(NOTE_SIGNATURES_MAX + 1), E::TooManySignatures { found: 67 }),
+            (long.clone(), E::TooLong { found: long.len() }),
+        ] {
+            let got = Note::parse(raw.as_bytes()).map(|note| note.text.to_owned());
+            assert_eq!(got, Err(expect), "{raw:?}");
+        }
+        let not_utf8 = [b"te\xffxt\n\n", line.as_bytes(), b"\n"].concat();
+        assert_eq!(Note::parse(&not_utf8).map(|_| ()), Err(E::NotUtf8));
+        assert!(Note::parse(lines(NOTE_SIGNATURES_MAX).as_bytes()).is_ok());
+    }
+}

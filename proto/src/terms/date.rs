@@ -28,6 +28,16 @@ pub enum ParseDateError {
 // === impl Date ===
 
 impl Date {
+    /// The day (UTC) of a moment in milliseconds since 1970-01-01 UTC; moments outside the years
+    /// 1 to 9999 count as 1970-01-01.
+    pub fn from_unix_ms(unix_ms: i64) -> Self {
+        let moment = time::OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1_000))
+            .ok()
+            .filter(|it| it.year() >= 1)
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        Self(moment.date())
+    }
+
     /// The day as `time` has it.
     pub fn to_time(self) -> time::Date {
         self.0

@@ -1,0 +1,90 @@
+//! Rules that definitions and versions share.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+use registry_proto::terms::ServiceId;
+
+use crate::{
+    limits::{BODY_BYTES_MAX, NAME_CHARS_MAX, RECORD_LIST_MAX},
+    validate::{
+        findings::{Findings, Shown},
+        text,
+    },
+};
+
+/// Checks the id of the service: a UUID in its usual form. The caller MUST have filled it.
+pub(super) fn service_id(findings: &mut Findings<'_>, id: &str) {
+    const FIELD: &str = "service_id";
+    if id.is_empty() {
+        findings.error(FIELD, "SERVICE_ID_MISSING", "Kennung der Leistung fehlt (UUID)");
+        return;
+    }
+    let Ok(parsed) = id.parse::<ServiceId>() else {
+        findings.error(
+            FIELD,
+            "SERVICE_ID_FORM",
+            format!(
+                "{} ist keine UUID der Form xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in Kleinbuchstaben \
+                 (RFC 9562)",
+                Shown(id)
+            ),
+        );
+        return;
+    };
+    if !matches!(parsed.uuid().get_version_num(), 5 | 7) {
+        findings.warning(
+            FIELD,
+            "SERVICE_ID_KIND",
+            format!("{id} ist keine UUID der Version 7 (neu) oder 5 (aus einem Import)"),
+        );
+    }
+}
+
+/// Checks that the encoded record fits into the body of a log entry, beside its salt.
+pub(super) fn size(findings: &mut Findings<'_>, record: &impl Message) {
+    let bytes = record.encoded_len();
+    findings.require(bytes <= BODY_BYTES_MAX - SALT_BYTES, "size", "RECORD_BYTES", || {
+        format!(
+            "Datensatz hat {bytes} Byte, erlaubt sind höchstens {}",
+            BODY_BYTES_MAX - SALT_BYTES
+        )
+    });
+}
+
+/// Checks that each entry of a list of codes is there once.
+pub(super) fn unique<'r>(
+    findings: &mut Findings<'_>,
+    items: impl IntoIterator<Item = &'r str>,
+    field: &str,
+    member: &str,
+    reason: &'static str,
+) {
+    let mut seen = BTreeSet::new();
+    for (n, item) in items.into_iter().enumerate() {
+        findings.require(seen.insert(item), format_args!("{field}[{n}]{member}"), reason, || {
+            format!("{} kommt mehrfach vor", Shown(item))
+        });
+    }
+}
+
+/// Checks the names of the fields that hold demonstration values.
+pub(super) fn demonstration_fields(findings: &mut Findings<'_>, names: &[String], known: &[&str]) {
+    const FIELD: &str = "demonstration_fields";
+    let names = findings.list(names, RECORD_LIST_MAX, FIELD);
+    for (n, name) in names.iter().enumerate() {
+        let path = format!("{FIELD}[{n}]");
+        findings.require(known.contains(&name.as_str()), path, "DEMONSTRATION_FIELD", || {
+            format!("{} ist kein Feld dieses Datensatzes", Shown(name))
+        });
+    }
+    unique(findings, names.iter().map(String::as_str), FIELD, "", "DEMONSTRATION_FIELD_DUPLICATE");
+}
+
+/// Checks a name of 1 to [`NAME_CHARS_MAX`] characters.
+pub(super) fn name(findings: &mut Findings<'_>, value: &str, field: &str) {
+    text::required(findings, value, NAME_CHARS_MAX, field);
+}
+
+/// Salt in front of every body.
+const SALT_BYTES: usize = 16;

@@ -1,0 +1,247 @@
+//! `registry-node charter`: the genesis charter from the cards of the founding members.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_proto::{
+    charter::{Charter, CharterError},
+    wire::registry as wire,
+};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use serde::{Deserialize, Serialize};
+
+/// Unterbefehle von `charter`.
+#[derive(Debug, clap::Subcommand)]
+pub enum CharterCommand {
+    /// Erstellt die Gründungscharta aus den Mitgliedskarten aller Gründer
+    #[command(after_help = "Alle Gründer erhalten dieselbe Datei, Byte für Byte: ihr SHA-256 ist \
+                            die Kennung des Verbunds. Vergleichen Sie sie auf einem zweiten Weg.")]
+    Create(CreateArgs),
+    /// Zeigt eine Charta
+    Show {
+        /// Datei der Charta
+        #[arg(value_name = "DATEI")]
+        file: PathBuf,
+    },
+}
+
+/// Argumente von `charter create`.
+#[derive(Debug, clap::Args)]
+pub struct CreateArgs {
+    /// Name des Verbunds
+    #[arg(long)]
+    pub name: String,
+    /// Kennzeichnet einen Verbund, der nur zum Testen besteht
+    #[arg(long)]
+    pub test: bool,
+    /// Stimmen für eine Nachfolge-Charta; ohne Angabe das Mindeste über zwei Dritteln
+    #[arg(long, value_name = "ZAHL")]
+    pub threshold: Option<u32>,
+    /// Zieldatei
+    #[arg(long, value_name = "DATEI")]
+    pub out: PathBuf,
+    /// Mitgliedskarten (member.json) der Gründer
+    #[arg(required = true, value_name = "KARTE")]
+    pub cards: Vec<PathBuf>,
+}
+
+/// What a founder hands to the others: public keys, node names, trust anchors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberCard {
+    /// Code of the Land.
+    pub land: String,
+    /// Ed25519 public key of the log, 64 hexadecimal digits.
+    pub log_key: String,
+    /// Ed25519 public key of the freshness cosignature.
+    pub freshness_key: String,
+    /// Ed25519 public key that is kept offline.
+    pub offline_key: String,
+    /// Nodes.
+    pub nodes: Vec<CardNode>,
+    /// Trust anchors, PEM; node names count under these only.
+    #[serde(default)]
+    pub anchors: Vec<String>,
+}
+
+/// A node on a card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardNode {
+    /// DNS name in the certificate.
+    pub name: String,
+    /// SHA-256 pins over the public key of the certificate, 64 hexadecimal digits each.
+    #[serde(default)]
+    pub spki_pins: Vec<String>,
+}
+
+/// Why a charter is not made or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum CharterCommandError {
+    /// A file cannot be read or written.
+    #[error("{}: kann nicht gelesen oder geschrieben werden", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A card is no card.
+    #[error("{}: keine Mitgliedskarte", .path.display())]
+    Card {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value on a card has the wrong form.
+    #[error("{}: {field} ist {value:?}, erwartet {expected}", .path.display())]
+    Value {
+        /// Which card.
+        path: PathBuf,
+        /// Field.
+        field: &'static str,
+        /// Value.
+        value: String,
+        /// Form.
+        expected: &'static str,
+    },
+    /// The charter breaks its rules.
+    #[error("die Charta ist nicht gültig")]
+    Charter(#[source] CharterError),
+    /// The target exists: a charter never changes.
+    #[error("{} besteht schon; eine Charta wird nie überschrieben", .0.display())]
+    Exists(PathBuf),
+}
+
+/// Runs a subcommand and returns what it prints.
+///
+/// # Errors
+///
+/// See [`CharterCommandError`].
+pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
+    match command {
+        CharterCommand::Create(args) => create(&args),
+        CharterCommand::Show { file } => {
+            let raw = fs::read(&file).map_err(|source| file_error(&file, source))?;
+            let charter = Charter::parse(raw.into()).map_err(CharterCommandError::Charter)?;
+            Ok(describe(&charter))
+        }
+    }
+}
+
+fn create(args: &CreateArgs) -> Result<String, CharterCommandError> {
+    if args.out.exists() {
+        return Err(CharterCommandError::Exists(args.out.clone()));
+    }
+    let mut members = Vec::with_capacity(args.cards.len());
+    for path in &args.cards {
+        let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
+        let card: MemberCard = serde_json::from_str(&text)
+            .map_err(|source| CharterCommandError::Card { path: path.clone(), source })?;
+        members.push(member(&card, path)?);
+    }
+    let charter = assemble(&args.name, args.test, args.threshold, members)?;
+    fs::write(&args.out, charter.raw()).map_err(|source| file_error(&args.out, source))?;
+    Ok(format!("{}\nGeschrieben: {}", describe(&charter), args.out.display()))
+}
+
+/// Makes and checks a genesis charter.
+///
+/// # Errors
+///
+/// [`CharterCommandError::Charter`] with everything that is wrong.
+pub fn assemble(
+    name: &str,
+    test: bool,
+    threshold: Option<u32>,
+    mut members: Vec<wire::Member>,
+) -> Result<Charter, CharterCommandError> {
+    members.sort_by(|a, b| a.land.cmp(&b.land));
+    let least = u32::try_from(members.len() * 2 / 3 + 1).unwrap_or(u32::MAX);
+    let charter = wire::Charter {
+        format_level: 1,
+        number: 0,
+        name: name.to_owned(),
+        test,
+        threshold: threshold.unwrap_or(least),
+        members,
+    };
+    Charter::parse(charter.encode_to_vec().into()).map_err(CharterCommandError::Charter)
+}
+
+/// A member from its card; `path` is named in errors.
+///
+/// # Errors
+///
+/// [`CharterCommandError::Value`] for a value of the wrong form.
+pub fn member(card: &MemberCard, path: &Path) -> Result<wire::Member, CharterCommandError> {
+    let key = |field: &'static str, value: &str| -> Result<Bytes, CharterCommandError> {
+        hex::decode(value).ok().filter(|it| it.len() == 32).map(Bytes::from).ok_or_else(|| {
+            CharterCommandError::Value {
+                path: path.to_owned(),
+                field,
+                value: value.chars().take(80).collect(),
+                expected: "64 hexadezimale Ziffern",
+            }
+        })
+    };
+    let mut anchors = Vec::new();
+    for pem in &card.anchors {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
+            CharterCommandError::Value {
+                path: path.to_owned(),
+                field: "anchors",
+                value: pem.chars().take(30).collect(),
+                expected: "ein Zertifikat im PEM-Format",
+            }
+        })?;
+        anchors.push(Bytes::copy_from_slice(&der));
+    }
+    let mut nodes = Vec::new();
+    for node in &card.nodes {
+        let pins: Result<Vec<_>, _> =
+            node.spki_pins.iter().map(|pin| key("spki_pins", pin)).collect();
+        nodes.push(wire::MemberNode { name: node.name.clone(), spki_pins: pins? });
+    }
+    Ok(wire::Member {
+        land: card.land.clone(),
+        log_key: key("log_key", &card.log_key)?,
+        freshness_key: key("freshness_key", &card.freshness_key)?,
+        offline_key: key("offline_key", &card.offline_key)?,
+        nodes,
+        anchors,
+        quota: None,
+    })
+}
+
+fn describe(charter: &Charter) -> String {
+    let mut text = format!(
+        "Verbund   {}{}\nKennung   {}\nSchwelle  {} von {} Stimmen\nMitglieder",
+        charter.name(),
+        if charter.is_test() { " (Testverbund)" } else { "" },
+        charter.id(),
+        charter.threshold(),
+        charter.members().len(),
+    );
+    for member in charter.members() {
+        let nodes: Vec<_> = member.nodes.iter().map(|it| it.name.as_str()).collect();
+        text.push_str(&format!(
+            "\n  {:<5} {:<24} {}",
+            member.land,
+            member.land.name(),
+            nodes.join(", ")
+        ));
+    }
+    text
+}
+
+fn file_error(path: &Path, source: io::Error) -> CharterCommandError {
+    CharterCommandError::File { path: path.to_owned(), source }
+}

@@ -1,0 +1,158 @@
+//! `registry-node init`: keys, configuration and member card of a node.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use ed25519_dalek::{
+    SigningKey,
+    pkcs8::{EncodePrivateKey, spki::der::pem::LineEnding},
+};
+use registry_proto::terms::Land;
+
+use crate::cli::charter::{CardNode, MemberCard};
+
+/// Argumente von `init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Bestehende Dateien werden nie überschrieben. offline.key gehört nicht auf \
+                        den Knoten: verwahren Sie ihn an einem anderen Ort; er wird nur für \
+                        Notfälle gebraucht.")]
+pub struct InitArgs {
+    /// Kürzel des Landes (SL, RP, HE, TH, …)
+    #[arg(long)]
+    pub land: Land,
+    /// DNS-Name des Knotens, wie er im Zertifikat steht
+    #[arg(long)]
+    pub node: String,
+    /// Verzeichnis des Knotens
+    #[arg(long, value_name = "VERZEICHNIS")]
+    pub dir: PathBuf,
+    /// Vertrauensanker des Landes (PEM), unter denen der Name des Knotens zählt
+    #[arg(long, value_name = "DATEI")]
+    pub anchor: Vec<PathBuf>,
+}
+
+/// Why a node is not set up.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// A file cannot be read or written.
+    #[error("{}: kann nicht gelesen oder geschrieben werden", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The operating system gives no random numbers.
+    #[error("das Betriebssystem liefert keine Zufallszahlen")]
+    Random,
+    /// A key cannot be encoded.
+    #[error("der Schlüssel kann nicht kodiert werden")]
+    Encode,
+    /// A key file is no key.
+    #[error("{}: kein Ed25519-Schlüssel im PKCS#8-PEM-Format", .0.display())]
+    Key(PathBuf),
+}
+
+/// Names of the key files in the directory of a node.
+pub const KEY_FILES: [&str; 3] = ["log.key", "freshness.key", "offline.key"];
+
+/// Sets up a node and returns what to tell the operator.
+///
+/// # Errors
+///
+/// See [`InitError`]. What exists already stays as it is.
+pub fn run(args: &InitArgs) -> Result<String, InitError> {
+    let dir = &args.dir;
+    fs::create_dir_all(dir).map_err(|source| file_error(dir, source))?;
+    let [log, freshness, offline] = KEY_FILES.map(|name| ensure_key(&dir.join(name)));
+    let (log, freshness, offline) = (log?, freshness?, offline?);
+    let mut anchors = Vec::new();
+    for path in &args.anchor {
+        anchors.push(fs::read_to_string(path).map_err(|source| file_error(path, source))?);
+    }
+    let card = card(args.land, &args.node, [&log, &freshness, &offline], anchors);
+    let json = serde_json::to_string_pretty(&card).map_err(|_| InitError::Encode)?;
+    let mut told = format!("Knoten {} von {} in {}:", args.node, args.land.name(), dir.display());
+    told.push_str("\n  Schlüssel        log.key, freshness.key, offline.key");
+    for (name, text) in [
+        ("member.json", json + "\n"),
+        ("node.toml", template(args.land, &args.node)),
+    ] {
+        let new = write_new(&dir.join(name), text.as_bytes(), 0o644)?;
+        told.push_str(&format!("\n  {name:<16} {}", if new { "neu" } else { "bestand schon" }));
+    }
+    told.push_str(
+        "\nAls Nächstes:\n  1. member.json den anderen Gründern geben; aus allen Karten entsteht \
+         charter.binpb (registry-node charter create)\n  2. Zertifikat, Schlüssel und Anker in \
+         node.toml eintragen, Partner unter [[peers]]\n  3. offline.key an einen sicheren Ort \
+         bringen\n  4. registry-node run --config ",
+    );
+    told.push_str(&dir.join("node.toml").display().to_string());
+    Ok(told)
+}
+
+/// The card of a member with one node.
+pub fn card(
+    land: Land,
+    node: &str,
+    [log, freshness, offline]: [&SigningKey; 3],
+    anchors: Vec<String>,
+) -> MemberCard {
+    let public = |key: &SigningKey| hex::encode(key.verifying_key().as_bytes());
+    MemberCard {
+        land: land.code().to_owned(),
+        log_key: public(log),
+        freshness_key: public(freshness),
+        offline_key: public(offline),
+        nodes: vec![CardNode { name: node.to_owned(), spki_pins: Vec::new() }],
+        anchors,
+    }
+}
+
+/// Reads a key, or makes one (mode 0600) where there is none.
+///
+/// # Errors
+///
+/// See [`InitError`].
+pub fn ensure_key(path: &Path) -> Result<SigningKey, InitError> {
+    use ed25519_dalek::pkcs8::DecodePrivateKey;
+    if path.exists() {
+        let pem = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
+        return SigningKey::from_pkcs8_pem(&pem).map_err(|_| InitError::Key(path.to_owned()));
+    }
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|_| InitError::Random)?;
+    let key = SigningKey::from_bytes(&seed);
+    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| InitError::Encode)?;
+    write_new(path, pem.as_bytes(), 0o600)?;
+    Ok(key)
+}
+
+/// Writes a file that must not exist; false when it does.
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, InitError> {
+    let opened = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+        Err(source) => return Err(file_error(path, source)),
+    };
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(|source| file_error(path, source))?;
+    Ok(true)
+}
+
+fn file_error(path: &Path, source: io::Error) -> InitError {
+    InitError::File { path: path.to_owned(), source }
+}
+
+fn template(land: Land, node: &str) -> String {
+    TEMPLATE.replace("@LAND@", land.code()).replace("@NODE@", node)
+}
+
+const TEMPLATE: &str = include_str!("node.template.toml");

@@ -1,0 +1,56 @@
+//! The commands of `registry-node`.
+
+pub mod charter;
+pub mod init;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::demo::DemoArgs;
+
+/// Knoten eines föderierten Registers: jedes Land betreibt einen.
+#[derive(Debug, Parser)]
+#[command(
+    name = "registry-node",
+    version,
+    max_term_width = 100,
+    after_help = "Zum Ausprobieren:\n  registry-node demo\n\nEinen Knoten einrichten:\n  \
+                  registry-node init --land SL --node sl-1.verbund.example --dir sl\n  \
+                  registry-node charter create --name \"Verbund Mitte\" --out charter.binpb \
+                  sl/member.json rp/member.json he/member.json th/member.json\n  \
+                  registry-node run --config sl/node.toml\n\nEndcodes: 0 in Ordnung, 1 Fehler, \
+                  2 falscher Aufruf, 64 fehlerhafte Konfiguration"
+)]
+pub struct Args {
+    /// Was zu tun ist.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Was zu tun ist.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Erzeugt Schlüssel, Konfiguration und Mitgliedskarte eines Knotens
+    Init(init::InitArgs),
+    /// Startet einen Knoten
+    Run(RunArgs),
+    /// Startet vier Länder (SL, RP, HE, TH) in einem Prozess mit dem echten Katalog
+    Demo(DemoArgs),
+    /// Erstellt und zeigt die Gründungscharta eines Verbunds
+    #[command(subcommand)]
+    Charter(charter::CharterCommand),
+}
+
+/// Argumente von `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Alle Fehler der Konfiguration werden auf einmal genannt, bevor ein Port \
+                        geöffnet wird. Strg-C oder SIGTERM beendet den Knoten geordnet.")]
+pub struct RunArgs {
+    /// Konfigurationsdatei
+    #[arg(long, short, value_name = "DATEI", default_value = "node.toml")]
+    pub config: PathBuf,
+    /// Nur die Konfiguration prüfen
+    #[arg(long)]
+    pub check: bool,
+}

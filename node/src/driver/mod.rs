@@ -1,0 +1,243 @@
+//! The one owner of the core: takes an input, calls `handle`, performs the effects.
+//!
+//! Nothing else changes [`Node`]. Others hold a [`Handle`]; what they send waits in one bounded
+//! queue. No effect blocks: signing and disks are with the [`writer`] threads, reading and
+//! sending of ranges with the tasks of the session.
+
+mod perform;
+pub mod writer;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
+
+use registry_core::{
+    authorize::PeerIdentity,
+    log::{Published, Ticket},
+    node::{Input, Node},
+    now::Now,
+    reject::Reject,
+    replicate::SessionId,
+    submission::Submission,
+};
+use tokio::sync::{mpsc, oneshot};
+
+pub use perform::Surroundings;
+use perform::Performer;
+
+use crate::{
+    lifecycle::{Shutdown, TaskKind},
+    sessions::Outgoing,
+};
+
+/// Inputs that wait for the driver; senders wait when it is full.
+const QUEUE_MAX: usize = 1_024;
+/// Time between ticks, milliseconds.
+const TICK_MS: u64 = 200;
+
+/// The clocks of the shell, read once per input.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+/// What reaches the driver: inputs of the core, and what only the shell knows of them.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Something happened.
+    Input(Input),
+    /// Someone publishes and waits.
+    Publish {
+        submission: Submission,
+        answer: oneshot::Sender<Result<Published, Reject>>,
+    },
+    /// A stream with a partner stands; what is for it goes to `outgoing`.
+    Session {
+        session: SessionId,
+        peer: PeerIdentity,
+        dialled: bool,
+        outgoing: Outgoing,
+    },
+}
+
+/// The way to the driver. Clones share the queue.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    queue: mpsc::Sender<Event>,
+    sessions: Arc<AtomicU64>,
+}
+
+/// The driver before it runs.
+#[derive(Debug)]
+pub struct Driver {
+    queue: mpsc::Receiver<Event>,
+    handle: Handle,
+    clock: Clock,
+}
+
+/// The driver has ended; the node stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the node is stopping")]
+pub struct Stopping;
+
+// === impl Clock ===
+
+impl Clock {
+    /// Starts the monotonic clock.
+    pub fn start() -> Self {
+        // not zero, so that "long ago" can be expressed
+        Self { start: Instant::now() }
+    }
+
+    /// Both clocks now.
+    pub fn now(&self) -> Now {
+        let mono = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Now { mono_ms: mono.saturating_add(1), wall_ms: wall_ms() }
+    }
+}
+
+/// Wall clock, milliseconds since 1970-01-01 UTC.
+pub fn wall_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX))
+}
+
+// === impl Handle ===
+
+impl Handle {
+    /// Publishes and waits for the answer; it is bounded by the core's limits.
+    ///
+    /// # Errors
+    ///
+    /// What the core refuses, or [`Reject::Unavailable`] when the node stops.
+    pub async fn publish(&self, submission: Submission) -> Result<Published, Reject> {
+        let (answer, answered) = oneshot::channel();
+        let event = Event::Publish { submission, answer };
+        self.queue.send(event).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// A name for a new session.
+    pub(crate) fn next_session(&self) -> SessionId {
+        SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) async fn send(&self, event: Event) -> Result<(), Stopping> {
+        self.queue.send(event).await.map_err(|_| Stopping)
+    }
+
+    pub(crate) async fn input(&self, input: Input) -> Result<(), Stopping> {
+        self.send(Event::Input(input)).await
+    }
+
+    /// From a thread of its own, never from a task.
+    pub fn input_blocking(&self, input: Input) -> Result<(), Stopping> {
+        self.queue.blocking_send(Event::Input(input)).map_err(|_| Stopping)
+    }
+}
+
+fn stopping() -> Reject {
+    Reject::Unavailable {
+        reason: "SHUTTING_DOWN",
+        description: "this node is stopping; use another node or try again later".to_owned(),
+    }
+}
+
+// === impl Driver ===
+
+impl Driver {
+    /// A driver and the way to it; inputs wait until it runs.
+    pub fn new(clock: Clock) -> Self {
+        let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let handle = Handle { queue: sender, sessions: Arc::new(AtomicU64::new(1)) };
+        Self { queue, handle, clock }
+    }
+
+    /// The way to the driver.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs on a thread of its own until the node stops.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no thread.
+    pub fn run(
+        self,
+        node: Node,
+        surroundings: Surroundings,
+        shutdown: &Shutdown,
+    ) -> std::io::Result<()> {
+        let Self { queue, handle, clock } = self;
+        let ticker = handle.clone();
+        let token = shutdown.token().clone();
+        shutdown.spawn(TaskKind::Driver, async move {
+            let mut interval = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    () = token.cancelled() => break,
+                    _ = interval.tick() => {}
+                }
+                if ticker.input(Input::Tick).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let token = shutdown.token().clone();
+        let performer = Performer::new(surroundings, handle, shutdown.clone());
+        shutdown.spawn_thread(TaskKind::Driver, "driver", move || {
+            drive(queue, node, performer, clock, &token);
+        })
+    }
+}
+
+fn drive(
+    mut queue: mpsc::Receiver<Event>,
+    mut node: Node,
+    mut performer: Performer,
+    clock: Clock,
+    token: &tokio_util::sync::CancellationToken,
+) {
+    let mut tickets = 0;
+    let mut events = Vec::with_capacity(BURST_MAX);
+    // the ticker keeps this loop turning, so the token is seen in time
+    while !token.is_cancelled() && queue.blocking_recv_many(&mut events, BURST_MAX) > 0 {
+        for event in events.drain(..) {
+            let now = clock.now();
+            let (input, tick) = match event {
+                Event::Input(input) => {
+                    let tick = matches!(input, Input::Tick);
+                    (performer.observe(input), tick)
+                }
+                Event::Publish { submission, answer } => {
+                    tickets += 1;
+                    let ticket = Ticket(tickets);
+                    performer.expect(ticket, answer);
+                    (Input::Submit { ticket, submission }, false)
+                }
+                Event::Session { session, peer, dialled, outgoing } => {
+                    performer.attach(session, outgoing);
+                    (Input::SessionOpened { session, peer, dialled }, false)
+                }
+            };
+            node.handle(now, input);
+            for effect in node.effects() {
+                performer.perform(effect);
+            }
+            if tick {
+                performer.show(&node.status(now));
+            }
+        }
+    }
+    performer.end();
+}
+
+/// Inputs taken from the queue at once.
+const BURST_MAX: usize = 256;

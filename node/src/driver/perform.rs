@@ -1,0 +1,174 @@
+//! Performs what the core wants done.
+
+use std::{collections::HashMap, sync::Arc};
+
+use registry_core::{
+    log::{Published, Ticket},
+    node::{Effect, Input, Notice},
+    reject::Reject,
+    replicate::{CloseReason, Report, SessionId},
+    status::Status,
+};
+use registry_proto::terms::LogId;
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::{
+    driver::{
+        Handle,
+        writer::{Job, Writers},
+    },
+    lifecycle::{Shutdown, chain},
+    observe::Metrics,
+    sessions::{Outgoing, Ranges},
+};
+
+/// What the driver acts upon.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The own log.
+    pub own: LogId,
+    /// Disks.
+    pub writers: Writers,
+    /// Reads ranges for partners.
+    pub ranges: Ranges,
+    /// Where numbers go.
+    pub metrics: Arc<Metrics>,
+    /// Where the state goes that readers see.
+    pub show: Box<dyn ShowStatus>,
+}
+
+/// Takes the state of the node, some times a second.
+pub trait ShowStatus: Send + std::fmt::Debug {
+    /// Makes it visible.
+    fn show(&mut self, status: &Status);
+}
+
+#[derive(Debug)]
+pub(crate) struct Performer {
+    surroundings: Surroundings,
+    handle: Handle,
+    shutdown: Shutdown,
+    waiting: HashMap<Ticket, oneshot::Sender<Result<Published, Reject>>>,
+    sessions: HashMap<SessionId, Outgoing>,
+}
+
+// === impl Performer ===
+
+impl Performer {
+    pub(crate) fn new(surroundings: Surroundings, handle: Handle, shutdown: Shutdown) -> Self {
+        Self {
+            surroundings,
+            handle,
+            shutdown,
+            waiting: HashMap::new(),
+            sessions: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn expect(
+        &mut self,
+        ticket: Ticket,
+        answer: oneshot::Sender<Result<Published, Reject>>,
+    ) {
+        self.waiting.insert(ticket, answer);
+    }
+
+    pub(crate) fn attach(&mut self, session: SessionId, outgoing: Outgoing) {
+        self.sessions.insert(session, outgoing);
+    }
+
+    /// Looks at an input on its way to the core.
+    pub(crate) fn observe(&mut self, input: Input) -> Input {
+        if let Input::SessionClosed { session } = &input {
+            self.sessions.remove(session);
+        }
+        input
+    }
+
+    pub(crate) fn perform(&mut self, effect: Effect) {
+        let own = self.surroundings.own;
+        match effect {
+            Effect::Reply { ticket, outcome } => {
+                if let Some(answer) = self.waiting.remove(&ticket) {
+                    // the caller may have gone; what is published stays published
+                    let _ = answer.send(outcome);
+                }
+            }
+            Effect::Commit(commit) => self.write(own, Job::Commit(commit)),
+            Effect::Freshen { checkpoint } => self.write(own, Job::Freshen(checkpoint)),
+            Effect::Store(store) => self.write(store.log, Job::Store(store)),
+            Effect::Send { session, message } => {
+                let Some(outgoing) = self.sessions.get(&session) else { return };
+                if !outgoing.send(message) {
+                    warn!(session = session.0, "partner does not take its messages, closing");
+                    self.sessions.remove(&session);
+                }
+            }
+            Effect::SendRange(range) => {
+                if let Some(outgoing) = self.sessions.get(&range.session) {
+                    let outgoing = outgoing.clone();
+                    let driver = self.handle.clone();
+                    self.surroundings.ranges.send(range, outgoing, driver, &self.shutdown);
+                }
+            }
+            Effect::Close { session, reason } => self.close(session, &reason),
+            Effect::Report(notice) => self.report(notice),
+        }
+    }
+
+    pub(crate) fn show(&mut self, status: &Status) {
+        self.surroundings.show.show(status);
+    }
+
+    /// Drops the queues of the writers, so that they finish what they have and end.
+    pub(crate) fn end(self) {
+        drop(self);
+    }
+
+    fn write(&self, log: LogId, job: Job) {
+        if !self.surroundings.writers.send(log, job) {
+            // only after its thread died, which stops the node
+            error!(%log, "the writer of this log is gone");
+        }
+    }
+
+    fn close(&mut self, session: SessionId, reason: &CloseReason) {
+        let Some(outgoing) = self.sessions.remove(&session) else { return };
+        outgoing.close();
+        match reason {
+            CloseReason::Duplicate => info!(session = session.0, "closing the second stream"),
+            CloseReason::Silent => warn!(session = session.0, "partner is silent, closing"),
+            CloseReason::Fault(fault) => {
+                warn!(session = session.0, cause = chain(fault), "partner broke the protocol, closing");
+            }
+        }
+    }
+
+    fn report(&self, notice: Notice) {
+        let metrics = &self.surroundings.metrics;
+        match notice {
+            Notice::Replication(Report::PeerFault { peer, fault }) => {
+                metrics.peer_fault(peer.land, fault.label());
+                warn!(peer.land = %peer.land, peer.node, cause = chain(&fault), "peer fault");
+            }
+            Notice::Replication(Report::LogStopped { peer, fault }) => {
+                metrics.peer_fault(peer.land, fault.label());
+                error!(
+                    peer.land = %peer.land, peer.node, cause = chain(&fault),
+                    "a log is no longer accepted; its verified part stays served"
+                );
+            }
+            Notice::Replication(Report::Refused { peer, log }) => {
+                warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
+            }
+            Notice::FenceOpened => info!("a partner confirmed the own log, publishing is open"),
+            Notice::FenceOpenedUnfenced { waited_ms } => {
+                warn!(waited_ms, "nobody confirmed the own log, publishing opens by policy");
+            }
+            Notice::FenceClosed { state } => warn!(state, "publishing is closed"),
+            Notice::OwnLogFailed => error!("the own log cannot be written until a restart"),
+            Notice::LogFailed { log } => error!(%log, "this log cannot be written until a restart"),
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Metrics in the OpenMetrics text format; every name begins with `registry_`.
+//!
+//! Labels come from closed sets (enums, names of the charter, method names of our own services),
+//! never from what a client sent.
+
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+        info::Info,
+    },
+    registry::Registry,
+};
+use registry_proto::terms::Land;
+
+/// Label for a method that is none of ours; the path of a request MUST NOT become a label.
+pub const METHOD_UNKNOWN: &str = "unknown";
+
+/// State of a log here; exactly one has the value 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplicationState {
+    /// Nothing of the log is here yet.
+    Bootstrapping,
+    /// Behind a head known from elsewhere.
+    CatchingUp,
+    /// Up to date and fresh.
+    Live,
+    /// No newer freshness for too long.
+    Stale,
+    /// The owner signed two histories, or broke the format.
+    Quarantined,
+    /// Not followed by decision of an operator or of the charter.
+    Suspended,
+}
+
+/// All metrics of a node. Setting one never blocks and never fails.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    tls_handshakes: Family<Handshake, Counter>,
+    requests: Family<Request, Counter>,
+    request_seconds: Family<Method, Histogram, Buckets>,
+    publishes: Counter,
+    logs: Logs,
+    peer_faults: Family<PeerFault, Counter>,
+    node: NodeGauges,
+}
+
+#[derive(Debug, Default)]
+struct Logs {
+    entries: Family<OfLand, Gauge>,
+    size: Family<OfLand, Gauge>,
+    folded: Family<OfLand, Gauge>,
+    lag: Family<OfPeer, Gauge>,
+    state: Family<OfState, Gauge>,
+    freshness_age: Family<OfLand, Gauge<f64, AtomicU64>>,
+}
+
+#[derive(Debug, Default)]
+struct NodeGauges {
+    fence_open: Gauge,
+    submissions_waiting: Gauge,
+    sessions: Gauge,
+    journal_bytes: Gauge,
+    index_rebuild: Gauge<f64, AtomicU64>,
+    watches: Gauge,
+    certificate_expiry: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Handshake {
+    listener: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Method {
+    method: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfLand {
+    land: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfPeer {
+    peer: String,
+    land: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfState {
+    land: &'static str,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PeerFault {
+    land: &'static str,
+    fault: &'static str,
+}
+
+/// Makes the histogram of one method.
+#[derive(Clone, Copy, Debug, Default)]
+struct Buckets;
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Metrics of a node; `version` is that of the software.
+    pub fn new(version: &str) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("registry"),
+            tls_handshakes: Family::default(),
+            requests: Family::default(),
+            request_seconds: Family::new_with_constructor(Buckets),
+            publishes: Counter::default(),
+            logs: Logs::default(),
+            peer_faults: Family::default(),
+            node: NodeGauges::default(),
+        };
+        metrics.register(version);
+        metrics
+    }
+
+    /// All metrics as text, in the OpenMetrics format.
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        // writing to a String does not fail
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+
+    /// Counts a handshake; both labels from closed enums.
+    pub fn tls_handshake(&self, listener: &'static str, outcome: &'static str) {
+        self.tls_handshakes.get_or_create(&Handshake { listener, outcome }).inc();
+    }
+
+    /// Counts a finished request. `method` MUST be a name of our own services or
+    /// [`METHOD_UNKNOWN`].
+    pub fn request(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.requests.get_or_create(&Request { method, code }).inc();
+        self.request_seconds.get_or_create(&Method { method }).observe(took.as_secs_f64());
+    }
+
+    /// Counts records that were published and are durable.
+    pub fn published(&self, records: u64) {
+        self.publishes.inc_by(records);
+    }
+
+    /// Entries of a log that are stored here.
+    pub fn set_entries_stored(&self, land: Land, entries: u64) {
+        self.logs.entries.get_or_create(&of(land)).set(clamp(entries));
+    }
+
+    /// Size of the newest verified checkpoint of a log.
+    pub fn set_log_size(&self, land: Land, size: u64) {
+        self.logs.size.get_or_create(&of(land)).set(clamp(size));
+    }
+
+    /// Entries of a log that the catalogue shows.
+    pub fn set_log_folded(&self, land: Land, entries: u64) {
+        self.logs.folded.get_or_create(&of(land)).set(clamp(entries));
+    }
+
+    /// Entries by which a partner's node is ahead of what is stored here.
+    pub fn set_lag(&self, peer: &str, land: Land, entries: u64) {
+        let labels = OfPeer { peer: peer.to_owned(), land: land.code() };
+        self.logs.lag.get_or_create(&labels).set(clamp(entries));
+    }
+
+    /// State of a log; the others become 0.
+    pub fn set_replication_state(&self, land: Land, state: ReplicationState) {
+        for each in ReplicationState::ALL {
+            let labels = OfState { land: land.code(), state: each.label() };
+            self.logs.state.get_or_create(&labels).set(i64::from(each == state));
+        }
+    }
+
+    /// Time since the newest freshness of a log came.
+    pub fn set_freshness_age(&self, land: Land, age: Duration) {
+        self.logs.freshness_age.get_or_create(&of(land)).set(age.as_secs_f64());
+    }
+
+    /// Whether the node may sign.
+    pub fn set_fence_open(&self, open: bool) {
+        self.node.fence_open.set(i64::from(open));
+    }
+
+    /// Submissions between authorisation and answer.
+    pub fn set_submissions_waiting(&self, waiting: usize) {
+        self.node.submissions_waiting.set(clamp(waiting as u64));
+    }
+
+    /// Sessions with partners.
+    pub fn set_sessions(&self, sessions: usize) {
+        self.node.sessions.set(clamp(sessions as u64));
+    }
+
+    /// Bytes of all journals.
+    pub fn set_journal_bytes(&self, bytes: u64) {
+        self.node.journal_bytes.set(clamp(bytes));
+    }
+
+    /// Part of the index that is rebuilt, 0 to 1; 1 when nothing is to do.
+    pub fn set_index_rebuild(&self, part: f64) {
+        self.node.index_rebuild.set(part);
+    }
+
+    /// Watch streams.
+    pub fn set_watches(&self, streams: usize) {
+        self.node.watches.set(clamp(streams as u64));
+    }
+
+    /// Counts a fault of a member; `fault` from a closed enum.
+    pub fn peer_fault(&self, land: Land, fault: &'static str) {
+        self.peer_faults.get_or_create(&PeerFault { land: land.code(), fault }).inc();
+    }
+
+    /// End of validity of the node's own certificate, Unix seconds.
+    pub fn set_certificate_expiry(&self, unix_seconds: i64) {
+        self.node.certificate_expiry.set(unix_seconds);
+    }
+
+    fn register(&mut self, version: &str) {
+        let r = &mut self.registry;
+        r.register(
+            "build",
+            "Software of this node",
+            Info::new(vec![("version".to_owned(), version.to_owned())]),
+        );
+        r.register("tls_handshakes", "TLS handshakes by outcome", self.tls_handshakes.clone());
+        r.register("requests", "Finished requests", self.requests.clone());
+        r.register(
+            "request_duration_seconds",
+            "Time from request to end of answer",
+            self.request_seconds.clone(),
+        );
+        r.register("publishes", "Records published here and durable", self.publishes.clone());
+        r.register("peer_faults", "Breaches of the protocol by a member", self.peer_faults.clone());
+        self.logs.register(r);
+        self.node.register(r);
+    }
+}
+
+// === impl Logs ===
+
+impl Logs {
+    fn register(&self, r: &mut Registry) {
+        r.register("entries_stored", "Entries of a log stored here", self.entries.clone());
+        r.register("log_size", "Size of the newest verified checkpoint", self.size.clone());
+        r.register("log_folded", "Entries of a log shown in the catalogue", self.folded.clone());
+        r.register("lag_entries", "Entries a partner has and this node has not", self.lag.clone());
+        r.register(
+            "replication_state",
+            "1 for the state of a log, 0 for the others",
+            self.state.clone(),
+        );
+        r.register(
+            "freshness_age_seconds",
+            "Time since the newest freshness of a log came",
+            self.freshness_age.clone(),
+        );
+    }
+}
+
+// === impl NodeGauges ===
+
+impl NodeGauges {
+    fn register(&self, r: &mut Registry) {
+        r.register("fence_open", "1 if this node may sign", self.fence_open.clone());
+        r.register(
+            "submissions_waiting",
+            "Submissions between authorisation and answer",
+            self.submissions_waiting.clone(),
+        );
+        r.register("sessions", "Sessions with partners", self.sessions.clone());
+        r.register("journal_bytes", "Bytes of all journals", self.journal_bytes.clone());
+        r.register(
+            "index_rebuild_ratio",
+            "Part of the index that is rebuilt; 1 when nothing is to do",
+            self.index_rebuild.clone(),
+        );
+        r.register("watch_streams", "Watch streams", self.watches.clone());
+        r.register(
+            "certificate_expiry_timestamp_seconds",
+            "End of validity of the node's certificate",
+            self.certificate_expiry.clone(),
+        );
+    }
+}
+
+// === impl ReplicationState ===
+
+impl ReplicationState {
+    const ALL: [Self; 6] = [
+        Self::Bootstrapping,
+        Self::CatchingUp,
+        Self::Live,
+        Self::Stale,
+        Self::Quarantined,
+        Self::Suspended,
+    ];
+
+    /// Value of the metric label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Bootstrapping => "bootstrapping",
+            Self::CatchingUp => "catching_up",
+            Self::Live => "live",
+            Self::Stale => "stale",
+            Self::Quarantined => "quarantined",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+// === impl Buckets ===
+
+impl MetricConstructor<Histogram> for Buckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(SECONDS)
+    }
+}
+
+fn of(land: Land) -> OfLand {
+    OfLand { land: land.code() }
+}
+
+fn clamp(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+const SECONDS: [f64; 12] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_begins_with_registry_and_is_there_after_it_was_set() {
+        let metrics = Metrics::new("0.1.0");
+        metrics.tls_handshake("grpc", "ok");
+        metrics.request("Publish", "OK", Duration::from_millis(3));
+        metrics.published(2);
+        metrics.set_entries_stored(Land::SL, 7);
+        metrics.set_log_size(Land::SL, 7);
+        metrics.set_log_folded(Land::SL, 6);
+        metrics.set_lag("rp-1.demo.example", Land::RP, 4);
+        metrics.set_replication_state(Land::RP, ReplicationState::Stale);
+        metrics.set_replication_state(Land::RP, ReplicationState::Live);
+        metrics.set_freshness_age(Land::RP, Duration::from_millis(1_500));
+        metrics.set_fence_open(true);
+        metrics.set_submissions_waiting(1);
+        metrics.set_sessions(3);
+        metrics.set_journal_bytes(u64::MAX);
+        metrics.set_index_rebuild(0.5);
+        metrics.set_watches(9);
+        metrics.peer_fault(Land::TH, "bad_signature");
+        metrics.set_certificate_expiry(1_800_000_000);
+
+        let text = metrics.encode();
+        for line in [
+            r#"registry_build_info{version="0.1.0"} 1"#,
+            r#"registry_tls_handshakes_total{listener="grpc",outcome="ok"} 1"#,
+            r#"registry_requests_total{method="Publish",code="OK"} 1"#,
+            r#"registry_request_duration_seconds_bucket{le="0.005",method="Publish"} 1"#,
+            "registry_publishes_total 2",
+            r#"registry_entries_stored{land="SL"} 7"#,
+            r#"registry_log_size{land="SL"} 7"#,
+            r#"registry_log_folded{land="SL"} 6"#,
+            r#"registry_lag_entries{peer="rp-1.demo.example",land="RP"} 4"#,
+            r#"registry_replication_state{land="RP",state="stale"} 0"#,
+            r#"registry_replication_state{land="RP",state="live"} 1"#,
+            r#"registry_freshness_age_seconds{land="RP"} 1.5"#,
+            "registry_fence_open 1",
+            "registry_submissions_waiting 1",
+            "registry_sessions 3",
+            "registry_journal_bytes 9223372036854775807",
+            "registry_index_rebuild_ratio 0.5",
+            "registry_watch_streams 9",
+            r#"registry_peer_faults_total{land="TH",fault="bad_signature"} 1"#,
+            "registry_certificate_expiry_timestamp_seconds 1800000000",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+        }
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            assert!(line.starts_with("registry_"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Dials configured partners until a session stands, and again when it ends.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use registry_core::{authorize::PeerIdentity, limits};
+use registry_proto::wire::peer::{SessionRequest, peer_service_client::PeerServiceClient};
+use tokio::sync::watch;
+use tokio_stream::StreamExt;
+use tonic::transport::{Channel, Endpoint};
+use tracing::{Instrument, debug, info_span, warn};
+
+use crate::{
+    driver::Handle,
+    lifecycle::{Shutdown, TaskKind, chain},
+    sessions,
+    tls::{PeerConnector, TlsContext},
+};
+
+/// Shortest wait between two attempts.
+const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// Longest wait between two attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A session that stood this long was a good one: the wait starts short again.
+const STABLE: Duration = Duration::from_secs(10);
+
+/// A partner to dial.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Who must answer.
+    pub identity: PeerIdentity,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// Partners with a session, in either direction.
+pub type Connected = watch::Receiver<BTreeSet<PeerIdentity>>;
+
+/// Starts the task that keeps a session with `peer`.
+pub fn dial(
+    peer: Peer,
+    tls: Arc<TlsContext>,
+    mut connected: Connected,
+    driver: Handle,
+    shutdown: &Shutdown,
+) {
+    let token = shutdown.token().clone();
+    let identity = &peer.identity;
+    let span = info_span!("dial", peer.land = %identity.land, peer.node = identity.node, peer.address);
+    let work = async move {
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            // a session in the other direction serves as well
+            if connected.wait_for(|all| !all.contains(&peer.identity)).await.is_err() {
+                return;
+            }
+            let begun = tokio::time::Instant::now();
+            match connect(&peer, &tls).await {
+                Ok(channel) => {
+                    if let Err(status) = hold(&peer, channel, driver.clone()).await {
+                        let (code, message) = (status.code(), status.message());
+                        warn!(?code, message, "partner refuses the session");
+                    }
+                }
+                Err(failure) => {
+                    let cause = chain(&failure);
+                    if backoff >= BACKOFF_MAX {
+                        warn!(cause, "partner cannot be reached");
+                    } else {
+                        debug!(cause, "partner cannot be reached");
+                    }
+                }
+            }
+            if begun.elapsed() > STABLE {
+                backoff = BACKOFF_MIN;
+            }
+            tokio::time::sleep(jittered(backoff)).await;
+            backoff = (backoff * 2).min(BACKOFF_MAX);
+        }
+    };
+    shutdown.spawn(
+        TaskKind::SessionSupervisor,
+        async move {
+            tokio::select! {
+                () = work => {}
+                () = token.cancelled() => {}
+            }
+        }
+        .instrument(span),
+    );
+}
+
+async fn connect(peer: &Peer, tls: &Arc<TlsContext>) -> Result<Channel, tonic::transport::Error> {
+    let connector = PeerConnector::new(tls.clone(), peer.identity.clone());
+    let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))?
+        .connect_timeout(Duration::from_secs(10))
+        .http2_keep_alive_interval(Duration::from_millis(limits::BEACON_MS))
+        .keep_alive_timeout(Duration::from_millis(limits::BEACON_MS))
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(2 * WINDOW_BYTES);
+    endpoint.connect_with_connector(connector).await
+}
+
+async fn hold(peer: &Peer, channel: Channel, driver: Handle) -> Result<(), tonic::Status> {
+    let mut client = PeerServiceClient::new(channel)
+        .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::MESSAGE_BYTES_MAX);
+    let (outgoing, stream) = sessions::channel();
+    let requests = stream.map(|message| SessionRequest { message: Some(message) });
+    let incoming = client.session(requests).await?.into_inner();
+    let incoming = incoming.map(|it| it.map(|it| it.message));
+    sessions::run(incoming, outgoing, peer.identity.clone(), true, driver).await;
+    Ok(())
+}
+
+/// Between half of `wait` and all of it, so that partners that lost each other at once do not
+/// dial in step.
+fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// HTTP/2 flow control window of a peer stream: two batches.
+pub(crate) const WINDOW_BYTES: u32 = 4 << 20;

@@ -1,0 +1,130 @@
+//! Reads ranges of logs and sends them as batches.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use registry_core::{limits, node::Input, replicate::SendRange};
+use registry_journal::{Reader, Stored, StoredBody};
+use registry_proto::{
+    log::{Hash, prove_consistency},
+    terms::LogId,
+    wire::peer::{Batch, BatchEntry, BodyState},
+};
+use tracing::error;
+
+use crate::{
+    driver::Handle,
+    lifecycle::{Shutdown, TaskKind, chain},
+    sessions::Outgoing,
+};
+
+/// Ranges of at most this many entries are read where they are asked for: they were written a
+/// moment ago and come from memory.
+const INLINE_ENTRIES_MAX: u64 = 64;
+
+/// The readers of all logs.
+#[derive(Clone, Debug)]
+pub struct Ranges {
+    readers: Arc<BTreeMap<LogId, Reader>>,
+}
+
+/// Why a range cannot be sent.
+#[derive(Debug, thiserror::Error)]
+enum RangeError {
+    #[error("no journal of this log")]
+    UnknownLog,
+    #[error("cannot read the journal")]
+    Read(#[source] registry_journal::ReadError),
+    #[error("cannot prove the range")]
+    Proof(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the reading task died")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+// === impl Ranges ===
+
+impl Ranges {
+    /// Reads from these journals.
+    pub fn new(readers: BTreeMap<LogId, Reader>) -> Self {
+        Self { readers: Arc::new(readers) }
+    }
+
+    /// Reads and sends one batch, then tells the driver.
+    pub(crate) fn send(
+        &self,
+        range: SendRange,
+        outgoing: Outgoing,
+        driver: Handle,
+        shutdown: &Shutdown,
+    ) {
+        let ranges = self.clone();
+        shutdown.spawn(TaskKind::Stream, async move {
+            let input = match ranges.batch(&range).await {
+                Ok(batch) => {
+                    let next = batch.first + batch.entries.len() as u64;
+                    let bytes = batch.entries.iter().map(entry_bytes).sum();
+                    if !outgoing.send_batch(batch).await {
+                        return; // the session is gone, and the core knows
+                    }
+                    Input::RangeSent { range, next, bytes }
+                }
+                Err(failure) => {
+                    let cause = chain(&failure);
+                    error!(log = %range.log, from = range.from, cause, "cannot serve a range");
+                    Input::RangeFailed { range }
+                }
+            };
+            // a driver that is gone serves nobody
+            let _ = driver.input(input).await;
+        });
+    }
+
+    async fn batch(&self, range: &SendRange) -> Result<Batch, RangeError> {
+        let reader = self.readers.get(&range.log).ok_or(RangeError::UnknownLog)?;
+        if range.upto - range.from <= INLINE_ENTRIES_MAX {
+            return read(reader, range);
+        }
+        let (reader, range) = (reader.clone(), range.clone());
+        tokio::task::spawn_blocking(move || read(&reader, &range))
+            .await
+            .map_err(RangeError::Task)?
+    }
+}
+
+fn read(reader: &Reader, range: &SendRange) -> Result<Batch, RangeError> {
+    let wanted = usize::try_from(range.upto - range.from).unwrap_or(usize::MAX);
+    let stored = reader
+        .read(range.from, range.bytes, wanted.min(limits::BATCH_ENTRIES_MAX))
+        .map_err(RangeError::Read)?;
+    let end = range.from + stored.len() as u64;
+    let proof = if end == range.upto {
+        Vec::new()
+    } else {
+        prove_consistency(reader, end, range.upto)
+            .map_err(|error| RangeError::Proof(Box::new(error)))?
+    };
+    let raw = |hash: &Hash| Bytes::copy_from_slice(hash.as_bytes());
+    Ok(Batch {
+        land: range.log.land.code().to_owned(),
+        epoch: range.log.epoch,
+        first: range.from,
+        entries: stored.into_iter().map(batch_entry).collect(),
+        checkpoint: range.note.clone(),
+        proof: proof.iter().map(raw).collect(),
+    })
+}
+
+fn batch_entry(stored: Stored) -> BatchEntry {
+    let (salt, body, state) = match stored.body {
+        StoredBody::Present { salt, bytes } => {
+            (Bytes::copy_from_slice(&salt), bytes, BodyState::Present)
+        }
+        StoredBody::Withheld => (Bytes::new(), Bytes::new(), BodyState::Withheld),
+        StoredBody::Erased => (Bytes::new(), Bytes::new(), BodyState::Erased),
+    };
+    BatchEntry { header: stored.header, salt, body, body_state: state.into() }
+}
+
+fn entry_bytes(entry: &BatchEntry) -> u64 {
+    (entry.header.len() + entry.salt.len() + entry.body.len()) as u64
+}

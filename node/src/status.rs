@@ -1,0 +1,138 @@
+//! What readers are told about this node, its logs and its partners.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use registry_core::{
+    status::{LogState, LogStatus, PeerLogStatus, Status},
+    view::Cut,
+};
+use registry_proto::{
+    log::VerbundId,
+    terms::Land,
+    wire::registry::{AsOf, PeerLog, ReplicationState},
+};
+
+/// Who this node is; does not change while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeIdentity {
+    /// The Verbund.
+    pub verbund: VerbundId,
+    /// Its name.
+    pub verbund_name: String,
+    /// True for a Verbund made for testing.
+    pub test: bool,
+    /// Land of this node.
+    pub land: Land,
+    /// Name of this node.
+    pub node: String,
+}
+
+/// The newest state that the driver showed. Cheap to clone; all clones are one board.
+#[derive(Clone, Debug)]
+pub struct StatusBoard {
+    status: Arc<ArcSwap<Status>>,
+}
+
+// === impl StatusBoard ===
+
+impl StatusBoard {
+    /// A board before the driver has shown anything.
+    pub fn new() -> Self {
+        let status = Status {
+            logs: Vec::new(),
+            peers: Vec::new(),
+            connected: Vec::new(),
+            fence: "the node starts".to_owned(),
+            fence_open: false,
+            submissions_waiting: 0,
+        };
+        Self { status: Arc::new(ArcSwap::from_pointee(status)) }
+    }
+
+    /// Replaces what is shown; for the driver.
+    pub fn set(&self, status: Status) {
+        self.status.store(Arc::new(status));
+    }
+
+    /// What is shown now.
+    pub fn load(&self) -> Arc<Status> {
+        self.status.load_full()
+    }
+
+    /// What an answer at `cut` rests on, per Land that passes, in the order of the charter.
+    pub fn as_of(&self, cut: &Cut, passes: impl Fn(Land) -> bool) -> Vec<AsOf> {
+        let status = self.status.load();
+        let logs = status.logs.iter().filter(|it| passes(it.log.land));
+        let mut all: Vec<_> = logs.map(|it| as_of(it, cut)).collect();
+        // a log that the driver has not shown yet
+        for (land, (epoch, folded)) in cut.newest() {
+            if passes(land) && !all.iter().any(|it| it.land == land.code()) {
+                all.push(AsOf {
+                    land: land.code().to_owned(),
+                    epoch,
+                    size: folded,
+                    folded,
+                    fresh_at: None,
+                    state: ReplicationState::Bootstrapping as i32,
+                });
+            }
+        }
+        all
+    }
+
+    /// What an answer at `cut` about a service of `land` rests on.
+    pub fn as_of_land(&self, cut: &Cut, land: Land) -> Option<AsOf> {
+        self.as_of(cut, |other| other == land).pop()
+    }
+
+    /// What partners hold.
+    pub fn peers(&self) -> Vec<PeerLog> {
+        let status = self.status.load();
+        let connected = |it: &PeerLogStatus| status.connected.contains(&it.peer);
+        status.peers.iter().map(|it| peer_log(it, connected(it))).collect()
+    }
+}
+
+impl Default for StatusBoard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
+    let folded = cut.size(it.log);
+    let fresh = i64::try_from(it.fresh_unix_seconds).ok().filter(|&seconds| seconds > 0);
+    AsOf {
+        land: it.log.land.code().to_owned(),
+        epoch: it.log.epoch,
+        // the board can be older than the cut
+        size: it.size.max(folded),
+        folded,
+        fresh_at: fresh.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
+        state: state(it.state) as i32,
+    }
+}
+
+fn peer_log(it: &PeerLogStatus, connected: bool) -> PeerLog {
+    PeerLog {
+        peer_land: it.peer.land.code().to_owned(),
+        peer_node: it.peer.node.clone(),
+        connected,
+        land: it.log.land.code().to_owned(),
+        epoch: it.log.epoch,
+        size: it.size,
+        lag: it.lag,
+        state: state(it.state) as i32,
+    }
+}
+
+fn state(state: LogState) -> ReplicationState {
+    match state {
+        LogState::Bootstrapping => ReplicationState::Bootstrapping,
+        LogState::CatchingUp => ReplicationState::CatchingUp,
+        LogState::Live => ReplicationState::Live,
+        LogState::Stale => ReplicationState::Stale,
+        LogState::Quarantined => ReplicationState::Quarantined,
+    }
+}

@@ -1,0 +1,408 @@
+//! Accepts connections: handshakes off the accept loop, bounded in time and number, every
+//! refusal with a name.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use registry_core::limits::{CONNECTIONS_MAX, HANDSHAKE_MS_MAX, HANDSHAKES_MAX};
+use rustls::{CertificateError, pki_types::UnixTime};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::warn;
+
+use crate::{
+    lifecycle::{Shutdown, TaskKind},
+    observe::Metrics,
+    tls::{Identity, TlsContext},
+};
+
+/// Which listener of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listener {
+    /// Catalogue, publish, watch, peers; ALPN `h2`.
+    Grpc,
+    /// Admin service; ALPN `h2`.
+    Admin,
+    /// Web; ALPN `h2` and `http/1.1`.
+    Web,
+}
+
+/// How a handshake ended. Also the label of `registry_tls_handshakes_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The connection stands.
+    Ok,
+    /// The chain of the client ends at no anchor known here.
+    UnknownIssuer,
+    /// The client has no certificate.
+    NoCertificate,
+    /// The client's certificate is expired or not valid yet.
+    Expired,
+    /// The client's certificate is revoked, or whether it is cannot be known.
+    Revoked,
+    /// The client's certificate is unusable for another reason.
+    BadCertificate,
+    /// The handshake took longer than allowed.
+    Timeout,
+    /// What came is not TLS.
+    NotTls,
+    /// Too many connections, or handshakes under way.
+    TooMany,
+    /// Anything else: no common version or suite, an alert, a closed connection.
+    Other,
+}
+
+/// Bounds of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptLimits {
+    /// A handshake may take this long.
+    pub handshake: Duration,
+    /// Handshakes under way.
+    pub handshakes: usize,
+    /// Connections, handshakes included.
+    pub connections: usize,
+}
+
+/// Turns TCP connections of one listener into [`TlsConnection`]s.
+#[derive(Debug)]
+pub struct Acceptor {
+    /// Certificates and trust.
+    pub context: Arc<TlsContext>,
+    /// Where outcomes are counted.
+    pub metrics: Arc<Metrics>,
+    /// Which listener.
+    pub listener: Listener,
+    /// Its bounds.
+    pub limits: AcceptLimits,
+}
+
+/// The connections of a listener: a `Stream` for tonic, an axum `Listener`.
+#[derive(Debug)]
+pub struct Incoming {
+    connections: mpsc::Receiver<TlsConnection>,
+    local: SocketAddr,
+}
+
+/// A connection whose client has proved an identity. Frees its place when dropped.
+#[derive(Debug)]
+pub struct TlsConnection {
+    stream: TlsStream<TcpStream>,
+    caller: Caller,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Who calls; an extension of every request (`request.extensions().get::<Caller>()`).
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Address of the client.
+    pub remote: SocketAddr,
+    /// What its certificate proves; may hold no role at all.
+    pub identity: Arc<Identity>,
+}
+
+/// What one handshake needs.
+struct Handshake {
+    context: Arc<TlsContext>,
+    listener: Listener,
+    limit: Duration,
+    tcp: TcpStream,
+    remote: SocketAddr,
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// Accepts on `tcp` until `shutdown`; then the stream ends.
+    ///
+    /// # Errors
+    ///
+    /// The socket has no local address.
+    pub fn incoming(self, tcp: TcpListener, shutdown: &Shutdown) -> io::Result<Incoming> {
+        let local = tcp.local_addr()?;
+        let (ready, connections) = mpsc::channel(self.limits.handshakes.max(1));
+        let tasks = shutdown.clone();
+        shutdown.spawn(TaskKind::Listener, async move {
+            tokio::select! {
+                () = self.accept(tcp, ready, &tasks) => {}
+                () = tasks.requested() => {}
+            }
+        });
+        Ok(Incoming { connections, local })
+    }
+
+    async fn accept(&self, tcp: TcpListener, ready: mpsc::Sender<TlsConnection>, tasks: &Shutdown) {
+        let places = Arc::new(Semaphore::new(self.limits.connections));
+        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
+        loop {
+            let (tcp, remote) = match tcp.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(listener = self.listener.name(), %error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await; // out of file descriptors, as a rule
+                    continue;
+                }
+            };
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                self.refuse(remote, Outcome::TooMany, "connections");
+                continue;
+            };
+            let Ok(handshake) = Arc::clone(&handshakes).try_acquire_owned() else {
+                self.refuse(remote, Outcome::TooMany, "handshakes");
+                continue;
+            };
+            let (ready, metrics) = (ready.clone(), Arc::clone(&self.metrics));
+            let work = Handshake {
+                context: Arc::clone(&self.context),
+                listener: self.listener,
+                limit: self.limits.handshake,
+                tcp,
+                remote,
+            };
+            let token = tasks.token().clone();
+            tasks.spawn(TaskKind::Connection, async move {
+                let _handshake = handshake;
+                let listener = work.listener;
+                let ended = tokio::select! {
+                    ended = work.run() => ended,
+                    () = token.cancelled() => return,
+                };
+                match ended {
+                    Ok((stream, caller)) => {
+                        metrics.tls_handshake(listener.name(), Outcome::Ok.label());
+                        let connection = TlsConnection { stream, caller, _place: place };
+                        let _ = ready.send(connection).await; // the server stopped: drop it
+                    }
+                    Err((outcome, reason)) => {
+                        refuse(&metrics, listener, remote, outcome, &reason);
+                    }
+                }
+            });
+        }
+    }
+
+    fn refuse(&self, remote: SocketAddr, outcome: Outcome, reason: &str) {
+        refuse(&self.metrics, self.listener, remote, outcome, reason);
+    }
+}
+
+// === impl Handshake ===
+
+impl Handshake {
+    async fn run(self) -> Result<(TlsStream<TcpStream>, Caller), (Outcome, String)> {
+        let current = self.context.now();
+        let config = match self.listener {
+            Listener::Grpc | Listener::Admin => &current.grpc,
+            Listener::Web => &current.web,
+        };
+        self.tcp.set_nodelay(true).map_err(|error| (Outcome::Other, error.to_string()))?;
+        let accept = TlsAcceptor::from(Arc::clone(config)).accept(self.tcp);
+        let stream = match timeout(self.limit, accept).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err((Outcome::of_io(&error), error.to_string())),
+            Err(_elapsed) => {
+                return Err((Outcome::Timeout, format!("limit {} ms", self.limit.as_millis())));
+            }
+        };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let identity = current
+            .trust
+            .identify(chain, UnixTime::now())
+            .map_err(|error| (Outcome::of(&error), error.to_string()))?;
+        let caller = Caller { remote: self.remote, identity: Arc::new(identity) };
+        Ok((stream, caller))
+    }
+}
+
+// === impl Outcome ===
+
+impl Outcome {
+    /// Value of the metric label and of the log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::NoCertificate => "no_certificate",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::BadCertificate => "bad_certificate",
+            Self::Timeout => "timeout",
+            Self::NotTls => "not_tls",
+            Self::TooMany => "too_many",
+            Self::Other => "other",
+        }
+    }
+
+    fn of_io(error: &io::Error) -> Self {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        tls.map_or(Self::Other, Self::of)
+    }
+
+    fn of(error: &rustls::Error) -> Self {
+        match error {
+            rustls::Error::NoCertificatesPresented => Self::NoCertificate,
+            rustls::Error::InvalidMessage(_) => Self::NotTls,
+            rustls::Error::InvalidCertRevocationList(_) => Self::Revoked,
+            rustls::Error::InvalidCertificate(certificate) => match certificate {
+                CertificateError::UnknownIssuer => Self::UnknownIssuer,
+                CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. } => Self::Expired,
+                CertificateError::Revoked
+                | CertificateError::UnknownRevocationStatus
+                | CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. } => Self::Revoked,
+                _ => Self::BadCertificate,
+            },
+            _ => Self::Other,
+        }
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Value of the metric label and of the log field.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Admin => "admin",
+            Self::Web => "web",
+        }
+    }
+}
+
+// === impl AcceptLimits ===
+
+impl Default for AcceptLimits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_millis(HANDSHAKE_MS_MAX),
+            handshakes: HANDSHAKES_MAX,
+            connections: CONNECTIONS_MAX,
+        }
+    }
+}
+
+// === impl Incoming ===
+
+impl tokio_stream::Stream for Incoming {
+    type Item = io::Result<TlsConnection>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.connections.poll_recv(cx).map(|next| next.map(Ok))
+    }
+}
+
+impl axum::serve::Listener for Incoming {
+    type Io = TlsConnection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TlsConnection, SocketAddr) {
+        match self.connections.recv().await {
+            Some(connection) => {
+                let remote = connection.caller.remote;
+                (connection, remote)
+            }
+            // the node stops; axum is told by its own signal
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Ok(self.local)
+    }
+}
+
+// === impl TlsConnection ===
+
+impl TlsConnection {
+    /// Who calls.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+impl tonic::transport::server::Connected for TlsConnection {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
+
+impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, Incoming>> for Caller {
+    fn connect_info(stream: axum::serve::IncomingStream<'_, Incoming>) -> Self {
+        stream.io().caller.clone()
+    }
+}
+
+impl AsyncRead for TlsConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+fn refuse(
+    metrics: &Metrics,
+    listener: Listener,
+    remote: SocketAddr,
+    outcome: Outcome,
+    reason: &str,
+) {
+    metrics.tls_handshake(listener.name(), outcome.label());
+    warn!(
+        listener = listener.name(),
+        %remote,
+        outcome = outcome.label(),
+        reason,
+        "tls handshake refused"
+    );
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

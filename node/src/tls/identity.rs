@@ -1,0 +1,467 @@
+//! Who may connect, and as whom.
+//!
+//! A chain alone proves nothing: every member has its own anchors, and a node name counts only
+//! under the anchors of the member that owns it. A pinned key counts without any anchor.
+
+use std::sync::Arc;
+
+use registry_core::authorize::{PeerIdentity, Principal, Role};
+use registry_proto::{charter::Charter, terms::Land};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
+    SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, ServerName, UnixTime},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use crate::tls::{leaf::Leaf, material::MaterialError};
+
+/// A member as the charter names it: its nodes, and the anchors under which their names count.
+#[derive(Clone, Debug)]
+pub struct MemberTrust {
+    /// Land of the member.
+    pub land: Land,
+    /// Its nodes.
+    pub nodes: Vec<NodeTrust>,
+    /// Certificates under which the names of the nodes count.
+    pub anchors: Vec<CertificateDer<'static>>,
+}
+
+/// A node of a member.
+#[derive(Clone, Debug)]
+pub struct NodeTrust {
+    /// DNS name in the SAN of its certificate.
+    pub name: String,
+    /// SHA-256 over the SubjectPublicKeyInfo; each counts without any anchor.
+    pub spki_pins: Vec<[u8; 32]>,
+}
+
+/// A right that the configuration grants under `[[clients]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientRule {
+    /// What is granted.
+    pub role: Role,
+    /// To whom.
+    pub who: ClientMatch,
+}
+
+/// Which certificates a rule is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientMatch {
+    /// Every certificate under the local client anchors.
+    Any,
+    /// This DNS name in the SAN, under the local client anchors.
+    Name(String),
+    /// This SHA-256 over the SubjectPublicKeyInfo, without any anchor.
+    Spki([u8; 32]),
+}
+
+/// What the certificate of a connection proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Pseudonym, roles and, for a member's node, which.
+    pub principal: Principal,
+    /// DNS names in the SAN, verified only as far as a role or peer was found.
+    pub names: Vec<String>,
+    /// SHA-256 over the SubjectPublicKeyInfo.
+    pub spki: [u8; 32],
+    /// End of validity, Unix seconds.
+    pub not_after: i64,
+}
+
+/// Why the certificate of a partner's node is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerRefused {
+    /// The charter has no such node.
+    #[error("node {} of {} is not in the charter", .0.node, .0.land)]
+    NotInCharter(PeerIdentity),
+    /// The chain ends at an anchor of another member.
+    #[error("certificate belongs to {found}, expected {expected}")]
+    WrongLand {
+        /// The member that was dialled.
+        expected: Land,
+        /// The member under whose anchors the chain verifies.
+        found: Land,
+    },
+    /// The right member, but not this node.
+    #[error("certificate is for {presented:?}, expected {expected}")]
+    NameMismatch {
+        /// Node name in the charter.
+        expected: String,
+        /// DNS names in the certificate.
+        presented: Vec<String>,
+    },
+}
+
+/// All trust of a node: the charter's members, the local client anchors and rules.
+#[derive(Debug)]
+pub struct Trust {
+    members: Vec<Member>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    rules: Vec<ClientRule>,
+    provider: Arc<CryptoProvider>,
+}
+
+#[derive(Debug)]
+struct Member {
+    land: Land,
+    nodes: Vec<NodeTrust>,
+    /// None when the member has pins only.
+    verifiers: Option<Verifiers>,
+}
+
+#[derive(Debug)]
+struct Verifiers {
+    as_client: Arc<dyn ClientCertVerifier>,
+    as_server: Arc<WebPkiServerVerifier>,
+}
+
+// === impl MemberTrust ===
+
+impl MemberTrust {
+    /// The members of a charter.
+    pub fn of(charter: &Charter) -> Vec<Self> {
+        let members = charter.members().iter().map(|member| Self {
+            land: member.land,
+            nodes: member
+                .nodes
+                .iter()
+                .map(|node| NodeTrust {
+                    name: node.name.clone(),
+                    spki_pins: node.spki_pins.clone(),
+                })
+                .collect(),
+            anchors: member.anchors.iter().map(|der| CertificateDer::from(der.to_vec())).collect(),
+        });
+        members.collect()
+    }
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// Trust from the charter's members and the local configuration.
+    pub(crate) fn new(
+        members: Vec<MemberTrust>,
+        client_anchors: Vec<CertificateDer<'static>>,
+        rules: Vec<ClientRule>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, MaterialError> {
+        let members = members
+            .into_iter()
+            .map(|member| {
+                let source = format!("charter, anchors of {}", member.land);
+                let verifiers = match roots(&source, member.anchors)? {
+                    None => None,
+                    Some(roots) => Some(Verifiers::new(&source, roots, &provider)?),
+                };
+                Ok(Member { land: member.land, nodes: member.nodes, verifiers })
+            })
+            .collect::<Result<_, MaterialError>>()?;
+        let clients = match roots("client anchors", client_anchors)? {
+            None => None,
+            Some(roots) => Some(client_verifier("client anchors", roots, &provider)?),
+        };
+        Ok(Self { members, clients, rules, provider })
+    }
+
+    /// Says who presents `chain` (end entity first). Grants nothing that `chain` does not prove.
+    ///
+    /// # Errors
+    ///
+    /// The chain is empty or its first certificate cannot be read or is not valid now.
+    pub fn identify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Identity, Error> {
+        let Some((end_entity, intermediates)) = chain.split_first() else {
+            return Err(Error::NoCertificatesPresented);
+        };
+        let leaf = Leaf::parse(end_entity)?;
+        leaf.require_valid_at(now)?;
+        let mut roles = Vec::new();
+        let peer = self.member_node(&leaf, end_entity, intermediates, now);
+        if peer.is_some() {
+            roles.push(Role::Peer);
+        }
+        let under_client_anchors = self.clients.as_ref().is_some_and(|verifier| {
+            verifier.verify_client_cert(end_entity, intermediates, now).is_ok()
+        });
+        for rule in &self.rules {
+            let meant = match &rule.who {
+                ClientMatch::Any => under_client_anchors,
+                ClientMatch::Name(name) => under_client_anchors && leaf.is_named(name),
+                ClientMatch::Spki(pin) => leaf.spki == *pin,
+            };
+            if meant && !roles.contains(&rule.role) {
+                roles.push(rule.role);
+            }
+        }
+        let pseudonym = format!("p-{}", hex::encode(&leaf.spki[..8]));
+        Ok(Identity {
+            principal: Principal { pseudonym, roles, peer },
+            names: leaf.names,
+            spki: leaf.spki,
+            not_after: leaf.not_after,
+        })
+    }
+
+    /// The one member's node that the certificate proves. A certificate that proves nodes of two
+    /// Länder proves none: it cannot say for whom it speaks.
+    fn member_node(
+        &self,
+        leaf: &Leaf,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Option<PeerIdentity> {
+        let mut proved = self.members.iter().filter_map(|member| {
+            let node = member.nodes.iter().find(|node| {
+                node.spki_pins.contains(&leaf.spki)
+                    || (leaf.is_named(&node.name)
+                        && member.verifiers.as_ref().is_some_and(|verifiers| {
+                            let verifier = &verifiers.as_client;
+                            verifier.verify_client_cert(end_entity, intermediates, now).is_ok()
+                        }))
+            })?;
+            Some(PeerIdentity { land: member.land, node: node.name.clone() })
+        });
+        let first = proved.next()?;
+        proved.next().is_none().then_some(first)
+    }
+
+    fn verify_client(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let leaf = Leaf::parse(end_entity)?;
+        leaf.require_strong_key()?;
+        if self.is_pinned(&leaf.spki) {
+            leaf.require_valid_at(now)?;
+            return Ok(ClientCertVerified::assertion());
+        }
+        let members = self.members.iter().filter_map(|member| member.verifiers.as_ref());
+        let mut refused = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        for verifier in members.map(|verifiers| &verifiers.as_client).chain(&self.clients) {
+            match verifier.verify_client_cert(end_entity, intermediates, now) {
+                Ok(verified) => return Ok(verified),
+                Err(error) if is_unknown_issuer(&refused) => refused = error,
+                Err(_) => {} // the first error that is not "unknown issuer" tells most
+            }
+        }
+        Err(refused)
+    }
+
+    fn verify_server(
+        &self,
+        expect: &PeerIdentity,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let not_in_charter = || refused(PeerRefused::NotInCharter(expect.clone()));
+        let member = self.members.iter().find(|member| member.land == expect.land);
+        let member = member.ok_or_else(not_in_charter)?;
+        let node = member.nodes.iter().find(|node| node.name == expect.node);
+        let node = node.ok_or_else(not_in_charter)?;
+
+        let leaf = Leaf::parse(end_entity)?;
+        leaf.require_strong_key()?;
+        if node.spki_pins.contains(&leaf.spki) {
+            return leaf.require_valid_at(now);
+        }
+        match member.chain(&node.name, end_entity, intermediates, now) {
+            Ok(()) if leaf.is_named(&node.name) => Ok(()),
+            Ok(()) => Err(refused(PeerRefused::NameMismatch {
+                expected: node.name.clone(),
+                presented: leaf.names,
+            })),
+            Err(error) if is_unknown_issuer(&error) => {
+                let others = self.members.iter().filter(|other| other.land != expect.land);
+                let owner = others
+                    .filter(|other| other.chain(&node.name, end_entity, intermediates, now).is_ok())
+                    .map(|other| other.land)
+                    .next();
+                Err(owner.map_or(error, |found| {
+                    refused(PeerRefused::WrongLand { expected: expect.land, found })
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_pinned(&self, spki: &[u8; 32]) -> bool {
+        self.members.iter().flat_map(|member| &member.nodes).any(|n| n.spki_pins.contains(spki))
+            || self.rules.iter().any(|rule| rule.who == ClientMatch::Spki(*spki))
+    }
+}
+
+// === impl Member ===
+
+impl Member {
+    /// Whether the chain ends at an anchor of the member; the name is not looked at.
+    fn chain(
+        &self,
+        name: &str,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let Some(verifiers) = &self.verifiers else { return Err(unknown) };
+        let name = ServerName::try_from(name).map_err(|_| Error::UnsupportedNameType)?;
+        let verifier = &verifiers.as_server;
+        match verifier.verify_server_cert(end_entity, intermediates, &name, &[], now) {
+            Ok(_)
+            | Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+// === impl Verifiers ===
+
+impl Verifiers {
+    fn new(
+        source: &str,
+        roots: Arc<RootCertStore>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Self, MaterialError> {
+        let as_server =
+            WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
+                .build()
+                .map_err(|error| MaterialError::anchors(source, error))?;
+        Ok(Self { as_client: client_verifier(source, roots, provider)?, as_server })
+    }
+}
+
+/// Accepts on a listener whoever any part of the trust knows; [`Trust::identify`] says as whom.
+#[derive(Debug)]
+pub(crate) struct AnyKnownClient(pub(crate) Arc<Trust>);
+
+impl ClientCertVerifier for AnyKnownClient {
+    /// No hints: a pinned certificate has no issuer to name, and the list would tell strangers
+    /// who is a member.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0.verify_client(end_entity, intermediates, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Accepts from a dialled server only the certificate of one node of one member.
+#[derive(Debug)]
+pub(crate) struct OnlyThisPeer {
+    pub(crate) trust: Arc<Trust>,
+    pub(crate) expect: PeerIdentity,
+}
+
+impl ServerCertVerifier for OnlyThisPeer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>, // `expect` says more
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.trust.verify_server(&self.expect, end_entity, intermediates, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.trust.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.trust.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.trust.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn client_verifier(
+    source: &str,
+    roots: Arc<RootCertStore>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, MaterialError> {
+    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
+        .build()
+        .map_err(|error| MaterialError::anchors(source, error))
+}
+
+fn roots(
+    source: &str,
+    anchors: Vec<CertificateDer<'static>>,
+) -> Result<Option<Arc<RootCertStore>>, MaterialError> {
+    if anchors.is_empty() {
+        return Ok(None);
+    }
+    let mut store = RootCertStore::empty();
+    for anchor in anchors {
+        store.add(anchor).map_err(|error| MaterialError::anchors(source, error))?;
+    }
+    Ok(Some(Arc::new(store)))
+}
+
+fn refused(reason: PeerRefused) -> Error {
+    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
+}
+
+fn is_unknown_issuer(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::UnknownIssuer))
+}

@@ -1,0 +1,96 @@
+//! The parts of an end-entity certificate that decide who someone is.
+
+use rustls::{
+    CertificateError, Error, OtherError,
+    pki_types::{CertificateDer, UnixTime},
+};
+use sha2::{Digest, Sha256};
+use x509_parser::{
+    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, public_key::PublicKey,
+};
+
+/// Parsed end-entity certificate. Nothing in it is verified yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leaf {
+    /// SHA-256 over the SubjectPublicKeyInfo.
+    pub(crate) spki: [u8; 32],
+    /// DNS names of the SAN, lower case.
+    pub(crate) names: Vec<String>,
+    /// Unix seconds.
+    pub(crate) not_before: i64,
+    /// Unix seconds.
+    pub(crate) not_after: i64,
+    /// Bits of the modulus if the key is RSA.
+    rsa_bits: Option<usize>,
+}
+
+/// The key is too short for the profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("RSA key of {bits} bits, at least {RSA_BITS_MIN} are needed")]
+struct WeakKey {
+    bits: usize,
+}
+
+// === impl Leaf ===
+
+impl Leaf {
+    /// Reads the certificate; errors say bad encoding.
+    pub(crate) fn parse(der: &CertificateDer<'_>) -> Result<Self, Error> {
+        let bad = Error::InvalidCertificate(CertificateError::BadEncoding);
+        let Ok((rest, certificate)) = X509Certificate::from_der(der) else { return Err(bad) };
+        if !rest.is_empty() {
+            return Err(bad);
+        }
+        let Ok(san) = certificate.subject_alternative_name() else { return Err(bad) };
+        let names = san.map_or_else(Vec::new, |extension| {
+            let general = extension.value.general_names.iter();
+            general
+                .filter_map(|name| match name {
+                    GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+                    _ => None,
+                })
+                .collect()
+        });
+        let rsa_bits = match certificate.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+            _ => None,
+        };
+        Ok(Self {
+            spki: Sha256::digest(certificate.public_key().raw).into(),
+            names,
+            not_before: certificate.validity().not_before.timestamp(),
+            not_after: certificate.validity().not_after.timestamp(),
+            rsa_bits,
+        })
+    }
+
+    /// Refuses keys below the security level of the profile.
+    pub(crate) fn require_strong_key(&self) -> Result<(), Error> {
+        match self.rsa_bits {
+            Some(bits) if bits < RSA_BITS_MIN => Err(Error::InvalidCertificate(
+                CertificateError::Other(OtherError(std::sync::Arc::new(WeakKey { bits }))),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses certificates outside their validity period.
+    pub(crate) fn require_valid_at(&self, now: UnixTime) -> Result<(), Error> {
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if seconds < self.not_before {
+            return Err(Error::InvalidCertificate(CertificateError::NotValidYet));
+        }
+        if seconds > self.not_after {
+            return Err(Error::InvalidCertificate(CertificateError::Expired));
+        }
+        Ok(())
+    }
+
+    /// Whether the SAN holds exactly this DNS name; wildcards do not count.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// TR-02102-2: RSA keys have at least 3000 bits.
+const RSA_BITS_MIN: usize = 3_000;

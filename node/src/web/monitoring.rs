@@ -1,0 +1,151 @@
+//! `/metrics`, `/healthz`, `/readyz`; plain HTTP, meant for loopback.
+
+use std::{fmt, io, sync::Arc};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, header};
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::{
+    lifecycle::{Shutdown, TaskKind},
+    observe::Metrics,
+};
+
+/// Says whether the node can do its work.
+pub trait Readiness: Send + Sync + 'static {
+    /// Why not yet, one sentence each; empty when ready. Called for every probe: it MUST NOT wait.
+    fn reasons(&self) -> Vec<String>;
+}
+
+/// What the monitoring routes need.
+#[derive(Clone)]
+pub struct MonitoringState {
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    /// Answers `/readyz`.
+    pub readiness: Arc<dyn Readiness>,
+}
+
+#[derive(Debug, Serialize)]
+struct Ready {
+    ready: bool,
+    reasons: Vec<String>,
+}
+
+// === impl Readiness ===
+
+impl<F> Readiness for F
+where
+    F: Fn() -> Vec<String> + Send + Sync + 'static,
+{
+    fn reasons(&self) -> Vec<String> {
+        self()
+    }
+}
+
+// === impl MonitoringState ===
+
+impl fmt::Debug for MonitoringState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MonitoringState").finish_non_exhaustive()
+    }
+}
+
+/// The routes for probes and Prometheus.
+pub fn monitoring_router(state: MonitoringState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(state)
+}
+
+/// Serves `router` on a plain socket until `shutdown`.
+pub fn serve_monitoring(listener: TcpListener, router: Router, shutdown: &Shutdown) {
+    let token = shutdown.token().clone();
+    shutdown.spawn(TaskKind::Listener, async move {
+        let served: io::Result<()> = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { token.cancelled().await })
+            .await;
+        served
+    });
+}
+
+async fn metrics(State(state): State<MonitoringState>) -> Response {
+    ([(header::CONTENT_TYPE, OPENMETRICS)], state.metrics.encode()).into_response()
+}
+
+/// The process is alive; says nothing about its work.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(state): State<MonitoringState>) -> Response {
+    let reasons = state.readiness.reasons();
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Ready { ready, reasons })).into_response()
+}
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering},
+        time::Duration,
+    };
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+    use crate::lifecycle::Drained;
+
+    async fn get_path(address: std::net::SocketAddr, path: &str) -> String {
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn probes_tell_alive_from_ready() {
+        let ready = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&ready);
+        let readiness = Arc::new(move || {
+            if seen.load(Ordering::SeqCst) {
+                Vec::new()
+            } else {
+                vec!["the fence is closed".to_owned()]
+            }
+        });
+        let state = MonitoringState { metrics: Arc::new(Metrics::new("0")), readiness };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = Shutdown::new();
+        serve_monitoring(listener, monitoring_router(state), &shutdown);
+
+        assert!(get_path(address, "/healthz").await.starts_with("HTTP/1.1 200"));
+        let answer = get_path(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.ends_with(r#"{"ready":false,"reasons":["the fence is closed"]}"#));
+        ready.store(true, Ordering::SeqCst);
+        assert!(get_path(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        let answer = get_path(address, "/metrics").await;
+        assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
+        assert!(answer.contains("registry_build_info"), "{answer}");
+        assert_eq!(shutdown.drain(Duration::from_secs(10)).await, Drained::Clean);
+    }
+}

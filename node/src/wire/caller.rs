@@ -1,0 +1,26 @@
+//! Who calls.
+
+use std::sync::Arc;
+
+use registry_core::authorize::Principal;
+use tonic::{Request, Status};
+
+use super::status;
+use crate::tls;
+
+/// The principal of a request: what the certificate of its connection proves, or what the
+/// listener put into its extensions (an `Arc<Principal>`).
+///
+/// # Errors
+///
+/// `UNAUTHENTICATED` if the transport proved nothing.
+pub fn caller<T>(request: &Request<T>) -> Result<Arc<Principal>, Status> {
+    let extensions = request.extensions();
+    if let Some(principal) = extensions.get::<Arc<Principal>>() {
+        return Ok(Arc::clone(principal));
+    }
+    match extensions.get::<tls::Caller>() {
+        Some(caller) => Ok(Arc::new(caller.identity.principal.clone())),
+        None => Err(status::unauthenticated()),
+    }
+}

@@ -1,0 +1,141 @@
+//! Forms that were released must decode for ever. The files in `golden/` are never changed; a new
+//! form gets new files, which `UPDATE_GOLDEN=1 cargo test -p registry-proto --test golden` writes
+//! where they are missing.
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use prost::Message;
+use registry_proto::{
+    charter::Charter,
+    log::{
+        Checkpoint, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint, VerbundId,
+        body_digest, leaf_hash,
+    },
+    terms::{Land, LogId},
+    wire::registry as wire,
+};
+use uuid::Uuid;
+
+const TIME: u64 = 1_795_449_600;
+
+/// Content of a golden file; made from `fresh` when it does not exist yet and that was asked for.
+#[track_caller]
+fn golden(name: &str, fresh: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if !path.exists() && std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, fresh).expect("write");
+    }
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Bytes of a golden file of hexadecimal lines.
+#[track_caller]
+fn golden_bytes(name: &str, fresh: &[u8]) -> Bytes {
+    let lines: Vec<_> = fresh.chunks(32).map(hex::encode).collect();
+    let text = golden(name, &(lines.join("\n") + "\n"));
+    let digits: String = text.split_whitespace().collect();
+    hex::decode(digits).expect("hexadecimal digits").into()
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn header() -> Header {
+    Header {
+        verbund: VerbundId::from_bytes([0xab; 32]),
+        log: LogId { land: Land::SL, epoch: 1 },
+        index: 4_711,
+        kind: Kind::ServiceVersion,
+        recorded_unix_ms: 1_795_449_600_123,
+        object_id: Some(Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0001)),
+        audience: 1,
+        batch_end: true,
+        references: vec![Reference {
+            land: Land::RP,
+            object_id: Uuid::from_u128(0x0199_0000_0000_7000_8000_0000_0000_0002),
+            leaf_hash: leaf_hash(b"the other entry"),
+        }],
+        principal: "publisher-sl".to_owned(),
+        body_length: 4,
+        body_digest: body_digest(&[5; 16], b"body"),
+    }
+}
+
+#[test]
+fn a_header_of_level_1() {
+    let raw = golden_bytes("header-1.hex", &header().encode().unwrap());
+    assert_eq!(Header::parse(&raw), Ok(header()));
+    assert_eq!(header().encode().unwrap(), raw);
+    let leaf = "8cbb7fbb7b00d30fae409dc2536605afe79d6f3adae786d68d4765a15fd7721b";
+    assert_eq!(leaf_hash(&raw).to_string(), leaf);
+}
+
+#[test]
+fn the_least_header_of_level_1() {
+    let least = Header {
+        index: 0,
+        kind: Kind::Unfenced,
+        object_id: None,
+        references: vec![],
+        principal: String::new(),
+        batch_end: false,
+        ..header()
+    };
+    let raw = golden_bytes("header-1-least.hex", &least.encode().unwrap());
+    assert_eq!(Header::parse(&raw), Ok(least));
+}
+
+#[test]
+fn a_header_of_newer_software_within_level_1() {
+    let newer = Header { kind: Kind::Unknown(77), ..header() };
+    let mut fresh = newer.encode().unwrap().to_vec();
+    fresh.extend([0xa2, 0x06, 0x03, b'n', b'e', b'w']); // field 100
+    let raw = golden_bytes("header-1-newer.hex", &fresh);
+    assert_eq!(Header::parse(&raw), Ok(newer));
+}
+
+#[test]
+fn a_checkpoint_and_its_keys() {
+    let signer = LogSigner::new(key(1), key(2));
+    let origin = Origin { verbund: header().verbund, log: header().log };
+    let checkpoint = Checkpoint { origin, size: 4_712, root: leaf_hash(b"root") };
+    let fresh = checkpoint.sign(&signer, TIME);
+    let raw = golden("checkpoint.txt", std::str::from_utf8(fresh.raw()).unwrap());
+    let signed = SignedCheckpoint::verify(raw.as_bytes(), &origin, &signer.keys()).unwrap();
+    assert_eq!((signed.checkpoint, signed.fresh_unix_seconds), (checkpoint, TIME));
+    assert_eq!(signed, fresh, "signing is deterministic");
+}
+
+#[test]
+fn a_genesis_charter_of_level_1() {
+    let public = |seed| Bytes::copy_from_slice(key(seed).verifying_key().as_bytes());
+    let member = |land: Land, seed: u8| wire::Member {
+        land: land.code().to_owned(),
+        log_key: public(seed),
+        freshness_key: public(seed + 1),
+        offline_key: public(seed + 2),
+        nodes: vec![wire::MemberNode {
+            name: format!("registry.{}.example", land.code().to_lowercase()),
+            spki_pins: vec![vec![seed; 32].into()],
+        }],
+        anchors: vec![],
+        quota: None,
+    };
+    let fresh = wire::Charter {
+        format_level: 1,
+        number: 0,
+        name: "Verbund Mitte".to_owned(),
+        test: true,
+        threshold: 2,
+        members: vec![member(Land::RP, 1), member(Land::SL, 4)],
+    };
+    let raw = golden_bytes("charter-1.hex", &fresh.encode_to_vec());
+    let charter = Charter::parse(raw).unwrap();
+    assert_eq!(charter.name(), "Verbund Mitte");
+    assert_eq!(charter.member(Land::SL).unwrap().keys.log, key(4).verifying_key());
+    let id = "265fba7f3cc9a972a3c2078bbb1dec52bf8bd0f05e3af20d203efbbbb19f6a3f";
+    assert_eq!(charter.id().to_string(), id);
+}

@@ -1,0 +1,402 @@
+//! The command line as types. Doc comments are the help texts.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use registry_client::connect::ANSWER_TIMEOUT;
+use registry_proto::{terms::Land, wire::registry::LogPosition};
+
+/// Werkzeug für das Register des Verbunds: lesen, veröffentlichen, mitverfolgen, nachprüfen
+#[derive(Debug, Parser)]
+#[command(name = "registry", version, arg_required_else_help = true, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Verbindung und Ausgabe")]
+pub(crate) struct Global {
+    /// Knoten, https://HOST:PORT (Umgebung: REGISTRY_ENDPOINT)
+    #[arg(long, value_name = "URL", env = "REGISTRY_ENDPOINT", hide_env = true, global = true)]
+    pub(crate) endpoint: Option<String>,
+    /// PEM-Datei mit den CA-Zertifikaten der Knoten (Umgebung: REGISTRY_CA)
+    #[arg(long, value_name = "DATEI", env = "REGISTRY_CA", hide_env = true, global = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
+    /// PEM-Datei mit dem eigenen Zertifikat (Umgebung: REGISTRY_CERT)
+    #[arg(long, value_name = "DATEI", env = "REGISTRY_CERT", hide_env = true, global = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+    /// PEM-Datei mit dem eigenen Schlüssel (Umgebung: REGISTRY_KEY)
+    #[arg(long, value_name = "DATEI", env = "REGISTRY_KEY", hide_env = true, global = true)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
+    /// Ausgabe als table, json oder yaml
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "table", global = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
+    pub(crate) output: Format,
+    /// Wartezeit auf eine Antwort, z. B. 500ms, 30s, 2m (ohne Angabe 30s)
+    #[arg(long, value_name = "DAUER", value_parser = duration, global = true)]
+    #[arg(default_value_t = Wait(ANSWER_TIMEOUT), hide_default_value = true)]
+    pub(crate) timeout: Wait,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+/// A span of time as the command line writes it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait(pub(crate) Duration);
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Dienste auflisten und anzeigen
+    #[command(subcommand)]
+    Service(Service),
+    /// Versionen eines Dienstes auflisten, anzeigen, auswählen
+    #[command(subcommand)]
+    Version(Version),
+    /// Dienste nach Wörtern suchen; alle Wörter müssen vorkommen
+    #[command(after_help = "Beispiel:\n  registry search Gewerbe anmelden --land SL")]
+    Search(Search),
+    /// Datensätze aus YAML- oder JSON-Dateien als einen Stapel veröffentlichen: alle oder keinen
+    #[command(after_help = PUBLISH_EXAMPLES)]
+    Publish(Publish),
+    /// Änderungen am Katalog mitverfolgen; verbindet sich nach einer Störung selbst neu
+    #[command(after_help = WATCH_EXAMPLES)]
+    Watch(Watch),
+    /// Zustand des Knotens und der Protokolle aller Länder anzeigen
+    #[command(after_help = "Beispiel:\n  registry status -o json")]
+    Status,
+    /// Einen Eintrag samt Beweis abrufen und gegen die Gründungsurkunde nachprüfen
+    #[command(after_help = PROOF_EXAMPLES)]
+    Proof(Proof),
+    /// Kommentierte YAML-Vorlage ausgeben
+    #[command(after_help = "Beispiel:\n  registry example service > dienst.yaml")]
+    Example(Example),
+    /// Vervollständigung für eine Shell ausgeben
+    #[command(
+        after_help = "Beispiel:\n  registry completion bash > /etc/bash_completion.d/registry"
+    )]
+    Completion(Completion),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Service {
+    /// Dienste auflisten, vollständig, wenn --limit fehlt
+    #[command(after_help = SERVICE_LIST_EXAMPLES)]
+    List(ServiceList),
+    /// Einen Dienst mit seinem neuesten Steckbrief anzeigen
+    #[command(after_help = "Beispiel:\n  registry service show UUID -o yaml")]
+    Show(ServiceShow),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServiceList {
+    /// Nur Dienste dieses Landes, z. B. SL
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+    /// Nur Dienste mit diesem Leistungsschlüssel (14 Ziffern)
+    #[arg(long, alias = "schluessel", value_name = "SCHLÜSSEL")]
+    pub(crate) leistungsschluessel: Option<String>,
+    /// Nur Dienste dieses Themenfelds, z. B. umwelt
+    #[arg(long, value_name = "CODE")]
+    pub(crate) themenfeld: Option<String>,
+    /// Höchstens so viele
+    #[arg(long, value_name = "ANZAHL")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServiceShow {
+    /// UUID des Dienstes
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Version {
+    /// Versionen auflisten, neueste zuerst, vollständig, wenn --limit fehlt
+    #[command(after_help = "Beispiel:\n  registry version list UUID")]
+    List(VersionList),
+    /// Eine Version anzeigen
+    #[command(after_help = "Beispiel:\n  registry version show UUID 1.4.2 -o yaml")]
+    Show(VersionShow),
+    /// Die höchste Version auswählen, die passt und am Tag gilt
+    #[command(after_help = RESOLVE_EXAMPLES)]
+    Resolve(VersionResolve),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VersionList {
+    /// UUID des Dienstes
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+    /// Höchstens so viele
+    #[arg(long, value_name = "ANZAHL")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VersionShow {
+    /// UUID des Dienstes
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Version, z. B. 1.4.2
+    #[arg(value_name = "VERSION")]
+    pub(crate) version: String,
+    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VersionResolve {
+    /// UUID des Dienstes
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// "1.4.2" (genau), "^1" oder "^1.4" (verträglich), "*" (beliebig)
+    #[arg(value_name = "ANFORDERUNG")]
+    pub(crate) requirement: String,
+    /// Tag, an dem die Version gelten muss, JJJJ-MM-TT (ohne Angabe heute)
+    #[arg(long, value_name = "TAG")]
+    pub(crate) at: Option<String>,
+    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Search {
+    /// Wörter aus Bezeichnung, Schlüssel oder Lage
+    #[arg(value_name = "WORT", required = true)]
+    pub(crate) words: Vec<String>,
+    /// Nur Dienste dieses Landes
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+    /// Höchstens so viele, 1 bis 500
+    #[arg(long, value_name = "ANZAHL")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Publish {
+    /// Datei mit einem oder mehreren Dokumenten; "-" liest von der Standardeingabe
+    #[arg(short, long = "file", value_name = "DATEI", required = true, num_args = 1..)]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Erst antworten, wenn so viele andere Länder den Stapel dauerhaft haben (0 bis 16)
+    #[arg(long, value_name = "ANZAHL", default_value_t = 0, hide_default_value = true)]
+    pub(crate) ack_peers: u32,
+    /// Nur prüfen, nichts schreiben
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Watch {
+    /// Ohne den heutigen Bestand beginnen, nur mit dem, was noch kommt
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) from_now: bool,
+    /// Nach diesem Wiederaufnahme-Token fortsetzen
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) resume: Option<String>,
+    /// Nur diese Länder (mehrfach möglich)
+    #[arg(long = "land", value_name = "LAND", value_parser = land)]
+    pub(crate) laender: Vec<Land>,
+    /// Nur diese Dienste (UUID, mehrfach möglich)
+    #[arg(long = "service", value_name = "ID")]
+    pub(crate) services: Vec<String>,
+    /// Nur Dienste mit einem dieser Leistungsschlüssel (mehrfach möglich)
+    #[arg(long, alias = "schluessel", value_name = "SCHLÜSSEL")]
+    pub(crate) leistungsschluessel: Vec<String>,
+    /// Nach so vielen Ereignissen enden; ein Stapel wird nicht zerteilt
+    #[arg(long, value_name = "ANZAHL")]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Proof {
+    /// Eintrag als LAND/EPOCHE/INDEX, z. B. SL/1/17
+    #[arg(value_name = "EINTRAG", value_parser = position)]
+    pub(crate) position: LogPosition,
+    /// Gründungsurkunde des Verbunds (charter.binpb), aus eigener Hand, nicht vom Knoten
+    #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
+    pub(crate) charter: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Example {
+    /// service (Steckbrief) oder version
+    #[arg(value_name = "ART", value_enum, hide_possible_values = true)]
+    pub(crate) kind: ExampleKind,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ExampleKind {
+    Service,
+    Version,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Completion {
+    /// bash, zsh, fish, elvish oder powershell
+    #[arg(value_name = "SHELL", value_enum, hide_possible_values = true)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+// === impl Wait ===
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}ms", self.0.as_millis())
+    }
+}
+
+// === values ===
+
+fn duration(text: &str) -> Result<Wait, String> {
+    let (digits, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err("erwartet wird eine Dauer wie 500ms, 30s oder 2m".to_owned()),
+    };
+    match digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)) {
+        Some(ms @ 1..=TIMEOUT_MS_MAX) => Ok(Wait(Duration::from_millis(ms))),
+        Some(_) | None => Err("erwartet wird eine Dauer von 1ms bis 60m".to_owned()),
+    }
+}
+
+fn land(text: &str) -> Result<Land, String> {
+    text.to_uppercase().parse().map_err(|_| {
+        let codes = Land::ALL.map(Land::code).join(" ");
+        format!("kein Land; erwartet wird eines von {codes}")
+    })
+}
+
+fn position(text: &str) -> Result<LogPosition, String> {
+    let bad = || "erwartet wird LAND/EPOCHE/INDEX, z. B. SL/1/17".to_owned();
+    let mut parts = text.split('/');
+    let (Some(owner), Some(epoch), Some(index), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(bad());
+    };
+    let epoch = epoch.parse().ok().filter(|epoch| *epoch > 0).ok_or_else(bad)?;
+    let index = index.parse().map_err(|_| bad())?;
+    Ok(LogPosition { land: land(owner)?.to_string(), epoch, index })
+}
+
+/// Longest time for an answer, milliseconds.
+const TIMEOUT_MS_MAX: u64 = 3_600_000;
+
+const EXAMPLES: &str = "\
+Erste Schritte:
+  export REGISTRY_ENDPOINT=https://localhost:7443
+  export REGISTRY_CA=demo-data/pki/ca.pem
+  export REGISTRY_CERT=demo-data/pki/reader.pem REGISTRY_KEY=demo-data/pki/reader.key
+  registry status
+  registry service list --land SL
+  registry search Gewerbe anmelden
+
+Veröffentlichen (mit einem Zertifikat der Rolle publisher):
+  registry example service > dienst.yaml
+  registry publish -f dienst.yaml --dry-run
+  registry publish -f dienst.yaml
+
+Ende-Codes:
+  0 erledigt   1 anderer Fehler   2 falscher Aufruf oder falsche Datei
+  3 abgelehnt  4 nicht gefunden   5 nicht erreichbar, später erneut
+  130 mit Strg-C beendet";
+
+const SERVICE_LIST_EXAMPLES: &str = "\
+Beispiele:
+  registry service list
+  registry service list --land SL --themenfeld umwelt
+  registry service list --leistungsschluessel 99050012104000
+  registry service list -o json | jq -r '.services[].service_id'";
+
+const RESOLVE_EXAMPLES: &str = "\
+Beispiele:
+  registry version resolve UUID '^1.4'
+  registry version resolve UUID '*' --at 2027-01-01";
+
+const PUBLISH_EXAMPLES: &str = "\
+Eine Datei enthält YAML-Dokumente (durch --- getrennt) oder JSON-Objekte, jedes eines von:
+  service_definition: {...}     neuer Dienst oder neuer Stand eines Dienstes
+  service_version: {...}        neue Version eines Dienstes
+  records: [{...}, {...}]       mehrere davon
+Alle Dateien zusammen sind ein Stapel: alles wird veröffentlicht oder nichts.
+
+Beispiele:
+  registry example service > dienst.yaml     Vorlage, dann ausfüllen
+  registry publish -f dienst.yaml --dry-run  nur prüfen
+  registry publish -f dienst.yaml version.yaml --ack-peers 1
+
+Tragen Sie service_id selbst ein, dann kann dieselbe Datei nach einer Störung gefahrlos
+noch einmal veröffentlicht werden: was schon steht, bleibt unverändert.";
+
+const WATCH_EXAMPLES: &str = "\
+Beispiele:
+  registry watch                              heutiger Bestand, dann alle Änderungen
+  registry watch --from-now --land RP         nur was in RP noch kommt
+  registry watch -o json | while read -r zeile; do ...; done
+  registry watch --resume TOKEN               nach dem Token fortsetzen
+
+Das Token steht am Ende auf der Fehlerausgabe, bei json und yaml auch im letzten Ereignis
+jedes Stapels. Es gilt an jedem Knoten des Verbunds.";
+
+const PROOF_EXAMPLES: &str = "\
+Beispiel:
+  registry proof SL/1/17 --charter charter.binpb
+
+Geprüft wird hier, nicht beim Knoten: Kopf des Eintrags, Unterschriften des Landes unter dem
+Prüfpunkt, Beweispfad vom Eintrag zum Prüfpunkt, Inhalt gegen den Kopf.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_a_limit() {
+        assert_eq!(duration("30").map(|w| w.0), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("500ms").map(|w| w.0), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m").map(|w| w.0), Ok(Duration::from_secs(120)));
+        for bad in ["", "s", "0", "1h", "-1s", "99999999999999999999", "61m"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn positions_name_land_epoch_and_index() {
+        let position = position("sl/1/17").expect("position");
+        assert_eq!((position.land.as_str(), position.epoch, position.index), ("SL", 1, 17));
+        for bad in ["SL/0/1", "SL/1", "XX/1/1", "SL/1/1/1", "SL/1/-1", ""] {
+            assert!(super::position(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One function per command: ask, then print.
+
+mod proof;
+mod publish;
+mod service;
+mod status;
+mod version;
+mod watch;
+
+use clap_complete::generate;
+use registry_client::{Client, ClientConfig};
+
+use crate::{
+    args::{Cli, Command, ExampleKind, Global, Service, Version},
+    documents,
+    errors::CliError,
+    output, usage,
+};
+
+/// Does what the command line says.
+pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
+    let global = &cli.global;
+    let format = global.output;
+    match cli.command {
+        Command::Service(Service::List(args)) => {
+            service::list(&connect(global).await?, format, args).await
+        }
+        Command::Service(Service::Show(args)) => {
+            service::show(&connect(global).await?, format, args).await
+        }
+        Command::Version(Version::List(args)) => {
+            version::list(&connect(global).await?, format, args).await
+        }
+        Command::Version(Version::Show(args)) => {
+            version::show(&connect(global).await?, format, args).await
+        }
+        Command::Version(Version::Resolve(args)) => {
+            version::resolve(&connect(global).await?, format, args).await
+        }
+        Command::Search(args) => service::search(&connect(global).await?, format, args).await,
+        Command::Publish(args) => {
+            // the files first: their mistakes need no node
+            let documents = documents::read(&args.files)?;
+            publish::publish(&connect(global).await?, format, args, documents).await
+        }
+        Command::Watch(args) => {
+            let start = watch::start(&args)?;
+            watch::watch(&connect(global).await?, format, args, start).await
+        }
+        Command::Status => status::status(&connect(global).await?, format).await,
+        Command::Proof(args) => {
+            let charter = proof::charter(&args.charter)?;
+            proof::proof(&connect(global).await?, format, args, &charter).await
+        }
+        Command::Example(args) => output::write(match args.kind {
+            ExampleKind::Service => include_str!("../templates/service.yaml"),
+            ExampleKind::Version => include_str!("../templates/version.yaml"),
+        }),
+        Command::Completion(args) => {
+            let mut script = Vec::new();
+            generate(args.shell, &mut usage::command(), "registry", &mut script);
+            output::write(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+async fn connect(global: &Global) -> Result<Client, CliError> {
+    let missing: Vec<_> = [
+        ("--endpoint (REGISTRY_ENDPOINT)", global.endpoint.is_none()),
+        ("--ca (REGISTRY_CA)", global.ca.is_none()),
+        ("--cert (REGISTRY_CERT)", global.cert.is_none()),
+        ("--key (REGISTRY_KEY)", global.key.is_none()),
+    ]
+    .into_iter()
+    .filter_map(|(option, is_missing)| is_missing.then_some(option))
+    .collect();
+    let (Some(endpoint), Some(ca), Some(cert), Some(key)) =
+        (&global.endpoint, &global.ca, &global.cert, &global.key)
+    else {
+        return Err(CliError::Usage(format!(
+            "es fehlt: {}.\nNächster Schritt: angeben oder als Umgebungsvariable setzen; Beispiele \
+             stehen in registry --help",
+            missing.join(", ")
+        )));
+    };
+    let config = ClientConfig {
+        endpoint: endpoint.clone(),
+        ca: ca.clone(),
+        cert: cert.clone(),
+        key: key.clone(),
+        timeout: global.timeout.0,
+    };
+    Ok(Client::connect(config).await?)
+}
+
+/// The German text, else the first one.
+fn german(texts: &[registry_proto::wire::registry::LocalizedText]) -> String {
+    texts
+        .iter()
+        .find(|text| text.language_code == "de")
+        .or_else(|| texts.first())
+        .map_or_else(String::new, |text| text.text.clone())
+}
+
+/// A number of things with its noun.
+fn count(number: usize, one: &str, many: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}

@@ -1,0 +1,130 @@
+//! `registry proof`.
+
+use std::{fs, io::Read, path::Path};
+
+use bytes::Bytes;
+use prost::Message;
+use prost_types::Timestamp;
+use registry_client::{
+    Client, ClientError,
+    proof::{VerifiedEntry, verify_inclusion},
+};
+use registry_proto::{
+    charter::{CHARTER_BYTES_MAX, Charter},
+    log::Kind,
+    wire::registry::{EntryHeader, ServiceDefinition, ServiceVersion, Unfenced},
+};
+
+use crate::{
+    args::{Format, Proof},
+    errors::CliError,
+    json::{self, Node, Object},
+    output,
+};
+
+/// Reads the charter file.
+pub(super) fn charter(path: &Path) -> Result<Charter, CliError> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(CHARTER_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            CliError::Usage(format!(
+                "Urkunde {} ist nicht lesbar: {error}.\nNächster Schritt: charter.binpb des \
+                 Verbunds mit --charter angeben",
+                path.display()
+            ))
+        })?;
+    Charter::parse(Bytes::from(bytes)).map_err(|error| {
+        CliError::Usage(format!(
+            "{} ist keine gültige Urkunde: {error}.\nNächster Schritt: charter.binpb des Verbunds \
+             mit --charter angeben",
+            path.display()
+        ))
+    })
+}
+
+pub(super) async fn proof(
+    client: &Client,
+    format: Format,
+    args: Proof,
+    charter: &Charter,
+) -> Result<(), CliError> {
+    let answer = client.inclusion_proof(args.position.clone()).await?;
+    let entry = verify_inclusion(&answer, charter, &args.position).map_err(ClientError::Proof)?;
+    output::print(format, || object(&entry), || table(&entry, charter))
+}
+
+fn object(entry: &VerifiedEntry) -> Result<Object, CliError> {
+    let header = EntryHeader::decode(entry.raw_header().clone())
+        .map_err(|error| CliError::Internal(format!("Kopf: {error}")))?;
+    let signed = entry.checkpoint();
+    let checkpoint = Object::default()
+        .with("origin", Node::Text(signed.checkpoint.origin.to_string()))
+        .with("size", Node::Number(signed.size()))
+        .with("root", Node::Text(signed.root().to_string()))
+        .with("fresh_unix_seconds", Node::Number(signed.fresh_unix_seconds))
+        .with("note", Node::Text(String::from_utf8_lossy(signed.raw()).into_owned()));
+    let mut object = Object::default()
+        .with("verified", Node::Bool(true))
+        .with("leaf_hash", Node::Text(entry.leaf().to_string()))
+        .with("header", json::message("EntryHeader", &header)?)
+        .with("checkpoint", Node::Object(checkpoint));
+    if let Some(body) = entry.body() {
+        object = object.with("body", self::body(entry.header().kind, body)?);
+    }
+    Ok(object)
+}
+
+fn body(kind: Kind, bytes: &Bytes) -> Result<Node, CliError> {
+    let node = match kind {
+        Kind::ServiceDefinition => ServiceDefinition::decode(bytes.clone())
+            .map(|body| json::message("ServiceDefinition", &body)),
+        Kind::ServiceVersion => {
+            ServiceVersion::decode(bytes.clone()).map(|body| json::message("ServiceVersion", &body))
+        }
+        Kind::Unfenced => {
+            Unfenced::decode(bytes.clone()).map(|body| json::message("Unfenced", &body))
+        }
+        Kind::Unknown(_) => return Ok(Node::Text(hex::encode(bytes))),
+    };
+    // verified means that these are the bytes the Land signed, not that they can be read
+    node.unwrap_or_else(|_| Ok(Node::Text(hex::encode(bytes))))
+}
+
+fn table(entry: &VerifiedEntry, charter: &Charter) -> String {
+    let header = entry.header();
+    let checkpoint = entry.checkpoint();
+    let kind = match header.kind {
+        Kind::ServiceDefinition => "Steckbrief".to_owned(),
+        Kind::ServiceVersion => "Version".to_owned(),
+        Kind::Unfenced => "ohne Partner geschrieben".to_owned(),
+        Kind::Unknown(kind) => format!("unbekannt ({kind}), braucht neuere Software"),
+    };
+    let content = if entry.body().is_some() {
+        "liegt bei und gehört zum Eintrag (ansehen mit -o yaml)"
+    } else {
+        "liegt nicht bei"
+    };
+    let test = if charter.is_test() { ", Testverbund" } else { "" };
+    let mut text = format!(
+        "Geprüft: {}/{} steht im Protokoll, das {} unterschrieben hat.\n\n",
+        header.log, header.index, header.log.land
+    );
+    text.push_str(&output::pairs([
+        ("Verbund", format!("{}{test}", charter.name())),
+        ("Kennung", header.verbund.to_string()),
+        ("Art", kind),
+        ("Dienst", header.object_id.map_or_else(String::new, |id| id.to_string())),
+        ("Eingetragen", instant(header.recorded_unix_ms.div_euclid(1_000))),
+        ("Durch", header.principal.clone()),
+        ("Inhalt", content.to_owned()),
+        ("Blatt-Hash", entry.leaf().to_string()),
+        ("Prüfpunkt", format!("{} Einträge, Wurzel {}", checkpoint.size(), checkpoint.root())),
+        ("Bestätigt", instant(i64::try_from(checkpoint.fresh_unix_seconds).unwrap_or(i64::MAX))),
+    ]));
+    text
+}
+
+fn instant(unix_seconds: i64) -> String {
+    output::instant(&Timestamp { seconds: unix_seconds, nanos: 0 })
+}

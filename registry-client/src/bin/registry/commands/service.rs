@@ -1,0 +1,155 @@
+//! `registry service list`, `service show`, `search`.
+
+use registry_client::{
+    Client,
+    catalogue::{PAGE_MAX, ServiceFilter},
+};
+use registry_proto::wire::registry::{
+    GetServiceRequest, GetServiceResponse, SearchServicesRequest, ServiceSummary,
+};
+
+use super::{count, german};
+use crate::{
+    args::{Format, Search, ServiceList, ServiceShow},
+    errors::CliError,
+    json::{self, Node, Object},
+    output,
+};
+
+pub(super) async fn list(
+    client: &Client,
+    format: Format,
+    args: ServiceList,
+) -> Result<(), CliError> {
+    let filter = ServiceFilter {
+        land: args.land,
+        leistungsschluessel: args.leistungsschluessel,
+        themenfeld: args.themenfeld,
+    };
+    let progress = output::progress();
+    let listing = client
+        .service_pages(filter, args.limit)
+        .collect(|so_far| {
+            progress.set_message(format!("{so_far} Dienste geladen"));
+            progress.tick();
+        })
+        .await?;
+    progress.finish_and_clear();
+    let object = || {
+        Ok(Object::default()
+            .with("services", json::list("ServiceSummary", &listing.entries)?)
+            .with("as_of", json::list("AsOf", &listing.as_of)?))
+    };
+    output::print(format, object, || table(&listing.entries))?;
+    output::notice_age(&listing.as_of);
+    if listing.cut {
+        eprintln!("Hinweis: bei {} abgeschnitten (--limit)", listing.entries.len());
+    }
+    Ok(())
+}
+
+pub(super) async fn search(client: &Client, format: Format, args: Search) -> Result<(), CliError> {
+    let request = SearchServicesRequest {
+        query: args.words.join(" "),
+        limit: args.limit.unwrap_or(PAGE_MAX),
+        land: args.land.map_or_else(String::new, |land| land.to_string()),
+    };
+    if request.limit == 0 || request.limit > PAGE_MAX {
+        return Err(CliError::Usage(format!("--limit liegt zwischen 1 und {PAGE_MAX}")));
+    }
+    let found = client.search(request).await?;
+    let object = || {
+        Ok(Object::default()
+            .with("services", json::list("ServiceSummary", &found.services)?)
+            .with("total", Node::Number(u64::from(found.total)))
+            .with("as_of", json::list("AsOf", &found.as_of)?))
+    };
+    output::print(format, object, || table(&found.services))?;
+    output::notice_age(&found.as_of);
+    let beyond = (found.total as usize).saturating_sub(found.services.len());
+    if beyond > 0 {
+        let more = count(beyond, "weiterer Treffer", "weitere Treffer");
+        eprintln!("Hinweis: {more}; mehr Wörter oder --land grenzen ein");
+    }
+    Ok(())
+}
+
+pub(super) async fn show(
+    client: &Client,
+    format: Format,
+    args: ServiceShow,
+) -> Result<(), CliError> {
+    let request = GetServiceRequest {
+        service_id: args.id,
+        land: args.land.map_or_else(String::new, |land| land.to_string()),
+    };
+    let answer = client.service(request).await?;
+    let object = || {
+        let mut object = Object::default();
+        if let Some(service) = &answer.service {
+            object = object.with("service", json::message("Service", service)?);
+        }
+        if let Some(as_of) = &answer.as_of {
+            object = object.with("as_of", json::message("AsOf", as_of)?);
+        }
+        Ok(object)
+    };
+    output::print(format, object, || details(&answer))?;
+    output::notice_age(answer.as_of.as_slice());
+    Ok(())
+}
+
+fn table(services: &[ServiceSummary]) -> String {
+    output::table(
+        ["Land", "Dienst", "Schlüssel", "Bezeichnung", "Themenfeld", "Version", "Anzahl"],
+        &[0, 1, 2, 5],
+        services.iter().map(|service| {
+            let more = match service.leistungsschluessel.len() {
+                0 | 1 => String::new(),
+                keys => format!(" +{}", keys - 1),
+            };
+            let key = service.leistungsschluessel.first().cloned().unwrap_or_default();
+            [
+                service.land.clone(),
+                service.service_id.clone(),
+                key + &more,
+                service.bezeichnung.clone(),
+                service.themenfeld.clone(),
+                or_dash(&service.latest_version),
+                service.version_count.to_string(),
+            ]
+        }),
+    )
+}
+
+fn details(answer: &GetServiceResponse) -> String {
+    let service = answer.service.clone().unwrap_or_default();
+    let definition = service.definition.unwrap_or_default();
+    let provenance = service.provenance.unwrap_or_default();
+    let bases: Vec<_> = definition.handlungsgrundlagen.iter().map(|g| g.text.clone()).collect();
+    output::pairs([
+        ("Dienst", definition.service_id.clone()),
+        ("Land", definition.land.clone()),
+        ("Bezeichnung", german(&definition.bezeichnung)),
+        ("Bürgernah", german(&definition.bezeichnung_buergernah)),
+        ("Kurztext", german(&definition.kurztext)),
+        ("Schlüssel", definition.leistungsschluessel.join(", ")),
+        ("Typisierung", definition.typisierung.join(", ")),
+        ("OZG-IDs", definition.ozg_ids.join(", ")),
+        ("Themenfeld", definition.themenfeld.clone()),
+        ("Lagen", definition.lagen.join(", ")),
+        ("Rechtsgrundlagen", bases.join("; ")),
+        ("Adressaten", definition.leistungsadressaten.join(", ")),
+        ("Herausgeber", definition.herausgeber.map_or_else(String::new, |h| h.name)),
+        ("Version", or_dash(&service.latest_version)),
+        ("Versionen", service.version_count.to_string()),
+        ("Eintrag", output::place(provenance.position.as_ref())),
+        ("Eingetragen", provenance.recorded_at.as_ref().map_or_else(String::new, output::instant)),
+        ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),
+        ("Nur zur Schau", definition.demonstration_fields.join(", ")),
+    ])
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "–".to_owned() } else { text.to_owned() }
+}

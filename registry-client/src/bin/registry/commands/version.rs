@@ -1,0 +1,174 @@
+//! `registry version list`, `version show`, `version resolve`.
+
+use registry_client::Client;
+use registry_proto::{
+    terms::Land,
+    wire::registry::{
+        AsOf, GetVersionRequest, Lifecycle, ResolveVersionRequest, Version, VersionSummary,
+    },
+};
+
+use crate::{
+    args::{Format, VersionList, VersionResolve, VersionShow},
+    errors::CliError,
+    json::{self, Object},
+    output,
+};
+
+pub(super) async fn list(
+    client: &Client,
+    format: Format,
+    args: VersionList,
+) -> Result<(), CliError> {
+    let progress = output::progress();
+    let listing = client
+        .version_pages(&args.id, args.land, args.limit)
+        .collect(|so_far| {
+            progress.set_message(format!("{so_far} Versionen geladen"));
+            progress.tick();
+        })
+        .await?;
+    progress.finish_and_clear();
+    let object = || {
+        Ok(Object::default()
+            .with("versions", json::list("VersionSummary", &listing.entries)?)
+            .with("as_of", json::list("AsOf", &listing.as_of)?))
+    };
+    output::print(format, object, || table(&listing.entries))?;
+    output::notice_age(&listing.as_of);
+    if listing.cut {
+        eprintln!("Hinweis: bei {} abgeschnitten (--limit)", listing.entries.len());
+    }
+    Ok(())
+}
+
+pub(super) async fn show(
+    client: &Client,
+    format: Format,
+    args: VersionShow,
+) -> Result<(), CliError> {
+    let request =
+        GetVersionRequest { service_id: args.id, version: args.version, land: code(args.land) };
+    let answer = client.version(request).await?;
+    print(format, answer.version.as_ref(), answer.as_of.as_ref())
+}
+
+pub(super) async fn resolve(
+    client: &Client,
+    format: Format,
+    args: VersionResolve,
+) -> Result<(), CliError> {
+    let request = ResolveVersionRequest {
+        service_id: args.id,
+        requirement: args.requirement,
+        valid_at: args.at.unwrap_or_default(),
+        land: code(args.land),
+    };
+    let answer = client.resolve(request).await?;
+    print(format, answer.version.as_ref(), answer.as_of.as_ref())
+}
+
+fn print(format: Format, version: Option<&Version>, as_of: Option<&AsOf>) -> Result<(), CliError> {
+    let object = || {
+        let mut object = Object::default();
+        if let Some(version) = version {
+            object = object.with("version", json::message("Version", version)?);
+        }
+        if let Some(as_of) = as_of {
+            object = object.with("as_of", json::message("AsOf", as_of)?);
+        }
+        Ok(object)
+    };
+    output::print(format, object, || details(version.cloned().unwrap_or_default()))?;
+    output::notice_age(as_of.map_or(&[], std::slice::from_ref));
+    Ok(())
+}
+
+fn table(versions: &[VersionSummary]) -> String {
+    output::table(
+        [
+            "Version",
+            "Stand",
+            "Gültig ab",
+            "Gültig bis",
+            "Freigabe",
+            "Umstellung",
+            "Eingetragen",
+            "Eintrag",
+        ],
+        &[0, 2, 3, 7],
+        versions.iter().map(|version| {
+            [
+                version.version.clone(),
+                lifecycle(version.lifecycle()).to_owned(),
+                version.gueltig_ab.clone(),
+                open_end(&version.gueltig_bis),
+                version.freigabe_status.to_string(),
+                if version.breaking { "nötig" } else { "–" }.to_owned(),
+                version.recorded_at.as_ref().map_or_else(String::new, output::instant),
+                output::place(version.position.as_ref()),
+            ]
+        }),
+    )
+}
+
+fn details(version: Version) -> String {
+    let provenance = version.provenance.unwrap_or_default();
+    let record = version.version.unwrap_or_default();
+    let note = record.versionshinweis.clone().unwrap_or_default();
+    let links: Vec<_> = record.onlinedienste.iter().map(|o| o.link.clone()).collect();
+    let reuse: Vec<_> = record.nachnutzung.iter().map(|n| n.modell.clone()).collect();
+    let exchange: Vec<_> = record
+        .datenaustausch
+        .iter()
+        .map(|d| format!("{} {} ({})", d.standard, d.version, d.transport))
+        .collect();
+    let parameters: Vec<_> = record
+        .parameter
+        .iter()
+        .map(|p| if p.pflicht { format!("{}*", p.name) } else { p.name.clone() })
+        .collect();
+    output::pairs([
+        ("Dienst", record.service_id.clone()),
+        ("Version", record.version.clone()),
+        ("Stand", lifecycle(record.lifecycle()).to_owned()),
+        ("Gültig ab", record.gueltig_ab.clone()),
+        ("Gültig bis", open_end(&record.gueltig_bis)),
+        ("Abgekündigt am", record.abkuendigung_am.clone()),
+        ("Abschaltung am", record.abschaltung_am.clone()),
+        ("Freigabestatus", record.freigabe_status.to_string()),
+        ("Freigegeben durch", record.fachlich_freigegeben_durch.clone()),
+        ("Änderung", note.text),
+        ("Umstellung", if note.breaking { "nötig" } else { "nicht nötig" }.to_owned()),
+        ("Onlinedienste", links.join(", ")),
+        ("Gebiet", record.verfuegbarkeitsgebiet.join(", ")),
+        ("Gebietsstand", record.gebietsstand.clone()),
+        ("Nachnutzung", reuse.join(", ")),
+        ("Lizenz", record.lizenz.clone()),
+        ("Datenaustausch", exchange.join(", ")),
+        ("Parameter", parameters.join(", ")),
+        ("Eintrag", output::place(provenance.position.as_ref())),
+        ("Eingetragen", provenance.recorded_at.as_ref().map_or_else(String::new, output::instant)),
+        ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),
+        ("Nur zur Schau", record.demonstration_fields.join(", ")),
+    ])
+}
+
+fn lifecycle(lifecycle: Lifecycle) -> &'static str {
+    match lifecycle {
+        Lifecycle::Unspecified => "unbekannt",
+        Lifecycle::Entwurf => "Entwurf",
+        Lifecycle::Freigegeben => "freigegeben",
+        Lifecycle::Abgekuendigt => "abgekündigt",
+        Lifecycle::Abgeschaltet => "abgeschaltet",
+        Lifecycle::Zurueckgezogen => "zurückgezogen",
+    }
+}
+
+fn open_end(day: &str) -> String {
+    if day.is_empty() { "offen".to_owned() } else { day.to_owned() }
+}
+
+fn code(land: Option<Land>) -> String {
+    land.map_or_else(String::new, |land| land.to_string())
+}

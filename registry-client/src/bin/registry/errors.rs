@@ -1,0 +1,360 @@
+//! What the command line says when something fails: German, short, with the next step.
+
+use std::{fmt::Write, io};
+
+use registry_client::{
+    Class, ClientError,
+    error::{ConfigError, ConnectError, Refusal},
+    proof::ProofError,
+};
+use rustls::{AlertDescription, CertificateError};
+use tonic::Code;
+
+use crate::{documents::Sources, output::clean};
+
+/// Why a command ends without success.
+#[derive(Debug)]
+pub(crate) enum CliError {
+    /// The client library.
+    Client(ClientError),
+    /// A publication was refused; the records come from these places.
+    Publish(ClientError, Sources),
+    /// The call is wrong; the text says why and what helps.
+    Usage(String),
+    /// Standard output cannot be written.
+    Output(io::Error),
+    /// Ended by Ctrl-C.
+    Interrupted,
+    /// A mistake of this program.
+    Internal(String),
+}
+
+// === impl CliError ===
+
+impl CliError {
+    /// Exit code by class; a closed pipe on standard output is success.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Client(error) | Self::Publish(error, _) => error.class().exit_code(),
+            Self::Usage(_) => Class::Usage.exit_code(),
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+            Self::Output(_) | Self::Internal(_) => Class::Other.exit_code(),
+            Self::Interrupted => 130,
+        }
+    }
+
+    /// Text for standard error, if there is something to say.
+    pub(crate) fn report(&self) -> Option<String> {
+        let text = match self {
+            Self::Client(error) => client(error, None),
+            Self::Publish(error, sources) => client(error, Some(sources)),
+            Self::Usage(text) => text.clone(),
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,
+            Self::Output(error) => format!("Standardausgabe nicht beschreibbar: {error}"),
+            Self::Internal(text) => format!("Fehler in registry selbst: {text}"),
+            Self::Interrupted => return None,
+        };
+        Some(format!("Fehler: {text}"))
+    }
+}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+/// German text of an error of the library.
+pub(crate) fn client(error: &ClientError, sources: Option<&Sources>) -> String {
+    match error {
+        ClientError::Config(error) => config(error),
+        ClientError::Connect(error) => connect(error),
+        ClientError::Refused { refusal, .. } => refused(refusal, sources),
+        ClientError::TimedOut { after, .. } => format!(
+            "keine Antwort innerhalb von {after:?}.{}\n{NEXT}später erneut versuchen oder \
+             --timeout erhöhen",
+            unknown_outcome(sources)
+        ),
+        ClientError::Broken { detail, .. } => format!(
+            "die Verbindung brach ab, bevor die Antwort da war ({}).{}\n{NEXT}erneut versuchen; \
+             läuft der Knoten? registry status",
+            clean(detail),
+            unknown_outcome(sources)
+        ),
+        ClientError::Protocol(what) => format!(
+            "der Knoten hält sich nicht an das Protokoll: {what}.\n{NEXT}Softwarestand des \
+             Knotens mit registry status ansehen und dem Betreiber melden"
+        ),
+        ClientError::Proof(error) => proof(error),
+        ClientError::NotResumable(cause) => format!(
+            "die Verbindung brach ab, bevor es ein Wiederaufnahme-Token gab; Ereignisse könnten \
+             fehlen ({}).\n{NEXT}registry watch ohne --from-now beginnen",
+            client(cause, None).lines().next().unwrap_or_default()
+        ),
+    }
+}
+
+fn unknown_outcome(sources: Option<&Sources>) -> &'static str {
+    match sources {
+        Some(_) => {
+            " Ob veröffentlicht wurde, ist nicht bekannt. Mit eingetragener service_id kann \
+             dieselbe Datei gefahrlos erneut veröffentlicht werden, ohne sie zuerst mit registry \
+             service list nachsehen."
+        }
+        None => "",
+    }
+}
+
+fn config(error: &ConfigError) -> String {
+    match error {
+        ConfigError::PlainHttp { endpoint } => {
+            let secure = endpoint.replacen("http://", "https://", 1);
+            format!(
+                "{endpoint} ist unverschlüsselt, Knoten sprechen nur https.\n{NEXT}--endpoint \
+                 {secure}, mit dem gRPC-Port des Knotens (im Demo-Verbund 7443)"
+            )
+        }
+        ConfigError::Endpoint { endpoint } => format!(
+            "{endpoint:?} ist keine Adresse der Form https://HOST:PORT.\n{NEXT}zum Beispiel \
+             --endpoint https://localhost:7443"
+        ),
+        ConfigError::Read { what, path, source } => format!(
+            "{} {} ist nicht lesbar: {source}.\n{NEXT}Pfad und Leserecht prüfen ({})",
+            file_of(what),
+            path.display(),
+            option_of(what),
+        ),
+        ConfigError::NotPem { what, path } => format!(
+            "{} enthält kein PEM mit {}.\n{NEXT}die richtige Datei mit {} angeben; DER lässt sich \
+             mit openssl umwandeln",
+            path.display(),
+            file_of(what),
+            option_of(what),
+        ),
+        ConfigError::Unusable { what, path, detail } => format!(
+            "{} in {} ist nicht verwendbar: {detail}.\n{NEXT}eine andere Datei mit {} angeben",
+            file_of(what),
+            path.display(),
+            option_of(what),
+        ),
+        ConfigError::KeyMismatch { cert, key } => format!(
+            "der Schlüssel {} gehört nicht zum Zertifikat {}.\n{NEXT}--cert und --key (oder \
+             REGISTRY_CERT und REGISTRY_KEY) vom selben Paar angeben",
+            key.display(),
+            cert.display(),
+        ),
+        ConfigError::Tls(error) => format!("TLS lässt sich nicht einrichten: {error}"),
+    }
+}
+
+fn file_of(what: &str) -> &str {
+    match what {
+        "CA certificate" => "CA-Zertifikat",
+        "certificate" => "Zertifikat",
+        "private key" => "privater Schlüssel",
+        other => other,
+    }
+}
+
+fn option_of(what: &str) -> &'static str {
+    match what {
+        "CA certificate" => "--ca oder REGISTRY_CA",
+        "certificate" => "--cert oder REGISTRY_CERT",
+        _ => "--key oder REGISTRY_KEY",
+    }
+}
+
+fn connect(error: &ConnectError) -> String {
+    match error {
+        ConnectError::Resolve { address, source } => format!(
+            "der Name in {address} hat keine Adresse: {source}.\n{NEXT}Schreibweise in --endpoint \
+             und Namensauflösung prüfen"
+        ),
+        ConnectError::Refused { address } => format!(
+            "Verbindung zu {address} abgelehnt, dort lauscht niemand.\n{NEXT}läuft der Knoten, und \
+             stimmt der Port in --endpoint?"
+        ),
+        ConnectError::Network { address, source } => format!(
+            "keine Verbindung zu {address}: {source}.\n{NEXT}Netz und Firewall zum Knoten prüfen"
+        ),
+        ConnectError::TimedOut { address, after } => format!(
+            "keine Verbindung zu {address} innerhalb von {after:?}.\n{NEXT}Netz und Firewall zum \
+             Knoten prüfen"
+        ),
+        ConnectError::Untrusted { address, source } => untrusted(address, source),
+        ConnectError::Alert { address, alert } => alerted(address, *alert),
+        ConnectError::Handshake { address, detail } => format!(
+            "TLS mit {address} kommt nicht zustande: {detail}.\n{NEXT}ist das der gRPC-Port des \
+             Knotens? Web und Überwachung haben andere Ports"
+        ),
+        ConnectError::Config(error) => config(error),
+    }
+}
+
+fn untrusted(address: &str, error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return format!("das Zertifikat von {address} gilt hier nicht: {error}");
+    };
+    let (why, next) = match error {
+        CertificateError::UnknownIssuer => (
+            "es ist von keiner CA in --ca ausgestellt".to_owned(),
+            "das CA-Bündel des Verbunds mit --ca oder REGISTRY_CA angeben",
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => (
+            "es ist abgelaufen".to_owned(),
+            "den Betreiber des Knotens um ein neues bitten; stimmt die Uhr hier?",
+        ),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ("es gilt noch nicht".to_owned(), "stimmt die Uhr hier?")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => (
+            "es ist auf einen anderen Namen ausgestellt".to_owned(),
+            "den Host in --endpoint so schreiben, wie er im Zertifikat steht",
+        ),
+        CertificateError::Revoked => {
+            ("es ist widerrufen".to_owned(), "nicht verbinden; den Betreiber fragen")
+        }
+        other => (other.to_string(), "den Betreiber des Knotens fragen"),
+    };
+    format!("das Zertifikat von {address} gilt hier nicht: {why}.\n{NEXT}{next}")
+}
+
+fn alerted(address: &str, alert: AlertDescription) -> String {
+    let (why, next) = match alert {
+        AlertDescription::UnknownCA => (
+            "der Knoten kennt die CA Ihres Zertifikats nicht",
+            "ein Zertifikat einer CA verwenden, die der Knoten anerkennt (--cert, --key)",
+        ),
+        AlertDescription::CertificateRequired => {
+            ("der Knoten verlangt ein Zertifikat", "--cert und --key angeben")
+        }
+        AlertDescription::CertificateExpired => {
+            ("Ihr Zertifikat ist abgelaufen", "ein neues Zertifikat ausstellen lassen")
+        }
+        AlertDescription::CertificateRevoked => {
+            ("Ihr Zertifikat ist widerrufen", "ein neues Zertifikat ausstellen lassen")
+        }
+        AlertDescription::CertificateUnknown
+        | AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::AccessDenied => (
+            "der Knoten erkennt Ihr Zertifikat nicht an",
+            "Zertifikat prüfen (Aussteller, Zweck clientAuth); der Betreiber sieht den Grund im \
+             Protokoll des Knotens",
+        ),
+        AlertDescription::DecryptError => (
+            "der Knoten kann die Unterschrift Ihres Zertifikats nicht prüfen",
+            "Zertifikat und CA gleichen Namens verwechselt? --cert und --key prüfen",
+        ),
+        AlertDescription::ProtocolVersion
+        | AlertDescription::HandshakeFailure
+        | AlertDescription::InsufficientSecurity
+        | AlertDescription::NoApplicationProtocol => (
+            "es gibt kein gemeinsames TLS-Verfahren (verlangt: TLS 1.3, AES-GCM, NIST-Kurven)",
+            "ist das der gRPC-Port eines Knotens?",
+        ),
+        _ => (
+            "der Knoten hat die TLS-Verbindung beendet",
+            "der Betreiber sieht den Grund im Protokoll",
+        ),
+    };
+    format!("{address} lehnt die TLS-Verbindung ab: {why} ({alert:?}).\n{NEXT}{next}")
+}
+
+fn refused(refusal: &Refusal, sources: Option<&Sources>) -> String {
+    let message = clean(&refusal.message);
+    let mut text = match refusal.code {
+        Code::InvalidArgument => format!("abgelehnt: {message}"),
+        Code::PermissionDenied | Code::Unauthenticated => format!("nicht erlaubt: {message}"),
+        Code::AlreadyExists => format!("steht schon mit anderem Inhalt: {message}"),
+        Code::FailedPrecondition => format!("nicht möglich: {message}"),
+        Code::NotFound => format!("nicht gefunden: {message}"),
+        Code::Unavailable => format!("zurzeit nicht möglich: {message}"),
+        Code::DeadlineExceeded => format!("nicht rechtzeitig fertig: {message}"),
+        Code::ResourceExhausted => format!("eine Grenze ist erreicht: {message}"),
+        Code::Unimplemented => format!("der Knoten kann das nicht: {message}"),
+        code @ (Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Internal
+        | Code::DataLoss) => format!("der Knoten meldet {code:?}: {message}"),
+    };
+    if let Some(reason) = refusal.reason.as_deref().filter(|reason| !reason.is_empty()) {
+        let _ = write!(text, " [{}]", clean(reason));
+    }
+    for violation in &refusal.violations {
+        let field = clean(&violation.field);
+        let place = sources.map_or_else(|| field.clone(), |sources| sources.place(&field));
+        let _ = write!(text, "\n  {place}: {}", clean(&violation.description));
+        if !violation.reason.is_empty() {
+            let _ = write!(text, " [{}]", clean(&violation.reason));
+        }
+    }
+    if let Some(next) = next_step(refusal, sources) {
+        let _ = write!(text, "\n{NEXT}{next}");
+    }
+    text
+}
+
+fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
+    if let Some(wait) = refusal.retry_after {
+        return Some(format!("in {} s erneut versuchen", wait.as_secs().max(1)));
+    }
+    let reason = refusal.reason.as_deref().unwrap_or_default();
+    let next = match refusal.code {
+        _ if reason == "RESYNC_REQUIRED" => {
+            "das Token gilt nicht mehr; registry watch ohne --resume neu beginnen"
+        }
+        _ if reason == "AMBIGUOUS_SERVICE" => "das Land mit --land angeben",
+        Code::InvalidArgument if sources.is_some() => {
+            "Felder berichtigen, mit --dry-run prüfen; nichts wurde veröffentlicht"
+        }
+        Code::PermissionDenied => {
+            "ein Zertifikat mit der nötigen Rolle verwenden (--cert, --key) oder den Betreiber \
+             um die Rolle bitten"
+        }
+        Code::Unauthenticated => "mit --cert und --key ein gültiges Zertifikat angeben",
+        Code::NotFound => "Kennung prüfen: registry service list",
+        Code::AlreadyExists => "eine höhere Version vergeben; Veröffentlichtes ist unveränderlich",
+        Code::Unavailable | Code::ResourceExhausted => "später erneut versuchen; registry status",
+        Code::Unimplemented => "Softwarestand des Knotens mit registry status ansehen",
+        Code::Internal | Code::DataLoss => "dem Betreiber melden; das Protokoll nennt die Ursache",
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange => return None,
+    };
+    Some(next.to_owned())
+}
+
+fn proof(error: &ProofError) -> String {
+    let why = match error {
+        ProofError::Position(error) => error.to_string(),
+        ProofError::NoMember { land, verbund } => {
+            format!("{land} ist nach dieser Urkunde kein Mitglied des Verbunds {verbund}")
+        }
+        ProofError::Header(error) => format!("der Kopf ist nicht lesbar ({error})"),
+        ProofError::OtherEntry { field } => {
+            format!("der Kopf gehört zu einem anderen Eintrag (Feld {field})")
+        }
+        ProofError::Checkpoint(error) => {
+            format!("das Land hat diesen Prüfpunkt nicht unterschrieben ({error})")
+        }
+        ProofError::HashLength { .. } | ProofError::Inclusion(_) => {
+            "der Beweispfad führt nicht vom Eintrag zum Prüfpunkt".to_owned()
+        }
+        ProofError::Body => "der Inhalt ist nicht der, von dem der Kopf spricht".to_owned(),
+    };
+    format!(
+        "der Beweis gilt NICHT: {why}.\n{NEXT}ist es die richtige Urkunde (--charter)? Wenn ja, \
+         der Antwort nicht trauen und einen anderen Knoten fragen"
+    )
+}
+
+const NEXT: &str = "Nächster Schritt: ";

@@ -1,0 +1,122 @@
+//! What survives a crash: the logs of one node, and how they are read.
+
+use std::{collections::BTreeMap, convert::Infallible};
+
+use bytes::Bytes;
+use registry_core::{
+    log::OwnServices,
+    replicate::{RecoveredLog, SendRange},
+};
+use registry_proto::{
+    log::{Frontier, Hash, HashTiles, Header, leaf_hash, prove_consistency, tile_root},
+    terms::LogId,
+    wire::peer::{Batch, BatchEntry},
+};
+
+/// The durable part of a node.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    pub(crate) logs: BTreeMap<LogId, DiskLog>,
+}
+
+/// One log on a disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct DiskLog {
+    pub(crate) entries: Vec<BatchEntry>,
+    pub(crate) leaves: Vec<Hash>,
+    head: Option<Bytes>,
+    complete: Option<Bytes>,
+}
+
+/// A group on its way to the disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) log: LogId,
+    pub(crate) entries: Vec<BatchEntry>,
+    pub(crate) note: Bytes,
+    pub(crate) note_size: u64,
+}
+
+// === impl Disk ===
+
+impl Disk {
+    /// Entries of a log.
+    pub fn size(&self, log: LogId) -> u64 {
+        self.logs.get(&log).map_or(0, |it| it.entries.len() as u64)
+    }
+
+    pub(crate) fn write(&mut self, group: &Group) {
+        let log = self.logs.entry(group.log).or_default();
+        log.leaves.extend(group.entries.iter().map(|it| leaf_hash(&it.header)));
+        log.entries.extend(group.entries.iter().cloned());
+        log.head = Some(group.note.clone());
+        if log.entries.len() as u64 == group.note_size {
+            log.complete = Some(group.note.clone());
+        }
+    }
+
+    pub(crate) fn recover(&self) -> Vec<RecoveredLog> {
+        self.logs
+            .iter()
+            .map(|(log, it)| {
+                let mut frontier = Frontier::default();
+                it.leaves.iter().for_each(|leaf| frontier.push(*leaf));
+                let last = it.entries.last().and_then(|it| Header::parse(&it.header).ok());
+                RecoveredLog {
+                    log: *log,
+                    frontier,
+                    head: it.head.clone(),
+                    complete: it.complete.clone(),
+                    last_recorded_ms: last.map_or(0, |it| it.recorded_unix_ms),
+                }
+            })
+            .collect()
+    }
+
+    pub(crate) fn services(&self, log: LogId) -> OwnServices {
+        let mut services = OwnServices::default();
+        for entry in self.logs.get(&log).iter().flat_map(|it| &it.entries) {
+            if let Ok(header) = Header::parse(&entry.header) {
+                services.learn(&header, leaf_hash(&entry.header), Some(&entry.body));
+            }
+        }
+        services
+    }
+
+    /// Reads a range as the shell does; batches are small here so that many are under way.
+    pub(crate) fn read(&self, range: &SendRange, entries_max: u64) -> Option<Batch> {
+        let log = self.logs.get(&range.log)?;
+        let end = range.upto.min(range.from + entries_max).min(log.entries.len() as u64);
+        let (from, to) = (usize::try_from(range.from).ok()?, usize::try_from(end).ok()?);
+        let proof = if end == range.upto {
+            Vec::new()
+        } else {
+            prove_consistency(log, end, range.upto).ok()?
+        };
+        Some(Batch {
+            land: range.log.land.code().to_owned(),
+            epoch: range.log.epoch,
+            first: range.from,
+            entries: log.entries.get(from..to)?.to_vec(),
+            checkpoint: range.note.clone(),
+            proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
+        })
+    }
+}
+
+impl HashTiles for DiskLog {
+    type Error = Infallible;
+
+    fn read(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, Infallible> {
+        let mut row = self.leaves.clone();
+        for _ in 0..level {
+            row = row
+                .chunks_exact(256)
+                .filter_map(|it| it.try_into().ok())
+                .map(|it: &[Hash; 256]| tile_root(it))
+                .collect();
+        }
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(row.into_iter().skip(from).take(count).collect())
+    }
+}
