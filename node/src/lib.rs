@@ -1,20 +1,28 @@
 //! The I/O shell of a node: it moves bytes and keeps time for `registry-core`, and knows no rule
 //! of the catalogue.
 //!
+//! - [`app`]: a node, from its configuration to its end.
+//! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
+//! - [`driver`]: owns the core; its writers own the disks.
+//! - [`sessions`]: streams with partners.
 //! - [`tls`]: who may connect and as whom; swappable certificates and anchors.
 //! - [`pki`]: a throw-away PKI for demo and tests.
+//! - [`wire`]: gRPC handlers and the one place that makes a gRPC status.
+//! - [`web`]: HTTP listeners that are not gRPC.
+//! - [`journals`], [`folder`], [`store`], [`index`]: from the logs on disk to what readers see.
+//! - [`reads`]: answers of the catalogue.
+//! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
+//! - [`status`]: what the node tells about itself.
 //! - [`observe`]: logging and metrics.
 //! - [`lifecycle`]: how tasks start, die and are drained.
-//! - [`journals`], [`folder`], [`store`], [`index`]: from the logs on disk to what readers see.
-//! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
-//! - [`reads`]: answers of the catalogue.
-//! - [`status`]: what the driver tells readers about logs and partners.
-//! - [`wire`]: gRPC handlers; the only place that speaks of gRPC status.
-//! - [`web`]: HTTP listeners that are not gRPC.
 
+pub mod app;
 pub mod batches;
+pub mod cli;
 pub mod config;
+pub mod demo;
+pub mod driver;
 pub mod folder;
 pub mod index;
 pub mod journals;
@@ -23,6 +31,7 @@ pub mod observe;
 pub mod pki;
 pub mod reads;
 pub mod recent;
+pub mod sessions;
 pub mod status;
 pub mod store;
 #[cfg(test)]

@@ -1,18 +1,17 @@
 //! Answers of the catalogue: summaries from the index, records from the journal, and what both
 //! rest on. Runs on the caller's thread and reads the disk.
 
-use std::{
-    collections::BTreeMap,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use registry_core::{
+    authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
     view::VersionState,
 };
 use registry_proto::{
-    log::{LogKeys, Origin, SignedCheckpoint, check_inclusion, leaf_hash, prove_inclusion},
+    charter::Charter,
+    log::{Origin, SignedCheckpoint, check_inclusion, leaf_hash, prove_inclusion},
     terms::{Date, Land, LogId},
     wire::registry::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
@@ -28,7 +27,7 @@ use crate::{
     index::Index,
     journals::{Parsed, Stored, Tiles},
     lifecycle::chain,
-    status::{NodeIdentity, StatusBoard},
+    status::StatusBoard,
 };
 
 /// Reads for gRPC and web.
@@ -36,22 +35,25 @@ use crate::{
 pub struct Reads {
     index: Index,
     board: StatusBoard,
-    identity: NodeIdentity,
-    /// Keys of the charter, to check a proof before it is sent.
-    keys: BTreeMap<Land, LogKeys>,
+    /// Names the Verbund, and checks a proof before it is sent.
+    charter: Charter,
+    me: PeerIdentity,
+    /// Version of the software.
+    software: &'static str,
 }
 
 // === impl Reads ===
 
 impl Reads {
-    /// Reads an index on behalf of a node.
+    /// Reads an index on behalf of the node `me`.
     pub fn new(
         index: Index,
         board: StatusBoard,
-        identity: NodeIdentity,
-        keys: BTreeMap<Land, LogKeys>,
+        charter: Charter,
+        me: PeerIdentity,
+        software: &'static str,
     ) -> Self {
-        Self { index, board, identity, keys }
+        Self { index, board, charter, me, software }
     }
 
     /// A page of services.
@@ -154,14 +156,13 @@ impl Reads {
     /// None; the form is that of all reads.
     pub fn status(&self, _: &GetStatusRequest) -> Result<GetStatusResponse, Reject> {
         let cut = self.index.store().cut();
-        let identity = &self.identity;
         Ok(GetStatusResponse {
-            verbund: identity.verbund.to_string(),
-            verbund_name: identity.verbund_name.clone(),
-            test: identity.test,
-            land: identity.land.code().to_owned(),
-            node: identity.node.clone(),
-            software: env!("CARGO_PKG_VERSION").to_owned(),
+            verbund: self.charter.id().to_string(),
+            verbund_name: self.charter.name().to_owned(),
+            test: self.charter.is_test(),
+            land: self.me.land.code().to_owned(),
+            node: self.me.node.clone(),
+            software: self.software.to_owned(),
             fence: self.board.load().fence.clone(),
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
@@ -203,11 +204,10 @@ impl Reads {
             tracing::error!(%at, size, cause, "own inclusion proof does not hold");
             Reject::Storage { operation: "proving the entry" }
         };
-        let origin = Origin { verbund: self.identity.verbund, log: at.log };
-        let keys = self
-            .keys
-            .get(&at.log.land)
-            .ok_or_else(|| refused("the charter has no such member".to_owned()))?;
+        let origin = Origin { verbund: self.charter.id(), log: at.log };
+        let member = self.charter.member(at.log.land);
+        let keys =
+            &member.ok_or_else(|| refused("the charter has no such member".to_owned()))?.keys;
         let signed = SignedCheckpoint::verify(&note, &origin, keys)
             .map_err(|error| refused(chain(&error)))?;
         let leaf = leaf_hash(&stored.header);

@@ -8,25 +8,9 @@ use registry_core::{
     view::Cut,
 };
 use registry_proto::{
-    log::VerbundId,
     terms::Land,
     wire::registry::{AsOf, PeerLog, ReplicationState},
 };
-
-/// Who this node is; does not change while it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeIdentity {
-    /// The Verbund.
-    pub verbund: VerbundId,
-    /// Its name.
-    pub verbund_name: String,
-    /// True for a Verbund made for testing.
-    pub test: bool,
-    /// Land of this node.
-    pub land: Land,
-    /// Name of this node.
-    pub node: String,
-}
 
 /// The newest state that the driver showed. Cheap to clone; all clones are one board.
 #[derive(Clone, Debug)]
@@ -110,7 +94,7 @@ fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
         size: it.size.max(folded),
         folded,
         fresh_at: fresh.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
-        state: state(it.state) as i32,
+        state: wire_state(it.state) as i32,
     }
 }
 
@@ -123,11 +107,12 @@ fn peer_log(it: &PeerLogStatus, connected: bool) -> PeerLog {
         epoch: it.log.epoch,
         size: it.size,
         lag: it.lag,
-        state: state(it.state) as i32,
+        state: wire_state(it.state) as i32,
     }
 }
 
-fn state(state: LogState) -> ReplicationState {
+/// A state as the API names it.
+pub fn wire_state(state: LogState) -> ReplicationState {
     match state {
         LogState::Bootstrapping => ReplicationState::Bootstrapping,
         LogState::CatchingUp => ReplicationState::CatchingUp,

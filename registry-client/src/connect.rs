@@ -43,6 +43,9 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// A probe that is not answered for this long ends the connection.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Reads of what a broken connection still holds, 1 KiB each.
+const LAST_READS_MAX: usize = 64;
+
 /// Where a node is and who asks.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
@@ -239,7 +242,7 @@ async fn dial(
         .map_err(|error| ConnectError::Config(Box::new(error)))?;
     let address = target.address.clone();
     match timeout(CONNECT_TIMEOUT, handshake(tls, &target)).await {
-        Ok(stream) => stream.map(|inner| Noted { inner, alert }),
+        Ok(stream) => stream.map(|inner| Noted { inner, alert, broken: None }),
         Err(_) => Err(ConnectError::TimedOut { address, after: CONNECT_TIMEOUT }),
     }
 }
@@ -315,9 +318,33 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 struct Noted {
     inner: TlsStream<TcpStream>,
     alert: AlertSlot,
+    /// A write failed with this; what the node said last is still to be read.
+    broken: Option<io::Error>,
 }
 
 impl Noted {
+    /// After a failed write: reads what the node said before it closed, then yields the error of
+    /// the write. The connection is useless by then, so data is thrown away.
+    fn last_words<T>(&mut self, error: io::Error, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let mut scratch = [0; 1024];
+        for _ in 0..LAST_READS_MAX {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+                // a socket that fails to write becomes readable, if only with an error
+                Poll::Pending => {
+                    self.broken = Some(error);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                ended @ Poll::Ready(_) => {
+                    let _ = self.note(ended);
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Err(error))
+    }
+
     fn note<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &result
             && let Some(rustls::Error::AlertReceived(alert)) = rustls_error(error)
@@ -345,13 +372,23 @@ impl AsyncWrite for Noted {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.note(result)
+        if let Some(error) = self.broken.take() {
+            return self.last_words(error, cx);
+        }
+        match Pin::new(&mut self.inner).poll_write(cx, buf) {
+            Poll::Ready(Err(error)) => self.last_words(error, cx),
+            other => other,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_flush(cx);
-        self.note(result)
+        if let Some(error) = self.broken.take() {
+            return self.last_words(error, cx);
+        }
+        match Pin::new(&mut self.inner).poll_flush(cx) {
+            Poll::Ready(Err(error)) => self.last_words(error, cx),
+            other => other,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -361,7 +361,12 @@ impl ConnectError {
             if let Some(found) = error.downcast_ref::<Self>() {
                 return Some(found.clone());
             }
-            next = error.source();
+            // the source of an I/O error is that of what it wraps
+            let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            next = match wrapped {
+                Some(wrapped) => Some(wrapped),
+                None => error.source(),
+            };
         }
         None
     }

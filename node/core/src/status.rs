@@ -19,6 +19,25 @@ pub enum LogState {
     Quarantined,
 }
 
+// === impl LogState ===
+
+impl LogState {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Bootstrapping, Self::CatchingUp, Self::Live, Self::Stale, Self::Quarantined];
+
+    /// Name for metrics and status.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Bootstrapping => "bootstrapping",
+            Self::CatchingUp => "catching_up",
+            Self::Live => "live",
+            Self::Stale => "stale",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
 /// A log of the charter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogStatus {

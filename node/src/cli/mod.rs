@@ -2,6 +2,7 @@
 
 pub mod charter;
 pub mod init;
+pub mod pki;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,8 @@ pub enum Command {
     Run(RunArgs),
     /// Startet vier Länder (SL, RP, HE, TH) in einem Prozess mit dem echten Katalog
     Demo(DemoArgs),
+    /// Erstellt eine Wegwerf-PKI zum Ausprobieren
+    Pki(pki::PkiArgs),
     /// Erstellt und zeigt die Gründungscharta eines Verbunds
     #[command(subcommand)]
     Charter(charter::CharterCommand),

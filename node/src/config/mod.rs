@@ -1,1 +1,228 @@
-//! config
+//! `node.toml`: read, judged as a whole, and refused with every problem at once.
+//!
+//! [`Config::load`] binds no port and writes nothing. Relative paths count from the directory of
+//! the file. A problem is reported, never repaired.
+
+mod check;
+mod raw;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use registry_core::authorize::PeerIdentity;
+use registry_proto::{charter::Charter, log::LogSigner, terms::Land};
+
+use crate::{
+    observe::Format,
+    tls::{
+        ClientRule, Material, MaterialError, MemberTrust, Profile, read_certificates,
+        read_private_key,
+    },
+};
+
+/// A configuration that keeps every rule, with the charter and keys it names.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The Land this node speaks for.
+    pub land: Land,
+    /// Name of this node in the charter.
+    pub node: String,
+    /// Where journal and index live; may not exist yet.
+    pub data_dir: PathBuf,
+    /// The genesis charter.
+    pub charter: Charter,
+    /// Signing keys of the Land's log; they fit the charter.
+    pub signer: LogSigner,
+    /// Addresses to listen on.
+    pub listen: Listen,
+    /// Certificate, key and anchors.
+    pub tls: Tls,
+    /// Nodes to dial.
+    pub peers: Vec<Peer>,
+    /// Rights of readers, publishers and operators.
+    pub clients: Vec<ClientRule>,
+    /// What to do while no partner confirms the own head.
+    pub fence: FencePolicy,
+    /// How to log.
+    pub log: Log,
+    /// How long a stop may take.
+    pub shutdown_grace: Duration,
+}
+
+/// Addresses to listen on; distinct.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Catalogue, publish, watch, peers.
+    pub grpc: SocketAddr,
+    /// Web with client certificates.
+    pub web: Option<SocketAddr>,
+    /// Admin service.
+    pub admin: SocketAddr,
+    /// Metrics and probes, plain HTTP.
+    pub monitoring: SocketAddr,
+    /// Plain HTTP with anonymous reading; loopback only.
+    pub http: Option<SocketAddr>,
+}
+
+/// Files of the mutual TLS, and what handshakes may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The node's certificate, then its sub-CAs; PEM.
+    pub certificate: PathBuf,
+    /// Its key; PEM.
+    pub key: PathBuf,
+    /// Anchors for readers, publishers and operators; PEM.
+    pub client_anchors: PathBuf,
+    /// What handshakes may use.
+    pub profile: Profile,
+}
+
+/// A node to dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Who it must prove to be.
+    pub identity: PeerIdentity,
+    /// `host:port`.
+    pub address: String,
+}
+
+/// What to do while no partner confirms the own head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FencePolicy {
+    /// Sign nothing.
+    Strict,
+    /// Sign again after this time, and say so in the log of the Land.
+    Available {
+        /// The time.
+        after: Duration,
+    },
+}
+
+/// How to log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Shape of a line.
+    pub format: Format,
+    /// As in `RUST_LOG`.
+    pub level: String,
+}
+
+/// Everything that is wrong with a configuration. A process that gets one exits with 64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub path: PathBuf,
+    /// At least one, in the order of the keys in the documentation.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// `tls.certificate`, `peers[0].land`; `(file)` if the file cannot be read at all.
+    pub key: String,
+    /// What stands there; [`Problem::MISSING`] if nothing does.
+    pub value: String,
+    /// What is wrong and what is expected.
+    pub reason: String,
+}
+
+/// Collects problems.
+#[derive(Debug, Default)]
+struct Problems(Vec<Problem>);
+
+// === impl Config ===
+
+impl Config {
+    /// Reads and judges a configuration, with all files it names.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let config = Self::read(path, &mut problems);
+        match config {
+            Some(config) if problems.0.is_empty() => Ok(config),
+            _ => Err(ConfigError { path: path.to_owned(), problems: problems.0 }),
+        }
+    }
+
+    /// Reads certificate, key and anchors anew; for the start and for every reload.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used.
+    pub fn material(&self) -> Result<Material, MaterialError> {
+        Ok(Material {
+            chain: read_certificates(&self.tls.certificate)?,
+            key: read_private_key(&self.tls.key)?,
+            members: MemberTrust::of(&self.charter),
+            client_anchors: read_certificates(&self.tls.client_anchors)?,
+            rules: self.clients.clone(),
+        })
+    }
+
+    fn read(path: &Path, problems: &mut Problems) -> Option<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                problems.add("(file)", path.display(), format!("cannot be read: {error}"));
+                return None;
+            }
+        };
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                let reason = format!("is no TOML: {}", error.to_string().trim_end());
+                problems.add("(file)", path.display(), reason);
+                return None;
+            }
+        };
+        let raw = raw::RawConfig::read(table, problems);
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        check::Check::new(base, problems).config(raw)
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// Value of a key that is not there.
+    pub const MISSING: &'static str = "(missing)";
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} = {}: {}", self.key, self.value, self.reason)
+    }
+}
+
+// === impl Problems ===
+
+impl Problems {
+    fn add(&mut self, key: impl Into<String>, value: impl fmt::Display, reason: impl Into<String>) {
+        let (key, value, reason) = (key.into(), value.to_string(), reason.into());
+        self.0.push(Problem { key, value, reason });
+    }
+}
+
+// === impl ConfigError ===
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, path) = (self.problems.len(), self.path.display());
+        let plural = if count == 1 { "" } else { "s" };
+        write!(f, "{path} cannot be used, {count} problem{plural}")?;
+        for problem in &self.problems {
+            write!(f, "\n  {problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -41,7 +41,7 @@ pub struct Surroundings {
 /// Takes the state of the node, some times a second.
 pub trait ShowStatus: Send + std::fmt::Debug {
     /// Makes it visible.
-    fn show(&mut self, status: &Status);
+    fn show(&mut self, status: Status);
 }
 
 #[derive(Debug)]
@@ -57,13 +57,7 @@ pub(crate) struct Performer {
 
 impl Performer {
     pub(crate) fn new(surroundings: Surroundings, handle: Handle, shutdown: Shutdown) -> Self {
-        Self {
-            surroundings,
-            handle,
-            shutdown,
-            waiting: HashMap::new(),
-            sessions: HashMap::new(),
-        }
+        Self { surroundings, handle, shutdown, waiting: HashMap::new(), sessions: HashMap::new() }
     }
 
     pub(crate) fn expect(
@@ -117,7 +111,7 @@ impl Performer {
         }
     }
 
-    pub(crate) fn show(&mut self, status: &Status) {
+    pub(crate) fn show(&mut self, status: Status) {
         self.surroundings.show.show(status);
     }
 
@@ -140,7 +134,11 @@ impl Performer {
             CloseReason::Duplicate => info!(session = session.0, "closing the second stream"),
             CloseReason::Silent => warn!(session = session.0, "partner is silent, closing"),
             CloseReason::Fault(fault) => {
-                warn!(session = session.0, cause = chain(fault), "partner broke the protocol, closing");
+                warn!(
+                    session = session.0,
+                    cause = chain(fault),
+                    "partner broke the protocol, closing"
+                );
             }
         }
     }

@@ -21,7 +21,7 @@ use tracing::error;
 
 use crate::{
     driver::{Handle, wall_ms},
-    folder::FolderHandle,
+    folder::Notifier,
     lifecycle::{Shutdown, TaskKind},
 };
 
@@ -51,7 +51,7 @@ struct Writer {
     /// Only for the own log.
     signer: Option<LogSigner>,
     driver: Handle,
-    folder: FolderHandle,
+    folder: Notifier,
 }
 
 // === impl Writers ===
@@ -73,7 +73,7 @@ impl Writers {
         journal: Journal,
         signer: Option<LogSigner>,
         driver: Handle,
-        folder: FolderHandle,
+        folder: Notifier,
         shutdown: &Shutdown,
     ) -> std::io::Result<()> {
         let (queue, jobs) = channel();
@@ -136,7 +136,7 @@ impl Writer {
         };
         match self.journal.append(&group) {
             Ok(size) if size == signed.size() => {
-                self.folder.notify(self.log, size);
+                self.folder.notify();
                 Input::Committed { signed }
             }
             Ok(size) => {
@@ -174,8 +174,8 @@ impl Writer {
             from: &store.from,
         };
         match self.journal.append(&group) {
-            Ok(size) => {
-                self.folder.notify(self.log, size);
+            Ok(_) => {
+                self.folder.notify();
                 Input::Stored { log: self.log, learned: self.learned(&store.entries) }
             }
             Err(failure) => {

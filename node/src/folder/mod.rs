@@ -2,7 +2,7 @@
 //!
 //! It takes a chunk of each log in turn, so that a long log does not keep the others waiting, and
 //! publishes whole atomic batches only. A log that cannot be read is reported and left alone
-//! until someone calls [`FolderHandle::notify`]; the others go on.
+//! until someone calls [`Notifier::notify`]; the others go on.
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ pub struct Folder {
 
 /// Wakes the folder; calls between two rounds count once. Cheap to clone and to call.
 #[derive(Clone, Debug)]
-pub struct FolderHandle(Arc<Wake>);
+pub struct Notifier(Arc<Wake>);
 
 #[derive(Debug, Default)]
 struct Wake {
@@ -111,8 +111,8 @@ impl Folder {
     }
 
     /// A handle that tells the folder of new entries, new logs and repairs.
-    pub fn handle(&self) -> FolderHandle {
-        FolderHandle(Arc::clone(&self.wake))
+    pub fn notifier(&self) -> Notifier {
+        Notifier(Arc::clone(&self.wake))
     }
 
     /// Ends the thread after the chunk it is at.
@@ -131,13 +131,11 @@ impl Drop for Folder {
     }
 }
 
-// === impl FolderHandle ===
+// === impl Notifier ===
 
-impl FolderHandle {
-    /// Tells the folder that a journal grew to `size`, came or was repaired. Never waits; the
-    /// folder looks at all journals once it gets to it.
-    pub fn notify(&self, log: LogId, size: u64) {
-        tracing::trace!(%log, size, "journal has news");
+impl Notifier {
+    /// Tells the folder that a journal grew, came or was repaired. Never waits.
+    pub fn notify(&self) {
         self.0.news();
     }
 }

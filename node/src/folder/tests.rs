@@ -65,7 +65,7 @@ fn new_entries_are_shown_and_announced() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for n in 1..20 {
         let size = journal.append(&[Item::Define(n, NUMBER_A)]);
-        folder.handle().notify(journal.log, size);
+        folder.notifier().notify();
         runtime.block_on(index.wait_folded(journal.log, size)).unwrap();
         assert_eq!(services(&index), usize::from(n));
     }
@@ -81,12 +81,12 @@ fn a_log_that_cannot_be_read_does_not_stop_the_others() {
     wait_folded(&index, &sound);
     assert_eq!(index.store().cut().size(broken.log), 6);
     assert!(index.status().contains("HE/1: cannot read the journal"), "{}", index.status());
-    let size = sound.append(&[Item::Define(77, NUMBER_A)]);
-    folder.handle().notify(sound.log, size);
+    sound.append(&[Item::Define(77, NUMBER_A)]);
+    folder.notifier().notify();
     wait_folded(&index, &sound);
 
     broken.repair();
-    folder.handle().notify(broken.log, broken.size());
+    folder.notifier().notify();
     wait_folded(&index, &broken);
     assert_eq!(index.status(), "ready");
 }

@@ -16,27 +16,11 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
-
-/// State of a log here; exactly one has the value 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplicationState {
-    /// Nothing of the log is here yet.
-    Bootstrapping,
-    /// Behind a head known from elsewhere.
-    CatchingUp,
-    /// Up to date and fresh.
-    Live,
-    /// No newer freshness for too long.
-    Stale,
-    /// The owner signed two histories, or broke the format.
-    Quarantined,
-    /// Not followed by decision of an operator or of the charter.
-    Suspended,
-}
 
 /// All metrics of a node. Setting one never blocks and never fails.
 #[derive(Debug)]
@@ -182,8 +166,8 @@ impl Metrics {
     }
 
     /// State of a log; the others become 0.
-    pub fn set_replication_state(&self, land: Land, state: ReplicationState) {
-        for each in ReplicationState::ALL {
+    pub fn set_replication_state(&self, land: Land, state: LogState) {
+        for each in LogState::ALL {
             let labels = OfState { land: land.code(), state: each.label() };
             self.logs.state.get_or_create(&labels).set(i64::from(each == state));
         }
@@ -302,31 +286,6 @@ impl NodeGauges {
     }
 }
 
-// === impl ReplicationState ===
-
-impl ReplicationState {
-    const ALL: [Self; 6] = [
-        Self::Bootstrapping,
-        Self::CatchingUp,
-        Self::Live,
-        Self::Stale,
-        Self::Quarantined,
-        Self::Suspended,
-    ];
-
-    /// Value of the metric label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Bootstrapping => "bootstrapping",
-            Self::CatchingUp => "catching_up",
-            Self::Live => "live",
-            Self::Stale => "stale",
-            Self::Quarantined => "quarantined",
-            Self::Suspended => "suspended",
-        }
-    }
-}
-
 // === impl Buckets ===
 
 impl MetricConstructor<Histogram> for Buckets {
@@ -360,8 +319,8 @@ mod tests {
         metrics.set_log_size(Land::SL, 7);
         metrics.set_log_folded(Land::SL, 6);
         metrics.set_lag("rp-1.demo.example", Land::RP, 4);
-        metrics.set_replication_state(Land::RP, ReplicationState::Stale);
-        metrics.set_replication_state(Land::RP, ReplicationState::Live);
+        metrics.set_replication_state(Land::RP, LogState::Stale);
+        metrics.set_replication_state(Land::RP, LogState::Live);
         metrics.set_freshness_age(Land::RP, Duration::from_millis(1_500));
         metrics.set_fence_open(true);
         metrics.set_submissions_waiting(1);

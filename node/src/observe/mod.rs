@@ -4,4 +4,4 @@ mod logging;
 mod metrics;
 
 pub use logging::{Format, LevelError, LoggingError, check_level, init};
-pub use metrics::{METHOD_UNKNOWN, Metrics, ReplicationState};
+pub use metrics::{METHOD_UNKNOWN, Metrics};

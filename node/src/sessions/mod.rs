@@ -13,10 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use registry_core::{
-    authorize::PeerIdentity,
-    node::Input,
-};
+use registry_core::{authorize::PeerIdentity, node::Input};
 use registry_proto::wire::peer::{Batch, PeerMessage, peer_message::Message};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
@@ -24,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{Instrument, debug, info, info_span};
 
+pub(crate) use dial::WINDOW_BYTES;
 pub use dial::{Connected, Peer, dial};
 pub use ranges::Ranges;
 

@@ -6,9 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject};
+use registry_core::authorize::PeerIdentity;
+use registry_proto::charter::Charter;
+use rustls::{
+    CertificateError, RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
+    sign::CertifiedKey,
+};
 
-use crate::tls::identity::{ClientRule, MemberTrust};
+use crate::tls::{
+    identity::{ClientRule, MemberTrust, Trust},
+    profile::Profile,
+};
 
 /// All that a [`TlsContext`](crate::tls::TlsContext) is made of; replaced as a whole.
 pub struct Material {
@@ -124,4 +133,57 @@ pub fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MaterialE
 
 fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
     std::fs::read(path).map_err(|source| MaterialError::Read { path: path.to_owned(), source })
+}
+
+/// Checks anchors without building anything from them.
+///
+/// # Errors
+///
+/// One of them is no certificate that can anchor a chain.
+pub(crate) fn check_anchors(anchors: &[CertificateDer<'static>]) -> Result<(), rustls::Error> {
+    let mut store = RootCertStore::empty();
+    anchors.iter().try_for_each(|anchor| store.add(anchor.clone()))
+}
+
+/// Checks that certificate and key fit each other and the profile.
+///
+/// # Errors
+///
+/// They do not.
+pub(crate) fn check_pair(
+    profile: Profile,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<(), rustls::Error> {
+    CertifiedKey::from_der(chain, key, &profile.provider()).map(|_| ())
+}
+
+/// Checks that partners will take the certificate for this node. One that is expired passes: a
+/// node that runs on must also be able to start again.
+///
+/// # Errors
+///
+/// Why they will not.
+pub(crate) fn check_own_name(
+    profile: Profile,
+    chain: &[CertificateDer<'static>],
+    charter: &Charter,
+    own: &PeerIdentity,
+) -> Result<(), String> {
+    let members = MemberTrust::of(charter);
+    let Ok(trust) = Trust::new(members, Vec::new(), Vec::new(), profile.provider()) else {
+        return Ok(()); // the anchors are reported on their own
+    };
+    match trust.identify(chain, UnixTime::now()) {
+        Ok(identity) if identity.principal.peer.as_ref() == Some(own) => Ok(()),
+        Ok(identity) => Err(format!(
+            "partners will not take it for {} of {}: it is neither pinned in the charter nor \
+             issued under an anchor of {} for this name, but for {:?}",
+            own.node, own.land, own.land, identity.names,
+        )),
+        Err(rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::NotValidYet,
+        )) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }

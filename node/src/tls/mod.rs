@@ -27,6 +27,7 @@ pub use connector::{ConnectError, PeerConnector};
 pub use identity::{ClientMatch, ClientRule, Identity, MemberTrust, NodeTrust, PeerRefused, Trust};
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, read_certificates, read_private_key};
+pub(crate) use material::{check_anchors, check_own_name, check_pair};
 pub use profile::Profile;
 
 /// Certificates, anchors and rules of a node, swappable as a whole.

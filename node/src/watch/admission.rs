@@ -10,12 +10,15 @@ use registry_core::{
     reject::Reject,
 };
 
+use crate::observe::Metrics;
+
 /// Counts watches, all together and per identity.
 #[derive(Debug)]
 pub struct Admission {
     max: usize,
     per_identity_max: usize,
     open: Mutex<HashMap<String, usize>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// The place of one watch; free again when dropped.
@@ -30,7 +33,12 @@ pub struct Slot {
 impl Admission {
     /// With other limits than [`Admission::default`].
     pub fn new(max: usize, per_identity_max: usize) -> Self {
-        Self { max, per_identity_max, open: Mutex::default() }
+        Self { max, per_identity_max, open: Mutex::default(), metrics: None }
+    }
+
+    /// [`Admission::default`] that shows in the metrics how many there are.
+    pub fn observed(metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..Self::default() }
     }
 
     /// Takes a place.
@@ -49,12 +57,14 @@ impl Admission {
             return Err(Reject::Busy { limit: "watches of one certificate", max });
         }
         *own += 1;
+        self.observe(&open);
         Ok(Slot { admission: Arc::clone(self), identity: identity.to_owned() })
     }
 
-    /// Watches open now.
-    pub fn open(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    fn observe(&self, open: &HashMap<String, usize>) {
+        if let Some(metrics) = &self.metrics {
+            metrics.set_watches(open.values().sum());
+        }
     }
 }
 
@@ -75,5 +85,6 @@ impl Drop for Slot {
                 open.remove(&self.identity);
             }
         }
+        self.admission.observe(&open);
     }
 }

@@ -94,8 +94,8 @@ impl Node {
     }
 
     fn append(&self, log: usize, items: &[Item]) {
-        let size = self.journals[log].append(items);
-        self.folder.handle().notify(self.journals[log].log, size);
+        self.journals[log].append(items);
+        self.folder.notifier().notify();
     }
 
     fn begin(&self, start: Start, filter: Filter) -> Result<WatchStream, Reject> {
@@ -317,8 +317,8 @@ fn filter() -> impl Strategy<Value = Filter> {
 
 fn deliver(node: &Node, stored: &[Vec<Vec<Stored>>], done: &mut [usize], log: usize, n: usize) {
     for batch in stored[log].iter().skip(done[log]).take(n) {
-        let size = node.journals[log].extend(batch);
-        node.folder.handle().notify(node.journals[log].log, size);
+        node.journals[log].extend(batch);
+        node.folder.notifier().notify();
         done[log] += 1;
     }
 }

@@ -1,5 +1,7 @@
 //! HTTP listeners that are not gRPC.
 
+mod catalogue;
 mod monitoring;
 
+pub use catalogue::{anonymous_router, serve_web, web_router};
 pub use monitoring::{MonitoringState, Readiness, monitoring_router, serve_monitoring};

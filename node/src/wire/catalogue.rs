@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use registry_core::{
-    authorize::{self, Action},
+    authorize::{self, Action, PeerIdentity},
     reject::Reject,
 };
-use registry_proto::wire::registry::{
-    GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
-    GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
-    ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
-    ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse,
-    catalogue_service_server::CatalogueService,
+use registry_proto::{
+    charter::Charter,
+    wire::registry::{
+        GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
+        GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
+        ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
+        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
+        SearchServicesResponse, catalogue_service_server::CatalogueService,
+    },
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{caller::caller, status::status};
-use crate::reads::Reads;
+use crate::{index::Index, reads::Reads, status::StatusBoard};
 
 /// Handlers of the catalogue service.
 #[derive(Clone, Debug)]
@@ -32,8 +35,15 @@ const READS_MAX: usize = 64;
 // === impl CatalogueApi ===
 
 impl CatalogueApi {
-    /// Answers from `reads`.
-    pub fn new(reads: Arc<Reads>) -> Self {
+    /// Answers from an index on behalf of the node `me`.
+    pub fn new(
+        index: Index,
+        board: StatusBoard,
+        charter: Charter,
+        me: PeerIdentity,
+        software: &'static str,
+    ) -> Self {
+        let reads = Arc::new(Reads::new(index, board, charter, me, software));
         Self { reads, places: Arc::new(Semaphore::new(READS_MAX)) }
     }
 

@@ -1,6 +1,13 @@
 //! gRPC handlers: convert, ask, convert.
 
+pub mod admin;
 pub mod caller;
 pub mod catalogue;
+pub mod observed;
+pub mod peer;
+pub mod publish;
 pub mod status;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

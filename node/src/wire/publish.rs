@@ -28,7 +28,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct PublishApi {
     land: Land,
-    lists: Arc<CodeLists>,
+    lists: &'static CodeLists,
     driver: Handle,
     metrics: Arc<Metrics>,
 }
@@ -37,13 +37,18 @@ pub struct PublishApi {
 
 impl PublishApi {
     /// Publishes for `land` through this driver.
-    pub fn new(land: Land, lists: Arc<CodeLists>, driver: Handle, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        land: Land,
+        lists: &'static CodeLists,
+        driver: Handle,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self { land, lists, driver, metrics }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
         let authorized = envelope.authenticate()?.authorize()?;
-        let submission = Submission::validate(authorized, self.land, &self.lists)?;
+        let submission = Submission::validate(authorized, self.land, self.lists)?;
         self.driver.publish(submission).await
     }
 }

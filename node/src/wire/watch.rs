@@ -1,16 +1,23 @@
 //! `verbund.registry.v1.WatchService`.
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use registry_core::authorize::{self, Action};
-use registry_proto::wire::registry::{
-    WatchRequest, WatchResponse, watch_service_server::WatchService,
+use registry_proto::{
+    log::VerbundId,
+    wire::registry::{WatchRequest, WatchResponse, watch_service_server::WatchService},
 };
 use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{caller::caller, status::status};
-use crate::watch::Watches;
+use crate::{
+    index::Index,
+    observe::Metrics,
+    status::StatusBoard,
+    watch::{Admission, Watches},
+};
 
 /// Handlers of the watch service.
 #[derive(Clone, Debug)]
@@ -21,9 +28,16 @@ pub struct WatchApi {
 // === impl WatchApi ===
 
 impl WatchApi {
-    /// Begins its watches at `watches`.
-    pub fn new(watches: Watches) -> Self {
-        Self { watches }
+    /// Watches an index until `shutdown` is cancelled.
+    pub fn new(
+        index: Index,
+        board: StatusBoard,
+        verbund: VerbundId,
+        shutdown: CancellationToken,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let admission = Arc::new(Admission::observed(metrics));
+        Self { watches: Watches::new(verbund, index, board, admission, shutdown) }
     }
 }
 

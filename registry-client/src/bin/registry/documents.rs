@@ -49,6 +49,9 @@ struct Finding {
     text: String,
 }
 
+/// Records of a document, each with the prefix of its paths, and the mistakes.
+type Opened = (Vec<(String, Record)>, Vec<Finding>);
+
 /// Reads all `files`; "-" is standard input.
 pub(crate) fn read(files: &[PathBuf]) -> Result<Documents, CliError> {
     let mut records = Vec::new();
@@ -174,8 +177,7 @@ fn plain(value: serde_norway::Value) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|e| format!("nicht als Datensatz lesbar: {e}"))
 }
 
-/// The records of a document with the prefix of their paths, and the mistakes.
-fn open(document: &Value) -> Result<(Vec<(String, Record)>, Vec<Finding>), CliError> {
+fn open(document: &Value) -> Result<Opened, CliError> {
     let mut findings = Vec::new();
     let mut records = Vec::new();
     let list = document.as_object().and_then(|object| object.get("records"));

@@ -100,6 +100,20 @@ pub(super) async fn show(
 }
 
 fn table(services: &[ServiceSummary]) -> String {
+    if output::width().is_some_and(|width| width < WIDE) {
+        return output::table(
+            ["Land", "Dienst", "Bezeichnung", "Version"],
+            &[0, 1, 3],
+            services.iter().map(|service| {
+                [
+                    service.land.clone(),
+                    service.service_id.clone(),
+                    service.bezeichnung.clone(),
+                    or_dash(&service.latest_version),
+                ]
+            }),
+        );
+    }
     output::table(
         ["Land", "Dienst", "Schlüssel", "Bezeichnung", "Themenfeld", "Version", "Anzahl"],
         &[0, 1, 2, 5],
@@ -153,3 +167,6 @@ fn details(answer: &GetServiceResponse) -> String {
 fn or_dash(text: &str) -> String {
     if text.is_empty() { "–".to_owned() } else { text.to_owned() }
 }
+
+/// Characters a terminal needs for all columns.
+const WIDE: u16 = 130;

@@ -1,0 +1,45 @@
+//! A journal on disk, as the read side sees it.
+
+use bytes::Bytes;
+use registry_journal::{Reader, StoredBody};
+use registry_proto::log::{Hash, HashTiles};
+
+use crate::journals::{JournalRead, ReadError, Stored};
+
+impl JournalRead for Reader {
+    fn size(&self) -> u64 {
+        Self::size(self)
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        bytes_max: usize,
+        entries_max: usize,
+    ) -> Result<Vec<Stored>, ReadError> {
+        let entries = Self::read(self, from, bytes_max, entries_max)
+            .map_err(|error| ReadError(Box::new(error)))?;
+        Ok(entries.into_iter().map(stored).collect())
+    }
+
+    fn checkpoint(&self) -> Option<(u64, Bytes)> {
+        self.last_complete_checkpoint().map(|it| (it.covers, it.record.note))
+    }
+
+    fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {
+        HashTiles::read(self, level, from, count).map_err(|error| ReadError(Box::new(error)))
+    }
+}
+
+fn stored(entry: registry_journal::Stored) -> Stored {
+    let body = match entry.body {
+        StoredBody::Present { salt, bytes } => Some((salt, bytes)),
+        StoredBody::Withheld | StoredBody::Erased => None,
+    };
+    Stored {
+        index: entry.index,
+        header: entry.header,
+        body,
+        received_unix_ms: entry.received_unix_ms,
+    }
+}

@@ -1,0 +1,145 @@
+//! Opens the journals of all members and reads from them what the core starts with.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use registry_core::{log::OwnServices, replicate::RecoveredLog};
+use registry_journal::{Journal, Label, OpenError, Options, ReadError, Reader};
+use registry_proto::{
+    log::{Header, leaf_hash},
+    terms::{Land, LogId},
+};
+use tracing::{error, info, warn};
+
+use crate::{config::Config, driver::writer::stored_body};
+
+/// Everything on disk.
+#[derive(Debug)]
+pub(super) struct Logs {
+    pub(super) journals: Vec<(LogId, Journal)>,
+    pub(super) readers: BTreeMap<LogId, Reader>,
+    pub(super) recovered: Vec<RecoveredLog>,
+    pub(super) services: OwnServices,
+}
+
+/// Why the logs cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// A journal cannot be opened.
+    #[error("cannot open the journal of {log} in {}", .dir.display())]
+    Open {
+        /// The log.
+        log: LogId,
+        /// Its directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The own log cannot be read; publishing needs to know what is published.
+    #[error("cannot read {log}/{index} of the own log; the records of partners can repair it")]
+    OwnLog {
+        /// The log.
+        log: LogId,
+        /// Entry.
+        index: u64,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// The opening task died.
+    #[error("the opening task died")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// Opens everything on a thread that may wait for disks.
+pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError> {
+    let dir = config.data_dir.join("journal");
+    let verbund = *config.charter.id().as_bytes();
+    let laender: Vec<Land> = config.charter.members().iter().map(|it| it.land).collect();
+    let opened = tokio::task::spawn_blocking(move || {
+        let mut logs = Logs {
+            journals: Vec::new(),
+            readers: BTreeMap::new(),
+            recovered: Vec::new(),
+            services: OwnServices::default(),
+        };
+        for land in laender {
+            let log = LogId { land, epoch: 1 };
+            let dir = dir.join(land.code()).join(log.epoch.to_string());
+            let journal = open_one(log, dir, verbund)?;
+            let reader = journal.reader();
+            logs.recovered.push(recover(log, &reader)?);
+            if log == own {
+                logs.services = read_services(log, &reader)?;
+            }
+            logs.readers.insert(log, reader);
+            logs.journals.push((log, journal));
+        }
+        Ok(logs)
+    });
+    opened.await.map_err(LogsError::Task)?
+}
+
+fn open_one(log: LogId, dir: PathBuf, verbund: [u8; 32]) -> Result<Journal, LogsError> {
+    let label = Label { verbund, land: log.land.code().to_owned(), epoch: log.epoch };
+    let mut told = Instant::now();
+    let mut progress = |it: registry_journal::OpenProgress| {
+        if told.elapsed() > PROGRESS_EVERY {
+            told = Instant::now();
+            info!(%log, progress = ?it, "opening the journal");
+        }
+    };
+    let (journal, report) = Journal::open(&dir, &label, Options::default(), &mut progress)
+        .map_err(|source| LogsError::Open { log, dir, source })?;
+    if report.cut_bytes > 0 {
+        warn!(%log, bytes = report.cut_bytes, entries = report.entries_dropped, "cut a torn tail");
+    }
+    for finding in report.findings.iter().take(FINDINGS_TOLD_MAX) {
+        error!(%log, ?finding, "damage in the journal; the entry can be repaired from a partner");
+    }
+    Ok(journal)
+}
+
+fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {
+    let size = reader.size();
+    let last_recorded_ms = match size.checked_sub(1).map(|last| reader.entry(last)) {
+        Some(Ok(entry)) => Header::parse(&entry.header).map_or(0, |it| it.recorded_unix_ms),
+        // damage there is reported above; time only needs to go forward from what is known
+        Some(Err(_)) | None => 0,
+    };
+    Ok(RecoveredLog {
+        log,
+        frontier: reader.frontier(),
+        head: reader.last_checkpoint().map(|it| it.record.note),
+        complete: reader.last_complete_checkpoint().map(|it| it.record.note),
+        last_recorded_ms,
+    })
+}
+
+fn read_services(log: LogId, reader: &Reader) -> Result<OwnServices, LogsError> {
+    let mut services = OwnServices::default();
+    let mut next = 0;
+    while next < reader.size() {
+        let entries = reader
+            .read(next, CHUNK_BYTES, CHUNK_ENTRIES)
+            .map_err(|source| LogsError::OwnLog { log, index: next, source })?;
+        for entry in &entries {
+            // what this node signed parses; what a later version signed is no record it knows
+            if let Ok(header) = Header::parse(&entry.header) {
+                let body = stored_body(entry).map(|it| it.as_ref());
+                services.learn(&header, leaf_hash(&entry.header), body);
+            }
+        }
+        next += entries.len() as u64;
+    }
+    Ok(services)
+}
+
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+const FINDINGS_TOLD_MAX: usize = 20;
+const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_ENTRIES: usize = 10_000;

@@ -1,0 +1,287 @@
+//! Puts a node together from its configuration, and takes it apart again.
+//!
+//! Everything a node has, it has from its [`Config`]; nothing is shared between two nodes in one
+//! process but the process itself.
+
+mod journal_read;
+mod listeners;
+mod logs;
+mod serve;
+mod show;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use registry_core::{
+    FencePolicy,
+    authorize::PeerIdentity,
+    fold::FOLD_VERSION,
+    node::{Node, NotAMember, Setup},
+    validate::CodeLists,
+};
+use registry_proto::terms::LogId;
+use tokio::sync::watch;
+use tracing::info;
+
+pub use listeners::{BindError, Bound, Listeners};
+pub use logs::LogsError;
+
+use crate::{
+    config::{self, Config},
+    driver::{Clock, Driver, Handle, Surroundings, writer::Writers},
+    folder::Folder,
+    index::Index,
+    journals::Journals,
+    lifecycle::{Drained, Shutdown},
+    observe::Metrics,
+    sessions::{self, Connected, Ranges},
+    status::StatusBoard,
+    store::{self, Store},
+    tls::{MaterialError, TlsContext},
+};
+
+/// A node that runs.
+#[derive(Debug)]
+pub struct App {
+    identity: PeerIdentity,
+    bound: Bound,
+    shutdown: Shutdown,
+    grace: std::time::Duration,
+    connected: Connected,
+    board: StatusBoard,
+    index: Index,
+    folder: Folder,
+    store: Store,
+    driver: Handle,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Certificates or anchors cannot be used.
+    #[error("cannot use the TLS material")]
+    Tls(#[from] MaterialError),
+    /// A journal cannot be opened.
+    #[error("cannot open the logs")]
+    Logs(#[from] LogsError),
+    /// The index cannot be opened.
+    #[error("cannot open the index")]
+    Index(#[from] store::OpenError),
+    /// The Land is not in the charter.
+    #[error("cannot start as a member")]
+    Member(#[from] NotAMember),
+    /// No thread, socket or random numbers.
+    #[error("the operating system refuses: {what}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+// === impl App ===
+
+impl App {
+    /// Starts a node on sockets that are bound already. Returns once it serves; it may still
+    /// rebuild its index, fence itself or catch up.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start(
+        config: Config,
+        listeners: Listeners,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        let identity = PeerIdentity { land: config.land, node: config.node.clone() };
+        let own = LogId { land: config.land, epoch: 1 };
+        let metrics = Arc::new(Metrics::new(SOFTWARE));
+        let tls = Arc::new(TlsContext::new(config.tls.profile, config.material()?)?);
+        metrics.set_certificate_expiry(tls.not_after());
+
+        let logs = logs::open(&config, own).await?;
+        let index_dir = config.data_dir.join("index");
+        let (store, outcome) = Store::open(&index_dir, FOLD_VERSION, &boot_id())?;
+        let journals = Journals::default();
+        for (log, reader) in &logs.readers {
+            journals.insert(*log, Arc::new(reader.clone()));
+        }
+        let index = Index::new(store.clone(), journals);
+        let folder = Folder::start(index.clone(), &outcome)
+            .map_err(|source| StartError::System { what: "a thread", source })?;
+
+        let clock = Clock::start();
+        let driver = Driver::new(clock);
+        let handle = driver.handle();
+        let mut writers = Writers::new();
+        for (log, journal) in logs.journals {
+            let signer = (log == own).then(|| config.signer.clone());
+            writers
+                .start(log, journal, signer, handle.clone(), folder.notifier(), &shutdown)
+                .map_err(|source| StartError::System { what: "a thread", source })?;
+        }
+        let node = Node::new(
+            Setup {
+                charter: config.charter.clone(),
+                me: identity.clone(),
+                logs: logs.recovered,
+                services: logs.services,
+                fence: fence_policy(config.fence),
+                entropy: entropy()?,
+            },
+            clock.now(),
+        )?;
+        let (connected_tx, connected) = watch::channel(Default::default());
+        let board = StatusBoard::default();
+        let show = show::Show::new(
+            board.clone(),
+            metrics.clone(),
+            connected_tx,
+            index.clone(),
+            logs.readers.clone(),
+        );
+        let surroundings = Surroundings {
+            own,
+            writers,
+            ranges: Ranges::new(logs.readers.clone()),
+            metrics: metrics.clone(),
+            show: Box::new(show),
+        };
+        driver
+            .run(node, surroundings, &shutdown)
+            .map_err(|source| StartError::System { what: "a thread", source })?;
+        serve::follow_fold(&index, own, handle.clone(), &shutdown);
+
+        let bound = listeners.addresses();
+        let parts = serve::Parts {
+            identity: identity.clone(),
+            charter: config.charter.clone(),
+            data_dir: config.data_dir.clone(),
+            lists: CodeLists::shipped(),
+            tls: tls.clone(),
+            metrics,
+            index: index.clone(),
+            board: board.clone(),
+            driver: handle.clone(),
+            readers: logs.readers,
+            folder: folder.notifier(),
+            shutdown: shutdown.clone(),
+        };
+        serve::serve(parts, listeners)
+            .map_err(|source| StartError::System { what: "a listening socket", source })?;
+        dial_all(&config.peers, &tls, &connected, &handle, &shutdown);
+        info!(
+            land = %identity.land, node = identity.node, grpc = %bound.grpc,
+            data_dir = %config.data_dir.display(), verbund = %config.charter.id(), "node serves"
+        );
+        Ok(Self {
+            identity,
+            bound,
+            shutdown,
+            grace: config.shutdown_grace,
+            connected,
+            board,
+            index,
+            folder,
+            store,
+            driver: handle,
+        })
+    }
+
+    /// Who this node is.
+    pub fn identity(&self) -> &PeerIdentity {
+        &self.identity
+    }
+
+    /// Where it listens.
+    pub fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// What it tells about itself.
+    pub fn board(&self) -> &StatusBoard {
+        &self.board
+    }
+
+    /// The catalogue it shows.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Partners it has a session with.
+    pub fn connected(&self) -> Connected {
+        self.connected.clone()
+    }
+
+    /// The way to its core.
+    pub fn driver(&self) -> &Handle {
+        &self.driver
+    }
+
+    /// Its tasks.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.shutdown
+    }
+
+    /// Stops accepting, ends streams, finishes what is being written; at most the grace period.
+    pub async fn stop(mut self) -> Drained {
+        let drained = self.shutdown.drain(self.grace).await;
+        // blocking: joins two threads that end after the chunk they are at
+        let (folder, store) = (&mut self.folder, &self.store);
+        folder.stop();
+        store.close();
+        match drained {
+            Drained::Clean => info!(land = %self.identity.land, "node stopped"),
+            Drained::TimedOut { remaining } => {
+                tracing::warn!(land = %self.identity.land, remaining, "node stopped, tasks were left");
+            }
+        }
+        drained
+    }
+}
+
+fn dial_all(
+    peers: &[config::Peer],
+    tls: &Arc<TlsContext>,
+    connected: &Connected,
+    driver: &Handle,
+    shutdown: &Shutdown,
+) {
+    for peer in peers {
+        let peer =
+            sessions::Peer { identity: peer.identity.clone(), address: peer.address.clone() };
+        sessions::dial(peer, tls.clone(), connected.clone(), driver.clone(), shutdown);
+    }
+}
+
+fn fence_policy(policy: config::FencePolicy) -> FencePolicy {
+    match policy {
+        config::FencePolicy::Strict => FencePolicy::Strict,
+        config::FencePolicy::Available { after } => FencePolicy::Available {
+            after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+        },
+    }
+}
+
+fn entropy() -> Result<[u8; 32], StartError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::System {
+        what: "random numbers",
+        source: std::io::Error::other(error.to_string()),
+    })?;
+    Ok(bytes)
+}
+
+/// Names this boot of the machine: an index that was not closed and comes from another boot may
+/// have lost what was only in memory.
+fn boot_id() -> String {
+    let path = PathBuf::from("/proc/sys/kernel/random/boot_id");
+    std::fs::read_to_string(path).map_or_else(|_| String::new(), |it| it.trim().to_owned())
+}
+
+/// Address of a listener, for those who print it.
+pub type Address = SocketAddr;
+
+/// Version of the software.
+pub const SOFTWARE: &str = env!("CARGO_PKG_VERSION");

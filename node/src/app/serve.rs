@@ -1,0 +1,240 @@
+//! Listeners and the services behind them.
+
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Instant};
+
+use registry_core::{authorize::PeerIdentity, limits, node::Input, validate::CodeLists};
+use registry_journal::Reader;
+use registry_proto::{
+    charter::Charter,
+    terms::LogId,
+    wire::{
+        DESCRIPTORS,
+        admin::admin_service_server::AdminServiceServer,
+        peer::peer_service_server::PeerServiceServer,
+        registry::{
+            catalogue_service_server::CatalogueServiceServer,
+            publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
+        },
+    },
+};
+use tonic::transport::Server;
+
+use crate::{
+    app::{Listeners, SOFTWARE},
+    driver::Handle,
+    folder::Notifier,
+    index::Index,
+    lifecycle::{Shutdown, TaskKind},
+    observe::Metrics,
+    sessions::WINDOW_BYTES,
+    status::StatusBoard,
+    tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
+    web::{MonitoringState, monitoring_router, serve_monitoring},
+    wire::{
+        admin::AdminApi, catalogue::CatalogueApi, observed::Observed, peer::PeerApi,
+        publish::PublishApi, watch::WatchApi,
+    },
+};
+
+/// What services are made of.
+pub(super) struct Parts {
+    pub(super) identity: PeerIdentity,
+    pub(super) charter: Charter,
+    pub(super) data_dir: PathBuf,
+    pub(super) lists: &'static CodeLists,
+    pub(super) tls: Arc<TlsContext>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) index: Index,
+    pub(super) board: StatusBoard,
+    pub(super) driver: Handle,
+    pub(super) readers: BTreeMap<LogId, Reader>,
+    pub(super) folder: Notifier,
+    pub(super) shutdown: Shutdown,
+}
+
+/// Starts every listener.
+pub(super) fn serve(parts: Parts, listeners: Listeners) -> io::Result<()> {
+    let Listeners { grpc, web, admin, monitoring, http } = listeners;
+    let incoming = accept(&parts, Listener::Grpc, grpc)?;
+    serve_grpc(&parts, incoming);
+    let incoming = accept(&parts, Listener::Admin, admin)?;
+    serve_admin(&parts, incoming);
+    let state = monitoring_state(&parts);
+    serve_monitoring(monitoring, monitoring_router(state.clone()), &parts.shutdown);
+    let api = catalogue(&parts);
+    if let Some(web) = web {
+        let incoming = accept(&parts, Listener::Web, web)?;
+        crate::web::serve_web(incoming, crate::web::web_router(api.clone()), &parts.shutdown);
+    }
+    if let Some(http) = http {
+        // anonymous reading and monitoring, on loopback only; the configuration sees to that
+        let router = crate::web::anonymous_router(api).merge(monitoring_router(state));
+        serve_monitoring(http, router, &parts.shutdown);
+    }
+    Ok(())
+}
+
+/// Tells the core how far the catalogue shows the own log.
+pub(super) fn follow_fold(index: &Index, own: LogId, driver: Handle, shutdown: &Shutdown) {
+    let mut folded = index.folded();
+    let token = shutdown.token().clone();
+    shutdown.spawn(TaskKind::Driver, async move {
+        loop {
+            let size = folded.borrow_and_update().size(own);
+            if driver.input(Input::Folded { size }).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = token.cancelled() => return,
+                changed = folded.changed() => if changed.is_err() { return },
+            }
+        }
+    });
+}
+
+fn accept(
+    parts: &Parts,
+    listener: Listener,
+    socket: tokio::net::TcpListener,
+) -> io::Result<Incoming> {
+    Acceptor {
+        context: parts.tls.clone(),
+        metrics: parts.metrics.clone(),
+        listener,
+        limits: AcceptLimits::default(),
+    }
+    .incoming(socket, &parts.shutdown)
+}
+
+fn server() -> Server {
+    let beacon = std::time::Duration::from_millis(limits::BEACON_MS);
+    Server::builder()
+        .http2_keepalive_interval(Some(beacon))
+        .http2_keepalive_timeout(Some(beacon))
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(2 * WINDOW_BYTES)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
+        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+}
+
+fn catalogue(parts: &Parts) -> CatalogueApi {
+    CatalogueApi::new(
+        parts.index.clone(),
+        parts.board.clone(),
+        parts.charter.clone(),
+        parts.identity.clone(),
+        SOFTWARE,
+    )
+}
+
+macro_rules! sized {
+    ($service:expr) => {
+        $service
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(limits::MESSAGE_BYTES_MAX)
+    };
+}
+
+fn serve_grpc(parts: &Parts, incoming: Incoming) {
+    let watch = WatchApi::new(
+        parts.index.clone(),
+        parts.board.clone(),
+        parts.charter.id(),
+        parts.shutdown.token().clone(),
+        parts.metrics.clone(),
+    );
+    let publish = PublishApi::new(
+        parts.identity.land,
+        parts.lists,
+        parts.driver.clone(),
+        parts.metrics.clone(),
+    );
+    let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1();
+    let router = server()
+        .layer(Observed::new(parts.metrics.clone()))
+        .add_service(sized!(CatalogueServiceServer::new(catalogue(parts))))
+        .add_service(sized!(WatchServiceServer::new(watch)))
+        .add_service(sized!(PublishServiceServer::new(publish)))
+        .add_service(sized!(PeerServiceServer::new(peer)))
+        .add_service(health_service)
+        .add_optional_service(reflection.ok());
+    let token = parts.shutdown.token().clone();
+    let stopping = parts.shutdown.token().clone();
+    parts.shutdown.spawn(TaskKind::Listener, async move {
+        router.serve_with_incoming_shutdown(incoming, token.cancelled()).await
+    });
+    let index = parts.index.clone();
+    parts.shutdown.spawn(TaskKind::Listener, async move {
+        report_health(health, index, stopping).await;
+    });
+}
+
+/// SERVING while the catalogue answers; NOT_SERVING while it is rebuilt and once the node stops.
+async fn report_health(
+    health: tonic_health::server::HealthReporter,
+    index: Index,
+    stopping: tokio_util::sync::CancellationToken,
+) {
+    use tonic_health::ServingStatus::{NotServing, Serving};
+    let mut interval = tokio::time::interval(std::time::Duration::from_millis(500));
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => break,
+            _ = interval.tick() => {}
+        }
+        let status = if index.readable().is_ok() { Serving } else { NotServing };
+        for service in ["", CATALOGUE, WATCH, PUBLISH] {
+            health.set_service_status(service, status).await;
+        }
+    }
+    for service in ["", CATALOGUE, WATCH, PUBLISH] {
+        health.set_service_status(service, NotServing).await;
+    }
+}
+
+fn serve_admin(parts: &Parts, incoming: Incoming) {
+    let admin = AdminApi::new(
+        SOFTWARE,
+        parts.data_dir.clone(),
+        Instant::now(),
+        parts.board.clone(),
+        parts.index.clone(),
+        parts.readers.clone(),
+        parts.folder.clone(),
+    );
+    let router = server()
+        .layer(Observed::new(parts.metrics.clone()))
+        .add_service(sized!(AdminServiceServer::new(admin)));
+    let token = parts.shutdown.token().clone();
+    parts.shutdown.spawn(TaskKind::Listener, async move {
+        router.serve_with_incoming_shutdown(incoming, token.cancelled()).await
+    });
+}
+
+fn monitoring_state(parts: &Parts) -> MonitoringState {
+    let index = parts.index.clone();
+    MonitoringState {
+        metrics: parts.metrics.clone(),
+        readiness: Arc::new(move || match index.readable() {
+            Ok(_) => Vec::new(),
+            Err(reject) => vec![reject.to_string()],
+        }),
+    }
+}
+
+/// HTTP/2 streams of one connection.
+const STREAMS_MAX: u32 = 1_024;
+/// Streams a client may reset before they are accepted; more ends the connection.
+const RESETS_MAX: usize = 64;
+/// Bytes of the headers of a request.
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+
+const CATALOGUE: &str = "verbund.registry.v1.CatalogueService";
+const WATCH: &str = "verbund.registry.v1.WatchService";
+const PUBLISH: &str = "verbund.registry.v1.PublishService";

@@ -1,0 +1,100 @@
+//! Makes the state of the core visible: status board, metrics, who is connected.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use registry_core::{
+    authorize::PeerIdentity,
+    status::{PeerLogStatus, Status},
+};
+use registry_journal::Reader;
+use registry_proto::terms::LogId;
+use tokio::sync::watch;
+
+use crate::{
+    driver::{ShowStatus, wall_ms},
+    index::Index,
+    observe::Metrics,
+    status::StatusBoard,
+};
+
+#[derive(Debug)]
+pub(super) struct Show {
+    board: StatusBoard,
+    metrics: Arc<Metrics>,
+    connected: watch::Sender<BTreeSet<PeerIdentity>>,
+    index: Index,
+    readers: BTreeMap<LogId, Reader>,
+    /// Every partner seen since the start: those that left are shown as not connected.
+    seen: BTreeMap<(PeerIdentity, LogId), PeerLogStatus>,
+}
+
+// === impl Show ===
+
+impl Show {
+    pub(super) fn new(
+        board: StatusBoard,
+        metrics: Arc<Metrics>,
+        connected: watch::Sender<BTreeSet<PeerIdentity>>,
+        index: Index,
+        readers: BTreeMap<LogId, Reader>,
+    ) -> Self {
+        Self { board, metrics, connected, index, readers, seen: BTreeMap::new() }
+    }
+
+    fn metrics(&self, status: &Status) {
+        let metrics = &self.metrics;
+        let now = u64::try_from(wall_ms() / 1_000).unwrap_or_default();
+        let cut = self.index.store().cut();
+        for log in &status.logs {
+            let land = log.log.land;
+            metrics.set_entries_stored(land, log.size);
+            metrics.set_log_size(land, log.known);
+            metrics.set_log_folded(land, cut.size(log.log));
+            metrics.set_replication_state(land, log.state);
+            // no age before the first signature: an age since 1970 would only raise alarms
+            if log.fresh_unix_seconds > 0 {
+                let age = now.saturating_sub(log.fresh_unix_seconds);
+                metrics.set_freshness_age(land, Duration::from_secs(age));
+            }
+        }
+        for peer in &status.peers {
+            metrics.set_lag(&peer.peer.node, peer.log.land, peer.lag);
+        }
+        metrics.set_fence_open(status.fence_open);
+        metrics.set_submissions_waiting(status.submissions_waiting);
+        metrics.set_sessions(status.connected.len());
+        metrics.set_journal_bytes(self.readers.values().map(Reader::bytes).sum());
+    }
+
+    /// Adds what partners held that are gone now; they lack at least what came since.
+    fn with_absent(&mut self, mut status: Status) -> Status {
+        let sizes: BTreeMap<LogId, u64> = status.logs.iter().map(|it| (it.log, it.size)).collect();
+        for it in status.peers.drain(..) {
+            self.seen.insert((it.peer.clone(), it.log), it);
+        }
+        for it in self.seen.values_mut() {
+            let size = sizes.get(&it.log).copied().unwrap_or_default();
+            it.lag = size.saturating_sub(it.size);
+        }
+        status.peers = self.seen.values().cloned().collect();
+        status
+    }
+}
+
+impl ShowStatus for Show {
+    fn show(&mut self, status: Status) {
+        let connected: BTreeSet<_> = status.connected.iter().cloned().collect();
+        let status = self.with_absent(status);
+        self.metrics(&status);
+        self.board.set(status);
+        self.connected.send_if_modified(|known| {
+            let changed = *known != connected;
+            *known = connected;
+            changed
+        });
+    }
+}

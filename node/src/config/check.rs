@@ -1,0 +1,480 @@
+//! From what was written to what can be used.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
+use registry_core::authorize::{PeerIdentity, Role};
+use registry_proto::{
+    charter::{CHARTER_BYTES_MAX, Charter, Member},
+    log::LogSigner,
+    terms::Land,
+};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+
+use crate::{
+    config::{
+        Config, FencePolicy, Listen, Log, Peer, Problems, Tls,
+        raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
+    },
+    lifecycle::chain,
+    observe::{Format, check_level},
+    tls::{
+        self, ClientMatch, ClientRule, MemberTrust, Profile, read_certificates, read_private_key,
+    },
+};
+
+/// Judges one file. Every method reports what is wrong and returns what is right.
+pub(super) struct Check<'a> {
+    base: &'a Path,
+    problems: &'a mut Problems,
+}
+
+// === impl Check ===
+
+impl<'a> Check<'a> {
+    pub(super) fn new(base: &'a Path, problems: &'a mut Problems) -> Self {
+        Self { base, problems }
+    }
+
+    /// `None` only if a problem was reported.
+    pub(super) fn config(&mut self, raw: RawConfig) -> Option<Config> {
+        let land = self.land("land", raw.land.as_deref());
+        let charter = self.charter(raw.charter.as_deref());
+        let member = land.and_then(|land| self.member(land, charter.as_ref()));
+        let node = self.own_node(raw.node, member);
+        let data_dir = self.data_dir(raw.data_dir.as_deref());
+        let signer = self.signer(raw.log_key.as_deref(), raw.freshness_key.as_deref(), member);
+        let listen = self.listen(&raw.listen);
+        let own = land
+            .zip(node.as_deref())
+            .map(|(land, node)| PeerIdentity { land, node: node.to_owned() });
+        let clients = self.clients(&raw.clients);
+        let tls =
+            self.tls(raw.tls, charter.as_ref(), own.as_ref().filter(|own| knows(member, own)));
+        let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
+        let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
+        let log = self.log(raw.log_format.as_deref(), raw.log_level);
+        let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
+        Some(Config {
+            land: land?,
+            node: node?,
+            data_dir: data_dir?,
+            charter: charter?,
+            signer: signer?,
+            listen: listen?,
+            tls: tls?,
+            peers,
+            clients,
+            fence: fence?,
+            log: log?,
+            shutdown_grace: shutdown_grace?,
+        })
+    }
+
+    fn land(&mut self, key: &str, text: Option<&str>) -> Option<Land> {
+        let text = text?;
+        text.parse().map_err(|error| self.wrong(key, text, error)).ok()
+    }
+
+    fn charter(&mut self, path: Option<&str>) -> Option<Charter> {
+        let path = path?;
+        let full = self.path(path);
+        let length = std::fs::metadata(&full).map(|data| data.len());
+        let raw = match length {
+            Ok(length) if length > CHARTER_BYTES_MAX as u64 => {
+                let reason = format!("has {length} bytes, a charter at most {CHARTER_BYTES_MAX}");
+                self.wrong("charter", path, reason);
+                return None;
+            }
+            Ok(_) => std::fs::read(&full),
+            Err(error) => Err(error),
+        };
+        let raw = raw
+            .map_err(|error| self.wrong("charter", path, format_args!("cannot be read: {error}")))
+            .ok()?;
+        let charter = match Charter::parse(Bytes::from(raw)) {
+            Ok(charter) => charter,
+            Err(error) => {
+                for problem in error.problems {
+                    self.wrong("charter", path, problem);
+                }
+                return None;
+            }
+        };
+        for member in MemberTrust::of(&charter) {
+            if let Err(error) = tls::check_anchors(&member.anchors) {
+                let reason = format!("an anchor of {} is unusable: {error}", member.land);
+                self.wrong("charter", path, reason);
+            }
+        }
+        Some(charter)
+    }
+
+    fn member<'c>(&mut self, land: Land, charter: Option<&'c Charter>) -> Option<&'c Member> {
+        let charter = charter?;
+        let member = charter.member(land);
+        if member.is_none() {
+            let members = join(charter.members().iter().map(|member| member.land));
+            self.wrong("land", land, format_args!("is no member in the charter; it has {members}"));
+        }
+        member
+    }
+
+    fn own_node(&mut self, node: Option<String>, member: Option<&Member>) -> Option<String> {
+        let node = node?;
+        if let Some(member) = member
+            && !member.nodes.iter().any(|known| known.name == node)
+        {
+            let names = join(member.nodes.iter().map(|node| &node.name));
+            let reason = format!("is no node of {} in the charter; it has {names}", member.land);
+            self.wrong("node", &node, reason);
+        }
+        Some(node)
+    }
+
+    fn data_dir(&mut self, path: Option<&str>) -> Option<PathBuf> {
+        let path = path?;
+        let full = self.path(path);
+        if full.exists() && !full.is_dir() {
+            self.wrong("data_dir", path, "is no directory");
+        }
+        Some(full)
+    }
+
+    fn signer(
+        &mut self,
+        log: Option<&str>,
+        freshness: Option<&str>,
+        member: Option<&Member>,
+    ) -> Option<LogSigner> {
+        let keys = member.map(|member| &member.keys);
+        let log = self.signing_key("keys.log", log, keys.map(|keys| &keys.log));
+        let freshness =
+            self.signing_key("keys.freshness", freshness, keys.map(|keys| &keys.freshness));
+        Some(LogSigner::new(log?, freshness?))
+    }
+
+    fn signing_key(
+        &mut self,
+        key: &str,
+        path: Option<&str>,
+        public: Option<&VerifyingKey>,
+    ) -> Option<SigningKey> {
+        let path = path?;
+        let der = read_private_key(&self.path(path))
+            .map_err(|error| self.wrong(key, path, chain(&error)))
+            .ok()?;
+        let signing = match &der {
+            PrivateKeyDer::Pkcs8(pkcs8) => {
+                SigningKey::from_pkcs8_der(pkcs8.secret_pkcs8_der()).ok()
+            }
+            _ => None,
+        };
+        let Some(signing) = signing else {
+            self.wrong(key, path, "is no Ed25519 key in PKCS#8 form");
+            return None;
+        };
+        if public.is_some_and(|public| *public != signing.verifying_key()) {
+            self.wrong(key, path, "is not the key whose public half is in the charter");
+        }
+        Some(signing)
+    }
+
+    fn listen(&mut self, raw: &RawListen) -> Option<Listen> {
+        let grpc = self.address("listen.grpc", raw.grpc.as_deref());
+        let web = self.address("listen.web", raw.web.as_deref());
+        let admin = self.address("listen.admin", raw.admin.as_deref());
+        let monitoring = self.address("listen.monitoring", raw.monitoring.as_deref());
+        let http = self.address("listen.http", raw.http.as_deref());
+        if let Some(open) = http.filter(|address| !address.ip().is_loopback()) {
+            let reason = "plain HTTP is for loopback only; use listen.web for other addresses";
+            self.wrong("listen.http", open, reason);
+        }
+        let all = [
+            ("listen.grpc", grpc),
+            ("listen.web", web),
+            ("listen.admin", admin),
+            ("listen.monitoring", monitoring),
+            ("listen.http", http),
+        ];
+        for (at, &(key, address)) in all.iter().enumerate() {
+            let Some(address) = address else { continue };
+            let earlier = all[..at]
+                .iter()
+                .find(|(_, other)| other.is_some_and(|other| collide(other, address)));
+            if let Some((other, _)) = earlier {
+                self.wrong(key, address, format_args!("is the address of {other} already"));
+            }
+        }
+        Some(Listen { grpc: grpc?, web, admin: admin?, monitoring: monitoring?, http })
+    }
+
+    fn address(&mut self, key: &str, text: Option<&str>) -> Option<SocketAddr> {
+        let text = text?;
+        text.parse()
+            .map_err(|_| self.wrong(key, text, "expected an address and port like 127.0.0.1:7443"))
+            .ok()
+    }
+
+    fn tls(
+        &mut self,
+        raw: RawTls,
+        charter: Option<&Charter>,
+        own: Option<&PeerIdentity>,
+    ) -> Option<Tls> {
+        if let Some(profile) = raw.profile.as_deref().filter(|name| *name != Profile::NAME) {
+            self.wrong("tls.profile", profile, "the only profile is bsi");
+        }
+        let default = Profile::BSI;
+        let profile = Profile {
+            tls12: raw.tls12.unwrap_or(default.tls12),
+            hybrid: raw.hybrid.unwrap_or(default.hybrid),
+        };
+        let certificates = |check: &mut Self, key, path: Option<&str>| {
+            let path = path?;
+            let read = read_certificates(&check.path(path));
+            read.map_err(|error| check.wrong(key, path, chain(&error))).ok()
+        };
+        let own_chain = certificates(self, "tls.certificate", raw.certificate.as_deref());
+        let anchors = certificates(self, "tls.client_anchors", raw.client_anchors.as_deref());
+        if let (Some(anchors), Some(path)) = (&anchors, &raw.client_anchors)
+            && let Err(error) = tls::check_anchors(anchors)
+        {
+            self.wrong("tls.client_anchors", path, error);
+        }
+        let key = raw.key.as_deref().and_then(|path| {
+            let read = read_private_key(&self.path(path));
+            read.map_err(|error| self.wrong("tls.key", path, chain(&error))).ok()
+        });
+        if let (Some(own_chain), Some(key), Some(path)) = (&own_chain, key, &raw.key)
+            && let Err(error) = tls::check_pair(profile, own_chain.clone(), key)
+        {
+            self.wrong("tls.key", path, format_args!("does not fit tls.certificate: {error}"));
+        }
+        if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
+            && let Err(reason) = tls::check_own_name(profile, own_chain, charter, own)
+        {
+            let path = raw.certificate.as_deref().unwrap_or_default();
+            self.wrong("tls.certificate", path, reason);
+        }
+        Some(Tls {
+            certificate: self.path(raw.certificate.as_deref()?),
+            key: self.path(raw.key.as_deref()?),
+            client_anchors: self.path(raw.client_anchors.as_deref()?),
+            profile,
+        })
+    }
+
+    fn peers(
+        &mut self,
+        raw: Vec<RawPeer>,
+        charter: Option<&Charter>,
+        own: Option<&PeerIdentity>,
+    ) -> Vec<Peer> {
+        let mut peers: Vec<Peer> = Vec::with_capacity(raw.len());
+        for (at, raw) in raw.into_iter().enumerate() {
+            let key = |field: &str| format!("peers[{at}].{field}");
+            let land = self.land(&key("land"), raw.land.as_deref());
+            if let Some(address) = raw.address.as_deref().filter(|text| !is_host_and_port(text)) {
+                let reason = "expected a host and port like rp-1.example:7443";
+                self.wrong(&key("address"), address, reason);
+            }
+            let (Some(land), Some(node), Some(address)) = (land, raw.node, raw.address) else {
+                continue;
+            };
+            let identity = PeerIdentity { land, node };
+            if let Some(charter) = charter {
+                match charter.member(land) {
+                    None => self.wrong(&key("land"), land, "is no member in the charter"),
+                    Some(member) if !member.nodes.iter().any(|n| n.name == identity.node) => {
+                        let reason = format!("is no node of {land} in the charter");
+                        self.wrong(&key("node"), &identity.node, reason);
+                    }
+                    Some(_) => {}
+                }
+            }
+            if own == Some(&identity) {
+                self.wrong(&key("node"), &identity.node, "is this node itself");
+            } else if peers.iter().any(|peer| peer.identity == identity) {
+                self.wrong(&key("node"), &identity.node, "stands in peers twice");
+            }
+            peers.push(Peer { identity, address });
+        }
+        peers
+    }
+
+    fn clients(&mut self, raw: &[RawClient]) -> Vec<ClientRule> {
+        let mut rules = Vec::with_capacity(raw.len());
+        for (at, raw) in raw.iter().enumerate() {
+            let key = |field: &str| format!("clients[{at}].{field}");
+            let role = match raw.role.as_deref() {
+                None => None,
+                Some("reader") => Some(Role::Reader),
+                Some("publisher") => Some(Role::Publisher),
+                Some("operator") => Some(Role::Operator),
+                Some(other) => {
+                    self.wrong(&key("role"), other, "expected reader, publisher or operator");
+                    None
+                }
+            };
+            let who = match (raw.san.as_deref(), raw.spki.as_deref()) {
+                (Some("*"), None) => Some(ClientMatch::Any),
+                (Some(name), None) => {
+                    if is_dns_name(name) {
+                        Some(ClientMatch::Name(name.to_ascii_lowercase()))
+                    } else {
+                        self.wrong(&key("san"), name, "expected a DNS name or *");
+                        None
+                    }
+                }
+                (None, Some(pin)) => {
+                    let mut hash = [0; 32];
+                    if hex::decode_to_slice(pin, &mut hash).is_ok() {
+                        Some(ClientMatch::Spki(hash))
+                    } else {
+                        let reason = "expected 64 hexadecimal digits (SHA-256 of the public key)";
+                        self.wrong(&key("spki"), pin, reason);
+                        None
+                    }
+                }
+                (san, _) => {
+                    let value = if san.is_some() { "both" } else { "neither" };
+                    self.wrong(&key("san"), value, "expected either san or spki");
+                    None
+                }
+            };
+            if let (Some(role), Some(who)) = (role, who) {
+                rules.push(ClientRule { role, who });
+            }
+        }
+        rules
+    }
+
+    fn fence(&mut self, policy: Option<&str>, after: Option<&str>) -> Option<FencePolicy> {
+        let after = self.duration("fence.available_after", after, AVAILABLE_AFTER);
+        match policy {
+            None | Some("strict") => Some(FencePolicy::Strict),
+            Some("available") => Some(FencePolicy::Available { after: after? }),
+            Some(other) => {
+                self.wrong("fence.policy", other, "expected strict or available");
+                None
+            }
+        }
+    }
+
+    fn log(&mut self, format: Option<&str>, level: Option<String>) -> Option<Log> {
+        let format = match format {
+            None | Some("human") => Some(Format::Human),
+            Some("json") => Some(Format::Json),
+            Some(other) => {
+                self.wrong("log.format", other, "expected human or json");
+                None
+            }
+        };
+        let level = level.unwrap_or_else(|| LEVEL.to_owned());
+        if let Err(error) = check_level(&level) {
+            self.wrong("log.level", &level, error);
+        }
+        Some(Log { format: format?, level })
+    }
+
+    fn duration(&mut self, key: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
+        let Some(text) = text else { return Some(default) };
+        let duration = parse_duration(text);
+        if duration.is_none() {
+            self.wrong(key, text, "expected a whole number with ms, s, m or h, like 10m");
+        }
+        duration
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.base.join(path)
+    }
+
+    fn wrong(&mut self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) {
+        self.problems.add(key, value, reason.to_string());
+    }
+}
+
+fn knows(member: Option<&Member>, own: &PeerIdentity) -> bool {
+    member.is_some_and(|member| member.nodes.iter().any(|node| node.name == own.node))
+}
+
+/// Whether two sockets cannot both be bound; port 0 is a new port each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (any || one.ip() == other.ip())
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    is_dns_name(host) && port.parse::<u16>().is_ok()
+}
+
+fn is_dns_name(text: &str) -> bool {
+    matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)))
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        "h" => Some(Duration::from_secs(number.checked_mul(3_600)?)),
+        _ => None,
+    }
+}
+
+fn join(items: impl Iterator<Item = impl fmt::Display>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+const GRACE: Duration = Duration::from_secs(5);
+const AVAILABLE_AFTER: Duration = Duration::from_secs(600);
+const LEVEL: &str = "info";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(parse_duration("10m"), Some(Duration::from_secs(600)));
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1h"), Some(Duration::from_secs(3_600)));
+        for bad in ["", "10", "m", "-1s", "1.5s", "99999999999999999999s", "18446744073709551615h"]
+        {
+            assert_eq!(parse_duration(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_have_a_host_and_a_port() {
+        for good in ["rp-1.example:7443", "127.0.0.1:7443", "[::1]:7443", "localhost:1"] {
+            assert!(is_host_and_port(good), "{good}");
+        }
+        for bad in ["rp-1.example", "rp-1.example:", ":7443", "a b:1", "rp:70000", "http://a:1"] {
+            assert!(!is_host_and_port(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_address_collides_with_every_address_of_its_port() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        assert!(collide(at("0.0.0.0:7443"), at("127.0.0.1:7443")));
+        assert!(!collide(at("127.0.0.2:7443"), at("127.0.0.1:7443")));
+        assert!(!collide(at("127.0.0.1:0"), at("127.0.0.1:0")));
+    }
+}

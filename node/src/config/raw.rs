@@ -1,0 +1,227 @@
+//! `node.toml` as it was written: types are checked, unknown keys are found, nothing is judged.
+//!
+//! Hand-written instead of derived, because a derived reader stops at the first problem.
+
+use toml::{Table, Value};
+
+use crate::config::{Problem, Problems};
+
+/// The file. `None` also stands for what was there and is reported already.
+#[derive(Debug, Default)]
+pub(super) struct RawConfig {
+    pub(super) land: Option<String>,
+    pub(super) node: Option<String>,
+    pub(super) data_dir: Option<String>,
+    pub(super) charter: Option<String>,
+    pub(super) log_key: Option<String>,
+    pub(super) freshness_key: Option<String>,
+    pub(super) listen: RawListen,
+    pub(super) tls: RawTls,
+    pub(super) peers: Vec<RawPeer>,
+    pub(super) clients: Vec<RawClient>,
+    pub(super) fence_policy: Option<String>,
+    pub(super) fence_available_after: Option<String>,
+    pub(super) log_format: Option<String>,
+    pub(super) log_level: Option<String>,
+    pub(super) shutdown_grace: Option<String>,
+}
+
+/// `[listen]`
+#[derive(Debug, Default)]
+pub(super) struct RawListen {
+    pub(super) grpc: Option<String>,
+    pub(super) web: Option<String>,
+    pub(super) admin: Option<String>,
+    pub(super) monitoring: Option<String>,
+    pub(super) http: Option<String>,
+}
+
+/// `[tls]`
+#[derive(Debug, Default)]
+pub(super) struct RawTls {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_anchors: Option<String>,
+    pub(super) profile: Option<String>,
+    pub(super) tls12: Option<bool>,
+    pub(super) hybrid: Option<bool>,
+}
+
+/// One of `[[peers]]`.
+#[derive(Debug, Default)]
+pub(super) struct RawPeer {
+    pub(super) land: Option<String>,
+    pub(super) node: Option<String>,
+    pub(super) address: Option<String>,
+}
+
+/// One of `[[clients]]`.
+#[derive(Debug, Default)]
+pub(super) struct RawClient {
+    pub(super) role: Option<String>,
+    pub(super) san: Option<String>,
+    pub(super) spki: Option<String>,
+}
+
+/// One table of the file; what is left at the end is unknown.
+struct Section {
+    /// Key of the table with a dot behind, empty at the top.
+    prefix: String,
+    table: Table,
+}
+
+// === impl RawConfig ===
+
+impl RawConfig {
+    pub(super) fn read(table: Table, problems: &mut Problems) -> Self {
+        let mut top = Section { prefix: String::new(), table };
+        let mut raw = Self {
+            land: top.required(problems, "land"),
+            node: top.required(problems, "node"),
+            data_dir: top.required(problems, "data_dir"),
+            charter: top.required(problems, "charter"),
+            ..Self::default()
+        };
+        let mut keys = top.section(problems, "keys");
+        raw.log_key = keys.required(problems, "log");
+        raw.freshness_key = keys.required(problems, "freshness");
+        keys.end(problems);
+
+        let mut listen = top.section(problems, "listen");
+        raw.listen = RawListen {
+            grpc: listen.required(problems, "grpc"),
+            web: listen.text(problems, "web"),
+            admin: listen.required(problems, "admin"),
+            monitoring: listen.required(problems, "monitoring"),
+            http: listen.text(problems, "http"),
+        };
+        listen.end(problems);
+
+        let mut tls = top.section(problems, "tls");
+        raw.tls = RawTls {
+            certificate: tls.required(problems, "certificate"),
+            key: tls.required(problems, "key"),
+            client_anchors: tls.required(problems, "client_anchors"),
+            profile: tls.text(problems, "profile"),
+            tls12: tls.flag(problems, "tls12"),
+            hybrid: tls.flag(problems, "hybrid"),
+        };
+        tls.end(problems);
+
+        for mut peer in top.sections(problems, "peers") {
+            raw.peers.push(RawPeer {
+                land: peer.required(problems, "land"),
+                node: peer.required(problems, "node"),
+                address: peer.required(problems, "address"),
+            });
+            peer.end(problems);
+        }
+        for mut client in top.sections(problems, "clients") {
+            raw.clients.push(RawClient {
+                role: client.required(problems, "role"),
+                san: client.text(problems, "san"),
+                spki: client.text(problems, "spki"),
+            });
+            client.end(problems);
+        }
+
+        let mut fence = top.section(problems, "fence");
+        raw.fence_policy = fence.text(problems, "policy");
+        raw.fence_available_after = fence.text(problems, "available_after");
+        fence.end(problems);
+
+        let mut log = top.section(problems, "log");
+        raw.log_format = log.text(problems, "format");
+        raw.log_level = log.text(problems, "level");
+        log.end(problems);
+
+        let mut shutdown = top.section(problems, "shutdown");
+        raw.shutdown_grace = shutdown.text(problems, "grace");
+        shutdown.end(problems);
+
+        top.end(problems);
+        raw
+    }
+}
+
+// === impl Section ===
+
+impl Section {
+    fn text(&mut self, problems: &mut Problems, key: &str) -> Option<String> {
+        match self.table.remove(key)? {
+            Value::String(text) => Some(text),
+            other => {
+                problems.add(self.key(key), &other, "expected a text in quotes");
+                None
+            }
+        }
+    }
+
+    fn required(&mut self, problems: &mut Problems, key: &str) -> Option<String> {
+        if !self.table.contains_key(key) {
+            problems.add(self.key(key), Problem::MISSING, "must be set");
+        }
+        self.text(problems, key)
+    }
+
+    fn flag(&mut self, problems: &mut Problems, key: &str) -> Option<bool> {
+        match self.table.remove(key)? {
+            Value::Boolean(flag) => Some(flag),
+            other => {
+                problems.add(self.key(key), &other, "expected true or false");
+                None
+            }
+        }
+    }
+
+    /// A table below this one; an empty one if it is missing.
+    fn section(&mut self, problems: &mut Problems, key: &str) -> Self {
+        let table = match self.table.remove(key) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                problems.add(self.key(key), &other, format!("expected a table [{key}]"));
+                Table::new()
+            }
+        };
+        Self { prefix: format!("{}.", self.key(key)), table }
+    }
+
+    /// The tables of a list, each with its place counted from 0.
+    fn sections(&mut self, problems: &mut Problems, key: &str) -> Vec<Self> {
+        let expected = format!("expected tables [[{key}]]");
+        let list = match self.table.remove(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                problems.add(self.key(key), &other, expected);
+                return Vec::new();
+            }
+        };
+        let mut sections = Vec::with_capacity(list.len());
+        for (at, value) in list.into_iter().enumerate() {
+            let place = format!("{}[{at}]", self.key(key));
+            match value {
+                Value::Table(table) => {
+                    sections.push(Self { prefix: format!("{place}."), table });
+                }
+                other => problems.add(place, &other, expected.as_str()),
+            }
+        }
+        sections
+    }
+
+    fn end(self, problems: &mut Problems) {
+        for (key, value) in &self.table {
+            let value = match value {
+                Value::Table(_) => "(table)".to_owned(),
+                value => value.to_string(),
+            };
+            problems.add(self.key(key), value, "is no known key");
+        }
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+}

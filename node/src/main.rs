@@ -1,0 +1,102 @@
+//! The binary `registry-node`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use registry_node::{
+    app::{App, Listeners},
+    cli::{self, Args, Command, RunArgs},
+    config::Config,
+    demo,
+    lifecycle::{Shutdown, StopCause, chain},
+    observe::{self, Format},
+};
+use tracing::error;
+
+/// `EX_USAGE` of sysexits.h.
+const BAD_CONFIG: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.command {
+        Command::Init(args) => cli::init::run(&args).map(told).map_err(|it| chain(&it)),
+        Command::Pki(args) => cli::pki::run(&args).map(told).map_err(|it| chain(&it)),
+        Command::Charter(command) => cli::charter::run(command).map(told).map_err(|it| chain(&it)),
+        Command::Run(args) => return run(&args),
+        Command::Demo(args) => {
+            if let Err(failure) = observe::init(Format::Human, &level("warn")) {
+                eprintln!("registry-node: {failure}");
+            }
+            with_runtime(async move { demo::run(&args).await.map_err(|it| chain(&it)) })
+        }
+    };
+    exit(outcome)
+}
+
+fn run(args: &RunArgs) -> ExitCode {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(refused) => {
+            eprintln!("registry-node: {refused}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    if args.check {
+        println!("{}: in Ordnung", args.config.display());
+        return ExitCode::SUCCESS;
+    }
+    if let Err(failure) = observe::init(config.log.format, &level(&config.log.level)) {
+        eprintln!("registry-node: {failure}");
+        return ExitCode::from(BAD_CONFIG);
+    }
+    exit(with_runtime(serve(config)))
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    let shutdown = Shutdown::new();
+    shutdown.listen_for_signals().map_err(|it| chain(&it))?;
+    let listeners = Listeners::bind(&config.listen).await.map_err(|it| chain(&it))?;
+    let app = App::start(config, listeners, shutdown.clone()).await.map_err(|it| {
+        error!(cause = chain(&it), "the node does not start");
+        chain(&it)
+    })?;
+    shutdown.requested().await;
+    app.stop().await;
+    match shutdown.cause() {
+        Some(StopCause::TaskDied { kind, cause }) => Err(format!("{kind:?}: {cause}")),
+        Some(StopCause::Requested(_)) | None => Ok(()),
+    }
+}
+
+fn with_runtime<F>(work: F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|it| format!("the operating system gives no threads: {it}"))?;
+    let outcome = runtime.block_on(work);
+    // what ignored the drain is not waited for
+    runtime.shutdown_background();
+    outcome
+}
+
+/// `RUST_LOG` goes before the configuration.
+fn level(configured: &str) -> String {
+    std::env::var("RUST_LOG").unwrap_or_else(|_| configured.to_owned())
+}
+
+fn told(text: String) {
+    println!("{text}");
+}
+
+fn exit(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => {
+            eprintln!("registry-node: {cause}");
+            ExitCode::FAILURE
+        }
+    }
+}

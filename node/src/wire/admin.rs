@@ -1,0 +1,100 @@
+//! `verbund.admin.v1.AdminService`, on its own port, for operators only.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+
+use registry_core::{
+    authorize::{self, Action},
+    reject::Reject,
+};
+use registry_journal::Reader;
+use registry_proto::{
+    terms::LogId,
+    wire::admin::{
+        GetNodeRequest, GetNodeResponse, RebuildIndexRequest, RebuildIndexResponse,
+        admin_service_server::AdminService,
+    },
+};
+use tonic::{Request, Response, Status};
+use tracing::{error, info};
+
+use crate::{
+    folder::Notifier,
+    index::Index,
+    lifecycle::chain,
+    status::StatusBoard,
+    wire::{caller::caller, status::status},
+};
+
+/// Handlers of the admin service.
+#[derive(Debug)]
+pub struct AdminApi {
+    software: &'static str,
+    data_dir: PathBuf,
+    begun: Instant,
+    board: StatusBoard,
+    index: Index,
+    readers: BTreeMap<LogId, Reader>,
+    folder: Notifier,
+}
+
+// === impl AdminApi ===
+
+impl AdminApi {
+    /// Operates this node.
+    pub fn new(
+        software: &'static str,
+        data_dir: PathBuf,
+        begun: Instant,
+        board: StatusBoard,
+        index: Index,
+        readers: BTreeMap<LogId, Reader>,
+        folder: Notifier,
+    ) -> Self {
+        Self { software, data_dir, begun, board, index, readers, folder }
+    }
+}
+
+#[tonic::async_trait]
+impl AdminService for AdminApi {
+    async fn get_node(
+        &self,
+        request: Request<GetNodeRequest>,
+    ) -> Result<Response<GetNodeResponse>, Status> {
+        authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
+        let shown = self.board.load();
+        Ok(Response::new(GetNodeResponse {
+            software: self.software.to_owned(),
+            uptime_seconds: self.begun.elapsed().as_secs(),
+            data_dir: self.data_dir.display().to_string(),
+            fence: shown.fence.clone(),
+            index: self.index.status(),
+            journal_bytes: self.readers.values().map(Reader::bytes).sum(),
+            submissions_waiting: u32::try_from(shown.submissions_waiting).unwrap_or(u32::MAX),
+            sessions: u32::try_from(shown.connected.len()).unwrap_or(u32::MAX),
+        }))
+    }
+
+    async fn rebuild_index(
+        &self,
+        request: Request<RebuildIndexRequest>,
+    ) -> Result<Response<RebuildIndexResponse>, Status> {
+        let principal = caller(&request)?;
+        authorize::require(&principal, Action::Operate).map_err(status)?;
+        info!(by = principal.pseudonym, "rebuilding the index on demand");
+        let index = self.index.clone();
+        let reset = tokio::task::spawn_blocking(move || index.store().reset()).await;
+        match reset {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                error!(cause = chain(&failure), "the index cannot be reset");
+                return Err(status(Reject::Storage { operation: "resetting the index" }));
+            }
+            Err(failure) => {
+                error!(cause = chain(&failure), "the index cannot be reset");
+                return Err(status(Reject::Storage { operation: "resetting the index" }));
+            }
+        }
+        self.folder.notify();
+        Ok(Response::new(RebuildIndexResponse {}))
+    }
+}

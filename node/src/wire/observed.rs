@@ -1,0 +1,168 @@
+//! What every call shares: the principal of the connection, a span, a count and a duration.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use http::{Request, Response};
+use tonic::Code;
+use tower_service::Service;
+use tracing::{Instrument, debug_span};
+
+use crate::{
+    observe::{METHOD_UNKNOWN, Metrics},
+    tls::Caller,
+};
+
+/// Layer over all services of a listener.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    metrics: Arc<Metrics>,
+}
+
+/// A service under [`Observed`].
+#[derive(Clone, Debug)]
+pub struct ObservedService<S> {
+    metrics: Arc<Metrics>,
+    inner: S,
+}
+
+// === impl Observed ===
+
+impl Observed {
+    /// Counts here.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+impl<S> tower::Layer<S> for Observed {
+    type Service = ObservedService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ObservedService { metrics: self.metrics.clone(), inner }
+    }
+}
+
+// === impl ObservedService ===
+
+impl<S, A, B> Service<Request<A>> for ObservedService<S>
+where
+    S: Service<Request<A>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    A: Send + 'static,
+    B: Send,
+{
+    type Response = Response<B>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<B>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        // the one that was polled ready is the one to call
+        let fresh = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, fresh);
+        let method = method(request.uri().path());
+        let caller = request.extensions().get::<Caller>().cloned();
+        let span = debug_span!("call", method, caller = tracing::field::Empty);
+        if let Some(caller) = caller {
+            let principal = &caller.identity.principal;
+            span.record("caller", principal.pseudonym.as_str());
+            request.extensions_mut().insert(Arc::new(principal.clone()));
+        }
+        let metrics = self.metrics.clone();
+        let begun = Instant::now();
+        Box::pin(
+            async move {
+                let response = inner.call(request).await;
+                let code = match &response {
+                    Ok(response) => code_of(response),
+                    Err(_) => Code::Internal,
+                };
+                metrics.request(method, label(code), begun.elapsed());
+                response
+            }
+            .instrument(span),
+        )
+    }
+}
+
+/// A stream counts when it opens; only calls that fail at once carry their status in the head.
+fn code_of<B>(response: &Response<B>) -> Code {
+    response
+        .headers()
+        .get("grpc-status")
+        .map_or(Code::Ok, |status| Code::from_bytes(status.as_bytes()))
+}
+
+/// The name of a method, from a closed set so that no client can fill the metrics.
+fn method(path: &str) -> &'static str {
+    METHODS.iter().find(|known| **known == path).copied().unwrap_or(METHOD_UNKNOWN)
+}
+
+fn label(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+const METHODS: [&str; 14] = [
+    "/verbund.registry.v1.CatalogueService/ListServices",
+    "/verbund.registry.v1.CatalogueService/GetService",
+    "/verbund.registry.v1.CatalogueService/ListVersions",
+    "/verbund.registry.v1.CatalogueService/GetVersion",
+    "/verbund.registry.v1.CatalogueService/ResolveVersion",
+    "/verbund.registry.v1.CatalogueService/SearchServices",
+    "/verbund.registry.v1.CatalogueService/GetInclusionProof",
+    "/verbund.registry.v1.CatalogueService/GetStatus",
+    "/verbund.registry.v1.WatchService/Watch",
+    "/verbund.registry.v1.PublishService/Publish",
+    "/verbund.peer.v1.PeerService/Session",
+    "/verbund.admin.v1.AdminService/GetNode",
+    "/verbund.admin.v1.AdminService/RebuildIndex",
+    "/grpc.health.v1.Health/Check",
+];
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::wire::DESCRIPTORS;
+
+    use super::*;
+
+    #[test]
+    fn every_method_of_the_protos_has_a_name() {
+        use prost::Message;
+        let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).expect("descriptors");
+        for file in set.file {
+            for service in &file.service {
+                for rpc in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), rpc.name());
+                    assert_eq!(method(&path), path);
+                }
+            }
+        }
+        assert_eq!(method("/made.up/Name"), METHOD_UNKNOWN);
+    }
+}

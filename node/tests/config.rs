@@ -1,0 +1,147 @@
+//! Each `config/*.toml` is loaded next to sound and unsound files; what is reported stands beside
+//! it in `*.expected` (`UPDATE_EXPECT=1` writes it anew).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+use ed25519_dalek::{SigningKey, pkcs8::DecodePrivateKey};
+use expect_test::expect_file;
+use prost::Message;
+use registry_core::authorize::Role;
+use registry_node::{
+    config::{Config, ConfigError, FencePolicy},
+    pki::Pki,
+    tls::{ClientMatch, Profile, TlsContext, read_certificates},
+};
+use registry_proto::{terms::Land, wire::registry as wire};
+use rustls::pki_types::UnixTime;
+use time::OffsetDateTime;
+
+#[test]
+fn every_problem_of_every_file_is_reported_at_once() {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut files: Vec<_> =
+        fs::read_dir(&tests).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "toml"));
+    files.sort();
+    assert!(files.len() >= 9);
+
+    let dir = tempfile::tempdir().unwrap();
+    world(dir.path());
+    for file in files {
+        let loaded = load(dir.path(), &file);
+        let report = match loaded {
+            Ok(_) => "no problem\n".to_owned(),
+            Err(error) => {
+                assert!(!error.problems.is_empty());
+                format!("{error}\n").replace(dir.path().to_str().unwrap(), "$DIR")
+            }
+        };
+        expect_file![file.with_extension("expected")].assert_eq(&report);
+    }
+}
+
+#[test]
+fn a_complete_file_means_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    world(dir.path());
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let config = load(dir.path(), &tests.join("complete.toml")).unwrap();
+    assert_eq!(config.land, Land::SL);
+    assert_eq!(config.data_dir, dir.path().join("data"));
+    assert_eq!(config.signer.keys(), config.charter.member(Land::SL).unwrap().keys);
+    assert_eq!(config.tls.profile, Profile { tls12: true, hybrid: false });
+    assert_eq!(config.peers[0].identity.land, Land::RP);
+    assert_eq!(config.peers[0].address, "rp-1.demo.example:7444");
+    assert_eq!(config.clients[0].who, ClientMatch::Any);
+    assert_eq!(config.fence, FencePolicy::Available { after: std::time::Duration::from_secs(900) });
+    TlsContext::new(config.tls.profile, config.material().unwrap()).unwrap();
+    assert!(!format!("{config:?}").contains("SigningKey"), "no key material in Debug");
+
+    let minimal = load(dir.path(), &tests.join("minimal.toml")).unwrap();
+    assert_eq!(minimal.tls.profile, Profile::BSI);
+    assert_eq!(minimal.fence, FencePolicy::Strict);
+    assert_eq!((minimal.listen.web, minimal.listen.http), (None, None));
+}
+
+#[test]
+fn the_clients_of_the_pki_have_at_a_node_the_roles_of_their_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = world(dir.path());
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let config = load(dir.path(), &tests.join("complete.toml")).unwrap();
+    let context = TlsContext::new(config.tls.profile, config.material().unwrap()).unwrap();
+    for (files, roles) in [
+        (pki.reader(), &[Role::Reader][..]),
+        (pki.publisher(Land::SL), &[Role::Reader, Role::Publisher]),
+        (pki.publisher(Land::RP), &[]),
+        (pki.node(Land::RP), &[Role::Peer]),
+    ] {
+        let chain = read_certificates(&files.certificate).unwrap();
+        let identity = context.trust().identify(&chain, UnixTime::now()).unwrap();
+        assert_eq!(identity.principal.roles, roles, "{files:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_one_problem() {
+    let error = Config::load(Path::new("/nowhere/node.toml")).unwrap_err();
+    assert_eq!(error.problems.len(), 1);
+    assert_eq!(error.problems[0].key, "(file)");
+}
+
+fn load(dir: &Path, file: &Path) -> Result<Config, ConfigError> {
+    let copy = dir.join("node.toml");
+    fs::copy(file, &copy).unwrap();
+    Config::load(&copy)
+}
+
+/// A PKI, keys and a charter of SL and RP, and some files that are none.
+fn world(dir: &Path) -> Pki {
+    let lands = [Land::RP, Land::SL];
+    let pki = Pki::ensure(dir, &lands, OffsetDateTime::now_utc()).unwrap();
+    let mut members: Vec<_> = lands
+        .into_iter()
+        .map(|land| {
+            let anchor = read_certificates(&pki.anchor(land)).unwrap()[0].to_vec();
+            wire::Member {
+                land: land.code().to_owned(),
+                log_key: key(dir, land, "log"),
+                freshness_key: key(dir, land, "freshness"),
+                offline_key: key(dir, land, "offline"),
+                nodes: vec![wire::MemberNode { name: Pki::node_name(land), spki_pins: Vec::new() }],
+                anchors: vec![anchor.into()],
+                quota: None,
+            }
+        })
+        .collect();
+    write_charter(&dir.join("charter.binpb"), &members);
+    members[0].anchors[0] = Bytes::from_static(b"no certificate");
+    write_charter(&dir.join("bad-anchor.binpb"), &members);
+    fs::write(dir.join("no-charter.binpb"), b"\xff\xff").unwrap();
+    fs::write(dir.join("garbage.pem"), "no PEM at all\n").unwrap();
+    pki
+}
+
+fn write_charter(path: &Path, members: &[wire::Member]) {
+    let charter = wire::Charter {
+        format_level: 1,
+        number: 0,
+        name: "Demo".to_owned(),
+        test: true,
+        threshold: 2,
+        members: members.to_vec(),
+    };
+    fs::write(path, charter.encode_to_vec()).unwrap();
+}
+
+/// Writes a new signing key and returns its public half.
+fn key(dir: &Path, land: Land, name: &str) -> Bytes {
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let file = format!("{}-{name}.pem", land.code().to_ascii_lowercase());
+    fs::write(dir.join(file), pair.serialize_pem()).unwrap();
+    let signing = SigningKey::from_pkcs8_der(&pair.serialize_der()).unwrap();
+    Bytes::copy_from_slice(signing.verifying_key().as_bytes())
+}
