@@ -11,6 +11,8 @@
 //! - *bookmarkable*: positions move past what the filter leaves out, and tokens tell so.
 
 mod admission;
+#[cfg(test)]
+mod cases;
 mod feed;
 mod snapshot;
 mod stream;
