@@ -197,7 +197,8 @@ pub fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: unix_ms.div_euclid(1_000), nanos: nanos as i32 }
 }
 
-fn event(entry: &Parsed, record: Record) -> Event {
+/// An entry as watchers see it.
+pub fn event(entry: &Parsed, record: Record) -> Event {
     let service = entry.header.object_id;
     let kind = match entry.header.kind {
         Kind::ServiceDefinition => EntryKind::ServiceDefinition as i32,

@@ -8,25 +8,9 @@ use registry_core::{
     view::Cut,
 };
 use registry_proto::{
-    log::VerbundId,
     terms::Land,
     wire::registry::{AsOf, PeerLog, ReplicationState},
 };
-
-/// Who this node is; does not change while it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeIdentity {
-    /// The Verbund.
-    pub verbund: VerbundId,
-    /// Its name.
-    pub verbund_name: String,
-    /// True for a Verbund made for testing.
-    pub test: bool,
-    /// Land of this node.
-    pub land: Land,
-    /// Name of this node.
-    pub node: String,
-}
 
 /// The newest state that the driver showed. Cheap to clone; all clones are one board.
 #[derive(Clone, Debug)]

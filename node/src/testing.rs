@@ -90,6 +90,17 @@ impl MemoryJournal {
         Stored { index, header, body: Some((salt, body)), received_unix_ms: 1_700_000_001_000 }
     }
 
+    /// Takes over entries of another journal.
+    pub(crate) fn extend(&self, entries: &[Stored]) -> u64 {
+        let mut inner = self.inner.lock().unwrap();
+        inner.entries.extend_from_slice(entries);
+        inner.entries.len() as u64
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Stored> {
+        self.inner.lock().unwrap().entries.clone()
+    }
+
     pub(crate) fn truncate(&self, size: usize) {
         self.inner.lock().unwrap().entries.truncate(size);
     }

@@ -150,8 +150,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         parts.driver.clone(),
         parts.metrics.clone(),
     );
-    let peer =
-        PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
+    let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)

@@ -72,8 +72,7 @@ impl Show {
 
     /// Adds what partners held that are gone now; they lack at least what came since.
     fn with_absent(&mut self, mut status: Status) -> Status {
-        let sizes: BTreeMap<LogId, u64> =
-            status.logs.iter().map(|it| (it.log, it.size)).collect();
+        let sizes: BTreeMap<LogId, u64> = status.logs.iter().map(|it| (it.log, it.size)).collect();
         for it in status.peers.drain(..) {
             self.seen.insert((it.peer.clone(), it.log), it);
         }

@@ -17,9 +17,11 @@ use crate::cli::charter::{CardNode, MemberCard};
 
 /// Argumente von `init`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Bestehende Dateien werden nie überschrieben. offline.key gehört nicht auf \
+#[command(
+    after_help = "Bestehende Dateien werden nie überschrieben. offline.key gehört nicht auf \
                         den Knoten: verwahren Sie ihn an einem anderen Ort; er wird nur für \
-                        Notfälle gebraucht.")]
+                        Notfälle gebraucht."
+)]
 pub struct InitArgs {
     /// Kürzel des Landes (SL, RP, HE, TH, …)
     #[arg(long)]
@@ -79,10 +81,9 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     let json = serde_json::to_string_pretty(&card).map_err(|_| InitError::Encode)?;
     let mut told = format!("Knoten {} von {} in {}:", args.node, args.land.name(), dir.display());
     told.push_str("\n  Schlüssel        log.key, freshness.key, offline.key");
-    for (name, text) in [
-        ("member.json", json + "\n"),
-        ("node.toml", template(args.land, &args.node)),
-    ] {
+    for (name, text) in
+        [("member.json", json + "\n"), ("node.toml", template(args.land, &args.node))]
+    {
         let new = write_new(&dir.join(name), text.as_bytes(), 0o644)?;
         told.push_str(&format!("\n  {name:<16} {}", if new { "neu" } else { "bestand schon" }));
     }

@@ -26,8 +26,8 @@ use registry_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-pub use perform::{ShowStatus, Surroundings};
 use perform::Performer;
+pub use perform::{ShowStatus, Surroundings};
 
 use crate::{
     lifecycle::{Shutdown, TaskKind},
@@ -51,17 +51,9 @@ pub(crate) enum Event {
     /// Something happened.
     Input(Input),
     /// Someone publishes and waits.
-    Publish {
-        submission: Submission,
-        answer: oneshot::Sender<Result<Published, Reject>>,
-    },
+    Publish { submission: Submission, answer: oneshot::Sender<Result<Published, Reject>> },
     /// A stream with a partner stands; what is for it goes to `outgoing`.
-    Session {
-        session: SessionId,
-        peer: PeerIdentity,
-        dialled: bool,
-        outgoing: Outgoing,
-    },
+    Session { session: SessionId, peer: PeerIdentity, dialled: bool, outgoing: Outgoing },
 }
 
 /// The way to the driver. Clones share the queue.

@@ -57,13 +57,7 @@ pub(crate) struct Performer {
 
 impl Performer {
     pub(crate) fn new(surroundings: Surroundings, handle: Handle, shutdown: Shutdown) -> Self {
-        Self {
-            surroundings,
-            handle,
-            shutdown,
-            waiting: HashMap::new(),
-            sessions: HashMap::new(),
-        }
+        Self { surroundings, handle, shutdown, waiting: HashMap::new(), sessions: HashMap::new() }
     }
 
     pub(crate) fn expect(
@@ -140,7 +134,11 @@ impl Performer {
             CloseReason::Duplicate => info!(session = session.0, "closing the second stream"),
             CloseReason::Silent => warn!(session = session.0, "partner is silent, closing"),
             CloseReason::Fault(fault) => {
-                warn!(session = session.0, cause = chain(fault), "partner broke the protocol, closing");
+                warn!(
+                    session = session.0,
+                    cause = chain(fault),
+                    "partner broke the protocol, closing"
+                );
             }
         }
     }

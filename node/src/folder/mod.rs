@@ -2,7 +2,7 @@
 //!
 //! It takes a chunk of each log in turn, so that a long log does not keep the others waiting, and
 //! publishes whole atomic batches only. A log that cannot be read is reported and left alone
-//! until someone calls [`Folder::notify`]; the others go on.
+//! until someone calls [`Notifier::notify`]; the others go on.
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +21,7 @@ use crate::{
     batches::{Batch, BatchBuilder},
     index::Index,
     journals::{JournalRead, Parsed, Stored},
+    lifecycle::chain,
     store::{OpenOutcome, Publication, PublishError},
 };
 
@@ -112,11 +113,6 @@ impl Folder {
     /// A handle that tells the folder of new entries, new logs and repairs.
     pub fn notifier(&self) -> Notifier {
         Notifier(Arc::clone(&self.wake))
-    }
-
-    /// As [`Notifier::notify`].
-    pub fn notify(&self) {
-        self.wake.news();
     }
 
     /// Ends the thread after the chunk it is at.
@@ -337,15 +333,4 @@ impl Cursor {
         }
         folded
     }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -44,16 +44,13 @@ fn services(index: &Index) -> usize {
 
 #[test]
 fn only_whole_batches_are_shown() {
-    let journal = MemoryJournal::of(Land::SL);
-    let (index, folder) = folded(std::slice::from_ref(&journal));
-    journal.append(&[Item::Define(1, NUMBER_A)]);
-    journal.append(&[Item::Define(2, NUMBER_A), Item::Define(3, NUMBER_A)]);
+    let [whole, partial] = [(); 2].map(|()| {
+        let journal = MemoryJournal::of(Land::SL);
+        journal.append(&[Item::Define(1, NUMBER_A)]);
+        journal.append(&[Item::Define(2, NUMBER_A), Item::Define(3, NUMBER_A)]);
+        journal
+    });
     // the second batch is here up to its middle
-    let whole = journal.clone();
-    let partial = MemoryJournal::of(Land::SL);
-    drop((index, folder));
-    partial.append(&[Item::Define(1, NUMBER_A)]);
-    partial.append(&[Item::Define(2, NUMBER_A), Item::Define(3, NUMBER_A)]);
     partial.truncate(2);
     let (index, _folder) = folded(&[partial]);
     assert_eq!((index.store().cut().size(whole.log), services(&index)), (1, 1));
@@ -68,7 +65,7 @@ fn new_entries_are_shown_and_announced() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     for n in 1..20 {
         let size = journal.append(&[Item::Define(n, NUMBER_A)]);
-        folder.notify();
+        folder.notifier().notify();
         runtime.block_on(index.wait_folded(journal.log, size)).unwrap();
         assert_eq!(services(&index), usize::from(n));
     }
@@ -85,11 +82,11 @@ fn a_log_that_cannot_be_read_does_not_stop_the_others() {
     assert_eq!(index.store().cut().size(broken.log), 6);
     assert!(index.status().contains("HE/1: cannot read the journal"), "{}", index.status());
     sound.append(&[Item::Define(77, NUMBER_A)]);
-    folder.notify();
+    folder.notifier().notify();
     wait_folded(&index, &sound);
 
     broken.repair();
-    folder.notify();
+    folder.notifier().notify();
     wait_folded(&index, &broken);
     assert_eq!(index.status(), "ready");
 }

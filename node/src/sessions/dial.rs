@@ -45,7 +45,8 @@ pub fn dial(
 ) {
     let token = shutdown.token().clone();
     let identity = &peer.identity;
-    let span = info_span!("dial", peer.land = %identity.land, peer.node = identity.node, peer.address);
+    let span =
+        info_span!("dial", peer.land = %identity.land, peer.node = identity.node, peer.address);
     let work = async move {
         let mut backoff = BACKOFF_MIN;
         loop {

@@ -13,10 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use registry_core::{
-    authorize::PeerIdentity,
-    node::Input,
-};
+use registry_core::{authorize::PeerIdentity, node::Input};
 use registry_proto::wire::peer::{Batch, PeerMessage, peer_message::Message};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};

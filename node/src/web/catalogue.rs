@@ -45,11 +45,8 @@ pub fn web_router(api: CatalogueApi) -> Router {
 
 /// The routes for anyone; for a loopback socket only.
 pub fn anonymous_router(api: CatalogueApi) -> Router {
-    let anyone = Principal {
-        pseudonym: "anonymous".to_owned(),
-        roles: vec![Role::Reader],
-        peer: None,
-    };
+    let anyone =
+        Principal { pseudonym: "anonymous".to_owned(), roles: vec![Role::Reader], peer: None };
     routes(api).layer(Extension(Arc::new(anyone)))
 }
 

@@ -8,3 +8,6 @@ pub mod peer;
 pub mod publish;
 pub mod status;
 pub mod watch;
+
+#[cfg(test)]
+mod tests;

@@ -158,8 +158,7 @@ mod tests {
         for file in set.file {
             for service in &file.service {
                 for rpc in &service.method {
-                    let path =
-                        format!("/{}.{}/{}", file.package(), service.name(), rpc.name());
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), rpc.name());
                     assert_eq!(method(&path), path);
                 }
             }

@@ -37,7 +37,12 @@ pub struct PublishApi {
 
 impl PublishApi {
     /// Publishes for `land` through this driver.
-    pub fn new(land: Land, lists: &'static CodeLists, driver: Handle, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        land: Land,
+        lists: &'static CodeLists,
+        driver: Handle,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self { land, lists, driver, metrics }
     }
 

@@ -7,6 +7,8 @@
 mod catalogue;
 mod filter;
 mod page;
+#[cfg(test)]
+mod properties;
 mod search;
 mod snapshot;
 #[cfg(test)]

@@ -1,6 +1,4 @@
-use proptest::prelude::*;
 use registry_proto::{
-    log::Kind,
     terms::{Date, Land, LogId},
     wire::registry::{
         GetServiceRequest, GetVersionRequest, ListServicesRequest, ListVersionsRequest,
@@ -8,9 +6,7 @@ use registry_proto::{
     },
 };
 
-use super::{
-    Catalogue, Cut, QueryError, SnapshotCursor, Token, TokenError, WatchFilter, testing::Memory,
-};
+use super::{Catalogue, Cut, QueryError, Token, TokenError, WatchFilter, testing::Memory};
 use crate::{
     fold::{
         Position,
@@ -19,17 +15,17 @@ use crate::{
     reject::Reject,
 };
 
-const A: &str = "99050012104000";
-const B: &str = "99107023017000";
+pub(super) const A: &str = "99050012104000";
+pub(super) const B: &str = "99107023017000";
 
 #[derive(Default)]
-struct World {
-    facts: Memory,
-    cut: Cut,
+pub(super) struct World {
+    pub(super) facts: Memory,
+    pub(super) cut: Cut,
 }
 
 impl World {
-    fn of(logs: &[Log]) -> Self {
+    pub(super) fn of(logs: &[Log]) -> Self {
         let mut world = Self::default();
         for log in logs {
             for entry in &log.entries {
@@ -40,7 +36,7 @@ impl World {
         world
     }
 
-    fn catalogue(&self) -> Catalogue<'_, Memory> {
+    pub(super) fn catalogue(&self) -> Catalogue<'_, Memory> {
         Catalogue::new(&self.facts, &self.cut)
     }
 }
@@ -58,11 +54,11 @@ fn saarland() -> Log {
     log
 }
 
-fn day(text: &str) -> Date {
+pub(super) fn day(text: &str) -> Date {
     text.parse().unwrap()
 }
 
-fn id(n: u8) -> String {
+pub(super) fn id(n: u8) -> String {
     uuid(n).to_string()
 }
 
@@ -321,196 +317,4 @@ fn a_filter_by_number_follows_the_definition_in_force() {
         })
         .collect();
     assert_eq!(passes, [false, false, false, false, true, true, true, false]);
-}
-
-/// What a random world consists of: per log, steps of (service, what, revision).
-fn steps() -> impl Strategy<Value = Vec<Vec<(u8, u8, bool)>>> {
-    let step = (0..4_u8, 0..5_u8, any::<bool>());
-    prop::collection::vec(prop::collection::vec(step, 0..40), 1..4)
-}
-
-fn build(steps: &[Vec<(u8, u8, bool)>]) -> Vec<Log> {
-    let laender = [Land::SL, Land::RP, Land::BUND];
-    let mut logs = Vec::new();
-    for (land, steps) in laender.into_iter().zip(steps) {
-        let mut log = Log::of(land);
-        for &(service, what, flag) in steps {
-            match what {
-                0 | 1 => {
-                    let numbers: &[&str] = if flag { &[A, B] } else { &[A] };
-                    log.define(uuid(service), &format!("Leistung {service}"), numbers);
-                }
-                4 => {
-                    log.push(Kind::Unknown(77), Some(uuid(service)), "later".into());
-                }
-                minor => {
-                    let number = format!("1.{minor}.{}", u8::from(flag));
-                    log.release(uuid(service), &number, "2026-01-01", "");
-                }
-            }
-        }
-        logs.push(log);
-    }
-    logs
-}
-
-/// Every answer of a world, in words.
-fn answers(world: &World) -> Vec<String> {
-    let view = world.catalogue();
-    let mut all = Vec::new();
-    for number in ["", A, B] {
-        let request =
-            ListServicesRequest { leistungsschluessel: number.into(), ..Default::default() };
-        all.push(format!("{:?}", view.list_services(&request)));
-    }
-    let request = SearchServicesRequest { query: "leistung".into(), ..Default::default() };
-    all.push(format!("{:?}", view.search(&request)));
-    for service in 0..4 {
-        for land in ["", "SL", "RP"] {
-            let (service_id, land) = (id(service), land.to_owned());
-            let versions = ListVersionsRequest {
-                service_id: service_id.clone(),
-                land: land.clone(),
-                ..Default::default()
-            };
-            all.push(format!("{:?}", view.list_versions(&versions)));
-            let resolve = ResolveVersionRequest { service_id, land, ..Default::default() };
-            all.push(format!("{:?}", view.resolve(&resolve, day("2026-11-23"))));
-        }
-    }
-    all
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    #[test]
-    fn any_interleaving_gives_the_same_facts_and_answers(
-        steps in steps(),
-        order in any::<prop::sample::Index>(),
-        swaps in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..60),
-    ) {
-        let logs = build(&steps);
-        let straight = World::of(&logs);
-        let mut entries: Vec<_> = logs.iter().flat_map(|log| &log.entries).collect();
-        if !entries.is_empty() {
-            let middle = order.index(entries.len());
-            entries.rotate_left(middle);
-            for (a, b) in &swaps {
-                let (a, b) = (a.index(entries.len()), b.index(entries.len()));
-                entries.swap(a, b);
-            }
-        }
-        let mut mixed = World { cut: straight.cut.clone(), ..World::default() };
-        for entry in entries {
-            mixed.facts.extend(entry.fold().unwrap());
-        }
-        prop_assert_eq!(&mixed.facts, &straight.facts);
-        prop_assert_eq!(answers(&mixed), answers(&straight));
-    }
-
-    #[test]
-    fn facts_beyond_the_cut_change_no_answer(steps in steps(), keep in any::<prop::sample::Index>()) {
-        let logs = build(&steps);
-        let mut early = logs.clone();
-        for log in &mut early {
-            let keep = keep.index(log.entries.len() + 1);
-            log.entries.truncate(keep);
-        }
-        let early = World::of(&early);
-        let late = World { cut: early.cut.clone(), ..World::of(&logs) };
-        prop_assert_eq!(answers(&late), answers(&early));
-    }
-
-    #[test]
-    fn pages_are_complete_and_stable(steps in steps(), size in 1..5_u32, number in any::<bool>()) {
-        let world = World::of(&build(&steps));
-        let view = world.catalogue();
-        let number = if number { A } else { "" };
-        let whole = ListServicesRequest { leistungsschluessel: number.into(), ..Default::default() };
-        let whole = view.list_services(&whole).unwrap();
-        let mut paged = Vec::new();
-        let mut page_token = String::new();
-        loop {
-            let request = ListServicesRequest {
-                page_size: size,
-                page_token,
-                leistungsschluessel: number.into(),
-                ..Default::default()
-            };
-            let page = view.list_services(&request).unwrap();
-            prop_assert!(page.items.len() <= size as usize);
-            paged.extend(page.items);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
-            }
-        }
-        prop_assert_eq!(paged, whole.items);
-    }
-
-    #[test]
-    fn pages_of_versions_are_complete_and_stable(steps in steps(), size in 1..5_u32) {
-        let world = World::of(&build(&steps));
-        let view = world.catalogue();
-        for service in 0..4 {
-            let mut request =
-                ListVersionsRequest { service_id: id(service), land: "SL".into(), ..Default::default() };
-            let Ok((_, whole)) = view.list_versions(&request) else { continue };
-            request.page_size = size;
-            let mut paged = Vec::new();
-            loop {
-                let (_, page) = view.list_versions(&request).unwrap();
-                paged.extend(page.items);
-                if page.next_page_token.is_empty() {
-                    break;
-                }
-                request.page_token = page.next_page_token;
-            }
-            prop_assert_eq!(paged, whole.items);
-        }
-    }
-
-    #[test]
-    fn a_snapshot_is_the_state_at_its_cut(steps in steps(), keep in any::<prop::sample::Index>(), limit in 1..7_usize) {
-        let logs = build(&steps);
-        let mut world = World::of(&logs);
-        let mut expected = Vec::new();
-        for log in &logs {
-            let keep = keep.index(log.entries.len() + 1);
-            world.cut.set(log.id, keep as u64);
-            let kept = &log.entries[..keep];
-            for entry in kept {
-                let same = |other: &&crate::fold::testing::Entry| {
-                    other.header.kind == entry.header.kind
-                        && other.header.object_id == entry.header.object_id
-                };
-                let counts = match entry.header.kind {
-                    Kind::ServiceDefinition => {
-                        kept.iter().rfind(same).unwrap().header.index == entry.header.index
-                    }
-                    Kind::ServiceVersion => {
-                        let body = |e: &crate::fold::testing::Entry| e.body.clone();
-                        kept.iter().filter(same).find(|e| body(e) == body(entry)).unwrap().header.index
-                            == entry.header.index
-                    }
-                    _ => false,
-                };
-                if counts {
-                    expected.push(Position { log: log.id, index: entry.header.index });
-                }
-            }
-        }
-        let mut found = Vec::new();
-        let mut cursor = Some(SnapshotCursor::start());
-        while let Some(at) = cursor {
-            let chunk = at.next(&world.facts, &world.cut, &WatchFilter::default(), limit).unwrap();
-            prop_assert!(chunk.entries.len() <= limit);
-            found.extend(chunk.entries);
-            cursor = chunk.next;
-        }
-        found.sort();
-        expected.sort();
-        prop_assert_eq!(found, expected);
-    }
 }

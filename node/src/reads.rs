@@ -1,0 +1,293 @@
+//! Answers of the catalogue: summaries from the index, records from the journal, and what both
+//! rest on. Runs on the caller's thread and reads the disk.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use registry_core::{
+    authorize::PeerIdentity,
+    fold::{self, Position, Record},
+    reject::Reject,
+    view::VersionState,
+};
+use registry_proto::{
+    charter::Charter,
+    log::{Origin, SignedCheckpoint, check_inclusion, leaf_hash, prove_inclusion},
+    terms::{Date, Land, LogId},
+    wire::registry::{
+        GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
+        GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
+        ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
+        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
+        SearchServicesResponse, Service, Version,
+    },
+};
+
+use crate::{
+    batches::{provenance, timestamp},
+    index::Index,
+    journals::{Parsed, Stored, Tiles},
+    lifecycle::chain,
+    status::StatusBoard,
+};
+
+/// Reads for gRPC and web.
+#[derive(Debug)]
+pub struct Reads {
+    index: Index,
+    board: StatusBoard,
+    /// Names the Verbund, and checks a proof before it is sent.
+    charter: Charter,
+    me: PeerIdentity,
+    /// Version of the software.
+    software: &'static str,
+}
+
+// === impl Reads ===
+
+impl Reads {
+    /// Reads an index on behalf of the node `me`.
+    pub fn new(
+        index: Index,
+        board: StatusBoard,
+        charter: Charter,
+        me: PeerIdentity,
+        software: &'static str,
+    ) -> Self {
+        Self { index, board, charter, me, software }
+    }
+
+    /// A page of services.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::list_services`] and [`Index::ask`].
+    pub fn list_services(
+        &self,
+        request: &ListServicesRequest,
+    ) -> Result<ListServicesResponse, Reject> {
+        let (page, cut) = self.index.ask(|catalogue| catalogue.list_services(request))?;
+        let as_of = self.board.as_of(&cut, |land| names(&request.land, land));
+        let next_page_token = page.next_page_token;
+        Ok(ListServicesResponse { services: page.items, next_page_token, as_of })
+    }
+
+    /// A service with its newest definition.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::service`] and [`Index::ask`].
+    pub fn service(&self, request: &GetServiceRequest) -> Result<GetServiceResponse, Reject> {
+        let (state, cut) = self.index.ask(|catalogue| catalogue.service(request))?;
+        let (entry, record) = self.record(state.position)?;
+        let definition = match record {
+            Record::Definition(definition) => Some(*definition),
+            Record::Version(_) | Record::Hidden => None,
+        };
+        let latest = state.latest_version.map(|number| number.to_string());
+        let service = Service {
+            definition,
+            provenance: Some(provenance(&entry)),
+            latest_version: latest.unwrap_or_default(),
+            version_count: state.version_count,
+        };
+        let as_of = self.board.as_of_land(&cut, state.position.log.land);
+        Ok(GetServiceResponse { service: Some(service), as_of })
+    }
+
+    /// A page of versions.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::list_versions`] and [`Index::ask`].
+    pub fn list_versions(
+        &self,
+        request: &ListVersionsRequest,
+    ) -> Result<ListVersionsResponse, Reject> {
+        let ((land, page), cut) = self.index.ask(|catalogue| catalogue.list_versions(request))?;
+        let as_of = self.board.as_of_land(&cut, land);
+        let next_page_token = page.next_page_token;
+        Ok(ListVersionsResponse { versions: page.items, next_page_token, as_of })
+    }
+
+    /// A version.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::version`] and [`Index::ask`].
+    pub fn version(&self, request: &GetVersionRequest) -> Result<GetVersionResponse, Reject> {
+        let (state, cut) = self.index.ask(|catalogue| catalogue.version(request))?;
+        let as_of = self.board.as_of_land(&cut, state.position.log.land);
+        Ok(GetVersionResponse { version: Some(self.whole_version(&state)?), as_of })
+    }
+
+    /// The version that meets a requirement.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::resolve`] and [`Index::ask`].
+    pub fn resolve(
+        &self,
+        request: &ResolveVersionRequest,
+    ) -> Result<ResolveVersionResponse, Reject> {
+        let today = Date::from_unix_ms(now_unix_ms());
+        let (state, cut) = self.index.ask(|catalogue| catalogue.resolve(request, today))?;
+        let as_of = self.board.as_of_land(&cut, state.position.log.land);
+        Ok(ResolveVersionResponse { version: Some(self.whole_version(&state)?), as_of })
+    }
+
+    /// Services found by words.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::search`] and [`Index::ask`].
+    pub fn search(
+        &self,
+        request: &SearchServicesRequest,
+    ) -> Result<SearchServicesResponse, Reject> {
+        let ((services, total), cut) = self.index.ask(|catalogue| catalogue.search(request))?;
+        let as_of = self.board.as_of(&cut, |land| names(&request.land, land));
+        Ok(SearchServicesResponse { services, total, as_of })
+    }
+
+    /// The state of this node; also while the index is built.
+    ///
+    /// # Errors
+    ///
+    /// None; the form is that of all reads.
+    pub fn status(&self, _: &GetStatusRequest) -> Result<GetStatusResponse, Reject> {
+        let cut = self.index.store().cut();
+        Ok(GetStatusResponse {
+            verbund: self.charter.id().to_string(),
+            verbund_name: self.charter.name().to_owned(),
+            test: self.charter.is_test(),
+            land: self.me.land.code().to_owned(),
+            node: self.me.node.clone(),
+            software: self.software.to_owned(),
+            fence: self.board.load().fence.clone(),
+            logs: self.board.as_of(&cut, |_| true),
+            peers: self.board.peers(),
+            now: Some(timestamp(now_unix_ms())),
+            index: self.index.status(),
+        })
+    }
+
+    /// The proof that an entry is in the log its owner signed, checked before it is given.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Invalid`] on a position of another form, [`Reject::NotFound`] on an entry that
+    /// is not here, [`Reject::Unavailable`] while no checkpoint covers it or the journal is
+    /// damaged.
+    pub fn inclusion_proof(
+        &self,
+        request: &GetInclusionProofRequest,
+    ) -> Result<GetInclusionProofResponse, Reject> {
+        let at = position(request)?;
+        let not_found = || Reject::NotFound { what: "entry", name: at.to_string() };
+        let journal = self.index.journals().find(at.log).ok_or_else(not_found)?;
+        if at.index >= journal.size() {
+            return Err(not_found());
+        }
+        let (size, note) =
+            journal.checkpoint().filter(|(size, _)| at.index < *size).ok_or_else(|| {
+                Reject::Unavailable {
+                    reason: "NO_CHECKPOINT",
+                    description: format!("no complete checkpoint covers {at} yet; ask again"),
+                }
+            })?;
+        let (stored, entry) = self.index.entry(at)?;
+        let proof = prove_inclusion(&Tiles(journal.as_ref()), size, at.index).map_err(|error| {
+            tracing::error!(%at, error = %chain(&error), "inclusion cannot be proved");
+            Reject::Storage { operation: "reading the hashes of the journal" }
+        })?;
+        let refused = |cause: String| {
+            tracing::error!(%at, size, cause, "own inclusion proof does not hold");
+            Reject::Storage { operation: "proving the entry" }
+        };
+        let origin = Origin { verbund: self.charter.id(), log: at.log };
+        let member = self.charter.member(at.log.land);
+        let keys =
+            &member.ok_or_else(|| refused("the charter has no such member".to_owned()))?.keys;
+        let signed = SignedCheckpoint::verify(&note, &origin, keys)
+            .map_err(|error| refused(chain(&error)))?;
+        let leaf = leaf_hash(&stored.header);
+        check_inclusion(&proof, size, signed.root(), at.index, &leaf)
+            .map_err(|error| refused(chain(&error)))?;
+
+        let body = stored.body.filter(|_| fold::is_public(&entry.header));
+        let (salt, body) = body.map(|(salt, body)| (salt.to_vec(), body)).unwrap_or_default();
+        Ok(GetInclusionProofResponse {
+            header: stored.header,
+            proof: proof.iter().map(|hash| hash.as_bytes().to_vec().into()).collect(),
+            checkpoint: String::from_utf8_lossy(&note).into_owned(),
+            salt: salt.into(),
+            body,
+        })
+    }
+
+    fn whole_version(&self, state: &VersionState) -> Result<Version, Reject> {
+        let (entry, record) = self.record(state.position)?;
+        let version = match record {
+            Record::Version(version) => Some(*version),
+            Record::Definition(_) | Record::Hidden => None,
+        };
+        Ok(Version { version, provenance: Some(provenance(&entry)) })
+    }
+
+    fn record(&self, at: Position) -> Result<(Parsed, Record), Reject> {
+        let (_, entry) = self.index.entry(at)?;
+        let record = fold::read(&entry.as_entry()).unwrap_or(Record::Hidden);
+        Ok((entry, record))
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    /// The entry at a position, as it is stored and as it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Unavailable`] with `JOURNAL_DAMAGED` if it cannot be read.
+    pub fn entry(&self, at: Position) -> Result<(Stored, Parsed), Reject> {
+        let damaged = |cause: String| {
+            tracing::error!(%at, cause, "entry cannot be read");
+            Reject::Unavailable {
+                reason: "JOURNAL_DAMAGED",
+                description: format!(
+                    "entry {at} cannot be read from the journal of this node; ask another node \
+                     until it is repaired"
+                ),
+            }
+        };
+        let journal =
+            self.journals().find(at.log).ok_or_else(|| damaged("no journal".to_owned()))?;
+        let stored = journal.read(at.index, 1, 1).map_err(|error| damaged(chain(&error)))?;
+        let stored = stored.into_iter().next().ok_or_else(|| damaged("nothing read".to_owned()))?;
+        let entry = Parsed::of(at.log, stored.clone()).map_err(|error| damaged(chain(&error)))?;
+        Ok((stored, entry))
+    }
+}
+
+/// True if a filter names this Land, or none.
+fn names(filter: &str, land: Land) -> bool {
+    filter.is_empty() || filter == land.code()
+}
+
+fn position(request: &GetInclusionProofRequest) -> Result<Position, Reject> {
+    let Some(position) = &request.position else {
+        return Err(Reject::field("position", "POSITION_MISSING", "name land, epoch and index"));
+    };
+    let land = position.land.parse().map_err(|error: registry_proto::terms::ParseLandError| {
+        Reject::field("position.land", "LAND_UNKNOWN", error.to_string())
+    })?;
+    if position.epoch == 0 {
+        return Err(Reject::field("position.epoch", "EPOCH", "epochs count from 1"));
+    }
+    Ok(Position { log: LogId { land, epoch: position.epoch }, index: position.index })
+}
+
+fn now_unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,141 @@
+//! Where a watch takes its batches from.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use registry_core::{
+    reject::Reject,
+    view::{Cut, Token, WatchFilter},
+};
+use registry_proto::{terms::LogId, wire::registry::WatchEvent};
+use tokio::{sync::Semaphore, time::Instant};
+
+use crate::{
+    batches::{Batch, read_batches},
+    index::Index,
+    lifecycle::chain,
+};
+
+/// What a watch sees at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight<'a> {
+    pub(super) index: &'a Index,
+    pub(super) cut: &'a Cut,
+    pub(super) filter: &'a Arc<WatchFilter>,
+}
+
+/// Batches read ahead, of one log at a time.
+#[derive(Debug, Default)]
+pub(super) struct Feed {
+    ahead: VecDeque<Arc<Batch>>,
+    last: Option<LogId>,
+    /// Logs whose journal could not be read, and when it is tried again.
+    stuck: HashMap<LogId, Instant>,
+}
+
+/// Batches taken from the ring at once.
+const AHEAD_MAX: usize = 32;
+/// A journal that could not be read is tried again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Reads of journals and facts by all watches at the same time.
+const READS_MAX: usize = 32;
+
+static READS: Semaphore = Semaphore::const_new(READS_MAX);
+
+// === impl Feed ===
+
+impl Feed {
+    /// The next batch after `token`, if the catalogue shows one. The logs take turns.
+    pub(super) async fn next(
+        &mut self,
+        sight: &Sight<'_>,
+        token: &Token,
+    ) -> Result<Option<Arc<Batch>>, Reject> {
+        if let Some(batch) = self.ahead.pop_front() {
+            return Ok(Some(batch));
+        }
+        while let Some((log, from, to)) = self.choose(sight, token) {
+            self.last = Some(log);
+            let recent = sight.index.recent().from(log, from, AHEAD_MAX);
+            self.ahead = recent.into_iter().take_while(|batch| batch.end <= to).collect();
+            if self.ahead.is_empty() {
+                self.ahead = self.read(sight, log, from, to).await?;
+            }
+            if let Some(batch) = self.ahead.pop_front() {
+                return Ok(Some(batch));
+            }
+            // damaged: the watch of this log waits for the repair, the others go on
+            self.stuck.insert(log, Instant::now() + RETRY_AFTER);
+        }
+        Ok(None)
+    }
+
+    /// The first log after the last one that has something new: log, from, to.
+    fn choose(&self, sight: &Sight<'_>, token: &Token) -> Option<(LogId, u64, u64)> {
+        let news = |(log, size): (LogId, u64)| {
+            let (at, next) = token.next(log.land)?;
+            let new = at == log && next < size && sight.filter.follows(log.land);
+            let stuck = self.stuck.get(&log).is_some_and(|until| Instant::now() < *until);
+            (new && !stuck).then_some((log, next, size))
+        };
+        let all: Vec<_> = sight.cut.iter().filter_map(news).collect();
+        let after = all.iter().find(|(log, ..)| Some(*log) > self.last);
+        after.or_else(|| all.first()).copied()
+    }
+
+    async fn read(
+        &self,
+        sight: &Sight<'_>,
+        log: LogId,
+        from: u64,
+        to: u64,
+    ) -> Result<VecDeque<Arc<Batch>>, Reject> {
+        let Some(journal) = sight.index.journals().find(log) else { return Ok(VecDeque::new()) };
+        blocking(move || {
+            let batches = read_batches(journal.as_ref(), log, from, to).unwrap_or_else(|error| {
+                tracing::warn!(%log, from, error = %chain(&error), "watch cannot read the journal");
+                Vec::new()
+            });
+            Ok(batches.into_iter().map(Arc::new).collect())
+        })
+        .await
+    }
+}
+
+/// The events of a batch that pass the filter.
+pub(super) async fn filtered(
+    sight: &Sight<'_>,
+    batch: &Arc<Batch>,
+) -> Result<Vec<WatchEvent>, Reject> {
+    let land = batch.log.land;
+    let passes = |service| sight.filter.passes(land, service);
+    if !sight.filter.by_number() || !batch.events.iter().any(|event| passes(event.service)) {
+        let events = batch.events.iter().filter(|event| passes(event.service));
+        return Ok(events.map(|event| event.message.clone()).collect());
+    }
+    let (index, batch) = (sight.index.clone(), Arc::clone(batch));
+    let filter = Arc::clone(sight.filter);
+    blocking(move || {
+        let numbers = batch.numbers(index.store()).map_err(|error| {
+            tracing::error!(error = %chain(&error), "watch cannot read the index");
+            Reject::Storage { operation: "reading the index" }
+        })?;
+        let events = batch.events.iter().zip(numbers).filter(|(event, numbers)| {
+            filter.passes(land, event.service) && filter.passes_numbers(numbers)
+        });
+        Ok(events.map(|(event, _)| event.message.clone()).collect())
+    })
+    .await
+}
+
+/// Runs what reads the disk where it may; a few at a time.
+pub(super) async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Reject> + Send + 'static,
+) -> Result<T, Reject> {
+    let failed = Reject::Storage { operation: "reading for a watch" };
+    let Ok(_permit) = READS.acquire().await else { return Err(failed) };
+    tokio::task::spawn_blocking(read).await.unwrap_or(Err(failed))
+}

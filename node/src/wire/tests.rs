@@ -1,0 +1,222 @@
+//! The handlers over real facts and journals, without a socket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use prost::Message;
+use registry_core::{
+    authorize::{PeerIdentity, Principal, Role},
+    fold::FOLD_VERSION,
+};
+use registry_proto::{
+    charter::Charter,
+    log::{
+        Checkpoint, Frontier, Hash, LogSigner, Origin, SignedCheckpoint, check_inclusion, leaf_hash,
+    },
+    terms::Land,
+    wire::registry::{
+        self as wire, GetInclusionProofRequest, GetServiceRequest, GetStatusRequest,
+        GetVersionRequest, ListServicesRequest, ListVersionsRequest, LogPosition,
+        ResolveVersionRequest, SearchServicesRequest, catalogue_service_server::CatalogueService,
+    },
+};
+use tonic::{Code, Request};
+use tonic_types::StatusExt;
+
+use super::catalogue::CatalogueApi;
+use crate::{
+    folder::Folder,
+    index::Index,
+    journals::{JournalRead, Journals},
+    status::StatusBoard,
+    store::Store,
+    testing::{Item, MemoryJournal, NUMBER_A, NUMBER_B, folded, uuid},
+};
+
+fn signer(seed: u8) -> LogSigner {
+    LogSigner::new(SigningKey::from_bytes(&[seed; 32]), SigningKey::from_bytes(&[seed + 1; 32]))
+}
+
+fn charter() -> Charter {
+    let keys = signer(1).keys();
+    let member = wire::Member {
+        land: "SL".to_owned(),
+        log_key: keys.log.as_bytes().to_vec().into(),
+        freshness_key: keys.freshness.as_bytes().to_vec().into(),
+        offline_key: SigningKey::from_bytes(&[9; 32]).verifying_key().as_bytes().to_vec().into(),
+        nodes: vec![wire::MemberNode {
+            name: "sl-1.example".to_owned(),
+            spki_pins: vec![Bytes::from(vec![7; 32])],
+        }],
+        anchors: Vec::new(),
+        quota: None,
+    };
+    let charter = wire::Charter {
+        format_level: 1,
+        number: 0,
+        name: "Probe".to_owned(),
+        test: true,
+        threshold: 1,
+        members: vec![member],
+    };
+    Charter::parse(charter.encode_to_vec().into()).unwrap()
+}
+
+fn api(index: Index) -> CatalogueApi {
+    let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
+    CatalogueApi::new(index, StatusBoard::new(), charter(), me, "1.2.3")
+}
+
+fn request<T>(message: T) -> Request<T> {
+    let reader = Principal { pseudonym: "r".to_owned(), roles: vec![Role::Reader], peer: None };
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Arc::new(reader));
+    request
+}
+
+fn journal() -> MemoryJournal {
+    let journal = MemoryJournal::of(Land::SL);
+    journal.append(&[Item::Define(1, NUMBER_A), Item::Release(1, "1.0.0")]);
+    journal.append(&[Item::Release(1, "2.0.0")]);
+    journal.append(&[Item::Define(2, NUMBER_B)]);
+    journal
+}
+
+fn checkpoint(journal: &MemoryJournal, size: usize) {
+    let mut tree = Frontier::default();
+    for leaf in journal.leaves().into_iter().take(size) {
+        tree.push(leaf);
+    }
+    let origin = Origin { verbund: charter().id(), log: journal.log };
+    let signed =
+        Checkpoint { origin, size: size as u64, root: tree.root() }.sign(&signer(1), 1_700_000_000);
+    journal.set_checkpoint(size as u64, signed.raw().clone());
+}
+
+#[tokio::test]
+async fn every_read_answers_with_records_and_what_they_rest_on() {
+    let (index, _folder) = folded(&[journal()]);
+    let api = api(index);
+    let service_id = uuid(1).to_string();
+
+    let listed = api.list_services(request(ListServicesRequest::default())).await.unwrap();
+    let listed = listed.into_inner();
+    assert_eq!(listed.services.len(), 2);
+    assert_eq!((listed.as_of[0].land.as_str(), listed.as_of[0].folded), ("SL", 4));
+
+    let ask = GetServiceRequest { service_id: service_id.clone(), ..Default::default() };
+    let answer = api.get_service(request(ask)).await.unwrap().into_inner();
+    let service = answer.service.unwrap();
+    assert_eq!(service.definition.unwrap().leistungsschluessel, [NUMBER_A]);
+    assert_eq!((service.latest_version.as_str(), service.version_count), ("2.0.0", 2));
+    assert_eq!(service.provenance.unwrap().position.unwrap().index, 0);
+    assert_eq!(answer.as_of.unwrap().folded, 4);
+
+    let ask = ListVersionsRequest { service_id: service_id.clone(), ..Default::default() };
+    let answer = api.list_versions(request(ask)).await.unwrap().into_inner();
+    let numbers: Vec<_> = answer.versions.iter().map(|it| it.version.as_str()).collect();
+    assert_eq!(numbers, ["2.0.0", "1.0.0"]);
+
+    let ask = GetVersionRequest {
+        service_id: service_id.clone(),
+        version: "1.0.0".to_owned(),
+        ..Default::default()
+    };
+    let answer = api.get_version(request(ask)).await.unwrap().into_inner();
+    let version = answer.version.unwrap();
+    assert_eq!(version.version.unwrap().version, "1.0.0");
+    let provenance = version.provenance.unwrap();
+    assert_eq!(provenance.position.unwrap().index, 1);
+    assert!(provenance.received_at.is_some() && provenance.recorded_at.is_some());
+
+    let ask = ResolveVersionRequest {
+        service_id,
+        requirement: "^1".to_owned(),
+        valid_at: "2026-11-23".to_owned(),
+        ..Default::default()
+    };
+    let answer = api.resolve_version(request(ask)).await.unwrap().into_inner();
+    assert_eq!(answer.version.unwrap().version.unwrap().version, "1.0.0");
+
+    let ask = SearchServicesRequest { query: "LEISTUNG 2".to_owned(), ..Default::default() };
+    let answer = api.search_services(request(ask)).await.unwrap().into_inner();
+    assert_eq!((answer.total, answer.services[0].service_id.clone()), (2, uuid(2).to_string()));
+
+    let status = api.get_status(request(GetStatusRequest {})).await.unwrap().into_inner();
+    assert_eq!((status.verbund, status.test), (charter().id().to_string(), true));
+    assert_eq!((status.land.as_str(), status.node.as_str()), ("SL", "sl-1.example"));
+    assert_eq!((status.index.as_str(), status.software.as_str()), ("ready", "1.2.3"));
+}
+
+#[tokio::test]
+async fn a_proof_holds_against_the_signed_root() {
+    let journal = journal();
+    checkpoint(&journal, 3);
+    let (index, _folder) = folded(std::slice::from_ref(&journal));
+    let api = api(index);
+    let ask = |index| GetInclusionProofRequest {
+        position: Some(LogPosition { land: "SL".to_owned(), epoch: 1, index }),
+    };
+    for index in 0..3 {
+        let answer = api.get_inclusion_proof(request(ask(index))).await.unwrap().into_inner();
+        let origin = Origin { verbund: charter().id(), log: journal.log };
+        let keys = signer(1).keys();
+        let signed =
+            SignedCheckpoint::verify(answer.checkpoint.as_bytes(), &origin, &keys).unwrap();
+        let proof: Vec<_> =
+            answer.proof.iter().map(|it| Hash::try_from(&it[..]).unwrap()).collect();
+        let leaf = leaf_hash(&answer.header);
+        check_inclusion(&proof, signed.size(), signed.root(), index, &leaf).unwrap();
+        assert_eq!(answer.salt.len(), 16);
+        assert!(!answer.body.is_empty());
+    }
+    let beyond_note = api.get_inclusion_proof(request(ask(3))).await.unwrap_err();
+    assert_eq!(beyond_note.code(), Code::Unavailable);
+    let beyond_log = api.get_inclusion_proof(request(ask(4))).await.unwrap_err();
+    assert_eq!(beyond_log.code(), Code::NotFound);
+    let nothing = GetInclusionProofRequest { position: None };
+    let nothing = api.get_inclusion_proof(request(nothing)).await.unwrap_err();
+    assert_eq!(nothing.code(), Code::InvalidArgument);
+    // a note that does not fit the journal is not passed on
+    let other = MemoryJournal::of(Land::SL);
+    other.append(&[Item::Define(3, NUMBER_A), Item::Define(4, NUMBER_A), Item::Other(5)]);
+    checkpoint(&other, 3);
+    let (size, note) = other.checkpoint().unwrap();
+    journal.set_checkpoint(size, note);
+    let wrong = api.get_inclusion_proof(request(ask(0))).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::Internal);
+}
+
+#[tokio::test]
+async fn a_caller_without_identity_or_role_is_refused() {
+    let (index, _folder) = folded(&[journal()]);
+    let api = api(index);
+    let nobody = api.list_services(Request::new(ListServicesRequest::default())).await;
+    assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);
+    let mut request = Request::new(ListServicesRequest::default());
+    let stranger = Principal { pseudonym: "x".to_owned(), roles: Vec::new(), peer: None };
+    request.extensions_mut().insert(Arc::new(stranger));
+    assert_eq!(api.list_services(request).await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn an_index_that_is_built_answers_unavailable_but_tells_its_state() {
+    let journals = Journals::default();
+    let journal = journal();
+    journals.insert(journal.log, Arc::new(journal.clone()));
+    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), journals);
+    let api = api(index.clone());
+    let refused = api.list_services(request(ListServicesRequest::default())).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().reason, "INDEX_REBUILDING");
+    assert!(details.retry_info().is_some());
+    let status = api.get_status(request(GetStatusRequest {})).await.unwrap().into_inner();
+    assert!(status.index.starts_with("rebuilding"), "{}", status.index);
+
+    let _folder = Folder::start(index.clone(), &crate::store::OpenOutcome::New).unwrap();
+    index.wait_folded(journal.log, journal.size()).await.unwrap();
+    crate::testing::wait_open(&index);
+    assert!(api.list_services(request(ListServicesRequest::default())).await.is_ok());
+}
