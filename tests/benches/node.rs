@@ -38,15 +38,15 @@ struct Size {
     samples: usize,
 }
 
-const FULL: Size =
-    Size { span: Duration::from_secs(8), entries: 200_000, samples: 1_000 };
+const FULL: Size = Size { span: Duration::from_secs(8), entries: 200_000, samples: 1_000 };
 const SMOKE: Size = Size { span: Duration::from_millis(500), entries: 5_000, samples: 50 };
 const MANY: usize = 64;
 
 fn main() {
     let smoke = std::env::args().any(|it| it == "--smoke");
     let size = if smoke { SMOKE } else { FULL };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
     runtime.block_on(run(&size));
 }
 
@@ -75,7 +75,11 @@ async fn run(size: &Size) {
     row("bare echo, 64 clients", echo_many, None);
 
     let publishers = clients(&prepared, &sl, 1, true).await;
-    row("durable publish, 1 client", rate(&publishers, size.span, load::publish).await, Some(echo_one));
+    row(
+        "durable publish, 1 client",
+        rate(&publishers, size.span, load::publish).await,
+        Some(echo_one),
+    );
     let publishers = clients(&prepared, &sl, MANY, true).await;
     let published = rate(&publishers, size.span, load::publish).await;
     row("durable publish, 64 clients", published, Some(echo_many));
@@ -109,7 +113,10 @@ async fn catch_up(prepared: &Prepared, sl: &App) {
     wait("queryable", || rp.index().store().cut().size(log) >= all).await;
     let queryable = begun.elapsed() - connected;
     let per_second = |took: Duration| all as f64 / took.as_secs_f64();
-    println!("\ncatch-up of {all} entries, {:.2} s after the start the first is durable", connected.as_secs_f64());
+    println!(
+        "\ncatch-up of {all} entries, {:.2} s after the start the first is durable",
+        connected.as_secs_f64()
+    );
     row("catch-up, durable and verified", per_second(durable), None);
     row("catch-up, queryable", per_second(queryable), None);
     rp.stop().await;
@@ -124,13 +131,8 @@ async fn bind(laender: &[Land]) -> (Vec<Listeners>, Vec<registry_node::app::Boun
     let local = || ([127, 0, 0, 1], 0).into();
     let mut all = Vec::new();
     for _ in laender {
-        let listen = Listen {
-            grpc: local(),
-            web: None,
-            admin: local(),
-            monitoring: local(),
-            http: None,
-        };
+        let listen =
+            Listen { grpc: local(), web: None, admin: local(), monitoring: local(), http: None };
         all.push(Listeners::bind(&listen).await.expect("bound"));
     }
     let bound = all.iter().map(Listeners::addresses).collect();

@@ -9,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_client::{
-    Client, ClientConfig, ClientError,
-    connect::ANSWER_TIMEOUT,
-};
+use registry_client::{Client, ClientConfig, ClientError, connect::ANSWER_TIMEOUT};
 use registry_node::{
     app::Bound,
     demo::{Prepared, prepare},
@@ -214,15 +211,8 @@ fn free_ports() -> Bound {
     // node then says so and exits
     let sockets: Vec<_> =
         (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
-    let ports: Vec<SocketAddr> =
-        sockets.iter().map(|it| it.local_addr().expect("bound")).collect();
-    Bound {
-        grpc: ports[0],
-        web: Some(ports[1]),
-        admin: ports[2],
-        monitoring: ports[3],
-        http: None,
-    }
+    let ports: Vec<SocketAddr> = sockets.iter().map(|it| it.local_addr().expect("bound")).collect();
+    Bound { grpc: ports[0], web: Some(ports[1]), admin: ports[2], monitoring: ports[3], http: None }
 }
 
 /// Removes from a configuration the partners that are not linked.
@@ -231,9 +221,9 @@ pub fn keep_links(path: &Path, land: Land, links: &[(Land, Land)]) {
     let mut table: toml::Table = text.parse().expect("TOML");
     let linked = |peer: &toml::Value| {
         let peer = peer.get("land").and_then(toml::Value::as_str).unwrap_or_default();
-        links.iter().any(|(a, b)| {
-            (*a == land && b.code() == peer) || (*b == land && a.code() == peer)
-        })
+        links
+            .iter()
+            .any(|(a, b)| (*a == land && b.code() == peer) || (*b == land && a.code() == peer))
     };
     if let Some(toml::Value::Array(peers)) = table.get_mut("peers") {
         peers.retain(linked);

@@ -6,9 +6,9 @@ use registry_client::{Class, Client, ClientConfig};
 use registry_node::pki::{Authority, Request};
 use registry_proto::{
     terms::Land::{self, HE, RP, SL, TH},
-    wire::{
-        peer::{Hello, PeerMessage, SessionRequest, peer_message::Message,
-            peer_service_client::PeerServiceClient},
+    wire::peer::{
+        Hello, PeerMessage, SessionRequest, peer_message::Message,
+        peer_service_client::PeerServiceClient,
     },
 };
 use registry_tests::{
@@ -131,7 +131,10 @@ async fn a_reader_may_not_publish_and_is_told_what_is_missing() {
     let refused = client.publish(request(vec![definition(&id, "Dienst")], vec![])).await;
     let text = refused.expect_err("refused").to_string();
     assert!(text.contains("publisher"), "{text}");
-    assert_eq!(cluster.status(SL).await.expect("status").logs.iter().map(|it| it.size).sum::<u64>(), 0);
+    assert_eq!(
+        cluster.status(SL).await.expect("status").logs.iter().map(|it| it.size).sum::<u64>(),
+        0
+    );
 }
 
 /// Opens a session with the certificate of `who` and says hello as `said`.

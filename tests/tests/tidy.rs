@@ -82,7 +82,8 @@ fn functions(code: &str) -> Vec<(usize, usize)> {
     for (at, line) in lines.iter().enumerate() {
         let bare = line.trim_start();
         let indent = line.len() - bare.len();
-        let starts = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
+        let starts =
+            ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
         if !starts.iter().any(|it| bare.starts_with(it)) {
             continue;
         }

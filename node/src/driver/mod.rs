@@ -155,7 +155,7 @@ impl Driver {
         self.handle.clone()
     }
 
-    /// Runs on a thread of its own until the node stops.
+    /// Runs on a thread of its own until the node stops. MUST be called within a runtime.
     ///
     /// # Errors
     ///
@@ -184,7 +184,10 @@ impl Driver {
         });
         let token = shutdown.token().clone();
         let performer = Performer::new(surroundings, handle, shutdown.clone());
+        let runtime = tokio::runtime::Handle::current();
         shutdown.spawn_thread(TaskKind::Driver, "driver", move || {
+            // ranges are read by tasks that effects start
+            let _entered = runtime.enter();
             drive(queue, node, performer, clock, &token);
         })
     }

@@ -111,6 +111,7 @@ fn read(reader: &Reader, range: &SendRange) -> Result<Batch, RangeError> {
         entries: stored.into_iter().map(batch_entry).collect(),
         checkpoint: range.note.clone(),
         proof: proof.iter().map(raw).collect(),
+        follow: range.follow,
     })
 }
 

@@ -127,6 +127,10 @@ pub struct Follow {
     /// Bytes of batches that may be under way before an Ack adds to it.
     #[prost(uint64, tag = "4")]
     pub credit_bytes: u64,
+    /// Number of this Follow, never used twice for a log in a session; its batches carry it, so that
+    /// what an ended Follow still had under way can be told apart.
+    #[prost(uint64, tag = "5")]
+    pub follow: u64,
 }
 /// Ends a Follow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -176,6 +180,9 @@ pub struct Batch {
     /// when the sizes are equal.
     #[prost(bytes = "bytes", repeated, tag = "6")]
     pub proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Of the Follow it serves.
+    #[prost(uint64, tag = "7")]
+    pub follow: u64,
 }
 /// Sign of life with news.
 #[derive(Clone, PartialEq, ::prost::Message)]

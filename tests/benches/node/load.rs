@@ -15,10 +15,7 @@ use registry_client::{
     watch::{Start, Update, WatchFilter},
 };
 use registry_node::{app::App, demo::Prepared};
-use registry_proto::{
-    terms::Land::SL,
-    wire::registry::GetVersionRequest,
-};
+use registry_proto::{terms::Land::SL, wire::registry::GetVersionRequest};
 use registry_tests::records::{definition, request, service_id, version};
 
 /// A note that makes a version 2 KB large.
@@ -169,4 +166,3 @@ impl fmt::Display for Latencies {
         write!(f, "p50 {:.2} ms, p99 {:.2} ms, of {}", at(0.5), at(0.99), self.0.len())
     }
 }
-

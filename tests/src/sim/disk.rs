@@ -100,6 +100,7 @@ impl Disk {
             entries: log.entries.get(from..to)?.to_vec(),
             checkpoint: range.note.clone(),
             proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
+            follow: range.follow,
         })
     }
 }

@@ -13,10 +13,10 @@ use registry_core::{
     authorize::{PeerIdentity, Principal, Role},
     envelope::Envelope,
     log::{Published, Ticket},
-    node::{Effect, Input, Learned, Node, Setup},
+    node::{Effect, Input, Learned, Node, Notice, Setup},
     now::Now,
     reject::Reject,
-    replicate::{SendRange, SessionId},
+    replicate::{Report, SendRange, SessionId},
     submission::Submission,
     validate::CodeLists,
 };
@@ -531,6 +531,9 @@ impl World {
                 self.at(1, Event::RangeSent { node: land, life, range, next, bytes });
             }
             Effect::Close { session, .. } => self.break_stream(session.0),
+            Effect::Report(Notice::Replication(Report::PeerFault { peer, fault })) => {
+                panic!("seed {}: {land} blames the honest {}: {fault}", self.seed, peer.land);
+            }
             Effect::Report(_) => {}
         }
     }

@@ -71,7 +71,7 @@ pub struct SendRange {
     pub bytes: usize,
     /// Signed checkpoint.
     pub note: bytes::Bytes,
-    /// Which Follow of the partner it serves.
+    /// Number of the Follow it serves; goes into the batch.
     pub follow: u64,
 }
 

@@ -110,7 +110,8 @@ impl Replication {
         let now_at = candidate(source.session, now_at, log, received);
         if best.session != source.session && best.has_more >= now_at.has_more {
             let owner_appeared = best.is_owner && !now_at.is_owner;
-            let only_other_has_more = best.has_more && !now_at.has_more;
+            // the owner always has the newest; what others tell may only have come faster
+            let only_other_has_more = best.has_more && !now_at.has_more && !now_at.is_owner;
             if owner_appeared || only_other_has_more {
                 self.stop_following(source.session, log);
                 self.follow_at(log, best.session, now);
@@ -133,7 +134,9 @@ impl Replication {
 
     fn follow_at(&mut self, log: LogId, id: SessionId, now: Now) {
         let Some(replica) = self.replicas.get_mut(&log) else { return };
-        replica.source = Some(Source { session: id, progress_mono_ms: now.mono_ms });
+        replica.follows += 1;
+        let follow = replica.follows;
+        replica.source = Some(Source { session: id, follow, progress_mono_ms: now.mono_ms });
         let from = replica.received();
         self.send(
             id,
@@ -142,6 +145,7 @@ impl Replication {
                 epoch: log.epoch,
                 from,
                 credit_bytes: limits::FOLLOW_CREDIT_BYTES,
+                follow,
             }),
         );
     }

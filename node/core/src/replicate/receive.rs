@@ -170,7 +170,8 @@ impl Replication {
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(Vec::new()) };
         let Some(replica) = self.replicas.get_mut(&log) else { return Ok(Vec::new()) };
         // what a former source still had under way is not an offence
-        let from_source = replica.source.is_some_and(|it| it.session == id);
+        let from_source =
+            replica.source.is_some_and(|it| it.session == id && it.follow == batch.follow);
         if !from_source || replica.stopped().is_some() {
             return Ok(Vec::new());
         }

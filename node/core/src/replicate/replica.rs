@@ -101,6 +101,8 @@ pub(crate) struct Replica {
     stopped: Option<OwnerFault>,
     /// The disk failed: nothing more is taken.
     abandoned: bool,
+    /// Counts the Follows.
+    pub(crate) follows: u64,
     pub(crate) source: Option<Source>,
 }
 
@@ -108,6 +110,8 @@ pub(crate) struct Replica {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
     pub(crate) session: SessionId,
+    /// Number of the Follow; batches of others are ignored.
+    pub(crate) follow: u64,
     /// Last time it delivered, or had nothing to deliver.
     pub(crate) progress_mono_ms: u64,
 }
@@ -135,6 +139,7 @@ impl Replica {
             fresh_seen_mono_ms: now.mono_ms,
             stopped: None,
             abandoned: false,
+            follows: 0,
             source: None,
             origin,
         }

@@ -59,9 +59,8 @@ impl Replication {
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             let credit = follow.credit_bytes.min(limits::FOLLOW_CREDIT_BYTES);
-            session.follows += 1;
             let serving =
-                Serving { next: follow.from, credit, sending: false, follow: session.follows };
+                Serving { next: follow.from, credit, sending: false, follow: follow.follow };
             session.serving.insert(log, serving);
         }
         self.pump(id, log);

@@ -20,8 +20,6 @@ pub(crate) struct Session {
     last_heard_mono_ms: u64,
     /// Entries the partner holds durably of each log, as far as it told.
     pub(crate) heads: BTreeMap<LogId, u64>,
-    /// Counts the Follows of the partner.
-    pub(crate) follows: u64,
     /// What the partner follows here.
     pub(crate) serving: BTreeMap<LogId, Serving>,
     /// (size, freshness) of each log as last told to the partner.
@@ -38,7 +36,7 @@ pub(crate) struct Serving {
     pub(crate) credit: u64,
     /// True while the shell sends a range.
     pub(crate) sending: bool,
-    /// Tells the ranges of this Follow from those of an earlier one.
+    /// Number the partner gave this Follow.
     pub(crate) follow: u64,
 }
 
@@ -52,7 +50,6 @@ impl Session {
             said_hello: false,
             last_heard_mono_ms: now.mono_ms,
             heads: BTreeMap::new(),
-            follows: 0,
             serving: BTreeMap::new(),
             told: BTreeMap::new(),
             last_beacon_mono_ms: now.mono_ms,
