@@ -36,7 +36,7 @@ impl Node {
     }
 
     fn recover(&mut self, session: SessionId, now: Now) {
-        if self.replication.recovering_from().is_some() || !self.own.is_settled() {
+        if !self.replication.may_recover_from(session, now) || !self.own.is_settled() {
             return;
         }
         let frontier = self.own.frontier().clone();
@@ -80,7 +80,7 @@ impl Node {
             }
             Fence::Recovering { .. } => {
                 self.replication.drop_stalled_recovery(now);
-                if self.replication.recovering_from().is_none() {
+                if !self.replication.is_recovering() {
                     self.nonce += 1;
                     let nonce = self.nonce;
                     self.replication.ask_heads(nonce);
