@@ -105,7 +105,13 @@ impl Node {
         let (origin, frontier, last) = own.ok_or(NotAMember(me.land))?;
         let own = OwnLog::new(origin, frontier, services, last);
         let alone = charter.members().len() == 1;
-        let fence = if alone { Fence::Open } else { Fence::closed(Why::Start, 1, now) };
+        let signed = replicas.iter().find(|it| it.log() == own_id).and_then(|it| it.head());
+        let fence = match signed.map(SignedCheckpoint::size).filter(|it| *it > own.durable()) {
+            // a recovery that had not ended
+            Some(target) => Fence::Recovering { target },
+            None if alone => Fence::Open,
+            None => Fence::closed(Why::Start, 1, now),
+        };
         Ok(Self {
             replication: Replication::new(charter.id(), me, own_id, replicas),
             charter,
@@ -127,6 +133,11 @@ impl Node {
 
     /// Takes one input; what is to be done is in [`Node::effects`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
+        // before anything else: a machine that was asleep, or a copy of one, must not sign what
+        // it still has at hand
+        if self.clock.jumped(now) {
+            self.clock_jumped(now);
+        }
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Committed { signed } => self.committed(signed, now),
@@ -205,10 +216,7 @@ impl Node {
             return Err(own_log_failed());
         }
         if !self.fence.is_open() {
-            return Err(Reject::Unavailable {
-                reason: "FENCED",
-                description: self.fence.to_string(),
-            });
+            return Err(self.fenced());
         }
         if self.room.len() >= limits::SUBMISSIONS_WAITING_MAX {
             return Err(Reject::Busy {
@@ -223,7 +231,9 @@ impl Node {
         if self.own_failed || !self.fence.is_open() {
             return;
         }
-        if let Some(commit) = self.own.take_commit(now) {
+        let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
+        let signed_ms = i64::try_from(fresh.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        if let Some(commit) = self.own.take_commit(signed_ms, now) {
             self.effects.push_back(Effect::Commit(commit));
         }
     }
@@ -232,8 +242,9 @@ impl Node {
         let log = self.own.origin().log;
         self.own.committed(signed.size());
         self.freshened_mono_ms = now.mono_ms;
+        let recorded_ms = self.own.sealed_recorded_ms();
         if let Some(replica) = self.replication.replica_mut(log) {
-            replica.grew(signed, now.wall_ms, now);
+            replica.grew(signed, recorded_ms, now);
         }
         self.replication.pump_followers(log);
         self.answer_folded();
@@ -241,6 +252,7 @@ impl Node {
 
     fn commit_failed(&mut self) {
         self.own_failed = true;
+        self.own.discard();
         let mut due = Vec::new();
         self.room.fail(self.own.durable(), &own_log_failed(), &mut due);
         self.reply(due);
@@ -251,9 +263,9 @@ impl Node {
         self.freshening = false;
         self.freshened_mono_ms = now.mono_ms;
         let log = self.own.origin().log;
-        // a commit may have overtaken it
-        if signed.size() == self.own.durable()
-            && let Some(replica) = self.replication.replica_mut(log)
+        // a commit, or entries that came back, may have overtaken it
+        if let Some(replica) =
+            self.replication.replica_mut(log).filter(|it| it.durable() == signed.size())
         {
             let recorded_ms = replica.durable_recorded_ms();
             replica.grew(signed, recorded_ms, now);
@@ -312,11 +324,7 @@ impl Node {
         let hello = matches!(message, Message::Hello(_));
         for heard in self.replication.received(session, message, now) {
             match heard {
-                Heard::OwnLogForked(fault) => {
-                    self.fence = Fence::Forked(fault);
-                    let state = self.fence.to_string();
-                    self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
-                }
+                Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault)),
                 Heard::OwnLog { session, member, size, nonce } => {
                     self.heard_own_log(session, member, size, nonce, now);
                 }
@@ -329,26 +337,33 @@ impl Node {
     }
 
     fn tick(&mut self, now: Now) {
-        if self.clock.jumped(now) && self.fence.is_open() && self.charter.members().len() > 1 {
-            self.close_fence(Why::ClockJump, now);
-            let state = self.fence.to_string();
-            self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
-        }
         self.replication.tick(now);
         let mut due = Vec::new();
         self.room.expire(now, &mut due);
         self.reply(due);
         self.tick_fence(now);
+        self.freshen(now);
+    }
+
+    fn freshen(&mut self, now: Now) {
         let idle_ms = now.mono_ms.saturating_sub(self.freshened_mono_ms);
         let never = self.freshened_mono_ms == 0;
-        let may = self.fence.is_open() && !self.own_failed && !self.freshening;
-        if may
-            && (never || idle_ms >= limits::FRESHNESS_RENEW_MS)
-            && let Some(checkpoint) = self.own.settled_checkpoint()
-        {
+        let due = never || idle_ms >= limits::FRESHNESS_RENEW_MS;
+        // a wall clock that went back would only sign what nobody takes for newer
+        let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
+        let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh);
+        if !due || !passed || self.freshening || self.own_failed || !self.fence.is_open() {
+            return;
+        }
+        if let Some(checkpoint) = self.own.settled_checkpoint() {
             self.freshening = true;
             self.effects.push_back(Effect::Freshen { checkpoint });
         }
+    }
+
+    /// Newest signed head of the own log that is known, here or from partners.
+    fn own_head(&self) -> Option<&SignedCheckpoint> {
+        self.replication.replica(self.own.origin().log)?.head()
     }
 
     fn collect(&mut self) {
