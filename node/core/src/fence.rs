@@ -128,7 +128,12 @@ impl fmt::Display for Fence {
                 )
             }
             Self::Recovering { target } => {
-                write!(f, "pulling our own log back from a partner, up to {target} entries")
+                write!(
+                    f,
+                    "our own log lacks entries that are signed; pulling it back from partners, up \
+                     to {target} entries (if none of them has these, restore the newest copy of \
+                     this node's data)"
+                )
             }
             Self::Forked(fault) => write!(
                 f,

@@ -41,6 +41,13 @@ pub const FRESHNESS_RENEW_MS: u64 = 60_000;
 pub const STALE_AFTER_MS: u64 = 180_000;
 /// A source that stays behind a known head for this long is changed, milliseconds.
 pub const SOURCE_STALL_MS: u64 = 5_000;
+/// A source that sent what does not verify, or refused, is not asked for that log for this long,
+/// milliseconds.
+pub const SOURCE_AVOID_MS: u64 = 30_000;
+/// Heads a peer may tell or ask for in a second, in the long run.
+pub const HEADS_PER_SECOND: u64 = 500;
+/// Heads a peer may tell or ask for at once.
+pub const HEADS_BURST_MAX: u64 = 2_000;
 /// A peer that says nothing for this long is disconnected, milliseconds.
 pub const PEER_SILENCE_MS: u64 = 15_000;
 /// A wall clock that moves against the monotonic one by more than this fences again, milliseconds.
@@ -78,6 +85,10 @@ const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + 
 const _: () = assert!(MESSAGE_BYTES_MAX >= BODY_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
 const _: () = assert!(FOLLOW_CREDIT_BYTES >= 2 * (MESSAGE_BYTES_MAX as u64));
 const _: () = assert!(PEER_SILENCE_MS >= 2 * BEACON_MS);
+const _: () = assert!(HEADS_PER_SECOND >= 5 * (MEMBERS_MAX as u64));
+const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
+const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
+const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
 const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);

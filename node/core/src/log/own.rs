@@ -31,7 +31,8 @@ pub struct Commit {
     pub entries: Vec<CommitEntry>,
     /// Tree after the last of them, unsigned.
     pub checkpoint: Checkpoint,
-    /// Wall clock of the commit, milliseconds since 1970-01-01 UTC.
+    /// Time to sign, milliseconds since 1970-01-01 UTC: the wall clock, but never before an entry
+    /// or a signature of this log.
     pub wall_ms: i64,
 }
 
@@ -52,6 +53,10 @@ pub(crate) struct OwnLog {
     origin: Origin,
     /// Tree over everything staged, also what is not durable yet.
     frontier: Frontier,
+    /// Tree over what is durable or under way to the disk: a signature may stand behind it.
+    sealed: Frontier,
+    /// Recorded time of the last sealed entry.
+    sealed_recorded_ms: i64,
     durable: u64,
     services: OwnServices,
     last_recorded_ms: i64,
@@ -72,6 +77,8 @@ impl OwnLog {
         Self {
             origin,
             durable: frontier.size(),
+            sealed: frontier.clone(),
+            sealed_recorded_ms: last_recorded_ms,
             frontier,
             services,
             last_recorded_ms,
@@ -175,18 +182,36 @@ impl OwnLog {
         self.push(&header, salt, body).map(|_| ())
     }
 
-    /// Takes what is staged as the next group, if none is under way.
-    pub(crate) fn take_commit(&mut self, now: Now) -> Option<Commit> {
+    /// Takes what is staged as the next group, if none is under way. `signed_ms` is the time of
+    /// the newest signature.
+    pub(crate) fn take_commit(&mut self, signed_ms: i64, now: Now) -> Option<Commit> {
         if self.committing || self.pending.is_empty() {
             return None;
         }
         self.committing = true;
         self.pending_bytes = 0;
+        self.sealed = self.frontier.clone();
+        self.sealed_recorded_ms = self.last_recorded_ms;
+        self.services.seal();
         Some(Commit {
             entries: std::mem::take(&mut self.pending),
             checkpoint: self.checkpoint(),
-            wall_ms: now.wall_ms,
+            wall_ms: now.wall_ms.max(self.last_recorded_ms).max(signed_ms),
         })
+    }
+
+    /// Takes back what is staged and not under way to the disk, and says how much is left.
+    pub(crate) fn discard(&mut self) -> u64 {
+        self.frontier = self.sealed.clone();
+        self.pending.clear();
+        self.pending_bytes = 0;
+        self.services.take_back();
+        self.frontier.size()
+    }
+
+    /// Recorded time of the last entry that is durable or under way to the disk.
+    pub(crate) fn sealed_recorded_ms(&self) -> i64 {
+        self.sealed_recorded_ms
     }
 
     /// The group under way is durable.
@@ -198,6 +223,8 @@ impl OwnLog {
     /// Entries of this log that came back from a partner are durable.
     pub(crate) fn recovered(&mut self, frontier: Frontier, last_recorded_ms: i64) {
         self.durable = frontier.size();
+        self.sealed = frontier.clone();
+        self.sealed_recorded_ms = last_recorded_ms;
         self.frontier = frontier;
         self.last_recorded_ms = self.last_recorded_ms.max(last_recorded_ms);
     }
@@ -232,7 +259,7 @@ impl OwnLog {
             .push(&header, record.salt, record.body.clone())
             .map_err(|_| Reject::Storage { operation: "encoding the header" })?;
         let mark = Mark { content: record.content, index, leaf };
-        self.services.record(record.service, record.version, mark);
+        self.services.stage(record.service, record.version, mark);
         Ok(answer(record, Some(mark), false, &self.origin))
     }
 

@@ -19,6 +19,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct OwnServices {
     services: HashMap<ServiceId, OwnService>,
+    /// What stood before each entry that may still be taken back, oldest first.
+    before: Vec<(ServiceId, Option<SemVer>, Option<Mark>)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,8 +71,32 @@ impl OwnServices {
         }
     }
 
-    /// Notes a record that has been staged.
-    pub(crate) fn record(&mut self, service: ServiceId, version: Option<SemVer>, mark: Mark) {
+    /// Notes a record that is staged and may be taken back.
+    pub(crate) fn stage(&mut self, service: ServiceId, version: Option<SemVer>, mark: Mark) {
+        self.before.push((service, version, self.mark(service, version)));
+        self.record(service, version, mark);
+    }
+
+    /// What is staged stays.
+    pub(crate) fn seal(&mut self) {
+        self.before.clear();
+    }
+
+    /// Forgets what is staged since the last [`OwnServices::seal`].
+    pub(crate) fn take_back(&mut self) {
+        for (service, version, mark) in std::mem::take(&mut self.before).into_iter().rev() {
+            let Some(known) = self.services.get_mut(&service) else { continue };
+            match (version, mark) {
+                (None, mark) => known.definition = mark,
+                // the first entry of a version counts, so nothing stood before it
+                (Some(version), _) => {
+                    known.versions.remove(&version);
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, service: ServiceId, version: Option<SemVer>, mark: Mark) {
         let known = self.services.entry(service).or_default();
         match version {
             None => known.definition = Some(mark),

@@ -49,10 +49,10 @@ pub(crate) struct Waiting {
     pub(crate) published: Published,
 }
 
-/// All staged submissions, in the order of their size.
+/// All staged submissions.
 #[derive(Debug, Default)]
 pub(crate) struct WaitingRoom {
-    /// Until durable and folded.
+    /// Until durable and folded; in the order of their size.
     fold: VecDeque<Waiting>,
     /// Until enough partners hold them.
     partners: VecDeque<Waiting>,
@@ -71,12 +71,13 @@ impl WaitingRoom {
     }
 
     pub(crate) fn enter(&mut self, waiting: Waiting) {
-        self.fold.push_back(waiting);
+        // what stands already needs less than those in front of it, and need not wait for them
+        let at = self.fold.partition_point(|it| it.size <= waiting.size);
+        self.fold.insert(at, waiting);
     }
 
     /// Entries below `size` are durable and folded here.
     pub(crate) fn folded(&mut self, size: u64, due: &mut Vec<Due>) {
-        // an unchanged record may need less than those before it, so look at all of the front
         while let Some(front) = self.fold.front() {
             if front.size > size {
                 break;
@@ -115,11 +116,10 @@ impl WaitingRoom {
         }
     }
 
-    /// The own log failed: whatever is not durable will not become so.
-    pub(crate) fn fail(&mut self, durable: u64, reject: &Reject, due: &mut Vec<Due>) {
-        let (lost, kept): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.fold).into_iter().partition(|it| it.size > durable);
-        self.fold = kept;
+    /// What lies beyond `size` will not become durable.
+    pub(crate) fn fail(&mut self, size: u64, reject: &Reject, due: &mut Vec<Due>) {
+        let at = self.fold.partition_point(|it| it.size <= size);
+        let lost = self.fold.split_off(at);
         due.extend(lost.into_iter().map(|it| (it.ticket, Err(reject.clone()))));
     }
 

@@ -3,7 +3,12 @@
 use registry_proto::log::{CheckpointError, HeaderError, ProofRejected};
 use registry_proto::terms::LogId;
 
+use crate::limits;
+
 /// A partner broke the protocol.
+///
+/// A fault in the entries of a batch only turns this node away from the partner for that log:
+/// its other logs may be fine. Every other fault ends the stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeerFault {
     /// The first message was no Hello.
@@ -31,12 +36,12 @@ pub enum PeerFault {
         /// Highest of the partner.
         max: u32,
     },
-    /// An empty message, or one of a kind that is not negotiated.
-    #[error("sent an empty or unknown message")]
-    UnknownMessage,
-    /// More heads than the charter has logs.
+    /// More heads in one message than a charter can have logs, or than this one has.
     #[error("sent {0} heads, more than there are logs")]
     TooManyHeads(usize),
+    /// More heads told or asked for than the limit per second.
+    #[error("tells or asks for heads faster than {} a second", limits::HEADS_PER_SECOND)]
+    TooFast,
     /// A head that contradicts its own checkpoint.
     #[error("claims {size} entries of {log} under a checkpoint of {signed}")]
     HeadBeyondCheckpoint {
@@ -164,8 +169,8 @@ impl PeerFault {
             Self::OtherVerbund(_) => "other_verbund",
             Self::OtherIdentity { .. } => "other_identity",
             Self::NoCommonProtocol { .. } => "no_common_protocol",
-            Self::UnknownMessage => "unknown_message",
             Self::TooManyHeads(_) => "too_many_heads",
+            Self::TooFast => "too_fast",
             Self::HeadBeyondCheckpoint { .. } => "head_beyond_checkpoint",
             Self::Checkpoint { .. } => "checkpoint",
             Self::NotContiguous { .. } => "not_contiguous",

@@ -57,6 +57,9 @@ pub enum Wish {
 
 /// A range of a log to send: from `from` up to `upto` or as far as `bytes` reach, at least one
 /// entry, under the checkpoint `note`.
+///
+/// The shell MUST answer each with `Input::RangeSent` or `Input::RangeFailed` as long as the
+/// session stands: no other range of the log is sent there before.
 #[derive(Clone, Debug)]
 pub struct SendRange {
     /// To whom.
@@ -120,8 +123,6 @@ pub(crate) struct Replication {
     own: LogId,
     replicas: BTreeMap<LogId, Replica>,
     sessions: BTreeMap<SessionId, Session>,
-    /// Where the own log is pulled back from, while it is.
-    recovering: Option<SessionId>,
     wishes: VecDeque<Wish>,
 }
 
@@ -158,7 +159,6 @@ impl Replication {
             own,
             replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),
             sessions: BTreeMap::new(),
-            recovering: None,
             wishes: VecDeque::new(),
         }
     }
@@ -219,9 +219,6 @@ impl Replication {
                 replica.source = None;
             }
         }
-        if self.recovering == Some(id) {
-            self.recovering = None;
-        }
         self.plan(now);
     }
 
@@ -234,9 +231,11 @@ impl Replication {
         }
     }
 
-    /// Asks one partner for its heads.
+    /// Asks one partner for its heads, if it has introduced itself.
     pub(crate) fn ask_heads_of(&mut self, id: SessionId, nonce: u64) {
-        self.send(id, Message::AskHeads(AskHeads { nonce }));
+        if self.sessions.get(&id).is_some_and(Session::is_open) {
+            self.send(id, Message::AskHeads(AskHeads { nonce }));
+        }
     }
 
     /// Silent partners, beacons, sources that stall.

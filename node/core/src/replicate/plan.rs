@@ -1,7 +1,7 @@
 //! Which partner a log is followed at.
 //!
 //! A node of the owner first, then the partner with the longest log; changed when the partner is
-//! gone, has nothing while another has more, or stays behind a known head.
+//! gone, has nothing while another has more, or has more and does not deliver it.
 
 use registry_proto::{
     terms::LogId,
@@ -11,7 +11,7 @@ use registry_proto::{
 use crate::{
     limits,
     now::Now,
-    replicate::{Replication, SessionId, replica::Source},
+    replicate::{Replication, Session, SessionId, replica::Source},
 };
 
 /// A partner that could serve a log; the greatest is the best.
@@ -37,35 +37,41 @@ impl Replication {
 
     /// Pulls the own log back from a partner that knows more of it.
     pub(crate) fn recover_own(&mut self, id: SessionId, now: Now) {
-        self.recovering = Some(id);
         self.follow_at(self.own, id, now);
+    }
+
+    /// True when the own log may be pulled back from this partner: none does so now, what came
+    /// last is on the disk, and this one has not failed lately.
+    pub(crate) fn may_recover_from(&self, id: SessionId, now: Now) -> bool {
+        let free =
+            self.replicas.get(&self.own).is_some_and(|it| it.source.is_none() && !it.is_landing());
+        free && self.sessions.get(&id).is_some_and(|it| !it.avoids(self.own, now))
+    }
+
+    /// True while the own log is pulled back from a partner.
+    pub(crate) fn is_recovering(&self) -> bool {
+        self.replicas.get(&self.own).is_some_and(|it| it.source.is_some())
     }
 
     /// The own log is as long as anyone said, or is no longer to be pulled.
     pub(crate) fn recovered_own(&mut self) {
-        if let Some(id) = self.recovering.take() {
-            self.stop_following(id, self.own);
-            let own = self.own;
-            if let Some(replica) = self.replicas.get_mut(&own) {
-                replica.source = None;
-            }
+        let own = self.own;
+        let source = self.replicas.get_mut(&own).and_then(|it| it.source.take());
+        if let Some(source) = source {
+            self.stop_following(source.session, own);
         }
-    }
-
-    /// The partner from which the own log comes back, while it does.
-    pub(crate) fn recovering_from(&self) -> Option<SessionId> {
-        self.recovering
     }
 
     /// Gives up a recovery that does not move, so that another partner can be asked.
     pub(crate) fn drop_stalled_recovery(&mut self, now: Now) {
-        let stalled = self.replicas.get(&self.own).is_some_and(|it| {
-            it.source.is_some_and(|source| {
-                let idle = now.mono_ms.saturating_sub(source.progress_mono_ms);
-                it.in_flight_bytes() == 0 && idle > limits::SOURCE_STALL_MS
-            })
-        });
-        if stalled {
+        let Some(replica) = self.replicas.get(&self.own) else { return };
+        let Some(source) = replica.source else { return };
+        let best = self.best(self.own, replica.received(), now);
+        let other = best.is_some_and(|it| it.session != source.session && it.has_more);
+        if !replica.is_landing() && source.is_stalled(other, now) {
+            if let Some(session) = self.sessions.get_mut(&source.session) {
+                session.avoid.insert(self.own, now.mono_ms + limits::SOURCE_STALL_MS);
+            }
             self.recovered_own();
         }
     }
@@ -94,42 +100,50 @@ impl Replication {
             return;
         }
         let received = replica.received();
-        let current = replica.source;
-        let best = self
-            .sessions
-            .iter()
-            .filter(|(_, it)| it.is_open() && it.heads.contains_key(&log) && !it.avoids(log, now))
-            .map(|(id, it)| candidate(*id, it, log, received))
-            .max();
-        let Some(best) = best else { return };
-        let Some(source) = current else {
-            self.follow_at(log, best.session, now);
+        let best = self.best(log, received, now);
+        let Some(source) = replica.source else {
+            if let Some(best) = best {
+                self.follow_at(log, best.session, now);
+            }
             return;
         };
-        let Some(now_at) = self.sessions.get(&source.session) else { return };
-        let now_at = candidate(source.session, now_at, log, received);
-        if best.session != source.session && best.has_more >= now_at.has_more {
-            let owner_appeared = best.is_owner && !now_at.is_owner;
+        let Some(session) = self.sessions.get(&source.session) else { return };
+        let here = candidate(source.session, session, log, received);
+        let other = best.filter(|it| it.session != here.session && it.has_more >= here.has_more);
+        if let Some(other) = other {
+            let owner_appeared = other.is_owner && !here.is_owner;
             // the owner always has the newest; what others tell may only have come faster
-            let only_other_has_more = best.has_more && !now_at.has_more && !now_at.is_owner;
+            let only_other_has_more = other.has_more && !here.has_more && !here.is_owner;
             if owner_appeared || only_other_has_more {
-                self.stop_following(source.session, log);
-                self.follow_at(log, best.session, now);
+                self.stop_following(here.session, log);
+                self.follow_at(log, other.session, now);
                 return;
             }
         }
-        let busy = replica.in_flight_bytes() > 0;
-        let idle_ms = now.mono_ms.saturating_sub(source.progress_mono_ms);
-        if now_at.has_more && !busy && idle_ms > limits::SOURCE_STALL_MS {
-            self.stop_following(source.session, log);
-            if let Some(session) = self.sessions.get_mut(&source.session) {
-                session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
-            }
-            if let Some(replica) = self.replicas.get_mut(&log) {
-                replica.source = None;
-            }
-            self.plan_log(log, now);
+        if !here.has_more || replica.is_landing() || !source.is_stalled(other.is_some(), now) {
+            return;
         }
+        let Some(other) = other else {
+            // nobody else has more: what is under way is still welcome, so ask here again
+            self.follow_at(log, here.session, now);
+            return;
+        };
+        self.stop_following(here.session, log);
+        if let Some(session) = self.sessions.get_mut(&here.session) {
+            session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
+        }
+        self.follow_at(log, other.session, now);
+    }
+
+    /// The best partner for a log of which this node has received so much. One that has less
+    /// would refuse.
+    fn best(&self, log: LogId, received: u64, now: Now) -> Option<Candidate> {
+        self.sessions
+            .iter()
+            .filter(|(_, it)| it.is_open() && it.heads.contains_key(&log) && !it.avoids(log, now))
+            .map(|(id, it)| candidate(*id, it, log, received))
+            .filter(|it| it.size >= received)
+            .max()
     }
 
     fn follow_at(&mut self, log: LogId, id: SessionId, now: Now) {
@@ -151,12 +165,18 @@ impl Replication {
     }
 }
 
-fn candidate(
-    id: SessionId,
-    session: &crate::replicate::Session,
-    log: LogId,
-    received: u64,
-) -> Candidate {
+// === impl Source ===
+
+impl Source {
+    /// True when it has delivered nothing for too long; `other` when another partner could. Alone
+    /// it gets more time: a large batch on a slow line is no reason to begin it again.
+    fn is_stalled(&self, other: bool, now: Now) -> bool {
+        let patience_ms = if other { limits::SOURCE_STALL_MS } else { limits::PEER_SILENCE_MS };
+        now.mono_ms.saturating_sub(self.progress_mono_ms) > patience_ms
+    }
+}
+
+fn candidate(id: SessionId, session: &Session, log: LogId, received: u64) -> Candidate {
     let size = session.heads.get(&log).copied().unwrap_or_default();
     Candidate {
         has_more: size > received,

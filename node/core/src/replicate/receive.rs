@@ -6,15 +6,13 @@ use registry_proto::{
 };
 
 use crate::{
+    authorize::PeerIdentity,
     limits,
     now::Now,
     replicate::{
         Heard, OwnerFault, PeerFault, Replication, Report, SessionId, Wish, replica::BatchFault,
     },
 };
-
-/// How long a partner that failed to deliver a log is not asked for it, milliseconds.
-const AVOID_MS: u64 = 30_000;
 
 impl Replication {
     /// Handles one message. Answers what it says about the own log.
@@ -52,10 +50,10 @@ impl Replication {
                 self.refused(id, &refusal, now);
                 Ok(Vec::new())
             }
-            Message::AskHeads(ask) => {
+            Message::AskHeads(ask) => session.spend(self.replicas.len(), now).map(|()| {
                 self.send_heads(id, ask.nonce, now);
-                Ok(Vec::new())
-            }
+                Vec::new()
+            }),
         };
         let heard = match outcome {
             Ok(heard) => heard,
@@ -106,10 +104,17 @@ impl Replication {
         if heads.len() > limits::MEMBERS_MAX {
             return Err(PeerFault::TooManyHeads(heads.len()));
         }
+        // a log of another epoch or of a Land the charter does not know is not ours to judge
+        let heads: Vec<(LogId, &Head)> =
+            heads.iter().filter_map(|it| Some((self.known_log(&it.land, it.epoch)?, it))).collect();
+        if heads.len() > self.replicas.len() {
+            return Err(PeerFault::TooManyHeads(heads.len()));
+        }
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.spend(heads.len(), now)?;
+        }
         let mut heard = Vec::new();
-        for head in heads {
-            // a log of another epoch or of a Land the charter does not know is not ours to judge
-            let Some(log) = self.known_log(&head.land, head.epoch) else { continue };
+        for (log, head) in heads {
             if let Some(fault) = self.head(id, log, head, now)? {
                 if log == self.own {
                     heard.push(Heard::OwnLogForked(fault));
@@ -134,6 +139,9 @@ impl Replication {
         now: Now,
     ) -> Result<Option<OwnerFault>, PeerFault> {
         let Some(replica) = self.replicas.get_mut(&log) else { return Ok(None) };
+        if replica.stopped().is_some() {
+            return Ok(None);
+        }
         let beyond = |signed| PeerFault::HeadBeyondCheckpoint { log, size: head.size, signed };
         if head.checkpoint.is_empty() {
             if head.size > 0 {
@@ -148,21 +156,32 @@ impl Replication {
         if head.size > signed.size() {
             return Err(beyond(signed.size()));
         }
-        let before = replica.head().map_or(0, |it| it.size());
         let outcome = replica.learn(signed, now);
-        let grew = replica.head().map_or(0, |it| it.size()) > before;
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
-        session.heads.insert(log, head.size);
+        let before = session.heads.insert(log, head.size).unwrap_or_default();
         let Err(fault) = outcome else {
-            // a source that had nothing to deliver starts its clock now
-            if grew && let Some(source) = &mut replica.source {
+            // the clock of a source starts when it has something to deliver. What others have
+            // does not count: a busy log would never find out that its source is stuck
+            let has_more_now = (before..head.size).contains(&replica.received());
+            if let Some(source) = replica.source.as_mut().filter(|it| it.session == id)
+                && has_more_now
+            {
                 source.progress_mono_ms = now.mono_ms;
             }
             return Ok(None);
         };
         let peer = session.peer.clone();
-        self.wishes.push_back(Wish::Report(Report::LogStopped { peer, fault: fault.clone() }));
+        self.stop(log, peer, fault.clone());
         Ok(Some(fault))
+    }
+
+    /// The owner of a log is convicted: nobody is asked for more of it.
+    fn stop(&mut self, log: LogId, peer: PeerIdentity, fault: OwnerFault) {
+        self.wishes.push_back(Wish::Report(Report::LogStopped { peer, fault }));
+        let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
+        if let Some(source) = source {
+            self.stop_following(source.session, log);
+        }
     }
 
     fn batch(&mut self, id: SessionId, batch: Batch, now: Now) -> Result<Vec<Heard>, PeerFault> {
@@ -198,17 +217,14 @@ impl Replication {
             Err(BatchFault::Peer(fault @ PeerFault::CreditExceeded { .. })) => Err(fault),
             Err(BatchFault::Peer(fault)) => {
                 // other logs of this partner may be fine; this one comes from somebody else
-                session.avoid.insert(log, now.mono_ms + AVOID_MS);
+                session.avoid.insert(log, now.mono_ms + limits::SOURCE_AVOID_MS);
                 replica.source = None;
                 self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));
                 self.stop_following(id, log);
                 Ok(Vec::new())
             }
             Err(BatchFault::Owner(fault)) => {
-                replica.source = None;
-                let stopped = Report::LogStopped { peer, fault: fault.clone() };
-                self.wishes.push_back(Wish::Report(stopped));
-                self.stop_following(id, log);
+                self.stop(log, peer, fault.clone());
                 let own = log == self.own;
                 Ok(own.then_some(Heard::OwnLogForked(fault)).into_iter().collect())
             }
@@ -218,13 +234,14 @@ impl Replication {
     fn refused(&mut self, id: SessionId, refusal: &Refusal, now: Now) {
         let Some(log) = self.known_log(&refusal.land, refusal.epoch) else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        session.avoid.insert(log, now.mono_ms + AVOID_MS);
-        let peer = session.peer.clone();
-        if let Some(replica) = self.replicas.get_mut(&log)
-            && replica.source.is_some_and(|it| it.session == id)
-        {
-            replica.source = None;
+        let Some(replica) = self.replicas.get_mut(&log) else { return };
+        // a Follow that was given up already may still be refused; that says nothing
+        if replica.source.is_none_or(|it| it.session != id) {
+            return;
         }
+        replica.source = None;
+        session.avoid.insert(log, now.mono_ms + limits::SOURCE_AVOID_MS);
+        let peer = session.peer.clone();
         self.wishes.push_back(Wish::Report(Report::Refused { peer, log }));
     }
 
@@ -233,8 +250,10 @@ impl Replication {
         let durable = self.replicas.get(&log).map_or(0, |it| it.durable());
         let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
         let Some(serving) = session.serving.get_mut(&log) else { return Vec::new() };
-        serving.credit =
-            serving.credit.saturating_add(ack.credit_bytes).min(limits::FOLLOW_CREDIT_BYTES);
+        // an Ack may overtake the news that its range was sent, which is yet to be subtracted
+        let sending = if session.sending.contains(&log) { limits::MESSAGE_BYTES_MAX } else { 0 };
+        let most = limits::FOLLOW_CREDIT_BYTES + sending as u64;
+        serving.credit = serving.credit.saturating_add(ack.credit_bytes).min(most);
         // nobody holds more than was sent
         let size = ack.size.min(serving.next).min(durable);
         let held = session.heads.entry(log).or_default();

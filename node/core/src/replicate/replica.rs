@@ -183,10 +183,12 @@ impl Replica {
 
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
+        self.flights.clear();
     }
 
-    pub(crate) fn in_flight_bytes(&self) -> u64 {
-        self.flights.iter().map(|it| it.bytes).sum()
+    /// True while groups are on their way to the disk.
+    pub(crate) fn is_landing(&self) -> bool {
+        !self.flights.is_empty()
     }
 
     pub(crate) fn is_stale(&self, now: Now) -> bool {
@@ -195,11 +197,17 @@ impl Replica {
 
     /// What this node tells partners it holds.
     pub(crate) fn announce(&self) -> Head {
+        // entries that no verified checkpoint covers (a damaged disk) are not there for others
+        let (size, root) = match &self.head {
+            None => (0, &Hash::EMPTY_ROOT),
+            Some(head) if head.size() < self.durable => (head.size(), head.root()),
+            Some(_) => (self.durable, &self.durable_root),
+        };
         Head {
             land: self.origin.log.land.code().to_owned(),
             epoch: self.origin.log.epoch,
-            size: self.durable,
-            root: Bytes::copy_from_slice(self.durable_root.as_bytes()),
+            size,
+            root: Bytes::copy_from_slice(root.as_bytes()),
             checkpoint: self.head.as_ref().map(|it| it.raw().clone()).unwrap_or_default(),
         }
     }
@@ -257,7 +265,7 @@ impl Replica {
     }
 
     /// Checks a batch by itself, from the bytes to the owner's signature, and moves the verified
-    /// tree on. On a fault nothing changes but `stopped`.
+    /// tree on. On a fault nothing changes but `stopped` and the newest verified head.
     pub(crate) fn accept(
         &mut self,
         batch: Batch,
@@ -266,7 +274,7 @@ impl Replica {
         now: Now,
     ) -> Result<Store, BatchFault> {
         let log = self.origin.log;
-        let bytes = self.check_size(&batch).map_err(BatchFault::Peer)?;
+        let bytes = self.check_size(&batch, session).map_err(BatchFault::Peer)?;
         let signed = self.verify(&batch.checkpoint).map_err(BatchFault::Peer)?;
         let mut tree = self.received.clone();
         for entry in &batch.entries {
@@ -330,7 +338,7 @@ impl Replica {
         self.received = frontier;
     }
 
-    fn check_size(&self, batch: &Batch) -> Result<u64, PeerFault> {
+    fn check_size(&self, batch: &Batch, session: SessionId) -> Result<u64, PeerFault> {
         let log = self.origin.log;
         let expected = self.received.size();
         if batch.first != expected {
@@ -343,8 +351,12 @@ impl Replica {
             return Err(PeerFault::BatchSize { log, entries, bytes });
         }
         let bytes = bytes as u64;
-        // the last batch may begin within the credit and end beyond it
-        if self.in_flight_bytes() > limits::FOLLOW_CREDIT_BYTES {
+        // twice the credit: what was under way when this node followed here anew may still land,
+        // and the last batch may begin within the credit and end beyond it. Groups of former
+        // sources do not count, they had a credit of their own
+        let under_way: u64 =
+            self.flights.iter().filter(|it| it.session == session).map(|it| it.bytes).sum();
+        if under_way > 2 * limits::FOLLOW_CREDIT_BYTES {
             return Err(PeerFault::CreditExceeded { log });
         }
         Ok(bytes)

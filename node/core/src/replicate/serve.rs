@@ -14,19 +14,24 @@ impl Replication {
     /// The shell sent a range: entries before `next`, `bytes` of them under way.
     pub(crate) fn range_sent(&mut self, range: &SendRange, next: u64, bytes: u64) {
         let (id, log) = (range.session, range.log);
-        let Some(serving) = self.serving(id, log).filter(|it| it.follow == range.follow) else {
-            return;
-        };
-        serving.sending = false;
-        serving.next = next;
-        serving.credit = serving.credit.saturating_sub(bytes);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.sending.remove(&log);
+        // of a Follow that has been replaced, nothing counts
+        let serving = session.serving.get_mut(&log).filter(|it| it.follow == range.follow);
+        if let Some(serving) = serving {
+            serving.next = next;
+            serving.credit = serving.credit.saturating_sub(bytes);
+        }
         self.pump(id, log);
     }
 
     /// The shell could not read a range.
     pub(crate) fn range_failed(&mut self, range: &SendRange) {
         let (id, log) = (range.session, range.log);
-        if self.serving(id, log).is_none_or(|it| it.follow != range.follow) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.sending.remove(&log);
+        if session.serving.get(&log).is_none_or(|it| it.follow != range.follow) {
+            self.pump(id, log);
             return;
         }
         self.unfollow(id, log);
@@ -59,8 +64,7 @@ impl Replication {
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             let credit = follow.credit_bytes.min(limits::FOLLOW_CREDIT_BYTES);
-            let serving =
-                Serving { next: follow.from, credit, sending: false, follow: follow.follow };
+            let serving = Serving { next: follow.from, credit, follow: follow.follow };
             session.serving.insert(log, serving);
         }
         self.pump(id, log);
@@ -76,11 +80,11 @@ impl Replication {
         let Some(served) = self.replicas.get(&log).and_then(|it| it.served().cloned()) else {
             return;
         };
-        let Some(serving) = self.serving(id, log) else { return };
-        if serving.sending || serving.credit == 0 || serving.next >= served.size() {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(serving) = session.serving.get(&log) else { return };
+        if serving.credit == 0 || serving.next >= served.size() || !session.sending.insert(log) {
             return;
         }
-        serving.sending = true;
         let range = SendRange {
             session: id,
             log,
@@ -91,10 +95,6 @@ impl Replication {
             follow: serving.follow,
         };
         self.wishes.push_back(Wish::SendRange(range));
-    }
-
-    fn serving(&mut self, id: SessionId, log: LogId) -> Option<&mut Serving> {
-        self.sessions.get_mut(&id)?.serving.get_mut(&log)
     }
 
     fn refuse(&mut self, id: SessionId, land: &str, epoch: u64, reason: RefusalReason) {

@@ -1,6 +1,6 @@
 //! One stream with a partner: what it said, what it asked for, what it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use registry_proto::{log::VerbundId, terms::LogId, wire::peer::Hello};
 
@@ -22,11 +22,17 @@ pub(crate) struct Session {
     pub(crate) heads: BTreeMap<LogId, u64>,
     /// What the partner follows here.
     pub(crate) serving: BTreeMap<LogId, Serving>,
+    /// Logs of which the shell is sending a range; outlives the Follow it was read for, so that
+    /// a partner cannot make the shell read many at once by following again and again.
+    pub(crate) sending: BTreeSet<LogId>,
     /// (size, freshness) of each log as last told to the partner.
     pub(crate) told: BTreeMap<LogId, (u64, u64)>,
     pub(crate) last_beacon_mono_ms: u64,
     /// Logs not asked for here until the given time, because it failed to deliver.
     pub(crate) avoid: BTreeMap<LogId, u64>,
+    /// Heads it may still tell or ask for at `allowed_mono_ms`.
+    allowed: u64,
+    allowed_mono_ms: u64,
 }
 
 /// A log the partner follows here.
@@ -34,8 +40,6 @@ pub(crate) struct Session {
 pub(crate) struct Serving {
     pub(crate) next: u64,
     pub(crate) credit: u64,
-    /// True while the shell sends a range.
-    pub(crate) sending: bool,
     /// Number the partner gave this Follow.
     pub(crate) follow: u64,
 }
@@ -51,9 +55,12 @@ impl Session {
             last_heard_mono_ms: now.mono_ms,
             heads: BTreeMap::new(),
             serving: BTreeMap::new(),
+            sending: BTreeSet::new(),
             told: BTreeMap::new(),
             last_beacon_mono_ms: now.mono_ms,
             avoid: BTreeMap::new(),
+            allowed: limits::HEADS_BURST_MAX,
+            allowed_mono_ms: now.mono_ms,
         }
     }
 
@@ -95,6 +102,22 @@ impl Session {
             });
         }
         self.said_hello = true;
+        Ok(())
+    }
+
+    /// Counts heads that the partner tells or asks for: each costs the check of a signature, or
+    /// an answer.
+    pub(crate) fn spend(&mut self, heads: usize, now: Now) -> Result<(), PeerFault> {
+        let passed_ms = now.mono_ms.saturating_sub(self.allowed_mono_ms);
+        let earned = passed_ms.saturating_mul(limits::HEADS_PER_SECOND) / 1_000;
+        if earned > 0 {
+            self.allowed = self.allowed.saturating_add(earned).min(limits::HEADS_BURST_MAX);
+            self.allowed_mono_ms = now.mono_ms;
+        }
+        let Some(left) = self.allowed.checked_sub(heads as u64) else {
+            return Err(PeerFault::TooFast);
+        };
+        self.allowed = left;
         Ok(())
     }
 

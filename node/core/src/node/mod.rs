@@ -1,30 +1,33 @@
-//! One node: the closed list of what can happen to it and of what it wants done.
+//! One node: the closed list of what can happen to it ([`Input`]) and of what it wants done
+//! ([`Effect`]).
 //!
 //! `handle` is the only way in and `effects` the only way out. The driver of the shell and the
 //! simulator call the same two functions.
 
+mod effect;
+mod fencing;
+mod input;
+
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-use prost::Message as _;
 use registry_proto::{
     charter::Charter,
-    log::{Checkpoint, Kind, Origin, SignedCheckpoint},
+    log::{Origin, SignedCheckpoint},
     terms::LogId,
-    wire::{peer::peer_message::Message, registry::Unfenced},
+    wire::peer::peer_message::Message,
 };
+
+pub use effect::{Effect, Notice};
+pub use input::{Input, Learned};
 
 use crate::{
     authorize::PeerIdentity,
-    fence::{ClockWatch, Fence, FencePolicy, Verdict, Why},
+    fence::{ClockWatch, Fence, FencePolicy, Why},
     limits,
-    log::{Commit, OwnLog, OwnServices, Published, Ticket, WaitingRoom},
+    log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
     now::Now,
     reject::Reject,
-    replicate::{
-        CloseReason, Heard, RecoveredLog, Replica, Replication, Report, SendRange, SessionId,
-        Store, Wish,
-    },
+    replicate::{Heard, RecoveredLog, Replica, Replication, SessionId, Wish},
     status::{LogStatus, Status},
     submission::{Entropy, Submission},
 };
@@ -44,158 +47,6 @@ pub struct Setup {
     pub fence: FencePolicy,
     /// 32 fresh random bytes, for the salts of entries the node itself writes.
     pub entropy: [u8; 32],
-}
-
-/// Something that happened.
-#[derive(Debug)]
-pub enum Input {
-    /// Someone publishes. At most [`limits::SUBMISSIONS_WAITING_MAX`] wait at a time.
-    Submit {
-        /// Comes back with the answer.
-        ticket: Ticket,
-        /// What to publish.
-        submission: Submission,
-    },
-    /// The commit under way is durable, under this checkpoint.
-    Committed {
-        /// Signed as ordered.
-        signed: SignedCheckpoint,
-    },
-    /// The disk of the own log failed; nothing more can be written before a restart.
-    CommitFailed,
-    /// The own head was signed again.
-    Freshened {
-        /// Signed as ordered.
-        signed: SignedCheckpoint,
-    },
-    /// The oldest group of a log under way is durable.
-    Stored {
-        /// The log.
-        log: LogId,
-        /// Entries of the own log in it: empty unless the own log comes back.
-        learned: Vec<Learned>,
-    },
-    /// The disk of a log failed; it is not followed before a restart.
-    StoreFailed {
-        /// The log.
-        log: LogId,
-    },
-    /// The catalogue of this node shows the own log up to `size`.
-    Folded {
-        /// Entries.
-        size: u64,
-    },
-    /// A stream with a partner stands.
-    SessionOpened {
-        /// Its name; never used before.
-        session: SessionId,
-        /// Who the certificate says it is.
-        peer: PeerIdentity,
-        /// True when this node dialled.
-        dialled: bool,
-    },
-    /// A stream ended.
-    SessionClosed {
-        /// Which.
-        session: SessionId,
-    },
-    /// A partner said something.
-    Received {
-        /// On which stream.
-        session: SessionId,
-        /// What.
-        message: Message,
-    },
-    /// A range was sent: entries before `next`.
-    RangeSent {
-        /// As ordered.
-        range: SendRange,
-        /// First entry that was not sent.
-        next: u64,
-        /// Bytes of headers, salts and bodies that were sent.
-        bytes: u64,
-    },
-    /// A range could not be read.
-    RangeFailed {
-        /// As ordered.
-        range: SendRange,
-    },
-    /// Time passed; comes at least every 200 ms.
-    Tick,
-}
-
-/// An entry of the own log that came back from a partner.
-#[derive(Debug)]
-pub struct Learned {
-    /// Raw header.
-    pub header: Bytes,
-    /// Body.
-    pub body: Bytes,
-}
-
-/// Something to do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Answer a submission.
-    Reply {
-        /// Of which.
-        ticket: Ticket,
-        /// The answer.
-        outcome: Result<Published, Reject>,
-    },
-    /// Sign, write and sync a group of the own log.
-    Commit(Commit),
-    /// Sign the own head again, for its freshness only; nothing is written.
-    Freshen {
-        /// The head.
-        checkpoint: Checkpoint,
-    },
-    /// Write and sync a group of a log.
-    Store(Store),
-    /// Send a message.
-    Send {
-        /// To whom.
-        session: SessionId,
-        /// What.
-        message: Message,
-    },
-    /// Read entries and send them.
-    SendRange(SendRange),
-    /// End a stream.
-    Close {
-        /// Which.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-    /// Tell the operator.
-    Report(Notice),
-}
-
-/// Something an operator should know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// About a partner or a log.
-    Replication(Report),
-    /// The fence opened.
-    FenceOpened,
-    /// The fence opened without an answer, by policy.
-    FenceOpenedUnfenced {
-        /// Milliseconds waited.
-        waited_ms: u64,
-    },
-    /// The fence closed.
-    FenceClosed {
-        /// Its state in words.
-        state: String,
-    },
-    /// The own log cannot be written.
-    OwnLogFailed,
-    /// A log cannot be written.
-    LogFailed {
-        /// Which.
-        log: LogId,
-    },
 }
 
 /// A node.
@@ -254,7 +105,13 @@ impl Node {
         let (origin, frontier, last) = own.ok_or(NotAMember(me.land))?;
         let own = OwnLog::new(origin, frontier, services, last);
         let alone = charter.members().len() == 1;
-        let fence = if alone { Fence::Open } else { Fence::closed(Why::Start, 1, now) };
+        let signed = replicas.iter().find(|it| it.log() == own_id).and_then(|it| it.head());
+        let fence = match signed.map(SignedCheckpoint::size).filter(|it| *it > own.durable()) {
+            // a recovery that had not ended
+            Some(target) => Fence::Recovering { target },
+            None if alone => Fence::Open,
+            None => Fence::closed(Why::Start, 1, now),
+        };
         Ok(Self {
             replication: Replication::new(charter.id(), me, own_id, replicas),
             charter,
@@ -276,6 +133,11 @@ impl Node {
 
     /// Takes one input; what is to be done is in [`Node::effects`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
+        // before anything else: a machine that was asleep, or a copy of one, must not sign what
+        // it still has at hand
+        if self.clock.jumped(now) {
+            self.clock_jumped(now);
+        }
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Committed { signed } => self.committed(signed, now),
@@ -354,10 +216,7 @@ impl Node {
             return Err(own_log_failed());
         }
         if !self.fence.is_open() {
-            return Err(Reject::Unavailable {
-                reason: "FENCED",
-                description: self.fence.to_string(),
-            });
+            return Err(self.fenced());
         }
         if self.room.len() >= limits::SUBMISSIONS_WAITING_MAX {
             return Err(Reject::Busy {
@@ -372,7 +231,9 @@ impl Node {
         if self.own_failed || !self.fence.is_open() {
             return;
         }
-        if let Some(commit) = self.own.take_commit(now) {
+        let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
+        let signed_ms = i64::try_from(fresh.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        if let Some(commit) = self.own.take_commit(signed_ms, now) {
             self.effects.push_back(Effect::Commit(commit));
         }
     }
@@ -381,8 +242,9 @@ impl Node {
         let log = self.own.origin().log;
         self.own.committed(signed.size());
         self.freshened_mono_ms = now.mono_ms;
+        let recorded_ms = self.own.sealed_recorded_ms();
         if let Some(replica) = self.replication.replica_mut(log) {
-            replica.grew(signed, now.wall_ms, now);
+            replica.grew(signed, recorded_ms, now);
         }
         self.replication.pump_followers(log);
         self.answer_folded();
@@ -390,6 +252,7 @@ impl Node {
 
     fn commit_failed(&mut self) {
         self.own_failed = true;
+        self.own.discard();
         let mut due = Vec::new();
         self.room.fail(self.own.durable(), &own_log_failed(), &mut due);
         self.reply(due);
@@ -400,9 +263,9 @@ impl Node {
         self.freshening = false;
         self.freshened_mono_ms = now.mono_ms;
         let log = self.own.origin().log;
-        // a commit may have overtaken it
-        if signed.size() == self.own.durable()
-            && let Some(replica) = self.replication.replica_mut(log)
+        // a commit, or entries that came back, may have overtaken it
+        if let Some(replica) =
+            self.replication.replica_mut(log).filter(|it| it.durable() == signed.size())
         {
             let recorded_ms = replica.durable_recorded_ms();
             replica.grew(signed, recorded_ms, now);
@@ -461,11 +324,7 @@ impl Node {
         let hello = matches!(message, Message::Hello(_));
         for heard in self.replication.received(session, message, now) {
             match heard {
-                Heard::OwnLogForked(fault) => {
-                    self.fence = Fence::Forked(fault);
-                    let state = self.fence.to_string();
-                    self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
-                }
+                Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault)),
                 Heard::OwnLog { session, member, size, nonce } => {
                     self.heard_own_log(session, member, size, nonce, now);
                 }
@@ -477,104 +336,34 @@ impl Node {
         }
     }
 
-    fn heard_own_log(
-        &mut self,
-        session: SessionId,
-        member: registry_proto::terms::Land,
-        size: u64,
-        nonce: u64,
-        now: Now,
-    ) {
-        let own_land = self.own.origin().log.land;
-        if member == own_land {
-            return;
-        }
-        let mut due = Vec::new();
-        self.room.acked(member, size.min(self.own.durable()), &mut due);
-        self.reply(due);
-        match self.fence.heard(size, nonce, self.own.staged()) {
-            Verdict::Nothing => {}
-            Verdict::Opened => self.effects.push_back(Effect::Report(Notice::FenceOpened)),
-            Verdict::Recover => self.recover(session, now),
-        }
-    }
-
-    fn recover(&mut self, session: SessionId, now: Now) {
-        if self.replication.recovering_from().is_some() || !self.own.is_settled() {
-            return;
-        }
-        let frontier = self.own.frontier().clone();
-        let log = self.own.origin().log;
-        if let Some(replica) = self.replication.replica_mut(log) {
-            replica.receive_from(frontier);
-        }
-        let state = self.fence.to_string();
-        self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
-        self.replication.recover_own(session, now);
-    }
-
-    fn close_fence(&mut self, why: Why, now: Now) {
-        self.nonce += 1;
-        self.fence = Fence::closed(why, self.nonce, now);
-        self.fence_asked_mono_ms = now.mono_ms;
-        self.replication.ask_heads(self.nonce);
-    }
-
     fn tick(&mut self, now: Now) {
-        if self.clock.jumped(now) && self.fence.is_open() && self.charter.members().len() > 1 {
-            self.close_fence(Why::ClockJump, now);
-            let state = self.fence.to_string();
-            self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
-        }
         self.replication.tick(now);
         let mut due = Vec::new();
         self.room.expire(now, &mut due);
         self.reply(due);
         self.tick_fence(now);
+        self.freshen(now);
+    }
+
+    fn freshen(&mut self, now: Now) {
         let idle_ms = now.mono_ms.saturating_sub(self.freshened_mono_ms);
         let never = self.freshened_mono_ms == 0;
-        let may = self.fence.is_open() && !self.own_failed && !self.freshening;
-        if may
-            && (never || idle_ms >= limits::FRESHNESS_RENEW_MS)
-            && let Some(checkpoint) = self.own.settled_checkpoint()
-        {
+        let due = never || idle_ms >= limits::FRESHNESS_RENEW_MS;
+        // a wall clock that went back would only sign what nobody takes for newer
+        let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
+        let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh);
+        if !due || !passed || self.freshening || self.own_failed || !self.fence.is_open() {
+            return;
+        }
+        if let Some(checkpoint) = self.own.settled_checkpoint() {
             self.freshening = true;
             self.effects.push_back(Effect::Freshen { checkpoint });
         }
     }
 
-    fn tick_fence(&mut self, now: Now) {
-        if let Some(waited_ms) = self.fence.may_open_unfenced(self.fence_policy, now) {
-            self.fence = Fence::Open;
-            let waited = i64::try_from(waited_ms).unwrap_or(i64::MAX);
-            let body = Bytes::from(Unfenced { waited_ms: waited }.encode_to_vec());
-            let salt = self.entropy.salt();
-            if self.own.stage_note(Kind::Unfenced, body, salt, now).is_err() {
-                self.own_failed = true;
-            }
-            self.effects.push_back(Effect::Report(Notice::FenceOpenedUnfenced { waited_ms }));
-            return;
-        }
-        let asked_ms = now.mono_ms.saturating_sub(self.fence_asked_mono_ms);
-        if self.fence.is_open() || asked_ms < limits::BEACON_MS {
-            return;
-        }
-        self.fence_asked_mono_ms = now.mono_ms;
-        match &self.fence {
-            Fence::Waiting { nonce, .. } => {
-                let nonce = *nonce;
-                self.replication.ask_heads(nonce);
-            }
-            Fence::Recovering { .. } => {
-                self.replication.drop_stalled_recovery(now);
-                if self.replication.recovering_from().is_none() {
-                    self.nonce += 1;
-                    let nonce = self.nonce;
-                    self.replication.ask_heads(nonce);
-                }
-            }
-            Fence::Open | Fence::Forked(_) => {}
-        }
+    /// Newest signed head of the own log that is known, here or from partners.
+    fn own_head(&self) -> Option<&SignedCheckpoint> {
+        self.replication.replica(self.own.origin().log)?.head()
     }
 
     fn collect(&mut self) {

@@ -1,0 +1,74 @@
+//! What a node wants done.
+
+use registry_proto::{log::Checkpoint, terms::LogId, wire::peer::peer_message::Message};
+
+use crate::{
+    log::{Commit, Published, Ticket},
+    reject::Reject,
+    replicate::{CloseReason, Report, SendRange, SessionId, Store},
+};
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer a submission.
+    Reply {
+        /// Of which.
+        ticket: Ticket,
+        /// The answer.
+        outcome: Result<Published, Reject>,
+    },
+    /// Sign, write and sync a group of the own log.
+    Commit(Commit),
+    /// Sign the own head again, for its freshness only; nothing is written.
+    Freshen {
+        /// The head.
+        checkpoint: Checkpoint,
+    },
+    /// Write and sync a group of a log.
+    Store(Store),
+    /// Send a message.
+    Send {
+        /// To whom.
+        session: SessionId,
+        /// What.
+        message: Message,
+    },
+    /// Read entries and send them.
+    SendRange(SendRange),
+    /// End a stream.
+    Close {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// Tell the operator.
+    Report(Notice),
+}
+
+/// Something an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// About a partner or a log.
+    Replication(Report),
+    /// The fence opened.
+    FenceOpened,
+    /// The fence opened without an answer, by policy.
+    FenceOpenedUnfenced {
+        /// Milliseconds waited.
+        waited_ms: u64,
+    },
+    /// The fence closed.
+    FenceClosed {
+        /// Its state in words.
+        state: String,
+    },
+    /// The own log cannot be written.
+    OwnLogFailed,
+    /// A log cannot be written.
+    LogFailed {
+        /// Which.
+        log: LogId,
+    },
+}

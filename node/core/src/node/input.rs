@@ -1,0 +1,98 @@
+//! What can happen to a node.
+
+use bytes::Bytes;
+use registry_proto::{log::SignedCheckpoint, terms::LogId, wire::peer::peer_message::Message};
+
+use crate::{
+    authorize::PeerIdentity,
+    log::Ticket,
+    replicate::{SendRange, SessionId},
+    submission::Submission,
+};
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// Someone publishes. At most [`crate::limits::SUBMISSIONS_WAITING_MAX`] wait at a time.
+    Submit {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// What to publish.
+        submission: Submission,
+    },
+    /// The commit under way is durable, under this checkpoint.
+    Committed {
+        /// Signed as ordered.
+        signed: SignedCheckpoint,
+    },
+    /// The disk of the own log failed; nothing more can be written before a restart.
+    CommitFailed,
+    /// The own head was signed again.
+    Freshened {
+        /// Signed as ordered.
+        signed: SignedCheckpoint,
+    },
+    /// The oldest group of a log under way is durable.
+    Stored {
+        /// The log.
+        log: LogId,
+        /// Entries of the own log in it: empty unless the own log comes back.
+        learned: Vec<Learned>,
+    },
+    /// The disk of a log failed; it is not followed before a restart.
+    StoreFailed {
+        /// The log.
+        log: LogId,
+    },
+    /// The catalogue of this node shows the own log up to `size`.
+    Folded {
+        /// Entries.
+        size: u64,
+    },
+    /// A stream with a partner stands.
+    SessionOpened {
+        /// Its name; never used before.
+        session: SessionId,
+        /// Who the certificate says it is.
+        peer: PeerIdentity,
+        /// True when this node dialled.
+        dialled: bool,
+    },
+    /// A stream ended.
+    SessionClosed {
+        /// Which.
+        session: SessionId,
+    },
+    /// A partner said something.
+    Received {
+        /// On which stream.
+        session: SessionId,
+        /// What.
+        message: Message,
+    },
+    /// A range was sent: entries before `next`.
+    RangeSent {
+        /// As ordered.
+        range: SendRange,
+        /// First entry that was not sent.
+        next: u64,
+        /// Bytes of headers, salts and bodies that were sent.
+        bytes: u64,
+    },
+    /// A range could not be read.
+    RangeFailed {
+        /// As ordered.
+        range: SendRange,
+    },
+    /// Time passed; comes at least every 200 ms.
+    Tick,
+}
+
+/// An entry of the own log that came back from a partner.
+#[derive(Debug)]
+pub struct Learned {
+    /// Raw header.
+    pub header: Bytes,
+    /// Body.
+    pub body: Bytes,
+}
