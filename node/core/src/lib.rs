@@ -16,6 +16,8 @@ pub mod reject;
 pub mod replicate;
 pub mod status;
 pub mod submission;
+#[cfg(test)]
+mod testing;
 pub mod validate;
 pub mod view;
 

@@ -73,7 +73,7 @@ pub struct PeerLogStatus {
 pub struct Status {
     /// Logs in the order of their Land.
     pub logs: Vec<LogStatus>,
-    /// Partners with a session.
+    /// Partners with a session that have introduced themselves.
     pub peers: Vec<PeerLogStatus>,
     /// Partners with a session, each once.
     pub connected: Vec<PeerIdentity>,

@@ -8,6 +8,8 @@ mod receive;
 mod replica;
 mod serve;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -270,7 +272,7 @@ impl Replication {
     /// What partners hold, per (peer, log).
     pub(crate) fn peers(&self, now: Now) -> Vec<PeerLogStatus> {
         let mut all = Vec::new();
-        for session in self.sessions.values() {
+        for session in self.sessions.values().filter(|it| it.is_open()) {
             for (log, replica) in &self.replicas {
                 let size = session.heads.get(log).copied().unwrap_or_default();
                 let lag = replica.durable().saturating_sub(size);

@@ -66,8 +66,7 @@ impl Replication {
     pub(crate) fn drop_stalled_recovery(&mut self, now: Now) {
         let Some(replica) = self.replicas.get(&self.own) else { return };
         let Some(source) = replica.source else { return };
-        let best = self.best(self.own, replica.received(), now);
-        let other = best.is_some_and(|it| it.session != source.session && it.has_more);
+        let other = self.best(self.own, Some(source.session), now).is_some_and(|it| it.has_more);
         if !replica.is_landing() && source.is_stalled(other, now) {
             if let Some(session) = self.sessions.get_mut(&source.session) {
                 session.avoid.insert(self.own, now.mono_ms + limits::SOURCE_STALL_MS);
@@ -99,17 +98,16 @@ impl Replication {
         if replica.stopped().is_some() || replica.is_abandoned() {
             return;
         }
-        let received = replica.received();
-        let best = self.best(log, received, now);
         let Some(source) = replica.source else {
-            if let Some(best) = best {
+            if let Some(best) = self.best(log, None, now) {
                 self.follow_at(log, best.session, now);
             }
             return;
         };
         let Some(session) = self.sessions.get(&source.session) else { return };
-        let here = candidate(source.session, session, log, received);
-        let other = best.filter(|it| it.session != here.session && it.has_more >= here.has_more);
+        let here = candidate(source.session, session, log, replica.received());
+        let other = self.best(log, Some(here.session), now);
+        let other = other.filter(|it| it.has_more >= here.has_more);
         if let Some(other) = other {
             let owner_appeared = other.is_owner && !here.is_owner;
             // the owner always has the newest; what others tell may only have come faster
@@ -135,11 +133,12 @@ impl Replication {
         self.follow_at(log, other.session, now);
     }
 
-    /// The best partner for a log of which this node has received so much. One that has less
-    /// would refuse.
-    fn best(&self, log: LogId, received: u64, now: Now) -> Option<Candidate> {
+    /// The best partner for a log, apart from one. Who has less than is here would refuse.
+    fn best(&self, log: LogId, except: Option<SessionId>, now: Now) -> Option<Candidate> {
+        let received = self.replicas.get(&log)?.received();
         self.sessions
             .iter()
+            .filter(|(id, _)| Some(**id) != except)
             .filter(|(_, it)| it.is_open() && it.heads.contains_key(&log) && !it.avoids(log, now))
             .map(|(id, it)| candidate(*id, it, log, received))
             .filter(|it| it.size >= received)

@@ -224,7 +224,11 @@ impl Replica {
     /// Takes note of a verified checkpoint; true when it is newer than the known one.
     pub(crate) fn learn(&mut self, signed: SignedCheckpoint, now: Now) -> Result<bool, OwnerFault> {
         let contradicts = |size: u64, root: &Hash| signed.size() == size && signed.root() != root;
+        let received = self.received.size();
         let twice = (self.durable > 0 && contradicts(self.durable, &self.durable_root))
+            || (received > 0
+                && received == signed.size()
+                && contradicts(received, &self.received.root()))
             || self.head.iter().chain(&self.served).any(|it| contradicts(it.size(), it.root()));
         if twice {
             let fault = OwnerFault::Equivocation { log: self.origin.log, size: signed.size() };

@@ -1,0 +1,156 @@
+//! The owner of a log, honest or not: signs whatever a test wants signed.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use registry_proto::{
+    log::{
+        Checkpoint, Frontier, Hash, HashTiles, Header, Kind, LogSigner, Origin, SignedCheckpoint,
+        VerbundId, body_digest, leaf_hash, prove_consistency,
+    },
+    terms::Land,
+    wire::peer::{Batch, BatchEntry, BodyState, Head},
+};
+use uuid::Uuid;
+
+use crate::{
+    replicate::RecoveredLog,
+    testing::{START_MS, log},
+};
+
+/// A log and its keys. Fewer than 256 entries.
+#[derive(Debug)]
+pub(crate) struct Author {
+    origin: Origin,
+    signer: LogSigner,
+    leaves: Vec<Hash>,
+    entries: Vec<BatchEntry>,
+    /// Time of the cosignature, seconds.
+    pub(crate) seconds: u64,
+}
+
+// === impl Author ===
+
+impl Author {
+    pub(crate) fn new(verbund: VerbundId, land: Land, signer: LogSigner) -> Self {
+        let seconds = u64::try_from(START_MS / 1_000).expect("after 1970");
+        let origin = Origin { verbund, log: log(land) };
+        Self { origin, signer, leaves: Vec::new(), entries: Vec::new(), seconds }
+    }
+
+    /// Appends entries that keep every rule.
+    pub(crate) fn append(&mut self, count: u64) {
+        for _ in 0..count {
+            self.append_with(b"body", |_| ());
+        }
+    }
+
+    /// Appends an entry with this body; `change` may break its header.
+    pub(crate) fn append_with(&mut self, body: &[u8], change: impl FnOnce(&mut Header)) {
+        let salt = [9; 16];
+        let mut header = Header {
+            verbund: self.origin.verbund,
+            log: self.origin.log,
+            index: self.leaves.len() as u64,
+            kind: Kind::ServiceDefinition,
+            recorded_unix_ms: START_MS + i64::try_from(self.leaves.len()).expect("few"),
+            object_id: Some(Uuid::from_u128(self.leaves.len() as u128 + 1)),
+            audience: 1,
+            batch_end: true,
+            references: Vec::new(),
+            principal: "p-author".to_owned(),
+            body_length: u32::try_from(body.len()).expect("small"),
+            body_digest: body_digest(&salt, body),
+        };
+        change(&mut header);
+        let header = header.encode().expect("encodable");
+        self.append_raw(header, Bytes::copy_from_slice(&salt), Bytes::copy_from_slice(body));
+    }
+
+    /// Appends whatever bytes.
+    pub(crate) fn append_raw(&mut self, header: Bytes, salt: Bytes, body: Bytes) {
+        self.leaves.push(leaf_hash(&header));
+        let body_state = BodyState::Present.into();
+        self.entries.push(BatchEntry { header, salt, body, body_state });
+    }
+
+    /// Forgets everything from `size` on, so that another history can be written.
+    pub(crate) fn rewrite(&mut self, size: usize) {
+        self.leaves.truncate(size);
+        self.entries.truncate(size);
+    }
+
+    pub(crate) fn checkpoint(&self, size: u64) -> Checkpoint {
+        let frontier = self.frontier(size);
+        Checkpoint { origin: self.origin, size, root: frontier.root() }
+    }
+
+    pub(crate) fn signed(&self, size: u64) -> SignedCheckpoint {
+        self.checkpoint(size).sign(&self.signer, self.seconds)
+    }
+
+    /// Signs any size over any root.
+    pub(crate) fn lie(&self, size: u64, root: Hash) -> Bytes {
+        let checkpoint = Checkpoint { origin: self.origin, size, root };
+        checkpoint.sign(&self.signer, self.seconds).raw().clone()
+    }
+
+    pub(crate) fn batch(&self, from: u64, to: u64, signed: u64) -> Batch {
+        let proof = prove_consistency(self, to, signed).unwrap_or_default();
+        let range = usize::try_from(from).expect("small")..usize::try_from(to).expect("small");
+        Batch {
+            land: self.origin.log.land.code().to_owned(),
+            epoch: self.origin.log.epoch,
+            first: from,
+            entries: self.entries[range].to_vec(),
+            checkpoint: self.signed(signed).raw().clone(),
+            proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
+        }
+    }
+
+    /// Nothing held and nothing signed is a head without a checkpoint.
+    pub(crate) fn head(&self, held: u64, signed: u64) -> Head {
+        let checkpoint = if signed == 0 { Bytes::new() } else { self.signed(signed).raw().clone() };
+        Head {
+            land: self.origin.log.land.code().to_owned(),
+            epoch: self.origin.log.epoch,
+            size: held,
+            root: Bytes::copy_from_slice(self.frontier(held.min(self.size())).root().as_bytes()),
+            checkpoint,
+        }
+    }
+
+    /// The first `held` entries on a disk, the newest checkpoint there being of `signed`.
+    pub(crate) fn recovered(&self, held: u64, signed: u64) -> RecoveredLog {
+        let complete = (held > 0).then(|| self.signed(held).raw().clone());
+        let head = (signed > 0).then(|| self.signed(signed).raw().clone());
+        RecoveredLog {
+            log: self.origin.log,
+            frontier: self.frontier(held),
+            head,
+            complete,
+            last_recorded_ms: START_MS,
+        }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.leaves.len() as u64
+    }
+
+    fn frontier(&self, size: u64) -> Frontier {
+        let mut frontier = Frontier::default();
+        let leaves = self.leaves.iter().take(usize::try_from(size).expect("small"));
+        leaves.for_each(|leaf| frontier.push(*leaf));
+        frontier
+    }
+}
+
+impl HashTiles for Author {
+    type Error = Infallible;
+
+    fn read(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, Infallible> {
+        let row = if level == 0 { self.leaves.as_slice() } else { &[] };
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        Ok(row.iter().skip(from).take(count).copied().collect())
+    }
+}

@@ -1,0 +1,105 @@
+//! Effects in short words, so that a test reads as a list of what happens.
+
+use registry_proto::wire::peer::{RefusalReason, peer_message::Message};
+
+use crate::{
+    node::{Effect, Notice},
+    reject::Reject,
+    replicate::{CloseReason, Report},
+};
+
+/// One effect in words.
+pub(crate) fn brief(effect: &Effect) -> String {
+    match effect {
+        Effect::Reply { ticket, outcome: Ok(published) } => {
+            let record = |it: &crate::log::PublishedRecord| {
+                let index = it.index.map_or("-".to_owned(), |it| it.to_string());
+                if it.unchanged { format!("{index}=") } else { index }
+            };
+            let records: Vec<_> = published.records.iter().map(record).collect();
+            let holders: String =
+                published.acknowledged_by.iter().map(|it| format!(" {it}")).collect();
+            format!("reply {} [{}]{holders}", ticket.0, records.join(" "))
+        }
+        Effect::Reply { ticket, outcome: Err(reject) } => {
+            format!("reply {} {}", ticket.0, refused(reject))
+        }
+        Effect::Commit(it) => {
+            let size = it.checkpoint.size;
+            format!("commit {}..{size}", size - it.entries.len() as u64)
+        }
+        Effect::Freshen { checkpoint } => format!("freshen {}", checkpoint.size),
+        Effect::Store(it) => format!("store {} +{} of {}", it.log, it.entries.len(), it.note_size),
+        Effect::Send { session, message } => format!("{} <- {}", session.0, said(message)),
+        Effect::SendRange(it) => {
+            format!("{} <- range {} {}..{} #{}", it.session.0, it.log, it.from, it.upto, it.follow)
+        }
+        Effect::Close { session, reason } => {
+            let reason = match reason {
+                CloseReason::Duplicate => "duplicate",
+                CloseReason::Silent => "silent",
+                CloseReason::Fault(fault) => fault.label(),
+            };
+            format!("close {} {reason}", session.0)
+        }
+        Effect::Report(notice) => noticed(notice),
+    }
+}
+
+fn refused(reject: &Reject) -> String {
+    match reject {
+        Reject::Invalid(all) => all.iter().map(|it| it.reason).collect::<Vec<_>>().join(" "),
+        Reject::Unavailable { reason, .. } | Reject::Precondition { reason, .. } => {
+            (*reason).to_owned()
+        }
+        Reject::Busy { limit, .. } => format!("busy {limit}"),
+        Reject::AckTimeout { position, acknowledged_by, asked } => {
+            format!("timeout at {position}: {} of {asked}", acknowledged_by.join(" "))
+        }
+        Reject::Conflict { .. } => "conflict".to_owned(),
+        Reject::Denied { .. }
+        | Reject::NotFound { .. }
+        | Reject::ResyncRequired { .. }
+        | Reject::Storage { .. } => reject.to_string(),
+    }
+}
+
+fn said(message: &Message) -> String {
+    match message {
+        Message::Hello(_) => "hello".to_owned(),
+        Message::Heads(it) => format!("heads #{}", it.nonce),
+        Message::Beacon(it) => {
+            let heads: String =
+                it.heads.iter().map(|it| format!(" {}={}", it.land, it.size)).collect();
+            format!("beacon{heads}")
+        }
+        Message::Follow(it) => format!("follow {}/{} from {}", it.land, it.epoch, it.from),
+        Message::Unfollow(it) => format!("unfollow {}/{}", it.land, it.epoch),
+        Message::Ack(it) => format!("ack {}/{} {}", it.land, it.epoch, it.size),
+        Message::Refusal(it) => {
+            let reason = RefusalReason::try_from(it.reason).expect("known");
+            format!("refusal {}/{} {reason:?}", it.land, it.epoch)
+        }
+        Message::AskHeads(it) => format!("ask #{}", it.nonce),
+        Message::Batch(_) => "batch".to_owned(),
+    }
+}
+
+fn noticed(notice: &Notice) -> String {
+    match notice {
+        Notice::Replication(Report::PeerFault { peer, fault }) => {
+            format!("fault {} {}", peer.land, fault.label())
+        }
+        Notice::Replication(Report::LogStopped { peer, fault }) => {
+            format!("stopped by {} {}", peer.land, fault.label())
+        }
+        Notice::Replication(Report::Refused { peer, log }) => {
+            format!("refused {} {log}", peer.land)
+        }
+        Notice::FenceOpened => "fence open".to_owned(),
+        Notice::FenceOpenedUnfenced { waited_ms } => format!("fence unfenced {waited_ms}"),
+        Notice::FenceClosed { .. } => "fence closed".to_owned(),
+        Notice::OwnLogFailed => "own log failed".to_owned(),
+        Notice::LogFailed { log } => format!("log failed {log}"),
+    }
+}
