@@ -31,7 +31,7 @@ use crate::{
     folder::Folder,
     index::Index,
     journals::Journals,
-    lifecycle::{Drained, Shutdown},
+    lifecycle::{Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     sessions::{self, Connected, Ranges},
     status::StatusBoard,
@@ -45,6 +45,8 @@ pub struct App {
     identity: PeerIdentity,
     bound: Bound,
     shutdown: Shutdown,
+    /// Driver and writers.
+    engine: Shutdown,
     grace: std::time::Duration,
     connected: Connected,
     board: StatusBoard,
@@ -111,6 +113,8 @@ impl App {
         let folder = Folder::start(index.clone(), &outcome)
             .map_err(|source| StartError::System { what: "a thread", source })?;
 
+        // ends after everything that asks it for something
+        let engine = Shutdown::new();
         let clock = Clock::start();
         let driver = Driver::new(clock);
         let handle = driver.handle();
@@ -118,7 +122,7 @@ impl App {
         for (log, journal) in logs.journals {
             let signer = (log == own).then(|| config.signer.clone());
             writers
-                .start(log, journal, signer, handle.clone(), folder.notifier(), &shutdown)
+                .start(log, journal, signer, handle.clone(), folder.notifier(), &engine)
                 .map_err(|source| StartError::System { what: "a thread", source })?;
         }
         let node = Node::new(
@@ -149,9 +153,10 @@ impl App {
             show: Box::new(show),
         };
         driver
-            .run(node, surroundings, &shutdown)
+            .run(node, surroundings, &engine, &shutdown)
             .map_err(|source| StartError::System { what: "a thread", source })?;
-        serve::follow_fold(&index, own, handle.clone(), &shutdown);
+        serve::follow_fold(&index, own, handle.clone(), &engine);
+        stop_with(&engine, &shutdown);
 
         let bound = listeners.addresses();
         let parts = serve::Parts {
@@ -179,6 +184,7 @@ impl App {
             identity,
             bound,
             shutdown,
+            engine,
             grace: config.shutdown_grace,
             connected,
             board,
@@ -224,9 +230,13 @@ impl App {
         &self.shutdown
     }
 
-    /// Stops accepting, ends streams, finishes what is being written; at most the grace period.
+    /// Stops accepting, ends streams and lets calls under way end; then finishes what is being
+    /// written. At most the grace period.
     pub async fn stop(mut self) -> Drained {
-        let drained = self.shutdown.drain(self.grace).await;
+        let begun = std::time::Instant::now();
+        let streams = self.shutdown.drain(self.grace.mul_f64(STREAMS_PART)).await;
+        let engine = self.engine.drain(self.grace.saturating_sub(begun.elapsed())).await;
+        let drained = if streams == Drained::Clean { engine } else { streams };
         // blocking: joins two threads that end after the chunk they are at
         let (folder, store) = (&mut self.folder, &self.store);
         folder.stop();
@@ -239,6 +249,20 @@ impl App {
         }
         drained
     }
+}
+
+/// A node without its engine is no node.
+fn stop_with(engine: &Shutdown, shutdown: &Shutdown) {
+    let (engine, streams) = (engine.clone(), shutdown.clone());
+    shutdown.spawn(TaskKind::Listener, async move {
+        tokio::select! {
+            () = streams.requested() => {}
+            () = engine.requested() => {
+                let died = engine.cause().cloned();
+                streams.request(died.unwrap_or(StopCause::Requested("engine")));
+            }
+        }
+    });
 }
 
 fn dial_all(
@@ -282,6 +306,9 @@ fn boot_id() -> String {
 
 /// Address of a listener, for those who print it.
 pub type Address = SocketAddr;
+
+/// Part of the grace period that streams and calls may use.
+const STREAMS_PART: f64 = 0.7;
 
 /// Version of the software.
 pub const SOFTWARE: &str = env!("CARGO_PKG_VERSION");

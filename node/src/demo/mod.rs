@@ -73,6 +73,14 @@ pub enum DemoError {
     /// The catalogue cannot be published.
     #[error("der Katalog kann nicht veröffentlicht werden")]
     Load(#[from] LoadError),
+    /// A node ended by itself.
+    #[error("der Knoten von {land} ist ausgefallen: {cause}")]
+    Died {
+        /// Which.
+        land: Land,
+        /// Why.
+        cause: String,
+    },
     /// The nodes do not come together.
     #[error("die Knoten sind nach {seconds} s nicht auf gleichem Stand: {state}")]
     NotLive {
@@ -159,6 +167,23 @@ impl Demo {
         .await
     }
 
+    /// Waits until a node ends by itself, which none should.
+    async fn died(&self) -> DemoError {
+        let mut nodes = tokio::task::JoinSet::new();
+        for app in &self.apps {
+            let (land, shutdown) = (app.identity().land, app.shutdown().clone());
+            nodes.spawn(async move {
+                shutdown.requested().await;
+                (land, shutdown.cause().cloned())
+            });
+        }
+        match nodes.join_next().await {
+            Some(Ok((land, cause))) => DemoError::Died { land, cause: format!("{cause:?}") },
+            // without nodes nobody can die
+            Some(Err(_)) | None => std::future::pending().await,
+        }
+    }
+
     /// Stops all nodes side by side.
     pub async fn stop(self) -> bool {
         let mut stopping = tokio::task::JoinSet::new();
@@ -215,19 +240,26 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
         }
         demo.wait_live().await
     };
-    tokio::select! {
-        ready = ready => {
-            ready?;
-            println!("{}", demo.prepared.how_to_ask(&demo.apps));
-            println!("demo ready ({:.1} s)", begun.elapsed().as_secs_f64());
-            stop.requested().await;
+    let ends = async {
+        tokio::select! {
+            () = stop.requested() => Ok(()),
+            died = demo.died() => Err(died),
         }
-        () = stop.requested() => {}
-    }
+    };
+    let work = async {
+        ready.await?;
+        println!("{}", demo.prepared.how_to_ask(&demo.apps));
+        println!("demo ready ({:.1} s)", begun.elapsed().as_secs_f64());
+        std::future::pending().await
+    };
+    let ended = tokio::select! {
+        ended = work => ended,
+        ended = ends => ended,
+    };
     println!("Die Knoten werden beendet …");
     let clean = demo.stop().await;
     println!("{}", if clean { "Beendet." } else { "Beendet; einzelne Aufgaben liefen noch." });
-    Ok(())
+    ended
 }
 
 fn listen(at: usize, args: &DemoArgs) -> Listen {

@@ -155,7 +155,8 @@ impl Driver {
         self.handle.clone()
     }
 
-    /// Runs on a thread of its own until the node stops. MUST be called within a runtime.
+    /// Runs on a thread of its own until `engine` stops; what it starts for partners belongs to
+    /// `streams`, which MUST stop first. MUST be called within a runtime.
     ///
     /// # Errors
     ///
@@ -164,28 +165,30 @@ impl Driver {
         self,
         node: Node,
         surroundings: Surroundings,
-        shutdown: &Shutdown,
+        engine: &Shutdown,
+        streams: &Shutdown,
     ) -> std::io::Result<()> {
         let Self { queue, handle, clock } = self;
         let ticker = handle.clone();
-        let token = shutdown.token().clone();
-        shutdown.spawn(TaskKind::Driver, async move {
+        let token = engine.token().clone();
+        engine.spawn(TaskKind::Driver, async move {
             let mut interval = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                tokio::select! {
-                    () = token.cancelled() => break,
-                    _ = interval.tick() => {}
-                }
-                if ticker.input(Input::Tick).await.is_err() {
+                let last = tokio::select! {
+                    () = token.cancelled() => true,
+                    _ = interval.tick() => false,
+                };
+                // the last one wakes the driver to see that it is the last
+                if ticker.input(Input::Tick).await.is_err() || last {
                     break;
                 }
             }
         });
-        let token = shutdown.token().clone();
-        let performer = Performer::new(surroundings, handle, shutdown.clone());
+        let token = engine.token().clone();
+        let performer = Performer::new(surroundings, handle, streams.clone());
         let runtime = tokio::runtime::Handle::current();
-        shutdown.spawn_thread(TaskKind::Driver, "driver", move || {
+        engine.spawn_thread(TaskKind::Driver, "driver", move || {
             // ranges are read by tasks that effects start
             let _entered = runtime.enter();
             drive(queue, node, performer, clock, &token);
