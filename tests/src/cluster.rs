@@ -5,7 +5,11 @@ use std::{
     fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -13,13 +17,15 @@ use registry_client::{Client, ClientConfig, ClientError, connect::ANSWER_TIMEOUT
 use registry_node::{
     app::Bound,
     demo::{Prepared, prepare},
-    pki::Files,
+    pki::{Files, Pki},
 };
 use registry_proto::{
     terms::Land,
     wire::registry::{GetStatusResponse, PublishRequest, PublishResponse},
 };
 use tempfile::TempDir;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Whose certificate a client shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +54,19 @@ pub struct Cluster {
 impl Cluster {
     /// Prepares a Verbund whose nodes dial each other along `links`; starts nothing.
     pub fn prepare(laender: &[Land], links: &[(Land, Land)]) -> Self {
+        Self::prepare_with(laender, links, |_| {})
+    }
+
+    /// [`Cluster::prepare`] after `change` had its way with the PKI: what it writes there goes
+    /// into the charter.
+    pub fn prepare_with(
+        laender: &[Land],
+        links: &[(Land, Land)],
+        change: impl FnOnce(&Pki),
+    ) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let members: Vec<_> = laender.iter().map(|land| (*land, free_ports())).collect();
+        change(&Pki::ensure(dir.path(), laender, OffsetDateTime::now_utc()).expect("PKI"));
         let prepared = prepare(dir.path(), "Prozesse", &members).expect("prepared");
         for land in laender {
             keep_links(&prepared.config(*land), *land, links);
@@ -102,6 +119,51 @@ impl Cluster {
             child.kill().expect("killed");
             child.wait().expect("reaped");
         }
+    }
+
+    /// SIGTERM, as an operator stops a node; waits at most `limit` for its end.
+    pub async fn terminate(&mut self, land: Land, limit: Duration) -> ExitStatus {
+        let mut child = self.processes.remove(&land).expect("a process that runs");
+        terminate(&mut child);
+        let ended = ended(&mut child, limit).await;
+        ended.unwrap_or_else(|| {
+            child.kill().expect("killed");
+            panic!("{land} did not end within {limit:?}\n{}", self.stderr(land))
+        })
+    }
+
+    /// The metrics of a node, as a monitoring system gets them.
+    pub async fn metrics(&self, land: Land) -> String {
+        http_get(self.bound[&land].monitoring, "/metrics").await
+    }
+
+    /// Waits until a node counts `metric` (name and labels, value not 0), and has a line in its
+    /// log that contains all of `words`.
+    pub async fn saw(&self, land: Land, metric: &str, words: &[&str]) {
+        eventually(SEEN, &format!("{land} counts {metric}"), async || {
+            self.metrics(land).await.lines().any(|it| {
+                it.strip_prefix(metric).is_some_and(|value| value.starts_with(' ') && value != " 0")
+            })
+        })
+        .await;
+        eventually(SEEN, &format!("{land} logs {words:?}\n{}", self.stderr(land)), async || {
+            self.stderr(land).lines().any(|line| words.iter().all(|word| line.contains(word)))
+        })
+        .await;
+    }
+
+    /// The command line of this Verbund, asking the node of a Land.
+    pub fn registry(&self, land: Land, who: Who, args: &[&str]) -> Command {
+        let config = self.client_config(land, who);
+        let mut command = Command::new(binary("registry"));
+        command
+            .args(args)
+            .env("REGISTRY_ENDPOINT", config.endpoint)
+            .env("REGISTRY_CA", config.ca)
+            .env("REGISTRY_CERT", config.cert)
+            .env("REGISTRY_KEY", config.key)
+            .stdin(Stdio::null());
+        command
     }
 
     /// What a node wrote to its log since the first start.
@@ -190,8 +252,13 @@ pub async fn eventually(limit: Duration, what: &str, mut done: impl AsyncFnMut()
     let deadline = Instant::now() + limit;
     while !done().await {
         assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
-        tokio::time::timeout(POLL, std::future::pending::<()>()).await.expect_err("pending");
+        pause().await;
     }
+}
+
+/// The one pause between two looks at a state.
+async fn pause() {
+    tokio::time::timeout(POLL, std::future::pending::<()>()).await.expect_err("pending");
 }
 
 /// A binary of this workspace, built by the same cargo run as the test.
@@ -206,11 +273,48 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// Asks a process to end, as an operator would.
+pub fn terminate(child: &mut Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+}
+
+/// Waits for the end of a process.
+pub async fn ended(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + limit;
+    let mut status = child.try_wait().expect("a child");
+    while status.is_none() && Instant::now() < deadline {
+        pause().await;
+        status = child.try_wait().expect("a child");
+    }
+    status
+}
+
+/// Body of a page over plain HTTP, with its head in front.
+pub async fn http_get(address: SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("plain HTTP");
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.expect("asked");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.expect("answered");
+    text
+}
+
+/// Ports nobody else takes by accident: below those the system gives to outgoing connections (a
+/// client that dials a dead node could otherwise be given the node's own port), and none twice in
+/// this process. Held together until all are found, so that they are free.
 fn free_ports() -> Bound {
-    // held together so that they differ; a port may be taken before the node binds it, and the
-    // node then says so and exits
-    let sockets: Vec<_> =
-        (0..4).map(|_| TcpListener::bind(("127.0.0.1", 0)).expect("a free port")).collect();
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU16::new(rand::random_range(PORT_MIN..PORT_MAX)));
+    let mut sockets: Vec<TcpListener> = Vec::new();
+    while sockets.len() < 4 {
+        let port = next.fetch_add(1, Ordering::Relaxed);
+        if port >= PORT_MAX {
+            next.store(PORT_MIN, Ordering::Relaxed);
+        } else if let Ok(socket) = TcpListener::bind(("127.0.0.1", port)) {
+            sockets.push(socket);
+        }
+    }
     let ports: Vec<SocketAddr> = sockets.iter().map(|it| it.local_addr().expect("bound")).collect();
     Bound { grpc: ports[0], web: Some(ports[1]), admin: ports[2], monitoring: ports[3], http: None }
 }
@@ -232,4 +336,7 @@ pub fn keep_links(path: &Path, land: Land, links: &[(Land, Land)]) {
 }
 
 const START: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
+const SEEN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+const PORT_MIN: u16 = 10_000;
+const PORT_MAX: u16 = 30_000;

@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response};
 use tonic::Code;
 use tower_service::Service;
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, debug_span, warn};
 
 use crate::{
     observe::{METHOD_UNKNOWN, Metrics},
@@ -71,7 +71,7 @@ where
         let method = method(request.uri().path());
         let caller = request.extensions().get::<Caller>().cloned();
         let span = debug_span!("call", method, caller = tracing::field::Empty);
-        if let Some(caller) = caller {
+        if let Some(caller) = &caller {
             let principal = &caller.identity.principal;
             span.record("caller", principal.pseudonym.as_str());
             request.extensions_mut().insert(Arc::new(principal.clone()));
@@ -86,11 +86,27 @@ where
                     Err(_) => Code::Internal,
                 };
                 metrics.request(method, label(code), begun.elapsed());
+                if matches!(code, Code::PermissionDenied | Code::Unauthenticated) {
+                    refused(method, label(code), caller.as_ref());
+                }
                 response
             }
             .instrument(span),
         )
     }
+}
+
+/// Tells the operator who was turned away: a certificate without a role is a mistake in the
+/// configuration more often than an attack.
+fn refused(method: &'static str, code: &'static str, caller: Option<&Caller>) {
+    let Some(caller) = caller else {
+        warn!(method, code, "call refused");
+        return;
+    };
+    let identity = &caller.identity;
+    let names = identity.names.get(..NAMES_LOGGED_MAX).unwrap_or(&identity.names);
+    let (remote, pseudonym) = (caller.remote, &identity.principal.pseudonym);
+    warn!(method, code, %remote, caller = pseudonym, ?names, "call refused");
 }
 
 /// A stream counts when it opens; only calls that fail at once carry their status in the head.
@@ -127,6 +143,9 @@ fn label(code: Code) -> &'static str {
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
+
+/// Names of a certificate in one line of the log.
+const NAMES_LOGGED_MAX: usize = 4;
 
 const METHODS: [&str; 14] = [
     "/verbund.registry.v1.CatalogueService/ListServices",
