@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use registry_core::{
@@ -170,15 +170,15 @@ impl Driver {
         let ticker = handle.clone();
         let token = shutdown.token().clone();
         shutdown.spawn(TaskKind::Driver, async move {
-            let mut interval = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
+            let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-            loop {
+            let mut stopping = false;
+            // ticks on while the node stops, or nothing would wake the driver; ends with it
+            while ticker.input(Input::Tick).await.is_ok() {
                 tokio::select! {
-                    () = token.cancelled() => break,
+                    () = ticker.queue.closed() => break,
+                    () = token.cancelled(), if !stopping => stopping = true,
                     _ = interval.tick() => {}
-                }
-                if ticker.input(Input::Tick).await.is_err() {
-                    break;
                 }
             }
         });
@@ -202,8 +202,16 @@ fn drive(
 ) {
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
+    let mut stop_by: Option<Instant> = None;
     // the ticker keeps this loop turning, so the token is seen in time
-    while !token.is_cancelled() && queue.blocking_recv_many(&mut events, BURST_MAX) > 0 {
+    while queue.blocking_recv_many(&mut events, BURST_MAX) > 0 {
+        if token.is_cancelled() {
+            // who was let in before is still answered: its records may be on the disk
+            let by = *stop_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);
+            if !performer.is_awaited() || Instant::now() >= by {
+                break;
+            }
+        }
         for event in events.drain(..) {
             let now = clock.now();
             let (input, tick) = match event {
@@ -211,6 +219,8 @@ fn drive(
                     let tick = matches!(input, Input::Tick);
                     (performer.observe(input), tick)
                 }
+                // the answer is dropped, which says that the node stops
+                Event::Publish { .. } if stop_by.is_some() => continue,
                 Event::Publish { submission, answer } => {
                     tickets += 1;
                     let ticket = Ticket(tickets);
@@ -236,3 +246,5 @@ fn drive(
 
 /// Inputs taken from the queue at once.
 const BURST_MAX: usize = 256;
+/// How long a stopping node waits for the answers it owes; within the grace period.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
