@@ -33,7 +33,10 @@ pub enum ClientError {
     #[error("cannot connect to the node")]
     Connect(#[source] ConnectError),
     /// The node answered with an error.
-    #[error("the node refused to {operation}: {code:?}: {message}", code = .refusal.code, message = .refusal.message)]
+    #[error(
+        "the node refused to {operation}: {code:?}: {message}",
+        code = .refusal.code, message = .refusal.message
+    )]
     Refused {
         /// What was asked ("list services").
         operation: &'static str,

@@ -256,6 +256,18 @@ pub async fn eventually(limit: Duration, what: &str, mut done: impl AsyncFnMut()
     }
 }
 
+/// A connection to a node that may be down at the moment.
+pub async fn connected(config: &ClientConfig, limit: Duration) -> Client {
+    let deadline = Instant::now() + limit;
+    loop {
+        match Client::connect(config.clone()).await {
+            Ok(client) => return client,
+            Err(failure) => assert!(Instant::now() < deadline, "not within {limit:?}: {failure}"),
+        }
+        pause().await;
+    }
+}
+
 /// The one pause between two looks at a state.
 async fn pause() {
     tokio::time::timeout(POLL, std::future::pending::<()>()).await.expect_err("pending");

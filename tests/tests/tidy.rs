@@ -23,7 +23,9 @@ fn files_and_functions_stay_readable() {
         if !is_test && lines > FILE_LINES_MAX {
             problems.push(format!("{name}: {lines} lines"));
         }
-        for (at, line) in text.lines().enumerate() {
+        // expected texts in tests are data and stay as they are
+        let shown = if is_test { "" } else { code };
+        for (at, line) in shown.lines().enumerate() {
             if line.chars().count() > LINE_CHARS_MAX {
                 problems.push(format!("{name}:{}: {} characters", at + 1, line.chars().count()));
             }
@@ -43,6 +45,7 @@ fn nothing_is_left_undone_and_nothing_is_shared_between_nodes() {
     for path in sources() {
         let text = fs::read_to_string(&path).expect("source");
         let shell = path.components().any(|it| it.as_os_str() == "node");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (at, line) in text.lines().enumerate() {
             let place = || format!("{}:{}: {}", path.display(), at + 1, line.trim());
             let words = ["TODO", "FIXME", "XXX", "todo!(", "unimplemented!("];
@@ -51,7 +54,8 @@ fn nothing_is_left_undone_and_nothing_is_shared_between_nodes() {
             }
             // shipped data may be parsed once for all; state may not be shared
             let shared = ["static mut", "thread_local!", "OnceCell<", "lazy_static"];
-            if shell && shared.iter().any(|it| line.contains(it)) {
+            let tested = at >= code.lines().count();
+            if shell && !tested && shared.iter().any(|it| line.contains(it)) {
                 problems.push(place());
             }
         }
@@ -85,6 +89,11 @@ fn functions(code: &str) -> Vec<(usize, usize)> {
         let starts =
             ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
         if !starts.iter().any(|it| bare.starts_with(it)) {
+            continue;
+        }
+        // a signature of a trait may have no body
+        let signed = lines[at..].iter().position(|it| it.ends_with('{') || it.ends_with(';'));
+        if signed.is_none_or(|it| lines[at + it].ends_with(';')) {
             continue;
         }
         let closing = format!("{}}}", " ".repeat(indent));

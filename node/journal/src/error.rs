@@ -14,7 +14,10 @@ pub enum OpenError {
         dir: PathBuf,
     },
     /// A segment belongs to another log.
-    #[error("{} holds the log {}/{}, expected {}/{}", path.display(), found.land, found.epoch, expected.land, expected.epoch)]
+    #[error(
+        "{} holds the log {}/{}, expected {}/{}",
+        path.display(), found.land, found.epoch, expected.land, expected.epoch
+    )]
     OtherLog {
         /// The segment.
         path: PathBuf,

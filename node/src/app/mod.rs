@@ -9,7 +9,7 @@ mod logs;
 mod serve;
 mod show;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use registry_core::{
     FencePolicy,
@@ -18,17 +18,19 @@ use registry_core::{
     node::{Node, NotAMember, Setup},
     validate::CodeLists,
 };
+use registry_journal::Reader;
 use registry_proto::terms::LogId;
 use tokio::sync::watch;
 use tracing::info;
 
 pub use listeners::{BindError, Bound, Listeners};
+use logs::Logs;
 pub use logs::LogsError;
 
 use crate::{
     config::{self, Config},
     driver::{Clock, Driver, Handle, Surroundings, writer::Writers},
-    folder::Folder,
+    folder::{Folder, Notifier},
     index::Index,
     journals::Journals,
     lifecycle::{Drained, Shutdown, StopCause, TaskKind},
@@ -54,6 +56,20 @@ pub struct App {
     folder: Folder,
     store: Store,
     driver: Handle,
+}
+
+/// What the core of a node stands on.
+struct Foundation<'a> {
+    config: &'a Config,
+    identity: &'a PeerIdentity,
+    own: LogId,
+    metrics: &'a Arc<Metrics>,
+    index: &'a Index,
+    folder: Notifier,
+    /// Driver and writers.
+    engine: &'a Shutdown,
+    /// What the driver starts for partners.
+    streams: &'a Shutdown,
 }
 
 /// Why a node does not start.
@@ -97,64 +113,27 @@ impl App {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
-        let own = LogId { land: config.land, epoch: 1 };
         let metrics = Arc::new(Metrics::new(SOFTWARE));
         let tls = Arc::new(TlsContext::new(config.tls.profile, config.material()?)?);
         metrics.set_certificate_expiry(tls.not_after());
 
+        let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
-        let index_dir = config.data_dir.join("index");
-        let (store, outcome) = Store::open(&index_dir, FOLD_VERSION, &boot_id())?;
-        let journals = Journals::default();
-        for (log, reader) in &logs.readers {
-            journals.insert(*log, Arc::new(reader.clone()));
-        }
-        let index = Index::new(store.clone(), journals);
-        let folder = Folder::start(index.clone(), &outcome)
-            .map_err(|source| StartError::System { what: "a thread", source })?;
-
         // ends after everything that asks it for something
         let engine = Shutdown::new();
-        let clock = Clock::start();
-        let driver = Driver::new(clock);
-        let handle = driver.handle();
-        let mut writers = Writers::new();
-        for (log, journal) in logs.journals {
-            let signer = (log == own).then(|| config.signer.clone());
-            writers
-                .start(log, journal, signer, handle.clone(), folder.notifier(), &engine)
-                .map_err(|source| StartError::System { what: "a thread", source })?;
-        }
-        let node = Node::new(
-            Setup {
-                charter: config.charter.clone(),
-                me: identity.clone(),
-                logs: logs.recovered,
-                services: logs.services,
-                fence: fence_policy(config.fence),
-                entropy: entropy()?,
-            },
-            clock.now(),
-        )?;
-        let (connected_tx, connected) = watch::channel(Default::default());
-        let board = StatusBoard::default();
-        let show = show::Show::new(
-            board.clone(),
-            metrics.clone(),
-            connected_tx,
-            index.clone(),
-            logs.readers.clone(),
-        );
-        let surroundings = Surroundings {
+        let readers = logs.readers.clone();
+        let (store, index, folder) = open_index(&config, &readers)?;
+        let foundation = Foundation {
+            config: &config,
+            identity: &identity,
             own,
-            writers,
-            ranges: Ranges::new(logs.readers.clone()),
-            metrics: metrics.clone(),
-            show: Box::new(show),
+            metrics: &metrics,
+            index: &index,
+            folder: folder.notifier(),
+            engine: &engine,
+            streams: &shutdown,
         };
-        driver
-            .run(node, surroundings, &engine, &shutdown)
-            .map_err(|source| StartError::System { what: "a thread", source })?;
+        let (handle, board, connected) = foundation.start_core(logs)?;
         serve::follow_fold(&index, own, handle.clone(), &engine);
         stop_with(&engine, &shutdown);
 
@@ -169,7 +148,7 @@ impl App {
             index: index.clone(),
             board: board.clone(),
             driver: handle.clone(),
-            readers: logs.readers,
+            readers,
             folder: folder.notifier(),
             shutdown: shutdown.clone(),
         };
@@ -263,6 +242,69 @@ fn stop_with(engine: &Shutdown, shutdown: &Shutdown) {
             }
         }
     });
+}
+
+// === impl Foundation ===
+
+impl Foundation<'_> {
+    /// Starts the writers of all logs and the driver with the core.
+    fn start_core(self, logs: Logs) -> Result<(Handle, StatusBoard, Connected), StartError> {
+        let thread = |source| StartError::System { what: "a thread", source };
+        let clock = Clock::start();
+        let driver = Driver::new(clock);
+        let handle = driver.handle();
+        let mut writers = Writers::new();
+        for (log, journal) in logs.journals {
+            let signer = (log == self.own).then(|| self.config.signer.clone());
+            let folder = self.folder.clone();
+            writers
+                .start(log, journal, signer, handle.clone(), folder, self.engine)
+                .map_err(thread)?;
+        }
+        let setup = Setup {
+            charter: self.config.charter.clone(),
+            me: self.identity.clone(),
+            logs: logs.recovered,
+            services: logs.services,
+            fence: fence_policy(self.config.fence),
+            entropy: entropy()?,
+        };
+        let node = Node::new(setup, clock.now())?;
+        let (connected_tx, connected) = watch::channel(Default::default());
+        let board = StatusBoard::default();
+        let show = show::Show::new(
+            board.clone(),
+            self.metrics.clone(),
+            connected_tx,
+            self.index.clone(),
+            logs.readers.clone(),
+        );
+        let surroundings = Surroundings {
+            own: self.own,
+            writers,
+            ranges: Ranges::new(logs.readers),
+            metrics: self.metrics.clone(),
+            show: Box::new(show),
+        };
+        driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
+        Ok((handle, board, connected))
+    }
+}
+
+/// Opens the index over the logs and starts the thread that fills it.
+fn open_index(
+    config: &Config,
+    readers: &BTreeMap<LogId, Reader>,
+) -> Result<(Store, Index, Folder), StartError> {
+    let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
+    let journals = Journals::default();
+    for (log, reader) in readers {
+        journals.insert(*log, Arc::new(reader.clone()));
+    }
+    let index = Index::new(store.clone(), journals);
+    let folder = Folder::start(index.clone(), &outcome)
+        .map_err(|source| StartError::System { what: "a thread", source })?;
+    Ok((store, index, folder))
 }
 
 fn dial_all(

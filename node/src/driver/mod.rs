@@ -12,7 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use registry_core::{
@@ -172,7 +172,7 @@ impl Driver {
         let ticker = handle.clone();
         let token = engine.token().clone();
         engine.spawn(TaskKind::Driver, async move {
-            let mut interval = tokio::time::interval(std::time::Duration::from_millis(TICK_MS));
+            let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let last = tokio::select! {
@@ -205,8 +205,16 @@ fn drive(
 ) {
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
+    let mut stop_by: Option<Instant> = None;
     // the ticker keeps this loop turning, so the token is seen in time
-    while !token.is_cancelled() && queue.blocking_recv_many(&mut events, BURST_MAX) > 0 {
+    while queue.blocking_recv_many(&mut events, BURST_MAX) > 0 {
+        if token.is_cancelled() {
+            // who was let in before is still answered: its records may be on the disk
+            let by = *stop_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);
+            if !performer.is_awaited() || Instant::now() >= by {
+                break;
+            }
+        }
         for event in events.drain(..) {
             let now = clock.now();
             let (input, tick) = match event {
@@ -214,6 +222,8 @@ fn drive(
                     let tick = matches!(input, Input::Tick);
                     (performer.observe(input), tick)
                 }
+                // the answer is dropped, which says that the node stops
+                Event::Publish { .. } if stop_by.is_some() => continue,
                 Event::Publish { submission, answer } => {
                     tickets += 1;
                     let ticket = Ticket(tickets);
@@ -239,3 +249,5 @@ fn drive(
 
 /// Inputs taken from the queue at once.
 const BURST_MAX: usize = 256;
+/// How long a stopping node waits for the answers it owes; within the grace period.
+const ANSWER_MAX: Duration = Duration::from_secs(1);

@@ -68,6 +68,11 @@ impl Performer {
         self.waiting.insert(ticket, answer);
     }
 
+    /// Whether someone waits for an answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     pub(crate) fn attach(&mut self, session: SessionId, outgoing: Outgoing) {
         self.sessions.insert(session, outgoing);
     }

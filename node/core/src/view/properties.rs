@@ -167,7 +167,11 @@ proptest! {
     }
 
     #[test]
-    fn a_snapshot_is_the_state_at_its_cut(steps in steps(), keep in any::<prop::sample::Index>(), limit in 1..7_usize) {
+    fn a_snapshot_is_the_state_at_its_cut(
+        steps in steps(),
+        keep in any::<prop::sample::Index>(),
+        limit in 1..7_usize,
+    ) {
         let logs = build(&steps);
         let mut world = World::of(&logs);
         let mut expected = Vec::new();

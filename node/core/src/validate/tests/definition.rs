@@ -316,7 +316,7 @@ fn herausgeber_has_id_and_name() {
 fn relationen_have_kind_and_target() {
     let relation = |typ: &str, ziel: &str| Relation { typ: typ.to_owned(), ziel: ziel.to_owned() };
     check(|r| r.relationen = vec![relation("ERS", "99012001001000")], &[]);
-    check(|r| r.relationen = vec![relation("XXX", "1")], &[("relationen[0].typ", "RELATION_TYP")]);
+    check(|r| r.relationen = vec![relation("ABC", "1")], &[("relationen[0].typ", "RELATION_TYP")]);
     check(|r| r.relationen = vec![relation("ABL", "")], &[("relationen[0].ziel", "RELATION_ZIEL")]);
     check(
         |r| r.relationen = vec![relation("ABL", "1"), relation("ABL", "1")],
