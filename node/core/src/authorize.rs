@@ -133,3 +133,45 @@ impl Action {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_allows_exactly_its_own() {
+        use Action::{Operate, Publish, Read, Replicate};
+        for (roles, allowed) in [
+            (vec![], vec![]),
+            (vec![Role::Reader], vec![Read]),
+            (vec![Role::Publisher], vec![Read, Publish]),
+            (vec![Role::Operator], vec![Read, Operate]),
+            (vec![Role::Peer], vec![Read, Replicate]),
+            (vec![Role::Peer, Role::Publisher], vec![Read, Publish, Replicate]),
+        ] {
+            let principal = Principal { pseudonym: "p-1".to_owned(), roles, peer: None };
+            for action in [Read, Publish, Operate, Replicate] {
+                match require(&principal, action) {
+                    Ok(permit) => {
+                        assert!(allowed.contains(&action), "{principal:?} may {action:?}");
+                        assert_eq!(permit.action(), action);
+                    }
+                    Err(reject) => {
+                        assert!(!allowed.contains(&action), "{principal:?} may not {action:?}");
+                        assert!(matches!(reject, Reject::Denied { .. }), "{reject}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_who_what_and_the_way_out() {
+        let roles = vec![Role::Reader, Role::Peer];
+        let principal = Principal { pseudonym: "p-1".to_owned(), roles, peer: None };
+        let text = require(&principal, Action::Publish).expect_err("denied").to_string();
+        for words in ["publish", "p-1", "[reader, peer]", "publisher is needed", "[[clients]]"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}

@@ -108,3 +108,64 @@ impl Authenticated {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorize::Role;
+
+    fn envelope(records: usize, ack_peers: u32, role: Option<Role>) -> Envelope {
+        let request =
+            PublishRequest { records: vec![Record::default(); records], ack_peers, dry_run: true };
+        let principal = role.map(|role| Principal {
+            pseudonym: "p-1".to_owned(),
+            roles: vec![role],
+            peer: None,
+        });
+        let today = "2026-01-01".parse().expect("a day");
+        Envelope { request, principal, today, wall_ms: 5, entropy: [1; 32] }
+    }
+
+    #[track_caller]
+    fn check(records: usize, ack_peers: u32, expect: Result<(), &str>) {
+        let envelope = envelope(records, ack_peers, Some(Role::Publisher));
+        let got = envelope.authenticate().and_then(Authenticated::authorize);
+        match (got, expect) {
+            (Ok(authorized), Ok(())) => assert_eq!(authorized.records.len(), records),
+            (Err(Reject::Invalid(all)), Err(reason)) => {
+                assert_eq!(all.iter().map(|it| it.reason).collect::<Vec<_>>(), [reason]);
+            }
+            (got, expect) => panic!("{got:?}, expected {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn requests_at_and_beyond_their_limits() {
+        check(0, 0, Err("RECORD_COUNT"));
+        check(1, 0, Ok(()));
+        check(limits::PUBLISH_RECORDS_MAX, 0, Ok(()));
+        check(limits::PUBLISH_RECORDS_MAX + 1, 0, Err("RECORD_COUNT"));
+        check(1, limits::ACK_PEERS_MAX, Ok(()));
+        check(1, limits::ACK_PEERS_MAX + 1, Err("ACK_PEERS"));
+        check(1, u32::MAX, Err("ACK_PEERS"));
+    }
+
+    #[test]
+    fn nobody_and_those_without_the_role_are_denied_before_anything_is_looked_at() {
+        let nobody = envelope(0, 99, None).authenticate().err();
+        assert!(matches!(nobody, Some(Reject::Denied { action: "publish", .. })), "{nobody:?}");
+        for role in [Role::Reader, Role::Operator, Role::Peer] {
+            let denied =
+                envelope(0, 99, Some(role)).authenticate().and_then(Authenticated::authorize);
+            assert!(matches!(denied, Err(Reject::Denied { .. })), "{role}: {denied:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_asked_goes_on_unchanged() {
+        let envelope = envelope(2, 3, Some(Role::Publisher));
+        let it = envelope.authenticate().and_then(Authenticated::authorize).expect("allowed");
+        assert_eq!((it.ack_peers, it.dry_run, it.pseudonym.as_str()), (3, true, "p-1"));
+        assert_eq!((it.wall_ms, it.entropy), (5, [1; 32]));
+    }
+}

@@ -230,3 +230,119 @@ fn encode(record: &impl Message, path: &str) -> Result<Bytes, Vec<FieldViolation
     }
     Ok(record.encode_to_vec().into())
 }
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::wire::registry::{
+        Handlungsgrundlage, Herausgeber, LocalizedText, PublishRequest,
+    };
+
+    use super::*;
+    use crate::{
+        authorize::{Principal, Role},
+        envelope::Envelope,
+    };
+
+    fn definition(service_id: &str, name: &str) -> Record {
+        let definition = ServiceDefinition {
+            service_id: service_id.to_owned(),
+            leistungsschluessel: vec!["99050012104000".to_owned()],
+            typisierung: vec!["2/3".to_owned()],
+            themenfeld: "unternehmensfuehrung_entwicklung".to_owned(),
+            bezeichnung: vec![LocalizedText {
+                language_code: "de".to_owned(),
+                text: name.to_owned(),
+            }],
+            leistungsadressaten: vec!["002".to_owned()],
+            handlungsgrundlagen: vec![Handlungsgrundlage {
+                text: "§ 14 Gewerbeordnung (GewO)".to_owned(),
+                url: "https://www.gesetze-im-internet.de/gewo/__14.html".to_owned(),
+            }],
+            herausgeber: Some(Herausgeber {
+                id: "L100001.OE.1".to_owned(),
+                name: "Ministerium für Versuche".to_owned(),
+            }),
+            ..ServiceDefinition::default()
+        };
+        Record { record: Some(record::Record::ServiceDefinition(definition)) }
+    }
+
+    fn validate(records: Vec<Record>) -> Result<Submission, Reject> {
+        let envelope = Envelope {
+            request: PublishRequest { records, ack_peers: 2, dry_run: true },
+            principal: Some(Principal {
+                pseudonym: "p-1".to_owned(),
+                roles: vec![Role::Publisher],
+                peer: None,
+            }),
+            today: "2026-11-23".parse().expect("a day"),
+            wall_ms: 1_767_225_600_123,
+            entropy: [4; 32],
+        };
+        let authorized = envelope.authenticate()?.authorize()?;
+        Submission::validate(authorized, Land::SL, CodeLists::shipped())
+    }
+
+    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
+
+    #[test]
+    fn a_new_service_gets_its_id_and_land_here() {
+        let submission =
+            validate(vec![definition("", "Neu"), definition("", "Neu")]).expect("valid");
+        let [first, second] = submission.records.as_slice() else { panic!("two records") };
+        assert_ne!(first.service, second.service);
+        for it in [first, second] {
+            let body = ServiceDefinition::decode(&it.body[..]).expect("a definition");
+            assert_eq!((body.service_id, body.land.as_str()), (it.service.to_string(), "SL"));
+            assert_eq!(it.service.uuid().get_version_num(), 7);
+            let (seconds, nanos) = it.service.uuid().get_timestamp().expect("a time").to_unix();
+            assert_eq!((seconds, nanos), (1_767_225_600, 123_000_000));
+        }
+        // the same envelope again is the same submission: nothing is drawn here
+        let again = validate(vec![definition("", "Neu"), definition("", "Neu")]).expect("valid");
+        assert_eq!(again.records[1].body_digest, second.body_digest);
+    }
+
+    #[test]
+    fn equal_contents_are_equal_and_their_digests_tell_nothing() {
+        let records = vec![definition(ID, "Eins"), definition(ID, "Eins"), definition(ID, "Zwei")];
+        let submission = validate(records).expect("valid");
+        let [one, same, other] = submission.records.as_slice() else { panic!("three records") };
+        assert_eq!(one.content, same.content);
+        assert_ne!(one.content, other.content);
+        assert_ne!((one.salt, one.body_digest), (same.salt, same.body_digest));
+        assert_eq!(one.body_digest, log::body_digest(&one.salt, &one.body));
+        assert_eq!(submission.bytes, 3 * one.body.len());
+        assert_eq!((submission.ack_peers, submission.dry_run), (2, true));
+    }
+
+    #[test]
+    fn violations_of_all_records_are_listed_with_their_place() {
+        let mut bad = definition("no-uuid", "Eins");
+        if let Some(record::Record::ServiceDefinition(it)) = &mut bad.record {
+            it.typisierung = vec!["13".to_owned()];
+        }
+        let records = vec![definition(ID, "Gut"), bad, Record { record: None }];
+        let Err(Reject::Invalid(all)) = validate(records) else { panic!("refused") };
+        let found = |prefix: &str| all.iter().any(|it| it.field.starts_with(prefix));
+        assert!(!found("records[0]"), "{all:?}");
+        assert!(found("records[1].service_definition.service_id"), "{all:?}");
+        assert!(found("records[1].service_definition.typisierung"), "{all:?}");
+        assert!(all.iter().any(|it| it.field == "records[2]" && it.reason == "RECORD_KIND"));
+    }
+
+    #[test]
+    fn so_many_violations_are_listed_and_no_more() {
+        let records = vec![Record { record: None }; limits::VIOLATIONS_MAX + 1];
+        let Err(Reject::Invalid(all)) = validate(records) else { panic!("refused") };
+        assert_eq!(all.len(), limits::VIOLATIONS_MAX);
+    }
+
+    #[test]
+    fn entropy_gives_every_time_something_else() {
+        let mut entropy = Entropy::new([0; 32]);
+        let salts: std::collections::HashSet<_> = (0..1_000).map(|_| entropy.salt()).collect();
+        assert_eq!(salts.len(), 1_000);
+        assert_ne!(Entropy::new([0; 32]).salt(), Entropy::new([1; 32]).salt());
+    }
+}

@@ -217,3 +217,126 @@ fn conflict(record: &Prepared, version: SemVer) -> Reject {
         hint: "a published version never changes; publish a new one".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::submission;
+
+    type Record = (u128, Option<&'static str>, &'static str);
+
+    /// Stages these, each at the index of its place.
+    fn standing(records: &[Record]) -> OwnServices {
+        let mut services = OwnServices::default();
+        stage(&mut services, records);
+        services.seal();
+        services
+    }
+
+    fn stage(services: &mut OwnServices, records: &[Record]) {
+        for (index, record) in (0..).zip(&submission(records).records) {
+            let mark = Mark { content: record.content, index, leaf: record.content };
+            services.stage(record.service, record.version, mark);
+        }
+    }
+
+    fn judged(services: &OwnServices, batch: &[Record]) -> String {
+        match services.judge(&submission(batch).records) {
+            Ok(verdicts) => verdicts
+                .iter()
+                .map(|it| match it {
+                    Verdict::New => "new".to_owned(),
+                    Verdict::Unchanged(mark) => format!("stands at {}", mark.index),
+                    Verdict::Repeated => "repeated".to_owned(),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(Reject::Invalid(all)) => all
+                .iter()
+                .map(|it| format!("{} {}", it.field, it.reason))
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(other) => other.to_string(),
+        }
+    }
+
+    #[track_caller]
+    fn check_judge(stands: &[Record], batch: &[Record], expect: &str) {
+        assert_eq!(judged(&standing(stands), batch), expect, "{batch:?} after {stands:?}");
+    }
+
+    const DEFINED: Record = (1, None, "d");
+    const V1: Record = (1, Some("1.0.0"), "a");
+    const V2: Record = (1, Some("2.0.0"), "b");
+
+    #[test]
+    fn definitions() {
+        check_judge(&[], &[DEFINED], "new");
+        check_judge(&[DEFINED], &[DEFINED], "stands at 0");
+        check_judge(&[DEFINED], &[(1, None, "other")], "new");
+        check_judge(&[], &[DEFINED, DEFINED], "new, repeated");
+        check_judge(&[DEFINED], &[DEFINED, DEFINED], "stands at 0, repeated");
+        // forth and back is two revisions
+        check_judge(&[DEFINED], &[(1, None, "other"), DEFINED], "new, new");
+        check_judge(&[DEFINED, (1, None, "other")], &[DEFINED], "new");
+        // two services of one content are two
+        check_judge(&[DEFINED], &[(2, None, "d")], "new");
+    }
+
+    #[test]
+    fn versions() {
+        let (undefined, not_greater) =
+            ("records[0].service_id SERVICE_NOT_DEFINED", "records[0].version VERSION_NOT_GREATER");
+        check_judge(&[], &[V1], undefined);
+        check_judge(&[(2, None, "d")], &[V1], undefined);
+        check_judge(&[DEFINED], &[V1], "new");
+        check_judge(&[], &[DEFINED, V1, V2], "new, new, new");
+        check_judge(&[], &[V1, DEFINED], undefined);
+        check_judge(&[DEFINED, V1], &[V1], "stands at 1");
+        check_judge(&[DEFINED, V1, V2], &[V1], "stands at 1");
+        check_judge(&[DEFINED], &[V1, V1], "new, repeated");
+        check_judge(&[DEFINED, V1], &[V1, V1], "stands at 1, stands at 1");
+        check_judge(&[DEFINED, V2], &[V1], not_greater);
+        check_judge(&[DEFINED, V2], &[(1, Some("1.99.99"), "z")], not_greater);
+        check_judge(&[DEFINED, V2], &[(1, Some("2.0.1"), "z")], "new");
+        check_judge(&[DEFINED, (1, Some("9.0.0"), "a")], &[(1, Some("10.0.0"), "z")], "new");
+        check_judge(&[DEFINED], &[V2, V1], "records[1].version VERSION_NOT_GREATER");
+        // the greatest number of another service does not matter
+        check_judge(&[DEFINED, V2, (2, None, "d")], &[(2, Some("1.0.0"), "a")], "new");
+    }
+
+    #[test]
+    fn other_content_under_a_used_version_is_a_conflict_that_names_it() {
+        let name = "version 1.0.0 of service 00000000-0000-0000-0000-000000000001";
+        let hint = "a published version never changes; publish a new one";
+        let conflict = format!("{name} exists with other content; {hint}");
+        let other = (1, Some("1.0.0"), "other");
+        check_judge(&[DEFINED, V1], &[other], &conflict);
+        check_judge(&[DEFINED], &[V1, other], &conflict);
+        check_judge(&[DEFINED, V1], &[V2, other], &conflict);
+    }
+
+    #[test]
+    fn all_violations_of_a_batch_are_listed() {
+        let batch = [V1, (2, Some("1.0.0"), "a"), (3, None, "d"), (3, Some("1.0.0"), "a")];
+        let expect =
+            "records[0].service_id SERVICE_NOT_DEFINED, records[1].service_id SERVICE_NOT_DEFINED";
+        check_judge(&[], &batch, expect);
+    }
+
+    #[test]
+    fn what_is_taken_back_never_stood() {
+        let mut services = standing(&[DEFINED, V1]);
+        let batch = [(1, None, "other"), V2, (2, None, "d"), (1, None, "third")];
+        stage(&mut services, &batch);
+        assert_eq!(judged(&services, &[V2]), "stands at 1");
+        services.take_back();
+        assert_eq!(judged(&services, &[DEFINED, V1]), "stands at 0, stands at 1");
+        assert_eq!(judged(&services, &batch), "new, new, new, new");
+        // what is sealed is not taken back
+        stage(&mut services, &batch);
+        services.seal();
+        services.take_back();
+        assert_eq!(judged(&services, &[V2]), "stands at 1");
+    }
+}

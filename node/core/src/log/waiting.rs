@@ -145,3 +145,102 @@ fn position_of(published: &Published) -> String {
         .find_map(|it| it.index.map(|index| format!("{}/{index}", it.log)))
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::terms::Land::{HE, RP};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn waiting(ticket: u64, size: u64, ack_peers: u32) -> Waiting {
+        let log = LogId { land: Land::SL, epoch: 1 };
+        let record = PublishedRecord {
+            service: ServiceId::from(Uuid::from_u128(1)),
+            version: None,
+            log,
+            index: Some(size - 1),
+            leaf: None,
+            unchanged: false,
+            warnings: Vec::new(),
+        };
+        let published = Published { records: vec![record], acknowledged_by: Vec::new() };
+        let deadline_mono_ms = 1_000 + ticket;
+        Waiting { ticket: Ticket(ticket), size, ack_peers, deadline_mono_ms, published }
+    }
+
+    /// Tickets that are answered by `event`, with the sign of the answer.
+    fn answered(
+        room: &mut WaitingRoom,
+        event: impl FnOnce(&mut WaitingRoom, &mut Vec<Due>),
+    ) -> Vec<String> {
+        let mut due = Vec::new();
+        event(room, &mut due);
+        due.iter()
+            .map(|(it, answer)| format!("{}{}", if answer.is_ok() { "+" } else { "-" }, it.0))
+            .collect()
+    }
+
+    #[test]
+    fn who_needs_less_does_not_wait_behind_who_needs_more() {
+        let mut room = WaitingRoom::default();
+        for it in [waiting(1, 5, 0), waiting(2, 3, 0), waiting(3, 5, 0), waiting(4, 9, 0)] {
+            room.enter(it);
+        }
+        assert_eq!(answered(&mut room, |it, due| it.folded(2, due)), Vec::<String>::new());
+        assert_eq!(answered(&mut room, |it, due| it.folded(3, due)), ["+2"]);
+        assert_eq!(answered(&mut room, |it, due| it.folded(8, due)), ["+1", "+3"]);
+        assert_eq!(room.len(), 1);
+    }
+
+    #[test]
+    fn a_failure_takes_those_beyond_and_no_others() {
+        let mut room = WaitingRoom::default();
+        for it in [waiting(1, 5, 0), waiting(2, 3, 0), waiting(3, 6, 0), waiting(4, 1, 1)] {
+            room.enter(it);
+        }
+        assert_eq!(answered(&mut room, |it, due| it.folded(1, due)), Vec::<String>::new());
+        let busy = Reject::Busy { limit: "tests", max: 0 };
+        assert_eq!(answered(&mut room, |it, due| it.fail(3, &busy, due)), ["-1", "-3"]);
+        assert_eq!(answered(&mut room, |it, due| it.folded(9, due)), ["+2"]);
+        // who waits for partners is durable already
+        assert_eq!(answered(&mut room, |it, due| it.acked(RP, 1, due)), ["+4"]);
+    }
+
+    #[test]
+    fn partners_count_once_and_only_for_what_they_hold() {
+        let mut room = WaitingRoom::default();
+        room.enter(waiting(1, 4, 2));
+        room.enter(waiting(2, 6, 1));
+        assert_eq!(answered(&mut room, |it, due| it.acked(RP, 5, due)), Vec::<String>::new());
+        assert_eq!(answered(&mut room, |it, due| it.folded(6, due)), Vec::<String>::new());
+        assert_eq!(answered(&mut room, |it, due| it.acked(RP, 5, due)), Vec::<String>::new());
+        assert_eq!(answered(&mut room, |it, due| it.acked(HE, 4, due)), ["+1"]);
+        // a member does not forget: another of its nodes may be behind
+        assert_eq!(answered(&mut room, |it, due| it.acked(HE, 0, due)), Vec::<String>::new());
+        assert_eq!(answered(&mut room, |it, due| it.acked(HE, 6, due)), ["+2"]);
+        assert_eq!(room.len(), 0);
+    }
+
+    #[test]
+    fn only_who_waits_for_partners_runs_out_of_time() {
+        let mut room = WaitingRoom::default();
+        room.enter(waiting(1, 1, 2));
+        room.enter(waiting(2, 1, 2));
+        room.enter(waiting(3, 2, 2));
+        room.acked(RP, 1, &mut Vec::new());
+        room.folded(1, &mut Vec::new());
+        let at = |mono_ms| Now { mono_ms, wall_ms: 0 };
+        assert_eq!(answered(&mut room, |it, due| it.expire(at(1_000), due)), Vec::<String>::new());
+        let mut due = Vec::new();
+        room.expire(at(1_001), &mut due);
+        let expect = Reject::AckTimeout {
+            position: "SL/1/0".to_owned(),
+            acknowledged_by: vec!["RP".to_owned()],
+            asked: 2,
+        };
+        assert_eq!(due, [(Ticket(1), Err(expect))]);
+        assert_eq!(answered(&mut room, |it, due| it.expire(at(9_999), due)), ["-2"]);
+        assert_eq!(room.len(), 1);
+    }
+}

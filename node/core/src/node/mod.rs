@@ -7,6 +7,8 @@
 mod effect;
 mod fencing;
 mod input;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 

@@ -1,0 +1,206 @@
+//! When the fence opens and closes, and what becomes of those who wait.
+
+use registry_proto::{
+    log::{Hash, Header, Kind},
+    terms::Land,
+    wire::peer::{Beacon, Head, peer_message::Message},
+};
+
+use super::{commits, publishes, words};
+use crate::{
+    fence::FencePolicy,
+    limits,
+    node::{Input, Node, NotAMember, Setup},
+    testing::{Bench, charter, definition, heads, peer},
+};
+
+fn answer(bench: &mut Bench, session: u64, nonce: u64) -> Vec<String> {
+    let own = bench.author(Land::SL).head(0, 0);
+    bench.say(session, Message::Heads(heads(vec![own], nonce)))
+}
+
+/// The wall clock jumps by this much within a millisecond.
+fn jump(bench: &mut Bench, ms: i64) {
+    bench.now.mono_ms += 1;
+    bench.now.wall_ms += ms;
+}
+
+#[track_caller]
+fn check_fenced(bench: &mut Bench) {
+    assert_eq!(words(&bench.submit(99, definition(99))), ["reply 99 FENCED"]);
+    assert!(!bench.node.status(bench.now).fence_open);
+}
+
+#[test]
+fn only_the_answer_of_a_partner_to_the_own_question_opens() {
+    let mut bench = Bench::new();
+    check_fenced(&mut bench);
+    assert_eq!(bench.connect(1, Land::RP), ["1 <- ask #1"]);
+    // Heads nobody asked for, an answer to another question, one without the own log, news
+    assert_eq!(answer(&mut bench, 1, 0), Vec::<String>::new());
+    assert_eq!(answer(&mut bench, 1, 2), Vec::<String>::new());
+    bench.say(1, Message::Heads(heads(Vec::new(), 1)));
+    let own = bench.author(Land::SL).head(0, 0);
+    bench.say(1, Message::Beacon(Beacon { heads: vec![own] }));
+    check_fenced(&mut bench);
+    // another node of the own Land vouches for nothing
+    bench.connect(2, Land::SL);
+    assert_eq!(answer(&mut bench, 2, 1), Vec::<String>::new());
+    check_fenced(&mut bench);
+    assert_eq!(answer(&mut bench, 1, 1), ["fence open"]);
+    commits(&mut bench, 1, definition(1));
+}
+
+#[test]
+fn heads_are_answered_while_the_own_fence_is_closed() {
+    let mut bench = Bench::new();
+    bench.connect(1, Land::RP);
+    let ask = registry_proto::wire::peer::AskHeads { nonce: 77 };
+    assert_eq!(bench.say(1, Message::AskHeads(ask)), ["1 <- heads #77"]);
+}
+
+#[test]
+fn the_question_is_asked_again_every_five_seconds() {
+    let mut bench = Bench::new();
+    bench.connect(1, Land::RP);
+    let asks = |said: Vec<String>| said.into_iter().filter(|it| it.contains("ask")).count();
+    assert_eq!(asks(bench.later(limits::BEACON_MS - 1)), 0);
+    assert_eq!(asks(bench.later(1)), 1);
+    assert_eq!(asks(bench.later(1)), 0);
+    assert_eq!(asks(bench.later(limits::BEACON_MS)), 1);
+    // one that was refused is not asked
+    bench.dial(2, Land::TH, true);
+    assert!(!answer(&mut bench, 2, 1).iter().any(|it| it.contains("ask")));
+}
+
+#[test]
+fn a_jump_of_the_clock_closes_before_anything_is_signed() {
+    for ms in [limits::CLOCK_JUMP_MS + 2, -limits::CLOCK_JUMP_MS] {
+        // the first thing the machine hears after it was asleep is a submission
+        let mut bench = Bench::open();
+        jump(&mut bench, ms);
+        assert_eq!(words(&bench.submit(1, definition(1))), ["fence closed", "reply 1 FENCED"]);
+    }
+    let mut bench = Bench::open();
+    jump(&mut bench, limits::CLOCK_JUMP_MS + 1);
+    commits(&mut bench, 1, definition(1));
+    // time that both clocks saw is no jump
+    assert!(!bench.later(3_600_000).contains(&"fence closed".to_owned()));
+}
+
+#[test]
+fn a_jump_of_the_clock_makes_earlier_answers_worthless() {
+    let mut bench = Bench::new();
+    bench.connect(1, Land::RP);
+    jump(&mut bench, 60_000);
+    assert_eq!(answer(&mut bench, 1, 1), ["fence closed", "1 <- ask #2"]);
+    assert_eq!(answer(&mut bench, 1, 1), Vec::<String>::new());
+    assert_eq!(answer(&mut bench, 1, 2), ["fence open"]);
+}
+
+#[test]
+fn what_is_staged_when_the_fence_closes_is_refused_and_forgotten() {
+    let mut bench = Bench::open();
+    bench.connect(1, Land::RP);
+    let first = commits(&mut bench, 1, definition(1));
+    bench.submit(2, definition(2));
+    bench.submit(3, definition(1));
+    jump(&mut bench, 60_000);
+    let said = bench.input(Input::Tick);
+    assert_eq!(said[..2], ["reply 2 FENCED", "fence closed"]);
+    // the group under way is durable all the same, and nothing is committed after it
+    assert_eq!(bench.committed(first.checkpoint), Vec::<String>::new());
+    assert_eq!(bench.folded(1), ["reply 1 [0]", "reply 3 [0=]"]);
+    answer(&mut bench, 1, 2);
+    // the service was never defined, and its index is free
+    let commit = commits(&mut bench, 4, definition(2));
+    let header = Header::parse(&commit.entries[0].header).expect("a header");
+    assert_eq!((header.index, commit.checkpoint.size), (1, 2));
+}
+
+#[test]
+fn the_freshness_is_not_signed_behind_a_closed_fence() {
+    let mut bench = Bench::open();
+    publishes(&mut bench, 1, definition(1));
+    jump(&mut bench, 60_000);
+    for _ in 0..10 {
+        let said = bench.later(limits::FRESHNESS_RENEW_MS);
+        assert!(!said.iter().any(|it| it.starts_with("freshen")), "{said:?}");
+    }
+}
+
+#[test]
+fn the_policy_available_signs_that_nobody_answered() {
+    let fence = FencePolicy::Available { after_ms: 30_000 };
+    let mut bench = Bench::with(|it| it.fence = fence);
+    assert_eq!(bench.later(29_999), Vec::<String>::new());
+    check_fenced(&mut bench);
+    bench.now.mono_ms += 1;
+    bench.now.wall_ms += 1;
+    let effects = bench.handle(Input::Tick);
+    assert_eq!(words(&effects), ["fence unfenced 30000", "commit 0..1"]);
+    let crate::node::Effect::Commit(commit) = &effects[1] else { panic!("no commit") };
+    let header = Header::parse(&commit.entries[0].header).expect("a header");
+    assert_eq!((header.kind, header.object_id, header.batch_end), (Kind::Unfenced, None, true));
+    assert_eq!(header.principal, "node");
+    // a failed disk stays one, whatever the policy
+    bench.input(Input::CommitFailed);
+    jump(&mut bench, 60_000);
+    assert!(!bench.later(60_000).iter().any(|it| it.contains("unfenced")));
+}
+
+#[test]
+fn a_land_alone_needs_no_answer() {
+    let mut bench = Bench::with(|it| it.charter = charter(&[Land::SL]));
+    commits(&mut bench, 1, definition(1));
+    jump(&mut bench, 60_000);
+    assert!(!bench.input(Input::Tick).contains(&"fence closed".to_owned()));
+}
+
+#[test]
+fn a_second_history_of_the_own_log_stops_publishing_for_good() {
+    let mut bench = Bench::open();
+    bench.connect(1, Land::RP);
+    publishes(&mut bench, 1, definition(1));
+    let commit = commits(&mut bench, 2, definition(2));
+    bench.submit(3, definition(3));
+    bench.committed(commit.checkpoint);
+    let other = bench.author(Land::SL).lie(2, Hash::of(b"other"));
+    let head = Head { size: 2, checkpoint: other, ..bench.author(Land::SL).head(0, 0) };
+    let said = bench.say(1, Message::Beacon(Beacon { heads: vec![head.clone()] }));
+    // ticket 3 is under way already and will be durable
+    assert_eq!(said, ["fence closed", "stopped by RP equivocation"]);
+    check_fenced(&mut bench);
+    // said once, and no answer opens it
+    let said = bench.say(1, Message::Beacon(Beacon { heads: vec![head] }));
+    assert_eq!(said, Vec::<String>::new());
+    for nonce in 0..5 {
+        assert_eq!(answer(&mut bench, 1, nonce), Vec::<String>::new());
+    }
+    bench.later(limits::BEACON_MS);
+    jump(&mut bench, 60_000);
+    bench.input(Input::Tick);
+    check_fenced(&mut bench);
+    assert!(bench.node.status(bench.now).fence.contains("two histories"));
+}
+
+#[test]
+fn a_land_outside_the_charter_starts_no_node() {
+    let bench = Bench::new();
+    let setup = Setup {
+        charter: bench.charter.clone(),
+        me: peer(Land::BY),
+        logs: Vec::new(),
+        services: crate::log::OwnServices::default(),
+        fence: FencePolicy::Strict,
+        entropy: [0; 32],
+    };
+    assert_eq!(Node::new(setup, bench.now).err(), Some(NotAMember(Land::BY)));
+}
+
+#[test]
+fn a_fence_that_nobody_answers_names_the_way_out() {
+    let bench = Bench::new();
+    let fence = bench.node.status(bench.now).fence;
+    assert!(fence.contains("[[peers]]") && fence.contains("fence.policy"), "{fence}");
+}
