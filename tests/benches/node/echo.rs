@@ -19,12 +19,12 @@ use tonic_prost::ProstCodec;
 
 /// Payload of an echo.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Payload {
+pub(crate) struct Payload {
     #[prost(bytes = "bytes", tag = "1")]
     data: Bytes,
 }
 
-pub struct Echo {
+pub(crate) struct Echo {
     address: std::net::SocketAddr,
     config: ClientConfig,
     shutdown: Shutdown,
@@ -35,7 +35,7 @@ struct Service;
 
 struct Method;
 
-pub async fn start(prepared: &Prepared, _app: &App) -> Echo {
+pub(crate) async fn start(prepared: &Prepared, _app: &App) -> Echo {
     let config = Config::load(&prepared.config(SL)).expect("configuration");
     let context = TlsContext::new(config.tls.profile, config.material().expect("material"));
     let shutdown = Shutdown::new();
@@ -66,7 +66,7 @@ pub async fn start(prepared: &Prepared, _app: &App) -> Echo {
     Echo { address, config, shutdown }
 }
 
-pub async fn call(client: Client, _n: u64) {
+pub(crate) async fn call(client: Client, _n: u64) {
     let mut grpc = tonic::client::Grpc::new(client.channel());
     grpc.ready().await.expect("ready");
     let path = http::uri::PathAndQuery::from_static("/bench.Echo/Echo");
@@ -79,7 +79,7 @@ pub async fn call(client: Client, _n: u64) {
 // === impl Echo ===
 
 impl Echo {
-    pub async fn clients(&self, count: usize) -> Vec<Client> {
+    pub(crate) async fn clients(&self, count: usize) -> Vec<Client> {
         let mut all = Vec::new();
         for _ in 0..count {
             all.push(Client::connect(self.config.clone()).await.expect("connected"));
@@ -87,7 +87,7 @@ impl Echo {
         all
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let _ = self.address;
         self.shutdown.drain(std::time::Duration::from_secs(2)).await;
     }

@@ -29,16 +29,16 @@ static SERVICES: AtomicU64 = AtomicU64::new(1_000_000);
 
 /// A client with a service of its own, which has a version 1.0.0.
 #[derive(Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     client: Client,
     service: String,
     note: Arc<str>,
 }
 
 /// Distribution of a latency.
-pub struct Latencies(Vec<Duration>);
+pub(crate) struct Latencies(Vec<Duration>);
 
-pub async fn clients(prepared: &Prepared, app: &App, count: usize, publish: bool) -> Vec<Caller> {
+pub(crate) async fn clients(prepared: &Prepared, app: &App, count: usize, publish: bool) -> Vec<Caller> {
     let mut all = Vec::new();
     for _ in 0..count {
         let service = service_id(SERVICES.fetch_add(1, Ordering::Relaxed));
@@ -54,13 +54,13 @@ pub async fn clients(prepared: &Prepared, app: &App, count: usize, publish: bool
     all
 }
 
-pub async fn publish(caller: Caller, n: u64) {
+pub(crate) async fn publish(caller: Caller, n: u64) {
     let record = version(&caller.service, &format!("1.1.{n}"), &caller.note);
     let answer = caller.client.publish(request(vec![], vec![record])).await.expect("published");
     assert!(!answer.records[0].unchanged);
 }
 
-pub async fn read(caller: Caller, _n: u64) {
+pub(crate) async fn read(caller: Caller, _n: u64) {
     let asked = GetVersionRequest {
         service_id: caller.service.clone(),
         version: "1.0.0".to_owned(),
@@ -71,7 +71,7 @@ pub async fn read(caller: Caller, _n: u64) {
 }
 
 /// Calls per second of all clients together, each with one call under way.
-pub async fn rate<C, F>(clients: &[C], span: Duration, call: fn(C, u64) -> F) -> f64
+pub(crate) async fn rate<C, F>(clients: &[C], span: Duration, call: fn(C, u64) -> F) -> f64
 where
     C: Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -97,7 +97,7 @@ where
 }
 
 /// Fills the log with versions of 2 KB, a thousand a batch.
-pub async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {
+pub(crate) async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {
     let client = connect(prepared, app, true).await;
     let note = note();
     let begun = Instant::now();
@@ -112,13 +112,14 @@ pub async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {
 }
 
 /// Time from the call of publish at one node to the event of a watch at another.
-pub async fn latency(prepared: &Prepared, at: &App, seen_at: &App, samples: usize) -> Latencies {
+pub(crate) async fn latency(prepared: &Prepared, at: &App, seen_at: &App, samples: usize) -> Latencies {
     let publisher = connect(prepared, at, true).await;
     let watcher = connect(prepared, seen_at, false).await;
     let service = service_id(3_000_000);
     let define = request(vec![definition(&service, "Latenz")], vec![]);
     publisher.publish(define).await.expect("published");
-    let mut watch = watcher.watch(Start::Snapshot, WatchFilter::default());
+    let mut watch =
+        watcher.watch(Start::Snapshot, WatchFilter::default()).await.expect("watch");
     loop {
         if let Update::Snapshot { complete: true, .. } = watch.next().await.expect("watch") {
             break;
