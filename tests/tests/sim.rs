@@ -12,8 +12,8 @@ use registry_tests::{
 const MESH: [(Land, Land); 6] = [(SL, RP), (SL, HE), (SL, TH), (RP, HE), (RP, TH), (HE, TH)];
 const LINE: [(Land, Land); 3] = [(SL, RP), (RP, HE), (HE, TH)];
 const ALL: [Land; 4] = [SL, RP, HE, TH];
-const CALM: Chaos = Chaos { cut: 0.0, crash: 0.0, unsynced_survives: 0.0 };
-const WILD: Chaos = Chaos { cut: 0.01, crash: 0.004, unsynced_survives: 0.5 };
+const CALM: Chaos = Chaos { cut: 0.0, crash: 0.0, unsynced_survives: 0.0, jump: 0.0 };
+const WILD: Chaos = Chaos { cut: 0.01, crash: 0.004, unsynced_survives: 0.5, jump: 0.002 };
 
 fn check(seeds_default: u64, scenario: impl Fn(u64)) {
     let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
@@ -154,5 +154,54 @@ fn a_jump_of_the_clock_closes_the_fence_until_a_partner_answers() {
         assert!(!world.all_open(), "seed {seed}: opened without an answer");
         world.heal();
         world.until(60_000, "open again", World::all_open);
+    });
+}
+
+//     SL - RP
+//     | x |        TH lies in every third message
+//     HE - TH
+#[test]
+fn a_liar_keeps_the_others_from_nothing() {
+    check(40, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let chaos = if seed % 2 == 0 { CALM } else { WILD };
+        let mut world = World::new(seed, &ALL, &MESH, chaos);
+        world.set_liar(TH);
+        publish_some(&mut world, &mut rng, 60, 0);
+        world.calm();
+        world.until(300_000, "converged", |it| it.converged() && it.all_open());
+        world.assert_nothing_lost();
+    });
+}
+
+//     SL - RP - HE - TH        HE lies: TH hears of the others through it only
+#[test]
+fn a_liar_in_between_delays_and_forges_nothing() {
+    check(20, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut world = World::new(seed, &ALL, &LINE, CALM);
+        world.set_liar(HE);
+        publish_some(&mut world, &mut rng, 30, 0);
+        // the oracle compares every copy with the truth after every step
+        world.until(900_000, "converged", |it| it.converged() && it.all_open());
+    });
+}
+
+// All others hold the log when its owner loses it; whoever answers first knows enough. Then
+// streams break and nodes crash while it comes back.
+#[test]
+fn a_lost_disk_comes_back_through_crashes_and_broken_streams() {
+    check(40, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0xD15C);
+        let mut world = World::new(seed, &ALL, &MESH, CALM);
+        world.until(60_000, "fences open", World::all_open);
+        publish_some(&mut world, &mut rng, 60, 0);
+        world.until(60_000, "converged", World::converged);
+        world.set_chaos(WILD);
+        world.lose_disk(SL);
+        publish_some(&mut world, &mut rng, 60, 100);
+        world.calm();
+        world.until(300_000, "converged", |it| it.converged() && it.all_open());
+        world.assert_nothing_lost();
     });
 }

@@ -1,22 +1,24 @@
 //! Nodes, links, disks and time.
 
+mod charter;
+mod shell;
+mod streams;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap, HashMap},
 };
 
-use ed25519_dalek::SigningKey;
-use prost::Message as _;
 use rand::{Rng, SeedableRng, rngs::SmallRng};
 use registry_core::{
     FencePolicy,
-    authorize::{PeerIdentity, Principal, Role},
+    authorize::{Principal, Role},
     envelope::Envelope,
     log::{Published, Ticket},
-    node::{Effect, Input, Learned, Node, Notice, Setup},
+    node::{Input, Node, Setup},
     now::Now,
     reject::Reject,
-    replicate::{Report, SendRange, SessionId},
+    replicate::{SendRange, SessionId},
     submission::Submission,
     validate::CodeLists,
 };
@@ -24,11 +26,11 @@ use registry_proto::{
     charter::Charter,
     log::{LogSigner, SignedCheckpoint},
     terms::{Date, Land, LogId},
-    wire::{
-        peer::{BatchEntry, BodyState, peer_message::Message},
-        registry::{self as wire, PublishRequest},
-    },
+    wire::{peer::peer_message::Message, registry::PublishRequest},
 };
+
+use charter::{START_WALL_MS, charter, identity};
+use streams::Stream;
 
 use crate::sim::{
     disk::{Disk, Group},
@@ -44,6 +46,8 @@ pub struct Chaos {
     pub crash: f64,
     /// A group that was not synced survives a crash all the same.
     pub unsynced_survives: f64,
+    /// The wall clock of a node jumps at a tick.
+    pub jump: f64,
 }
 
 /// A simulated Verbund.
@@ -60,6 +64,7 @@ pub struct World {
     nodes: BTreeMap<Land, SimNode>,
     links: Vec<(Land, Land)>,
     blocked: Vec<(Land, Land)>,
+    liar: Option<Land>,
     streams: HashMap<u64, Stream>,
     oracle: Oracle,
     answers: BTreeMap<(Land, u64), Result<Published, Reject>>,
@@ -81,18 +86,12 @@ struct SimNode {
     fence: FencePolicy,
 }
 
-/// A connection; each end knows it under a session id of its own.
-#[derive(Debug)]
-struct Stream {
-    ends: [(Land, SessionId); 2],
-    /// When each direction's last control message and last batch arrive.
-    arrives_ms: [[u64; 2]; 2],
-}
-
 #[derive(Debug)]
 enum Event {
     Tick(Land, u64),
     Dial(usize),
+    Opened { stream: u64, side: usize },
+    Closed { node: Land, session: SessionId },
     Deliver { stream: u64, to: usize, message: Message },
     Synced { node: Land, life: u64, signed: Option<SignedCheckpoint> },
     Freshened { node: Land, life: u64, signed: SignedCheckpoint },
@@ -138,6 +137,7 @@ impl World {
             nodes,
             links: links.to_vec(),
             blocked: Vec::new(),
+            liar: None,
             streams: HashMap::new(),
             oracle: Oracle::default(),
             answers: BTreeMap::new(),
@@ -163,9 +163,19 @@ impl World {
         self.start(land);
     }
 
-    /// Ends all unkindness.
+    /// Makes the node of a Land say what it should not; it is not judged any more.
+    pub fn set_liar(&mut self, land: Land) {
+        self.liar = Some(land);
+    }
+
+    /// Changes how unkind the world is.
+    pub fn set_chaos(&mut self, chaos: Chaos) {
+        self.chaos = chaos;
+    }
+
+    /// Ends all unkindness, but not the lies.
     pub fn calm(&mut self) {
-        self.chaos = Chaos { cut: 0.0, crash: 0.0, unsynced_survives: 0.0 };
+        self.chaos = Chaos { cut: 0.0, crash: 0.0, unsynced_survives: 0.0, jump: 0.0 };
         self.blocked.clear();
     }
 
@@ -316,27 +326,28 @@ impl World {
         }
     }
 
-    /// True when every node is up and holds every log as far as anyone does.
+    /// True when every node that does not lie is up and holds every log as far as anyone does.
     pub fn converged(&self) -> bool {
-        let up = self.nodes.values().all(|it| it.core.is_some() && it.unsynced.is_empty());
+        let up = self.judged().all(|(_, it)| it.core.is_some() && it.unsynced.is_empty());
         up && self.nodes.keys().all(|owner| {
             let log = LogId { land: *owner, epoch: 1 };
             let longest = self.longest(log);
-            self.nodes.values().all(|it| it.disk.size(log) == longest)
+            self.judged().all(|(_, it)| it.disk.size(log) == longest)
         })
     }
 
     /// True when every node may publish.
     pub fn all_open(&self) -> bool {
-        self.nodes.iter().all(|(land, it)| {
+        self.judged().all(|(land, it)| {
             it.core.as_ref().is_some_and(|core| core.status(self.clock(*land)).fence_open)
         })
     }
 
     /// Everything that was acknowledged is everywhere.
     pub fn assert_nothing_lost(&self) {
-        for ((log, index), leaf) in &self.oracle.acknowledged {
-            for (land, node) in &self.nodes {
+        let promised = self.oracle.acknowledged.iter();
+        for ((log, index), leaf) in promised.filter(|((log, _), _)| Some(log.land) != self.liar) {
+            for (land, node) in self.judged() {
                 let held = usize::try_from(*index)
                     .ok()
                     .and_then(|index| node.disk.logs.get(log)?.leaves.get(index));
@@ -347,7 +358,11 @@ impl World {
     }
 
     fn longest(&self, log: LogId) -> u64 {
-        self.nodes.values().map(|it| it.disk.size(log)).max().unwrap_or_default()
+        self.judged().map(|(_, it)| it.disk.size(log)).max().unwrap_or_default()
+    }
+
+    fn judged(&self) -> impl Iterator<Item = (&Land, &SimNode)> {
+        self.nodes.iter().filter(|(land, _)| Some(**land) != self.liar)
     }
 
     fn step(&mut self) {
@@ -359,6 +374,8 @@ impl World {
         match event {
             Event::Tick(land, life) => self.tick(land, life),
             Event::Dial(link) => self.dial(link),
+            Event::Opened { stream, side } => self.opened(stream, side),
+            Event::Closed { node, session } => self.input(node, Input::SessionClosed { session }),
             Event::Deliver { stream, to, message } => self.deliver(stream, to, message),
             Event::Synced { node, life, signed } => self.synced(node, life, signed),
             Event::Freshened { node, life, signed } => {
@@ -386,199 +403,13 @@ impl World {
             self.at(pause, Event::Restart(land));
             return;
         }
+        if self.rng.random_bool(self.chaos.jump) {
+            let by = self.rng.random_range(11_000..100_000);
+            let forth = self.rng.random_bool(0.5);
+            self.shift_clock(land, if forth { by } else { -by });
+        }
         self.input(land, Input::Tick);
         self.at(200, Event::Tick(land, life));
-    }
-
-    fn dial(&mut self, link: usize) {
-        let (a, b) = self.links[link];
-        let again = self.rng.random_range(100..3_000);
-        self.at(again, Event::Dial(link));
-        let blocked = self.blocked.iter().any(|it| *it == (a, b) || *it == (b, a));
-        let up = self.nodes[&a].core.is_some() && self.nodes[&b].core.is_some();
-        if blocked || !up || self.streams.values().any(|it| it.joins(a, b)) {
-            return;
-        }
-        self.sequence += 1;
-        let id = self.sequence;
-        // one id for both ends is fine: nodes never compare them
-        let session = SessionId(id);
-        // both may dial at once: then the core must choose
-        let (from, to) = if self.rng.random_bool(0.5) { (a, b) } else { (b, a) };
-        let ends = [(from, session), (to, session)];
-        self.streams.insert(id, Stream { ends, arrives_ms: [[0; 2]; 2] });
-        self.input(from, Input::SessionOpened { session, peer: identity(to), dialled: true });
-        self.input(to, Input::SessionOpened { session, peer: identity(from), dialled: false });
-    }
-
-    fn deliver(&mut self, stream: u64, to: usize, message: Message) {
-        let Some(ends) = self.streams.get(&stream).map(|it| it.ends) else { return };
-        if self.rng.random_bool(self.chaos.cut) {
-            self.break_stream(stream);
-            return;
-        }
-        let (land, session) = ends[to];
-        self.input(land, Input::Received { session, message });
-    }
-
-    fn synced(&mut self, land: Land, life: u64, signed: Option<SignedCheckpoint>) {
-        let node = self.node_mut(land);
-        if node.life != life {
-            return;
-        }
-        let group = node.unsynced.remove(0);
-        node.disk.write(&group);
-        self.released(&group);
-        let node = self.node_mut(land);
-        let log = group.log;
-        let own = log.land == land;
-        let size = node.disk.size(log);
-        let input = match signed {
-            Some(signed) => Input::Committed { signed },
-            None => {
-                let learned =
-                    |it: &BatchEntry| Learned { header: it.header.clone(), body: it.body.clone() };
-                let learned =
-                    if own { group.entries.iter().map(learned).collect() } else { Vec::new() };
-                Input::Stored { log, learned }
-            }
-        };
-        self.input(land, input);
-        if own {
-            let late = self.rng.random_range(0..20);
-            self.at(late, Event::Folded { node: land, life, size });
-        }
-        self.check();
-    }
-
-    /// A checkpoint that is durable may have been seen; one that never was, counts for nothing.
-    fn released(&mut self, group: &Group) {
-        let text = String::from_utf8_lossy(&group.note);
-        let root = text.lines().nth(2).unwrap_or_default().to_owned();
-        self.oracle.signed(group.log, group.note_size, root);
-    }
-
-    fn later(&mut self, land: Land, life: u64, input: Input) {
-        if self.nodes[&land].life == life {
-            self.input(land, input);
-        }
-    }
-
-    fn input(&mut self, land: Land, input: Input) {
-        let now = self.clock(land);
-        let Some(core) = self.node_mut(land).core.as_mut() else { return };
-        core.handle(now, input);
-        let effects: Vec<Effect> = core.effects().collect();
-        for effect in effects {
-            self.perform(land, effect);
-        }
-    }
-
-    fn perform(&mut self, land: Land, effect: Effect) {
-        let life = self.nodes[&land].life;
-        match effect {
-            Effect::Reply { ticket, outcome } => self.reply(land, ticket, outcome),
-            Effect::Commit(commit) => {
-                let seconds = u64::try_from(commit.wall_ms / 1_000).unwrap_or_default();
-                let signed = commit.checkpoint.sign(&self.nodes[&land].signer, seconds);
-                let log = signed.checkpoint.origin.log;
-                let entries = commit
-                    .entries
-                    .into_iter()
-                    .map(|it| BatchEntry {
-                        header: it.header,
-                        salt: bytes::Bytes::copy_from_slice(&it.salt),
-                        body: it.body,
-                        body_state: BodyState::Present.into(),
-                    })
-                    .collect();
-                let (note, note_size) = (signed.raw().clone(), signed.size());
-                self.to_disk(land, Group { log, entries, note, note_size }, Some(signed));
-            }
-            Effect::Freshen { checkpoint } => {
-                let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
-                let signed = checkpoint.sign(&self.nodes[&land].signer, seconds);
-                let log = signed.checkpoint.origin.log;
-                let root = signed.raw().clone();
-                let root =
-                    String::from_utf8_lossy(&root).lines().nth(2).unwrap_or_default().to_owned();
-                self.oracle.signed(log, signed.size(), root);
-                self.at(1, Event::Freshened { node: land, life, signed });
-            }
-            Effect::Store(store) => {
-                let group = Group {
-                    log: store.log,
-                    entries: store.entries,
-                    note: store.note,
-                    note_size: store.note_size,
-                };
-                self.to_disk(land, group, None);
-            }
-            Effect::Send { session, message } => self.send(land, session, message, 0),
-            Effect::SendRange(range) => {
-                let entries_max = self.rng.random_range(1..40);
-                let input = match self.nodes[&land].disk.read(&range, entries_max) {
-                    None => {
-                        self.input(land, Input::RangeFailed { range });
-                        return;
-                    }
-                    Some(batch) => batch,
-                };
-                let next = input.first + input.entries.len() as u64;
-                let size = |it: &BatchEntry| it.header.len() + it.salt.len() + it.body.len();
-                let bytes = input.entries.iter().map(size).sum::<usize>() as u64;
-                self.send(land, range.session, Message::Batch(input), 1);
-                self.at(1, Event::RangeSent { node: land, life, range, next, bytes });
-            }
-            Effect::Close { session, .. } => self.break_stream(session.0),
-            Effect::Report(Notice::Replication(Report::PeerFault { peer, fault })) => {
-                panic!("seed {}: {land} blames the honest {}: {fault}", self.seed, peer.land);
-            }
-            Effect::Report(_) => {}
-        }
-    }
-
-    fn reply(&mut self, land: Land, ticket: Ticket, outcome: Result<Published, Reject>) {
-        if let Ok(published) = &outcome {
-            for record in &published.records {
-                if let (Some(index), Some(leaf)) = (record.index, record.leaf) {
-                    self.oracle.acknowledged(record.log, index, leaf);
-                }
-            }
-            self.check();
-        }
-        self.answers.insert((land, ticket.0), outcome);
-    }
-
-    fn to_disk(&mut self, land: Land, group: Group, signed: Option<SignedCheckpoint>) {
-        let took = self.rng.random_range(1..30);
-        let now = self.now_ms;
-        let node = self.node_mut(land);
-        // one disk, one order: keeps `unsynced` a queue
-        let free = node.disk_free_ms.values().max().copied().unwrap_or_default();
-        let done = free.max(now) + took;
-        node.disk_free_ms.insert(group.log, done);
-        node.unsynced.push(group);
-        let life = node.life;
-        self.at(done - now, Event::Synced { node: land, life, signed });
-    }
-
-    fn send(&mut self, from: Land, session: SessionId, message: Message, lane: usize) {
-        let latency = self.rng.random_range(1..50);
-        let now = self.now_ms;
-        let Some(stream) = self.streams.get_mut(&session.0) else { return };
-        let Some(side) = stream.ends.iter().position(|it| it.0 == from) else { return };
-        // a lane keeps its order; lanes overtake each other
-        let arrives = (now + latency).max(stream.arrives_ms[side][lane]);
-        stream.arrives_ms[side][lane] = arrives;
-        self.at(arrives - now, Event::Deliver { stream: session.0, to: 1 - side, message });
-    }
-
-    fn break_stream(&mut self, id: u64) {
-        let Some(stream) = self.streams.remove(&id) else { return };
-        for (land, session) in stream.ends {
-            self.input(land, Input::SessionClosed { session });
-        }
     }
 
     fn at(&mut self, after_ms: u64, event: Event) {
@@ -621,59 +452,3 @@ impl World {
         text
     }
 }
-
-// === impl Stream ===
-
-impl Stream {
-    fn joins(&self, a: Land, b: Land) -> bool {
-        self.touches(a) && self.touches(b)
-    }
-
-    fn touches(&self, land: Land) -> bool {
-        self.ends.iter().any(|it| it.0 == land)
-    }
-}
-
-fn identity(land: Land) -> PeerIdentity {
-    PeerIdentity { land, node: format!("{}-1.example", land.code().to_lowercase()) }
-}
-
-fn charter(laender: &[Land]) -> (Charter, Vec<LogSigner>) {
-    let key = |land: Land, what: u8| {
-        let mut seed = [what; 32];
-        seed[..land.code().len()].copy_from_slice(land.code().as_bytes());
-        SigningKey::from_bytes(&seed)
-    };
-    let public = |key: &SigningKey| bytes::Bytes::copy_from_slice(key.verifying_key().as_bytes());
-    let mut sorted = laender.to_vec();
-    sorted.sort_unstable();
-    let members = sorted
-        .iter()
-        .map(|land| wire::Member {
-            land: land.code().to_owned(),
-            log_key: public(&key(*land, 1)),
-            freshness_key: public(&key(*land, 2)),
-            offline_key: public(&key(*land, 3)),
-            nodes: vec![wire::MemberNode {
-                name: identity(*land).node,
-                spki_pins: vec![bytes::Bytes::copy_from_slice(&[*land as u8; 32])],
-            }],
-            anchors: Vec::new(),
-            quota: None,
-        })
-        .collect::<Vec<_>>();
-    let charter = wire::Charter {
-        format_level: 1,
-        number: 0,
-        name: "Simulierter Verbund".to_owned(),
-        test: true,
-        threshold: u32::try_from(members.len() * 2 / 3 + 1).expect("few members"),
-        members,
-    };
-    let charter = Charter::parse(charter.encode_to_vec().into()).expect("a valid charter");
-    let signers = laender.iter().map(|it| LogSigner::new(key(*it, 1), key(*it, 2))).collect();
-    (charter, signers)
-}
-
-/// 2026-01-01T00:00:00Z.
-const START_WALL_MS: i64 = 1_767_225_600_000;

@@ -1,0 +1,164 @@
+//! What the shell does around one node: clocks, disk, fold, answers.
+
+use rand::Rng;
+use registry_core::{
+    log::{Published, Ticket},
+    node::{Effect, Input, Learned, Notice},
+    reject::Reject,
+    replicate::Report,
+};
+use registry_proto::{
+    log::SignedCheckpoint,
+    terms::Land,
+    wire::peer::{BatchEntry, BodyState, peer_message::Message},
+};
+
+use super::{Event, World};
+use crate::sim::disk::Group;
+
+impl World {
+    pub(super) fn synced(&mut self, land: Land, life: u64, signed: Option<SignedCheckpoint>) {
+        let node = self.node_mut(land);
+        if node.life != life {
+            return;
+        }
+        let group = node.unsynced.remove(0);
+        node.disk.write(&group);
+        self.released(&group);
+        let node = self.node_mut(land);
+        let log = group.log;
+        let own = log.land == land;
+        let size = node.disk.size(log);
+        let input = match signed {
+            Some(signed) => Input::Committed { signed },
+            None => {
+                let learned =
+                    |it: &BatchEntry| Learned { header: it.header.clone(), body: it.body.clone() };
+                let learned =
+                    if own { group.entries.iter().map(learned).collect() } else { Vec::new() };
+                Input::Stored { log, learned }
+            }
+        };
+        self.input(land, input);
+        if own {
+            let late = self.rng.random_range(0..20);
+            self.at(late, Event::Folded { node: land, life, size });
+        }
+        self.check();
+    }
+
+    /// A checkpoint that is durable may have been seen; one that never was, counts for nothing.
+    pub(super) fn released(&mut self, group: &Group) {
+        let text = String::from_utf8_lossy(&group.note);
+        let root = text.lines().nth(2).unwrap_or_default().to_owned();
+        self.oracle.signed(group.log, group.note_size, root);
+    }
+
+    pub(super) fn later(&mut self, land: Land, life: u64, input: Input) {
+        if self.nodes[&land].life == life {
+            self.input(land, input);
+        }
+    }
+
+    pub(super) fn input(&mut self, land: Land, input: Input) {
+        let now = self.clock(land);
+        let Some(core) = self.node_mut(land).core.as_mut() else { return };
+        core.handle(now, input);
+        let effects: Vec<Effect> = core.effects().collect();
+        for effect in effects {
+            self.perform(land, effect);
+        }
+    }
+
+    fn perform(&mut self, land: Land, effect: Effect) {
+        let life = self.nodes[&land].life;
+        match effect {
+            Effect::Reply { ticket, outcome } => self.reply(land, ticket, outcome),
+            Effect::Commit(commit) => {
+                let seconds = u64::try_from(commit.wall_ms / 1_000).unwrap_or_default();
+                let signed = commit.checkpoint.sign(&self.nodes[&land].signer, seconds);
+                let log = signed.checkpoint.origin.log;
+                let entries = commit
+                    .entries
+                    .into_iter()
+                    .map(|it| BatchEntry {
+                        header: it.header,
+                        salt: bytes::Bytes::copy_from_slice(&it.salt),
+                        body: it.body,
+                        body_state: BodyState::Present.into(),
+                    })
+                    .collect();
+                let (note, note_size) = (signed.raw().clone(), signed.size());
+                self.to_disk(land, Group { log, entries, note, note_size }, Some(signed));
+            }
+            Effect::Freshen { checkpoint } => {
+                let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
+                let signed = checkpoint.sign(&self.nodes[&land].signer, seconds);
+                let log = signed.checkpoint.origin.log;
+                let root = signed.raw().clone();
+                let root =
+                    String::from_utf8_lossy(&root).lines().nth(2).unwrap_or_default().to_owned();
+                self.oracle.signed(log, signed.size(), root);
+                self.at(1, Event::Freshened { node: land, life, signed });
+            }
+            Effect::Store(store) => {
+                let group = Group {
+                    log: store.log,
+                    entries: store.entries,
+                    note: store.note,
+                    note_size: store.note_size,
+                };
+                self.to_disk(land, group, None);
+            }
+            Effect::Send { session, message } => self.send(land, session, message, 0),
+            Effect::SendRange(range) => {
+                let entries_max = self.rng.random_range(1..40);
+                let input = match self.nodes[&land].disk.read(&range, entries_max) {
+                    None => {
+                        self.input(land, Input::RangeFailed { range });
+                        return;
+                    }
+                    Some(batch) => batch,
+                };
+                let next = input.first + input.entries.len() as u64;
+                let size = |it: &BatchEntry| it.header.len() + it.salt.len() + it.body.len();
+                let bytes = input.entries.iter().map(size).sum::<usize>() as u64;
+                self.send(land, range.session, Message::Batch(input), 1);
+                self.at(1, Event::RangeSent { node: land, life, range, next, bytes });
+            }
+            Effect::Close { session, .. } => self.break_stream(session.0),
+            Effect::Report(Notice::Replication(Report::PeerFault { peer, fault })) => {
+                // a liar may blame anyone, and what it passes on may be blamed on it only
+                let lies = self.liar.is_some_and(|liar| liar == land || liar == peer.land);
+                let seed = self.seed;
+                assert!(lies, "seed {seed}: {land} blames the honest {}: {fault}", peer.land);
+            }
+            Effect::Report(_) => {}
+        }
+    }
+
+    fn reply(&mut self, land: Land, ticket: Ticket, outcome: Result<Published, Reject>) {
+        if let Ok(published) = &outcome {
+            for record in &published.records {
+                if let (Some(index), Some(leaf)) = (record.index, record.leaf) {
+                    self.oracle.acknowledged(record.log, index, leaf);
+                }
+            }
+            self.check();
+        }
+        self.answers.insert((land, ticket.0), outcome);
+    }
+
+    fn to_disk(&mut self, land: Land, group: Group, signed: Option<SignedCheckpoint>) {
+        let took = self.rng.random_range(1..30);
+        let now = self.now_ms;
+        let node = self.node_mut(land);
+        // one disk, one order: keeps `unsynced` a queue
+        let free = node.disk_free_ms.values().max().copied().unwrap_or_default();
+        let done = free.max(now) + took;
+        node.disk_free_ms.insert(group.log, done);
+        node.unsynced.push(group);
+        let life = node.life;
+        self.at(done - now, Event::Synced { node: land, life, signed });
+    }
+}
