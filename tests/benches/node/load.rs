@@ -38,7 +38,12 @@ pub(crate) struct Caller {
 /// Distribution of a latency.
 pub(crate) struct Latencies(Vec<Duration>);
 
-pub(crate) async fn clients(prepared: &Prepared, app: &App, count: usize, publish: bool) -> Vec<Caller> {
+pub(crate) async fn clients(
+    prepared: &Prepared,
+    app: &App,
+    count: usize,
+    publish: bool,
+) -> Vec<Caller> {
     let mut all = Vec::new();
     for _ in 0..count {
         let service = service_id(SERVICES.fetch_add(1, Ordering::Relaxed));
@@ -112,14 +117,18 @@ pub(crate) async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {
 }
 
 /// Time from the call of publish at one node to the event of a watch at another.
-pub(crate) async fn latency(prepared: &Prepared, at: &App, seen_at: &App, samples: usize) -> Latencies {
+pub(crate) async fn latency(
+    prepared: &Prepared,
+    at: &App,
+    seen_at: &App,
+    samples: usize,
+) -> Latencies {
     let publisher = connect(prepared, at, true).await;
     let watcher = connect(prepared, seen_at, false).await;
     let service = service_id(3_000_000);
     let define = request(vec![definition(&service, "Latenz")], vec![]);
     publisher.publish(define).await.expect("published");
-    let mut watch =
-        watcher.watch(Start::Snapshot, WatchFilter::default()).await.expect("watch");
+    let mut watch = watcher.watch(Start::Snapshot, WatchFilter::default()).await.expect("watch");
     loop {
         if let Update::Snapshot { complete: true, .. } = watch.next().await.expect("watch") {
             break;

@@ -105,6 +105,7 @@ impl Author {
             entries: self.entries[range].to_vec(),
             checkpoint: self.signed(signed).raw().clone(),
             proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
+            follow: 0,
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) struct Bench {
     pub(crate) now: Now,
     pub(crate) charter: Charter,
     authors: BTreeMap<Land, Author>,
+    /// Number of the last Follow per session and Land.
+    follows: BTreeMap<(u64, String), u64>,
 }
 
 // === impl Bench ===
@@ -71,7 +73,7 @@ impl Bench {
         let verbund = charter.id();
         let authors = LAENDER.map(|land| (land, Author::new(verbund, land, signer(land))));
         let node = Node::new(setup, now).expect("a member");
-        Self { node, now, charter, authors: authors.into() }
+        Self { node, now, charter, authors: authors.into(), follows: BTreeMap::new() }
     }
 
     /// One whose fence is open; session 9 with Thüringen opened it and is closed again.
@@ -99,7 +101,13 @@ impl Bench {
 
     pub(crate) fn handle(&mut self, input: Input) -> Vec<Effect> {
         self.node.handle(self.now, input);
-        self.node.effects().collect()
+        let effects: Vec<Effect> = self.node.effects().collect();
+        for effect in &effects {
+            if let Effect::Send { session, message: Message::Follow(it) } = effect {
+                self.follows.insert((session.0, it.land.clone()), it.follow);
+            }
+        }
+        effects
     }
 
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
@@ -149,8 +157,14 @@ impl Bench {
         to: u64,
         signed: u64,
     ) -> Vec<String> {
-        let batch = self.author(of).batch(from, to, signed);
+        let mut batch = self.author(of).batch(from, to, signed);
+        batch.follow = self.follow(session, of);
         self.say(session, Message::Batch(batch))
+    }
+
+    /// Number of the last Follow the partner got.
+    pub(crate) fn follow(&self, session: u64, of: Land) -> u64 {
+        self.follows.get(&(session, of.code().to_owned())).copied().unwrap_or_default()
     }
 
     /// The oldest group under way of a log is durable.

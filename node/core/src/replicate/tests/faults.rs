@@ -244,8 +244,15 @@ fn more_under_way_than_twice_the_credit_closes_the_stream() {
 
 #[test]
 fn a_batch_that_leaves_a_gap_is_not_taken() {
-    check_avoids(|bench| bench.author(Land::RP).batch(3, 10, 10), "not_contiguous");
-    check_avoids(|bench| Batch { first: u64::MAX, ..batch(bench) }, "not_contiguous");
+    let follow = |bench: &Bench| bench.follow(1, Land::RP);
+    check_avoids(
+        |bench| Batch { follow: follow(bench), ..bench.author(Land::RP).batch(3, 10, 10) },
+        "not_contiguous",
+    );
+    check_avoids(
+        |bench| Batch { first: u64::MAX, follow: follow(bench), ..batch(bench) },
+        "not_contiguous",
+    );
 }
 
 #[test]

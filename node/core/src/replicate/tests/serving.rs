@@ -16,7 +16,11 @@ use crate::{
 const PLENTY: u64 = u64::MAX;
 
 fn follow(from: u64, credit_bytes: u64) -> Message {
-    Message::Follow(Follow { land: "RP".to_owned(), epoch: 1, from, credit_bytes })
+    numbered(1, from, credit_bytes)
+}
+
+fn numbered(follow: u64, from: u64, credit_bytes: u64) -> Message {
+    Message::Follow(Follow { land: "RP".to_owned(), epoch: 1, from, credit_bytes, follow })
 }
 
 fn unfollow() -> Message {
@@ -77,7 +81,7 @@ fn a_follow_beyond_the_end_or_of_an_unknown_log_is_refused() {
     assert_eq!(bench.say(2, follow(u64::MAX, PLENTY)), ["2 <- refusal RP/1 BeyondEnd"]);
     assert_eq!(bench.say(2, follow(10, PLENTY)), Vec::<String>::new());
     for (land, epoch, said) in [("BY", 1, "BY/1"), ("RP", 2, "RP/2"), ("", 0, "/0")] {
-        let follow = Follow { land: land.to_owned(), epoch, from: 0, credit_bytes: 1 };
+        let follow = Follow { land: land.to_owned(), epoch, from: 0, credit_bytes: 1, follow: 1 };
         let expect = format!("2 <- refusal {said} UnknownLog");
         assert_eq!(bench.say(2, Message::Follow(follow)), [expect]);
     }
@@ -123,11 +127,11 @@ fn an_ack_that_overtakes_the_news_of_its_range_loses_no_credit() {
 fn one_range_is_under_way_however_often_a_partner_follows() {
     let mut bench = serving();
     let first = range(&mut bench, follow(0, PLENTY));
-    for _ in 0..100 {
-        assert_eq!(bench.say(2, follow(3, PLENTY)), Vec::<String>::new());
+    for number in 2..102 {
+        assert_eq!(bench.say(2, numbered(number, 3, PLENTY)), Vec::<String>::new());
         assert_eq!(bench.say(2, unfollow()), Vec::<String>::new());
     }
-    assert_eq!(bench.say(2, follow(5, PLENTY)), Vec::<String>::new());
+    assert_eq!(bench.say(2, numbered(102, 5, PLENTY)), Vec::<String>::new());
     // the range of the first Follow counts for nothing now, and the last one is served
     assert_eq!(sent(&mut bench, &first, 10, 100), ["2 <- range RP/1 5..10 #102"]);
 }
@@ -150,9 +154,9 @@ fn a_range_that_cannot_be_read_is_refused() {
     let said = bench.input(Input::RangeFailed { range: first });
     assert_eq!(said, ["2 <- refusal RP/1 Unavailable"]);
     // it may ask again
-    let again = range(&mut bench, follow(0, PLENTY));
+    let again = range(&mut bench, numbered(2, 0, PLENTY));
     // one of a Follow that was replaced only makes room
-    assert_eq!(bench.say(2, follow(2, PLENTY)), Vec::<String>::new());
+    assert_eq!(bench.say(2, numbered(3, 2, PLENTY)), Vec::<String>::new());
     let said = bench.input(Input::RangeFailed { range: again });
     assert_eq!(said, ["2 <- range RP/1 2..10 #3"]);
 }

@@ -145,6 +145,18 @@ fn a_batch_that_overlaps_what_is_here_is_trimmed() {
 }
 
 #[test]
+fn what_an_ended_follow_had_under_way_is_taken_if_it_fits_and_never_blamed() {
+    let mut bench = bench();
+    assert_eq!(bench.send(1, Land::RP, 0, 2, 10), ["store RP/1 +2 of 10"]);
+    let old = |bench: &mut Bench, from, to| {
+        let batch = bench.author(Land::RP).batch(from, to, 10);
+        bench.say(1, Message::Batch(batch))
+    };
+    assert_eq!(old(&mut bench, 7, 9), Vec::<String>::new());
+    assert_eq!(old(&mut bench, 2, 4), ["store RP/1 +2 of 10"]);
+}
+
+#[test]
 fn what_a_former_source_had_under_way_is_dropped_without_blame() {
     let mut bench = bench();
     wait(&mut bench, 6_000);
