@@ -13,6 +13,7 @@ const MESH: [(Land, Land); 6] = [(SL, RP), (SL, HE), (SL, TH), (RP, HE), (RP, TH
 const LINE: [(Land, Land); 3] = [(SL, RP), (RP, HE), (HE, TH)];
 const ALL: [Land; 4] = [SL, RP, HE, TH];
 const CALM: Chaos = Chaos { cut: 0.0, crash: 0.0, unsynced_survives: 0.0, jump: 0.0 };
+const STORM: Chaos = Chaos { cut: 0.06, crash: 0.01, unsynced_survives: 0.5, jump: 0.005 };
 const WILD: Chaos = Chaos { cut: 0.01, crash: 0.004, unsynced_survives: 0.5, jump: 0.002 };
 
 fn check(seeds_default: u64, scenario: impl Fn(u64)) {
@@ -195,11 +196,11 @@ fn a_lost_disk_comes_back_through_crashes_and_broken_streams() {
         let mut rng = SmallRng::seed_from_u64(seed ^ 0xD15C);
         let mut world = World::new(seed, &ALL, &MESH, CALM);
         world.until(60_000, "fences open", World::all_open);
-        publish_some(&mut world, &mut rng, 60, 0);
+        publish_some(&mut world, &mut rng, 200, 0);
         world.until(60_000, "converged", World::converged);
-        world.set_chaos(WILD);
+        world.set_chaos(STORM);
         world.lose_disk(SL);
-        publish_some(&mut world, &mut rng, 60, 100);
+        publish_some(&mut world, &mut rng, 60, 1_000);
         world.calm();
         world.until(300_000, "converged", |it| it.converged() && it.all_open());
         world.assert_nothing_lost();

@@ -13,7 +13,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
     match effect {
         Effect::Reply { ticket, outcome: Ok(published) } => {
             let record = |it: &crate::log::PublishedRecord| {
-                let index = it.index.map_or("-".to_owned(), |it| it.to_string());
+                let index = it.index.map_or_else(|| "-".to_owned(), |it| it.to_string());
                 if it.unchanged { format!("{index}=") } else { index }
             };
             let records: Vec<_> = published.records.iter().map(record).collect();

@@ -89,7 +89,7 @@ impl World {
                     })
                     .collect();
                 let (note, note_size) = (signed.raw().clone(), signed.size());
-                self.to_disk(land, Group { log, entries, note, note_size }, Some(signed));
+                self.write(land, Group { log, entries, note, note_size }, Some(signed));
             }
             Effect::Freshen { checkpoint } => {
                 let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
@@ -108,22 +108,19 @@ impl World {
                     note: store.note,
                     note_size: store.note_size,
                 };
-                self.to_disk(land, group, None);
+                self.write(land, group, None);
             }
             Effect::Send { session, message } => self.send(land, session, message, 0),
             Effect::SendRange(range) => {
                 let entries_max = self.rng.random_range(1..40);
-                let input = match self.nodes[&land].disk.read(&range, entries_max) {
-                    None => {
-                        self.input(land, Input::RangeFailed { range });
-                        return;
-                    }
-                    Some(batch) => batch,
+                let Some(batch) = self.nodes[&land].disk.read(&range, entries_max) else {
+                    self.input(land, Input::RangeFailed { range });
+                    return;
                 };
-                let next = input.first + input.entries.len() as u64;
+                let next = batch.first + batch.entries.len() as u64;
                 let size = |it: &BatchEntry| it.header.len() + it.salt.len() + it.body.len();
-                let bytes = input.entries.iter().map(size).sum::<usize>() as u64;
-                self.send(land, range.session, Message::Batch(input), 1);
+                let bytes = batch.entries.iter().map(size).sum::<usize>() as u64;
+                self.send(land, range.session, Message::Batch(batch), 1);
                 self.at(1, Event::RangeSent { node: land, life, range, next, bytes });
             }
             Effect::Close { session, .. } => self.break_stream(session.0),
@@ -149,7 +146,7 @@ impl World {
         self.answers.insert((land, ticket.0), outcome);
     }
 
-    fn to_disk(&mut self, land: Land, group: Group, signed: Option<SignedCheckpoint>) {
+    fn write(&mut self, land: Land, group: Group, signed: Option<SignedCheckpoint>) {
         let took = self.rng.random_range(1..30);
         let now = self.now_ms;
         let node = self.node_mut(land);

@@ -229,7 +229,7 @@ fn more_under_way_than_twice_the_credit_closes_the_stream() {
     let mut taken = 0;
     loop {
         let said = bench.send(1, Land::RP, taken, taken + 1, 20);
-        if said == [format!("store RP/1 +1 of 20")] {
+        if said == ["store RP/1 +1 of 20"] {
             taken += 1;
             continue;
         }

@@ -107,7 +107,7 @@ fn two_signed_heads_of_one_size_stop_the_log() {
     let mut bench = bench();
     delivers(&mut bench, 1, Land::RP);
     let other = bench.author(Land::RP).lie(10, Hash::of(b"other"));
-    let head = Head { checkpoint: other.clone(), ..bench.author(Land::RP).head(10, 10) };
+    let head = Head { checkpoint: other, ..bench.author(Land::RP).head(10, 10) };
     let said = bench.say(2, Message::Beacon(Beacon { heads: vec![head] }));
     assert_eq!(said, ["stopped by TH equivocation", "1 <- unfollow RP/1"]);
     bench.author(Land::RP).append(1);
