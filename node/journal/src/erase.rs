@@ -95,7 +95,7 @@ impl Journal {
 
     /// Completes the erasures that an earlier run began: the noted one, then `others`. Says how
     /// many those were.
-    pub(crate) fn complete_erasures(&mut self, mut others: Vec<u64>) -> Result<u64, Failure> {
+    pub(crate) fn complete_erasures(&self, mut others: Vec<u64>) -> Result<u64, Failure> {
         let mut completed = 0;
         if let Some(noted) = read_intent(&self.dir)? {
             others.retain(|index| *index != noted);

@@ -185,7 +185,7 @@ impl TileWriter {
 
     /// Removes what stands in the files beyond the leaves pushed: it belonged to entries that
     /// were cut.
-    pub(crate) fn trim(&mut self) -> Result<(), Failure> {
+    pub(crate) fn trim(&self) -> Result<(), Failure> {
         for (number, level) in self.levels.iter().enumerate() {
             let Some(file) = self.files.levels[number].get() else { continue };
             let (path, length) = (self.files.path(number), level.written * HASH_BYTES as u64);

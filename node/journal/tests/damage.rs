@@ -1,4 +1,5 @@
 //! What a crash or a bad disk leaves: complete groups stay, nothing wrong is ever read.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

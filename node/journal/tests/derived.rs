@@ -1,4 +1,5 @@
 //! Files that derive from the segments, and who may open a journal.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

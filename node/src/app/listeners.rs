@@ -64,7 +64,7 @@ impl Listeners {
 
     /// Where they are bound; a port 0 in the configuration has become a real one.
     pub fn addresses(&self) -> Bound {
-        let address = |it: &TcpListener| it.local_addr().unwrap_or_else(|_| UNKNOWN);
+        let address = |it: &TcpListener| it.local_addr().unwrap_or(UNKNOWN);
         Bound {
             grpc: address(&self.grpc),
             web: self.web.as_ref().map(address),

@@ -87,7 +87,8 @@ where
     }
     let begun = Instant::now();
     let mut work = tokio::task::JoinSet::new();
-    for client in clients.iter().cloned() {
+    for client in clients {
+        let client = client.clone();
         work.spawn(async move {
             let mut calls = 0;
             while begun.elapsed() < span {

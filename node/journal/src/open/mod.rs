@@ -86,7 +86,7 @@ pub(crate) fn open(
         last,
         complete,
     };
-    let mut journal = Journal {
+    let journal = Journal {
         dir: dir.to_owned(),
         options,
         shared: Arc::new(Shared::new(view, label.clone(), tile_files)),
@@ -105,7 +105,7 @@ pub(crate) fn open(
 
 impl Opening<'_> {
     /// Begins a journal.
-    fn first_segment(&mut self) -> Result<Found, OpenError> {
+    fn first_segment(&self) -> Result<Found, OpenError> {
         let (segment, file) = create_segment(self.dir, self.label, Default::default())?;
         let length = disk::len(&file, &segment.path)?;
         Ok(Found {

@@ -32,7 +32,7 @@ pub(super) struct Found {
 
 impl Opening<'_> {
     /// The segment files, in order, with their headers.
-    pub(super) fn list(&mut self) -> Result<Vec<Found>, OpenError> {
+    pub(super) fn list(&self) -> Result<Vec<Found>, OpenError> {
         let listing = |source| Failure { operation: "list", path: self.dir.into(), source };
         let mut names = Vec::new();
         for entry in fs::read_dir(self.dir).map_err(listing)? {
@@ -45,7 +45,7 @@ impl Opening<'_> {
         names.into_iter().map(|(first, path)| self.find(first, path.into())).collect()
     }
 
-    fn find(&mut self, first: u64, path: Arc<Path>) -> Result<Found, OpenError> {
+    fn find(&self, first: u64, path: Arc<Path>) -> Result<Found, OpenError> {
         let file = disk::open_rw(&path, Create::Never)?;
         let length = disk::len(&file, &path)?;
         let bytes = disk::read_at(&file, &path, 0, header_len(first))?;

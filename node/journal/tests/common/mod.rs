@@ -1,5 +1,5 @@
 //! A journal with known content, and its comparison.
-#![allow(dead_code, reason = "each test file uses a part")]
+#![allow(dead_code, clippy::unwrap_used, reason = "tests; each file uses a part")]
 
 use std::{fs, path::Path};
 
