@@ -153,7 +153,7 @@ impl Prepared {
         let mut text = format!(
             "\nAbfragen:\n  export REGISTRY_ENDPOINT=https://{} REGISTRY_CA={pki}/ca.pem \
              REGISTRY_CERT={pki}/reader.pem REGISTRY_KEY={pki}/reader.key\n  \
-             registry service list --land SL\n  registry search gewerbe\n  \
+             registry service list --land SL\n  registry search gewerbe karte\n  \
              registry watch\nVeröffentlichen:\n  registry example service > dienst.yaml\n  \
              registry --cert {pki}/publisher-sl.pem --key {pki}/publisher-sl.key publish -f \
              dienst.yaml\nCharta (für `registry proof`): {}\n",

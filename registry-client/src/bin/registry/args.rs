@@ -65,7 +65,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Version(Version),
     /// Dienste nach Wörtern suchen; alle Wörter müssen vorkommen
-    #[command(after_help = "Beispiel:\n  registry search Gewerbe anmelden --land SL")]
+    #[command(after_help = "Beispiel:\n  registry search gewerbe karte --land SL")]
     Search(Search),
     /// Datensätze aus YAML- oder JSON-Dateien als einen Stapel veröffentlichen: alle oder keinen
     #[command(after_help = PUBLISH_EXAMPLES)]
@@ -314,7 +314,7 @@ Erste Schritte:
   export REGISTRY_CERT=demo-data/pki/reader.pem REGISTRY_KEY=demo-data/pki/reader.key
   registry status
   registry service list --land SL
-  registry search Gewerbe anmelden
+  registry search gewerbe karte
 
 Veröffentlichen (mit einem Zertifikat der Rolle publisher):
   registry example service > dienst.yaml

@@ -63,7 +63,11 @@ async fn follow(stream: &mut Stream, format: Format, count: Option<u64>) -> Resu
             _ = tokio::signal::ctrl_c() => return Err(CliError::Interrupted),
         };
         let printed = match update {
-            Update::Snapshot { events, complete } => {
+            Update::Snapshot { mut events, complete } => {
+                // without a token before its end, the state of today may be cut anywhere
+                let wanted = left.and_then(|it| usize::try_from(it).ok()).unwrap_or(usize::MAX);
+                let complete = complete && events.len() <= wanted;
+                events.truncate(wanted);
                 print(format, &events, stream.resume_token().filter(|_| complete))?
             }
             Update::Batch { events } => print(format, &events, stream.resume_token())?,
