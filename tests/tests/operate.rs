@@ -1,0 +1,223 @@
+//! What an operator does with real processes: start with a wrong configuration, look at the
+//! health, stop while others are connected, start again.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::{Duration, Instant},
+};
+
+use registry_client::Client;
+use registry_proto::{
+    terms::Land::{self, RP, SL},
+    wire::registry::{
+        WatchRequest, watch_request::Start, watch_service_client::WatchServiceClient,
+    },
+};
+use registry_tests::{
+    cluster::{Cluster, Who, binary, ended, eventually, http_get, terminate},
+    records::{definition, request, service_id},
+};
+use tonic::Code;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+use tonic_types::StatusExt;
+
+const LAENDER: [Land; 2] = [SL, RP];
+const LINK: [(Land, Land); 1] = [(SL, RP)];
+const LIMIT: Duration = Duration::from_secs(60);
+/// Grace period of the configuration.
+const GRACE: Duration = Duration::from_secs(5);
+
+//     SL - RP        a watch is open at SL when SL gets SIGTERM
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_asked_to_stop_tells_those_who_watch_and_ends_in_time() {
+    let mut cluster = Cluster::start(&LAENDER, &LINK).await;
+    let client = cluster.client(SL, Who::Reader).await.expect("connected");
+    assert_eq!(health(&client).await, ServingStatus::Serving);
+    let request = WatchRequest { start: Some(Start::Now(true)), ..WatchRequest::default() };
+    let watch = WatchServiceClient::new(client.channel()).watch(request).await;
+    let mut watch = watch.expect("watches").into_inner();
+    eventually(LIMIT, "the watch and the session stand", async || {
+        let metrics = cluster.metrics(SL).await;
+        metrics.contains("registry_watch_streams 1") && metrics.contains("registry_sessions 1")
+    })
+    .await;
+
+    let begun = Instant::now();
+    let status = cluster.terminate(SL, GRACE).await;
+    println!("stopped after {:.2} s", begun.elapsed().as_secs_f64());
+    assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));
+    let log = cluster.stderr(SL);
+    assert!(log.contains("stop requested") && log.contains("node stopped land=SL"), "{log}");
+
+    let told = async {
+        loop {
+            match watch.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("a watch does not end without a reason"),
+                Err(status) => return status,
+            }
+        }
+    };
+    let told = tokio::time::timeout(LIMIT, told).await.expect("told");
+    assert_eq!(told.code(), Code::Unavailable, "{told}");
+    let details = told.get_error_details();
+    assert_eq!(details.error_info().map(|it| it.reason.as_str()), Some("SHUTTING_DOWN"), "{told}");
+
+    // the partner goes on, and the node comes back to it
+    eventually(LIMIT, "RP knows that SL is gone", async || {
+        cluster.metrics(RP).await.contains("registry_sessions 0")
+    })
+    .await;
+    cluster.run(SL);
+    cluster.wait_open(&LAENDER).await;
+    let records = request_for(1);
+    cluster.publish(SL, records).await.expect("published");
+}
+
+//     (SL, alone)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_partners_is_healthy_reads_and_stops_in_time() {
+    let mut cluster = Cluster::prepare(&LAENDER, &LINK);
+    cluster.run(SL);
+    eventually(LIMIT, "SL answers", async || cluster.status(SL).await.is_ok()).await;
+    let client = cluster.client(SL, Who::Reader).await.expect("connected");
+    eventually(LIMIT, "SL is healthy", async || {
+        health(&client).await == ServingStatus::Serving
+    })
+    .await;
+    let monitoring = cluster.bound(SL).monitoring;
+    let page = http_get(monitoring, "/healthz").await;
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    let page = http_get(monitoring, "/readyz").await;
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("\"ready\":true"), "{page}");
+    // nobody has confirmed its log: reading goes on, writing waits
+    let refused = cluster.publish(SL, request_for(1)).await.expect_err("fenced");
+    assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
+    assert!(cluster.metrics(SL).await.contains("registry_fence_open 0"));
+
+    let status = cluster.terminate(SL, GRACE).await;
+    assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));
+    assert!(!cluster.stderr(SL).contains("tasks were left"), "{}", cluster.stderr(SL));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_refused_with_all_its_problems_before_a_port_is_bound() {
+    let cluster = Cluster::prepare(&LAENDER, &LINK);
+    let path = cluster.prepared().config(SL);
+    let text = std::fs::read_to_string(&path).expect("configuration");
+    // a node that tried to listen would complain of this port
+    let _taken = TcpListener::bind(cluster.bound(SL).grpc).expect("free");
+    let wrong = text
+        .replace("role = \"operator\"", "role = \"king\"")
+        .replace("key = \"", "kee = \"")
+        .replace("charter = \"../charter.binpb\"", "charter = \"../missing.binpb\"");
+    assert_ne!(text, wrong);
+    std::fs::write(&path, wrong + "\n[shutdown]\ngrace = \"soon\"\n").expect("written");
+
+    let output = Command::new(binary("registry-node"))
+        .args(["run", "--config"])
+        .arg(&path)
+        .stdin(Stdio::null())
+        .output()
+        .expect("runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    for problem in ["clients[1].role", "kee", "missing.binpb", "shutdown.grace = soon"] {
+        assert!(told.contains(problem), "{problem} is missing in\n{told}");
+    }
+    assert!(!told.contains("cannot listen"), "{told}");
+    assert!(!cluster.home(SL).join("data").exists(), "nothing is written before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_named() {
+    let cluster = Cluster::prepare(&LAENDER, &LINK);
+    let _taken = TcpListener::bind(cluster.bound(SL).grpc).expect("free");
+    let output = Command::new(binary("registry-node"))
+        .args(["run", "--config"])
+        .arg(cluster.prepared().config(SL))
+        .stdin(Stdio::null())
+        .output()
+        .expect("runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let named = format!("listen.grpc: cannot listen on {}", cluster.bound(SL).grpc);
+    assert!(told.contains(&named), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_start_of_the_demo_goes_on_where_the_first_ended() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let first = run_demo(dir.path()).await;
+    assert!(first.contains("davon 533 neu veröffentlicht"), "{first}");
+    let second = run_demo(dir.path()).await;
+    assert!(second.contains("davon 0 neu veröffentlicht (0 Einträge"), "{second}");
+    let verbund = |told: &str| {
+        let line = told.lines().find(|it| it.starts_with("Testverbund "));
+        line.expect("names the Verbund").to_owned()
+    };
+    assert_eq!(verbund(&first), verbund(&second));
+}
+
+/// Runs the demo until it is ready, ends it in order, and returns what it said.
+async fn run_demo(dir: &Path) -> String {
+    let mut demo = Command::new(binary("registry-node"))
+        .args(["demo", "--any-port", "--dir"])
+        .arg(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("starts");
+    let lines = lines(&mut demo);
+    let mut told = String::new();
+    let mut ready = false;
+    eventually(2 * LIMIT, "the demo is ready", async || {
+        for line in lines.try_iter() {
+            ready |= line.starts_with("demo ready");
+            told.push_str(&line);
+            told.push('\n');
+        }
+        ready
+    })
+    .await;
+    terminate(&mut demo);
+    let status = ended(&mut demo, 2 * GRACE).await;
+    let status = status.unwrap_or_else(|| {
+        demo.kill().expect("killed");
+        panic!("the demo did not stop\n{told}")
+    });
+    assert_eq!(status.code(), Some(0), "{told}");
+    told
+}
+
+/// What a process prints, line by line, for as long as it runs.
+fn lines(child: &mut Child) -> Receiver<String> {
+    let out = child.stdout.take().expect("piped");
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(out).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+async fn health(client: &Client) -> ServingStatus {
+    let service = "verbund.registry.v1.CatalogueService".to_owned();
+    let request = HealthCheckRequest { service };
+    let answer = HealthClient::new(client.channel()).check(request).await;
+    answer.map_or(ServingStatus::Unknown, |it| it.into_inner().status())
+}
+
+fn request_for(n: u64) -> registry_proto::wire::registry::PublishRequest {
+    request(vec![definition(&service_id(n), "Dienst im Betrieb")], vec![])
+}
