@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench -p registry-tests --bench node            # all
 //! cargo bench -p registry-tests --bench node -- --smoke # seconds, only to see that it runs
+//! cargo bench -p registry-tests --bench node -- --catch-up
 //! ```
 //!
 //! Every figure has a ratio to a tonic echo of 2 KB each way over the same mutual TLS with as many
@@ -47,10 +48,10 @@ fn main() {
     let size = if smoke { SMOKE } else { FULL };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-    runtime.block_on(run(&size));
+    runtime.block_on(run(&size, std::env::args().any(|it| it == "--catch-up")));
 }
 
-async fn run(size: &Size) {
+async fn run(size: &Size, only_catch_up: bool) {
     let dir = tempfile::tempdir().expect("temporary directory");
     println!("data in {}; payload 2 KB", dir.path().display());
     let (listeners, bound) = bind(&[SL, RP]).await;
@@ -66,34 +67,37 @@ async fn run(size: &Size) {
     wait("the fence opens", || rp.board().load().fence_open).await;
     let latencies = latency(&prepared, &sl, &rp, size.samples).await;
     rp.stop().await;
+    if !only_catch_up {
+        rates(size, &prepared, &sl).await;
+    }
+    publish_many(&prepared, &sl, size.entries).await;
+    catch_up(&prepared, &sl).await;
+    println!("\npublish at SL to watch at RP          {latencies}");
+    sl.stop().await;
+}
 
-    let echo = echo::start(&prepared, &sl).await;
+async fn rates(size: &Size, prepared: &Prepared, sl: &App) {
+    let echo = echo::start(prepared, sl).await;
     let echo_one = rate(&echo.clients(1).await, size.span, echo::call).await;
     let echo_many = rate(&echo.clients(MANY).await, size.span, echo::call).await;
     println!("\n{:<38} {:>12} {:>10}", "", "per second", "of echo");
     row("bare echo, 1 client", echo_one, None);
     row("bare echo, 64 clients", echo_many, None);
 
-    let publishers = clients(&prepared, &sl, 1, true).await;
+    let publishers = clients(prepared, sl, 1, true).await;
     row(
         "durable publish, 1 client",
         rate(&publishers, size.span, load::publish).await,
         Some(echo_one),
     );
-    let publishers = clients(&prepared, &sl, MANY, true).await;
+    let publishers = clients(prepared, sl, MANY, true).await;
     let published = rate(&publishers, size.span, load::publish).await;
     row("durable publish, 64 clients", published, Some(echo_many));
-    let readers = clients(&prepared, &sl, 1, false).await;
+    let readers = clients(prepared, sl, 1, false).await;
     row("read by id, 1 client", rate(&readers, size.span, load::read).await, Some(echo_one));
-    let readers = clients(&prepared, &sl, MANY, false).await;
+    let readers = clients(prepared, sl, MANY, false).await;
     row("read by id, 64 clients", rate(&readers, size.span, load::read).await, Some(echo_many));
     echo.stop().await;
-    drop((publishers, readers));
-
-    publish_many(&prepared, &sl, size.entries).await;
-    catch_up(&prepared, &sl).await;
-    println!("\npublish at SL to watch at RP          {latencies}");
-    sl.stop().await;
 }
 
 /// RP was away while SL published; it comes back with an empty disk and its old name.
