@@ -87,10 +87,8 @@ async fn a_node_without_partners_is_healthy_reads_and_stops_in_time() {
     cluster.run(SL);
     eventually(LIMIT, "SL answers", async || cluster.status(SL).await.is_ok()).await;
     let client = cluster.client(SL, Who::Reader).await.expect("connected");
-    eventually(LIMIT, "SL is healthy", async || {
-        health(&client).await == ServingStatus::Serving
-    })
-    .await;
+    eventually(LIMIT, "SL is healthy", async || health(&client).await == ServingStatus::Serving)
+        .await;
     let monitoring = cluster.bound(SL).monitoring;
     let page = http_get(monitoring, "/healthz").await;
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
@@ -99,7 +97,10 @@ async fn a_node_without_partners_is_healthy_reads_and_stops_in_time() {
     // nobody has confirmed its log: reading goes on, writing waits
     let refused = cluster.publish(SL, request_for(1)).await.expect_err("fenced");
     assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
-    assert!(cluster.metrics(SL).await.contains("registry_fence_open 0"));
+    let metrics = cluster.metrics(SL).await;
+    for line in ["registry_fence_open 0", "registry_index_rebuild_ratio 1.0"] {
+        assert!(metrics.lines().any(|it| it == line), "{line} is missing in\n{metrics}");
+    }
 
     let status = cluster.terminate(SL, GRACE).await;
     assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));

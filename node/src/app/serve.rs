@@ -152,10 +152,11 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
     );
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
+    let describe = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let router = server()
         .layer(Observed::new(parts.metrics.clone()))
         .add_service(sized!(CatalogueServiceServer::new(catalogue(parts))))
@@ -163,7 +164,9 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         .add_service(sized!(PublishServiceServer::new(publish)))
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(health_service)
-        .add_optional_service(reflection.ok());
+        .add_optional_service(describe().build_v1().ok())
+        // most clients still ask for the older name of the same service
+        .add_optional_service(describe().build_v1alpha().ok());
     let token = parts.shutdown.token().clone();
     let stopping = parts.shutdown.token().clone();
     parts.shutdown.spawn(TaskKind::Listener, async move {

@@ -68,6 +68,16 @@ impl Show {
         metrics.set_submissions_waiting(status.submissions_waiting);
         metrics.set_sessions(status.connected.len());
         metrics.set_journal_bytes(self.readers.values().map(Reader::bytes).sum());
+        metrics.set_index_rebuild(self.folded());
+    }
+
+    /// Part of all entries that the catalogue shows, 0 to 1.
+    fn folded(&self) -> f64 {
+        let (folded, size) =
+            self.index.progress().iter().fold((0, 0), |(folded, size), it| {
+                (folded + it.folded.min(it.size), size + it.size)
+            });
+        if size == 0 { 1.0 } else { folded as f64 / size as f64 }
     }
 
     /// Adds what partners held that are gone now; they lack at least what came since.
