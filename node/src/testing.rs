@@ -197,7 +197,7 @@ pub(crate) fn folded(journals: &[MemoryJournal]) -> (Index, Folder) {
         all.insert(journal.log, Arc::new(journal.clone()));
     }
     let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), all);
-    let folder = Folder::start(index.clone(), &OpenOutcome::New).unwrap();
+    let folder = Folder::start(index.clone(), &OpenOutcome::New, None).unwrap();
     wait_open(&index);
     (index, folder)
 }

@@ -122,7 +122,7 @@ impl App {
         // ends after everything that asks it for something
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
-        let (store, index, folder) = open_index(&config, &readers)?;
+        let (store, index, folder) = open_index(&config, &readers, own)?;
         let foundation = Foundation {
             config: &config,
             identity: &identity,
@@ -295,6 +295,7 @@ impl Foundation<'_> {
 fn open_index(
     config: &Config,
     readers: &BTreeMap<LogId, Reader>,
+    own: LogId,
 ) -> Result<(Store, Index, Folder), StartError> {
     let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
     let journals = Journals::default();
@@ -302,7 +303,7 @@ fn open_index(
         journals.insert(*log, Arc::new(reader.clone()));
     }
     let index = Index::new(store.clone(), journals);
-    let folder = Folder::start(index.clone(), &outcome)
+    let folder = Folder::start(index.clone(), &outcome, Some(own))
         .map_err(|source| StartError::System { what: "a thread", source })?;
     Ok((store, index, folder))
 }

@@ -12,6 +12,7 @@ use std::{
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use registry_core::fold::{self, BatchEnds, Fact, Record};
@@ -54,6 +55,8 @@ struct Work {
     cursors: HashMap<LogId, Cursor>,
     /// Sizes that must be folded before readers are let in.
     targets: HashMap<LogId, u64>,
+    /// The log whose publishers wait to see what they wrote; never put off.
+    own: Option<LogId>,
 }
 
 /// Where the folder stands in a log.
@@ -66,6 +69,16 @@ struct Cursor {
     /// Collects the same entries for watchers.
     builder: Option<BatchBuilder>,
     stuck: bool,
+    rush: Rush,
+}
+
+/// A log that grows faster than it can be folded: what comes is first made durable, and folded
+/// when the rush is over, because both want the same processors.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rush {
+    size: u64,
+    grew: Option<Instant>,
+    since: Option<Instant>,
 }
 
 /// What a chunk of a log gave.
@@ -83,17 +96,25 @@ const CHUNK_BYTES: usize = 1 << 20;
 const CHUNK_ENTRIES: usize = 2_000;
 /// A log this far behind is caught up without filling the ring of watchers.
 const LIVE_ENTRIES: u64 = 5_000;
+/// A log that has not grown for this long is not in a rush.
+const RUSH_PAUSE: Duration = Duration::from_millis(100);
+/// A rush puts folding off for at most this long.
+const RUSH_MAX: Duration = Duration::from_secs(20);
 
 // === impl Folder ===
 
 impl Folder {
     /// Starts the folder. The journals MUST hold all logs that are on disk: readers are let in
-    /// once those are folded as far as they reach now.
+    /// once those are folded as far as they reach now. `own` is the log this node writes.
     ///
     /// # Errors
     ///
     /// If there is no thread.
-    pub fn start(index: Index, outcome: &OpenOutcome) -> io::Result<Self> {
+    pub fn start(
+        index: Index,
+        outcome: &OpenOutcome,
+        own: Option<LogId>,
+    ) -> io::Result<Self> {
         let reason = match outcome {
             OpenOutcome::Ready => "the node catches up with its journal",
             OpenOutcome::New => "there was no index",
@@ -101,7 +122,7 @@ impl Folder {
         };
         index.close_gate(reason);
         let wake = Arc::<Wake>::default();
-        let mut work = Work { index, cursors: HashMap::new(), targets: HashMap::new() };
+        let mut work = Work { index, cursors: HashMap::new(), targets: HashMap::new(), own };
         work.set_targets();
         let thread = thread::Builder::new().name("folder".to_owned()).spawn({
             let wake = Arc::clone(&wake);
@@ -148,12 +169,17 @@ impl Wake {
         self.changed.notify_one();
     }
 
-    /// Waits for news; false when the thread must end.
-    fn wait(&self) -> bool {
+    /// Waits for news, or for `limit`; false when the thread must end.
+    fn wait(&self, limit: Option<Duration>) -> bool {
         let signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = |signal: &mut Signal| !signal.news && !signal.stop;
-        let mut signal =
-            self.changed.wait_while(signal, idle).unwrap_or_else(PoisonError::into_inner);
+        let mut signal = match limit {
+            None => self.changed.wait_while(signal, idle).unwrap_or_else(PoisonError::into_inner),
+            Some(limit) => {
+                let waited = self.changed.wait_timeout_while(signal, limit, idle);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
         signal.news = false;
         !signal.stop
     }
@@ -178,7 +204,8 @@ impl Work {
                     }
                 }
             }
-            if !wake.wait() {
+            let rush = self.cursors.values().any(|it| it.rush.since.is_some());
+            if !wake.wait(rush.then_some(RUSH_PAUSE)) {
                 return;
             }
             for (&log, cursor) in &mut self.cursors {
@@ -214,6 +241,11 @@ impl Work {
         let Some(cursor) = self.cursors.get_mut(&log) else { return Ok(false) };
         let size = journal.size();
         if cursor.stuck || cursor.next >= size {
+            cursor.rush = Rush::default();
+            return Ok(false);
+        }
+        let behind = size - cursor.next > LIVE_ENTRIES;
+        if behind && self.own != Some(log) && cursor.rush.puts_off(size, Instant::now()) {
             return Ok(false);
         }
         let live = self.index.recent().wanted() && size - cursor.next <= LIVE_ENTRIES;
@@ -290,12 +322,32 @@ impl Work {
     }
 }
 
+// === impl Rush ===
+
+impl Rush {
+    /// True while the log grows and has not been put off for too long.
+    fn puts_off(&mut self, size: u64, now: Instant) -> bool {
+        if size > self.size {
+            // the first look only takes the measure: a log that stands still is no rush
+            self.grew = (self.size > 0).then_some(now);
+            self.size = size;
+        }
+        let grows = self.grew.is_some_and(|grew| now.duration_since(grew) < RUSH_PAUSE);
+        let since = *self.since.get_or_insert(now);
+        let put_off = grows && now.duration_since(since) < RUSH_MAX;
+        if !grows {
+            self.since = None;
+        }
+        put_off
+    }
+}
+
 // === impl Cursor ===
 
 impl Cursor {
     /// At the beginning of a batch.
     fn at(next: u64) -> Self {
-        Self { next, ends: BatchEnds::default(), open: Vec::new(), builder: None, stuck: false }
+        Self { next, ends: BatchEnds::default(), open: Vec::new(), builder: None, stuck: false, rush: Rush::default() }
     }
 
     fn fold(

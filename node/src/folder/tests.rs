@@ -116,7 +116,7 @@ fn readers_are_refused_until_everything_is_folded() {
         other => panic!("{other:?}"),
     }
     let outcome = OpenOutcome::Rebuild("for a test".to_owned());
-    let _folder = Folder::start(index.clone(), &outcome).unwrap();
+    let _folder = Folder::start(index.clone(), &outcome, None).unwrap();
     wait_open(&index);
     assert!(index.ask(|view| view.service(&request)).is_ok());
 }
@@ -136,7 +136,7 @@ fn an_index_that_contradicts_its_journal_is_built_again() {
         let journals = Journals::default();
         journals.insert(other.log, Arc::new(other.clone()));
         let index = Index::new(index.store().clone(), journals);
-        let _folder = Folder::start(index.clone(), &OpenOutcome::Ready).unwrap();
+        let _folder = Folder::start(index.clone(), &OpenOutcome::Ready, None).unwrap();
         wait_open(&index);
         assert_eq!((services(&index), index.store().cut().size(other.log)), (2, size));
         let (fresh, _folder) = folded(std::slice::from_ref(&other));
@@ -154,7 +154,7 @@ fn on_disk(dir: &Path, journals: &[MemoryJournal], boot: &str, orderly: bool) ->
     }
     let (store, outcome) = Store::open(dir, FOLD_VERSION, boot).unwrap();
     let index = Index::new(store, set);
-    let folder = Folder::start(index.clone(), &outcome).unwrap();
+    let folder = Folder::start(index.clone(), &outcome, None).unwrap();
     wait_open(&index);
     for journal in journals {
         wait_folded(&index, journal);

@@ -215,7 +215,7 @@ async fn an_index_that_is_built_answers_unavailable_but_tells_its_state() {
     let status = api.get_status(request(GetStatusRequest {})).await.unwrap().into_inner();
     assert!(status.index.starts_with("rebuilding"), "{}", status.index);
 
-    let _folder = Folder::start(index.clone(), &crate::store::OpenOutcome::New).unwrap();
+    let _folder = Folder::start(index.clone(), &crate::store::OpenOutcome::New, None).unwrap();
     index.wait_folded(journal.log, journal.size()).await.unwrap();
     crate::testing::wait_open(&index);
     assert!(api.list_services(request(ListServicesRequest::default())).await.is_ok());
