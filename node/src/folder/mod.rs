@@ -110,11 +110,7 @@ impl Folder {
     /// # Errors
     ///
     /// If there is no thread.
-    pub fn start(
-        index: Index,
-        outcome: &OpenOutcome,
-        own: Option<LogId>,
-    ) -> io::Result<Self> {
+    pub fn start(index: Index, outcome: &OpenOutcome, own: Option<LogId>) -> io::Result<Self> {
         let reason = match outcome {
             OpenOutcome::Ready => "the node catches up with its journal",
             OpenOutcome::New => "there was no index",
@@ -347,7 +343,14 @@ impl Rush {
 impl Cursor {
     /// At the beginning of a batch.
     fn at(next: u64) -> Self {
-        Self { next, ends: BatchEnds::default(), open: Vec::new(), builder: None, stuck: false, rush: Rush::default() }
+        Self {
+            next,
+            ends: BatchEnds::default(),
+            open: Vec::new(),
+            builder: None,
+            stuck: false,
+            rush: Rush::default(),
+        }
     }
 
     fn fold(
