@@ -4,7 +4,7 @@
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -53,7 +53,11 @@ struct Inner {
     generation: AtomicU64,
     unreadable: AtomicU64,
     gate: Mutex<Gate>,
+    hears: OnceLock<Hears>,
 }
+
+/// Hears on the folder's thread what is folded.
+type Hears = Box<dyn Fn(&Cut) + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct Gate {
@@ -79,6 +83,7 @@ impl Index {
                 generation: AtomicU64::new(0),
                 unreadable: AtomicU64::new(0),
                 gate: Mutex::new(gate),
+                hears: OnceLock::new(),
             }),
         }
     }
@@ -239,7 +244,20 @@ impl Index {
 
     /// Tells everyone what is folded now.
     pub(crate) fn announce(&self) {
-        self.inner.folded.send_replace(self.inner.store.cut());
+        let cut = self.inner.store.cut();
+        if let Some(hears) = self.inner.hears.get() {
+            hears(&cut);
+        }
+        self.inner.folded.send_replace(cut);
+    }
+
+    /// Has `hears` called with what is folded now, and on the folder's thread with what is folded
+    /// later: publishers wait for this, so it does not queue behind other tasks. Counts once.
+    pub(crate) fn tell(&self, hears: impl Fn(&Cut) + Send + Sync + 'static) {
+        hears(&self.inner.store.cut());
+        if self.inner.hears.set(Box::new(hears)).is_ok() {
+            self.announce();
+        }
     }
 
     pub(crate) fn count_unreadable(&self) {

@@ -134,7 +134,9 @@ impl App {
             streams: &shutdown,
         };
         let (handle, board, connected) = foundation.start_core(logs)?;
-        serve::follow_fold(&index, own, handle.clone(), &engine);
+        serve::follow_fold(index.clone(), own, handle.clone()).await.map_err(|error| {
+            StartError::System { what: "a thread", source: std::io::Error::other(error) }
+        })?;
         stop_with(&engine, &shutdown);
 
         let bound = listeners.addresses();

@@ -1,8 +1,17 @@
 //! Listeners and the services behind them.
 
-use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
-use registry_core::{authorize::PeerIdentity, limits, node::Input, validate::CodeLists};
+use registry_core::{authorize::PeerIdentity, limits, node::Input, validate::CodeLists, view::Cut};
 use registry_journal::Reader;
 use registry_proto::{
     charter::Charter,
@@ -74,22 +83,22 @@ pub(super) fn serve(parts: Parts, listeners: Listeners) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells the core how far the catalogue shows the own log.
-pub(super) fn follow_fold(index: &Index, own: LogId, driver: Handle, shutdown: &Shutdown) {
-    let mut folded = index.folded();
-    let token = shutdown.token().clone();
-    shutdown.spawn(TaskKind::Driver, async move {
-        loop {
-            let size = folded.borrow_and_update().size(own);
-            if driver.input(Input::Folded { size }).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                () = token.cancelled() => return,
-                changed = folded.changed() => if changed.is_err() { return },
-            }
+/// Tells the core how far the catalogue shows the own log. Waits until the driver takes it.
+pub(super) async fn follow_fold(
+    index: Index,
+    own: LogId,
+    driver: Handle,
+) -> Result<(), tokio::task::JoinError> {
+    let told = AtomicU64::new(u64::MAX);
+    let tell = move |cut: &Cut| {
+        let size = cut.size(own);
+        if told.swap(size, Ordering::Relaxed) != size {
+            // a driver that is gone has nobody to answer
+            let _ = driver.input_blocking(Input::Folded { size });
         }
-    });
+    };
+    // not a task: it may wait for the queue of the driver
+    tokio::task::spawn_blocking(move || index.tell(tell)).await
 }
 
 fn accept(

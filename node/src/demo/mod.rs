@@ -249,7 +249,9 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     let work = async {
         ready.await?;
         println!("{}", demo.prepared.how_to_ask(&demo.apps));
-        println!("demo ready ({:.1} s)", begun.elapsed().as_secs_f64());
+        println!("Bereit nach {:.1} s; Strg-C beendet die Demo.", begun.elapsed().as_secs_f64());
+        // on a line of its own: scripts wait for it
+        println!("demo ready");
         std::future::pending().await
     };
     let ended = tokio::select! {
