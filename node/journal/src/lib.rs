@@ -3,7 +3,7 @@
 //!
 //! A [`Journal`] is the only writer; each [`Reader`] sees what is durable and nothing else. What
 //! one [`Journal::append`] takes, the group, becomes durable with one write and one `fdatasync`,
-//! or not at all. The bytes on disk are described in [`format`].
+//! or not at all. The bytes on disk are described in [`mod@format`].
 //!
 //! This crate knows no protobuf and no network: headers, bodies and notes are byte strings. It
 //! verifies checksums, leaf hashes and the tree, but neither signatures nor body digests.
