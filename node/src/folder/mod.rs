@@ -46,6 +46,8 @@ struct Wake {
 #[derive(Debug, Default)]
 struct Signal {
     news: bool,
+    /// Somebody wants the index built anew.
+    rebuild: bool,
     stop: bool,
 }
 
@@ -155,6 +157,12 @@ impl Notifier {
     pub fn notify(&self) {
         self.0.news();
     }
+
+    /// Has the folder close the catalogue, forget all facts and fold everything again.
+    pub fn rebuild(&self) {
+        self.0.signal.lock().unwrap_or_else(PoisonError::into_inner).rebuild = true;
+        self.0.news();
+    }
 }
 
 // === impl Wake ===
@@ -180,6 +188,11 @@ impl Wake {
         !signal.stop
     }
 
+    fn takes_rebuild(&self) -> bool {
+        let mut signal = self.signal.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut signal.rebuild)
+    }
+
     fn stops(&self) -> bool {
         self.signal.lock().unwrap_or_else(PoisonError::into_inner).stop
     }
@@ -191,7 +204,9 @@ impl Work {
     fn run(&mut self, wake: &Wake) {
         loop {
             while !wake.stops() {
-                match self.round() {
+                let asked = wake.takes_rebuild();
+                let reset = if asked { self.reset("an operator asked for it") } else { Ok(()) };
+                match reset.and_then(|()| self.round()) {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => {
@@ -295,7 +310,7 @@ impl Work {
 
     /// Forgets all facts and folds everything again.
     fn reset(&mut self, reason: &str) -> Result<(), PublishError> {
-        tracing::warn!(%reason, "index contradicts the journal, building it again");
+        tracing::warn!(%reason, "building the index again");
         self.index.close_gate(reason);
         self.index.store().reset()?;
         self.index.recent().clear();

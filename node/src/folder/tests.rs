@@ -146,6 +146,20 @@ fn an_index_that_contradicts_its_journal_is_built_again() {
     }
 }
 
+#[test]
+fn a_rebuild_on_demand_needs_no_new_entry_and_never_shows_an_empty_list() {
+    let journal = MemoryJournal::of(Land::SL);
+    publish_some(&journal, 200);
+    let (index, folder) = folded(std::slice::from_ref(&journal));
+    let (before, size) = (services(&index), journal.size());
+    let (generation, _) = index.readable().unwrap();
+    folder.notifier().rebuild();
+    // what was read before the rebuild no longer counts: it has begun
+    eventually(|| index.still(generation).is_err());
+    wait_open(&index);
+    assert_eq!((services(&index), index.store().cut().size(journal.log)), (before, size));
+}
+
 /// Folds journals into an index on disk, and stops as a killed or an orderly process.
 fn on_disk(dir: &Path, journals: &[MemoryJournal], boot: &str, orderly: bool) -> Vec<Fact> {
     let set = Journals::default();

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
-use registry_core::{
-    authorize::{self, Action},
-    reject::Reject,
-};
+use registry_core::authorize::{self, Action};
 use registry_journal::Reader;
 use registry_proto::{
     terms::LogId,
@@ -15,12 +12,11 @@ use registry_proto::{
     },
 };
 use tonic::{Request, Response, Status};
-use tracing::{error, info};
+use tracing::info;
 
 use crate::{
     folder::Notifier,
     index::Index,
-    lifecycle::chain,
     status::StatusBoard,
     wire::{caller::caller, status::status},
 };
@@ -81,20 +77,7 @@ impl AdminService for AdminApi {
         let principal = caller(&request)?;
         authorize::require(&principal, Action::Operate).map_err(status)?;
         info!(by = principal.pseudonym, "rebuilding the index on demand");
-        let index = self.index.clone();
-        let reset = tokio::task::spawn_blocking(move || index.store().reset()).await;
-        match reset {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => {
-                error!(cause = chain(&failure), "the index cannot be reset");
-                return Err(status(Reject::Storage { operation: "resetting the index" }));
-            }
-            Err(failure) => {
-                error!(cause = chain(&failure), "the index cannot be reset");
-                return Err(status(Reject::Storage { operation: "resetting the index" }));
-            }
-        }
-        self.folder.notify();
+        self.folder.rebuild();
         Ok(Response::new(RebuildIndexResponse {}))
     }
 }
