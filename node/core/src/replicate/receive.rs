@@ -255,8 +255,8 @@ impl Replication {
         let Some(serving) = session.serving.get_mut(&log) else { return Vec::new() };
         // an Ack may overtake the news that its range was sent, which is yet to be subtracted
         let sending = if session.sending.contains(&log) { limits::MESSAGE_BYTES_MAX } else { 0 };
-        let most = limits::FOLLOW_CREDIT_BYTES + sending as u64;
-        serving.credit = serving.credit.saturating_add(ack.credit_bytes).min(most);
+        let most = (limits::FOLLOW_CREDIT_BYTES + sending as u64).cast_signed();
+        serving.credit = serving.credit.saturating_add_unsigned(ack.credit_bytes).min(most);
         // nobody holds more than was sent
         let size = ack.size.min(serving.next).min(durable);
         let held = session.heads.entry(log).or_default();

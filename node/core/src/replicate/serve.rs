@@ -20,7 +20,7 @@ impl Replication {
         let serving = session.serving.get_mut(&log).filter(|it| it.follow == range.follow);
         if let Some(serving) = serving {
             serving.next = next;
-            serving.credit = serving.credit.saturating_sub(bytes);
+            serving.credit = serving.credit.saturating_sub_unsigned(bytes);
         }
         self.pump(id, log);
     }
@@ -63,7 +63,7 @@ impl Replication {
             return;
         }
         if let Some(session) = self.sessions.get_mut(&id) {
-            let credit = follow.credit_bytes.min(limits::FOLLOW_CREDIT_BYTES);
+            let credit = follow.credit_bytes.min(limits::FOLLOW_CREDIT_BYTES).cast_signed();
             let serving = Serving { next: follow.from, credit, follow: follow.follow };
             session.serving.insert(log, serving);
         }
@@ -82,7 +82,7 @@ impl Replication {
         };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(serving) = session.serving.get(&log) else { return };
-        if serving.credit == 0 || serving.next >= served.size() || !session.sending.insert(log) {
+        if serving.credit <= 0 || serving.next >= served.size() || !session.sending.insert(log) {
             return;
         }
         let range = SendRange {

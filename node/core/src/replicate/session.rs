@@ -39,7 +39,9 @@ pub(crate) struct Session {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Serving {
     pub(crate) next: u64,
-    pub(crate) credit: u64,
+    /// Bytes that may still be put under way. Below zero after a batch that began within the
+    /// credit and ended beyond it: forgiving that would let more and more be under way.
+    pub(crate) credit: i64,
     /// Number the partner gave this Follow.
     pub(crate) follow: u64,
 }

@@ -101,6 +101,16 @@ fn without_credit_nothing_is_sent() {
 }
 
 #[test]
+fn a_batch_that_ends_beyond_the_credit_is_owed() {
+    let mut bench = serving();
+    let first = range(&mut bench, follow(0, 50));
+    assert_eq!(sent(&mut bench, &first, 1, 70), Vec::<String>::new());
+    // 20 are owed: an Ack of as many opens nothing, one byte more does
+    assert_eq!(bench.say(2, ack(0, 20)), Vec::<String>::new());
+    assert_eq!(range(&mut bench, ack(0, 1)).from, 1);
+}
+
+#[test]
 fn credit_is_bounded_whatever_a_partner_grants() {
     let mut bench = serving();
     let first = range(&mut bench, follow(0, PLENTY));
