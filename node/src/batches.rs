@@ -4,14 +4,14 @@ use std::sync::OnceLock;
 
 use prost::Message;
 use registry_core::{
-    fold::{self, BatchEnds, Position, Record},
+    fold::{self, BatchEnds, Move, Position, Record},
     limits::MESSAGE_BYTES_MAX,
     view::{Facts, FactsError, numbers_around},
 };
 use registry_proto::{
-    log::{Header, Kind},
+    log::Header,
     terms::LogId,
-    wire::registry::{EntryKind, LogPosition, Provenance, WatchEvent, watch_event},
+    wire::registry::{LogPosition, Provenance, WatchEvent, watch_event},
 };
 use uuid::Uuid;
 
@@ -200,15 +200,11 @@ pub fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
 /// An entry as watchers see it.
 pub fn event(entry: &Parsed, record: Record) -> Event {
     let service = entry.header.object_id;
-    let kind = match entry.header.kind {
-        Kind::ServiceDefinition => EntryKind::ServiceDefinition as i32,
-        Kind::ServiceVersion => EntryKind::ServiceVersion as i32,
-        Kind::Unfenced => EntryKind::Unfenced as i32,
-        Kind::Unknown(kind) => kind,
-    };
+    let kind = entry.header.kind.to_wire();
     let record = match record {
         Record::Definition(definition) => Some(watch_event::Record::ServiceDefinition(*definition)),
         Record::Version(version) => Some(watch_event::Record::ServiceVersion(*version)),
+        Record::Move(it) => Some(moved(*it)),
         Record::Hidden => None,
     };
     let message = WatchEvent {
@@ -218,4 +214,15 @@ pub fn event(entry: &Parsed, record: Record) -> Event {
         record,
     };
     Event { index: entry.header.index, service, message }
+}
+
+fn moved(it: Move) -> watch_event::Record {
+    match it {
+        Move::Status(it) => watch_event::Record::VersionStatus(it),
+        Move::Subscription(it) => watch_event::Record::SubscriptionMove(it),
+        Move::Anschluss(it) => watch_event::Record::Anschluss(it),
+        Move::Bestaetigung(it) => watch_event::Record::Bestaetigung(it),
+        Move::Mitzeichnung(it) => watch_event::Record::Mitzeichnung(it),
+        Move::Uebergabe(it) => watch_event::Record::Uebergabe(it),
+    }
 }

@@ -85,6 +85,7 @@ impl MemoryJournal {
             principal: "tester".to_owned(),
             body_length: u32::try_from(body.len()).unwrap(),
             body_digest: body_digest(&salt, &body),
+            request: None,
         };
         let header = header.encode().unwrap();
         Stored { index, header, body: Some((salt, body)), received_unix_ms: 1_700_000_001_000 }

@@ -61,6 +61,7 @@ fn header() -> Header {
         principal: "publisher-sl".to_owned(),
         body_length: 4,
         body_digest: body_digest(&[5; 16], b"body"),
+        request: None,
     }
 }
 

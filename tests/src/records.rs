@@ -81,7 +81,10 @@ pub fn request(
     let definitions = definitions.into_iter().map(record::Record::ServiceDefinition);
     let versions = versions.into_iter().map(record::Record::ServiceVersion);
     PublishRequest {
-        records: definitions.chain(versions).map(|it| Record { record: Some(it) }).collect(),
+        records: definitions
+            .chain(versions)
+            .map(|it| Record { record: Some(it), ..Record::default() })
+            .collect(),
         ..PublishRequest::default()
     }
 }

@@ -287,6 +287,7 @@ fn forged(verbund: VerbundId, land: Land, signer: &LogSigner, follow: &Follow) -
         principal: "p-0000000000000000".to_owned(),
         body_length: u32::try_from(body.len()).expect("short"),
         body_digest: body_digest(&salt, &body),
+        request: None,
     };
     let header = header.encode().expect("within the limits");
     let mut tree = Frontier::default();

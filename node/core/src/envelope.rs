@@ -77,7 +77,7 @@ impl Authenticated {
     /// long list or too many partners to wait for.
     pub fn authorize(self) -> Result<Authorized, Reject> {
         let permit = authorize::require(&self.principal, Action::Publish)?;
-        let PublishRequest { records, ack_peers, dry_run } = self.envelope.request;
+        let PublishRequest { records, ack_peers, dry_run, .. } = self.envelope.request;
         if records.is_empty() || records.len() > limits::PUBLISH_RECORDS_MAX {
             return Err(Reject::field(
                 "records",
@@ -115,8 +115,12 @@ mod tests {
     use crate::authorize::Role;
 
     fn envelope(records: usize, ack_peers: u32, role: Option<Role>) -> Envelope {
-        let request =
-            PublishRequest { records: vec![Record::default(); records], ack_peers, dry_run: true };
+        let request = PublishRequest {
+            records: vec![Record::default(); records],
+            ack_peers,
+            dry_run: true,
+            ..PublishRequest::default()
+        };
         let principal = role.map(|role| Principal {
             pseudonym: "p-1".to_owned(),
             roles: vec![role],

@@ -58,7 +58,7 @@ impl Submission {
         let mut entropy = Entropy::new(input.entropy);
         let mut violations = Vec::new();
         let mut records = Vec::with_capacity(input.records.len());
-        for (at, Record { record }) in input.records.into_iter().enumerate() {
+        for (at, Record { record, .. }) in input.records.into_iter().enumerate() {
             let prepared = match record {
                 Some(record::Record::ServiceDefinition(mut it)) => {
                     if it.service_id.is_empty() {
@@ -76,7 +76,7 @@ impl Submission {
                     validate::version(it, &path, input.today, lists)
                         .and_then(|it| Prepared::version(it, path, &mut entropy))
                 }
-                None => Err(vec![FieldViolation {
+                _ => Err(vec![FieldViolation {
                     field: format!("records[{at}]"),
                     reason: "RECORD_KIND",
                     description: "empty, or of a kind this node does not know; expected \
@@ -264,12 +264,17 @@ mod tests {
             }),
             ..ServiceDefinition::default()
         };
-        Record { record: Some(record::Record::ServiceDefinition(definition)) }
+        Record { record: Some(record::Record::ServiceDefinition(definition)), ..Record::default() }
     }
 
     fn validate(records: Vec<Record>) -> Result<Submission, Reject> {
         let envelope = Envelope {
-            request: PublishRequest { records, ack_peers: 2, dry_run: true },
+            request: PublishRequest {
+                records,
+                ack_peers: 2,
+                dry_run: true,
+                ..PublishRequest::default()
+            },
             principal: Some(Principal {
                 pseudonym: "p-1".to_owned(),
                 roles: vec![Role::Publisher],
@@ -322,7 +327,7 @@ mod tests {
         if let Some(record::Record::ServiceDefinition(it)) = &mut bad.record {
             it.typisierung = vec!["13".to_owned()];
         }
-        let records = vec![definition(ID, "Gut"), bad, Record { record: None }];
+        let records = vec![definition(ID, "Gut"), bad, Record::default()];
         let Err(Reject::Invalid(all)) = validate(records) else { panic!("refused") };
         let found = |prefix: &str| all.iter().any(|it| it.field.starts_with(prefix));
         assert!(!found("records[0]"), "{all:?}");
@@ -333,7 +338,7 @@ mod tests {
 
     #[test]
     fn so_many_violations_are_listed_and_no_more() {
-        let records = vec![Record { record: None }; limits::VIOLATIONS_MAX + 1];
+        let records = vec![Record::default(); limits::VIOLATIONS_MAX + 1];
         let Err(Reject::Invalid(all)) = validate(records) else { panic!("refused") };
         assert_eq!(all.len(), limits::VIOLATIONS_MAX);
     }

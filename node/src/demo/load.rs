@@ -142,7 +142,7 @@ fn request(service: DemoService) -> PublishRequest {
     let versions = service.versions.into_iter().map(record::Record::ServiceVersion);
     let records = std::iter::once(record::Record::ServiceDefinition(service.definition))
         .chain(versions)
-        .map(|it| Record { record: Some(it) })
+        .map(|it| Record { record: Some(it), ..Record::default() })
         .collect();
     PublishRequest { records, ..PublishRequest::default() }
 }

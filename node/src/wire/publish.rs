@@ -99,5 +99,7 @@ fn record(it: PublishedRecord) -> wire::PublishedRecord {
         leaf_hash: it.leaf.map(|it| it.as_bytes().to_vec().into()).unwrap_or_default(),
         unchanged: it.unchanged,
         warnings: it.warnings,
+        revision: 0,
+        subscription_id: String::new(),
     }
 }

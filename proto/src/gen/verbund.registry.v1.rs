@@ -45,6 +45,11 @@ pub struct EntryHeader {
     /// SHA-256(salt || body), 32 bytes. The salt has 16 bytes.
     #[prost(bytes = "bytes", tag = "14")]
     pub body_digest: ::prost::bytes::Bytes,
+    /// Names the request that published the batch: the first 16 bytes of SHA-256 over the acting
+    /// principal and its idempotency key; empty without one. So that a request that is sent again,
+    /// also to a node that was restarted, finds what became of it.
+    #[prost(bytes = "bytes", tag = "15")]
+    pub request: ::prost::bytes::Bytes,
 }
 /// Points to an entry of any log by content.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -131,6 +136,18 @@ pub enum EntryKind {
     ServiceVersion = 2,
     /// Body: Unfenced. The Land signed without any partner having confirmed its head.
     Unfenced = 3,
+    /// Body: VersionStatus. The owner moves a version on in its lifecycle.
+    VersionStatus = 4,
+    /// Body: SubscriptionMove. One side moves a Nachnutzung on.
+    SubscriptionMove = 5,
+    /// Body: Anschluss. The subscriber tells how far a Kommune is.
+    Anschluss = 6,
+    /// Body: Bestaetigung. The subscriber has taken note of a breaking version or a retirement.
+    Bestaetigung = 7,
+    /// Body: Mitzeichnung. A co-owner countersigns an entry of the owner.
+    Mitzeichnung = 8,
+    /// Body: Uebergabe. Owner and successor hand a service over.
+    Uebergabe = 9,
 }
 impl EntryKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -143,6 +160,12 @@ impl EntryKind {
             Self::ServiceDefinition => "ENTRY_KIND_SERVICE_DEFINITION",
             Self::ServiceVersion => "ENTRY_KIND_SERVICE_VERSION",
             Self::Unfenced => "ENTRY_KIND_UNFENCED",
+            Self::VersionStatus => "ENTRY_KIND_VERSION_STATUS",
+            Self::SubscriptionMove => "ENTRY_KIND_SUBSCRIPTION_MOVE",
+            Self::Anschluss => "ENTRY_KIND_ANSCHLUSS",
+            Self::Bestaetigung => "ENTRY_KIND_BESTAETIGUNG",
+            Self::Mitzeichnung => "ENTRY_KIND_MITZEICHNUNG",
+            Self::Uebergabe => "ENTRY_KIND_UEBERGABE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -152,6 +175,12 @@ impl EntryKind {
             "ENTRY_KIND_SERVICE_DEFINITION" => Some(Self::ServiceDefinition),
             "ENTRY_KIND_SERVICE_VERSION" => Some(Self::ServiceVersion),
             "ENTRY_KIND_UNFENCED" => Some(Self::Unfenced),
+            "ENTRY_KIND_VERSION_STATUS" => Some(Self::VersionStatus),
+            "ENTRY_KIND_SUBSCRIPTION_MOVE" => Some(Self::SubscriptionMove),
+            "ENTRY_KIND_ANSCHLUSS" => Some(Self::Anschluss),
+            "ENTRY_KIND_BESTAETIGUNG" => Some(Self::Bestaetigung),
+            "ENTRY_KIND_MITZEICHNUNG" => Some(Self::Mitzeichnung),
+            "ENTRY_KIND_UEBERGABE" => Some(Self::Uebergabe),
             _ => None,
         }
     }
@@ -311,6 +340,28 @@ pub struct Relation {
     #[prost(string, tag = "2")]
     pub ziel: ::prost::alloc::string::String,
 }
+/// Laender that lead a service together with its owner. A version counts as released when k of the
+/// co-owners have countersigned it in their own logs; until then it is visible as waiting. Another
+/// set or another k counts when k of the old set have countersigned the definition that names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mitfederfuehrung {
+    /// Codes of the co-owners, without the owner; 1..16.
+    #[prost(string, repeated, tag = "1")]
+    pub laender: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Countersignatures needed, 1..number of co-owners.
+    #[prost(uint32, tag = "2")]
+    pub k: u32,
+}
+/// Who may edit a service for its Land. Without any, every publisher of the Land may.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Bearbeiter {
+    /// Pseudonym of the principal, as the log names it.
+    #[prost(string, tag = "1")]
+    pub principal: ::prost::alloc::string::String,
+    /// "verantwortlich" or "stellvertretung".
+    #[prost(string, tag = "2")]
+    pub rolle: ::prost::alloc::string::String,
+}
 /// Stable identity of a service, owned by one Land ("Steckbrief"). Revisable:
 /// the newest entry counts.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -380,6 +431,12 @@ pub struct ServiceDefinition {
     /// Names of the fields above whose values are invented for demonstration.
     #[prost(string, repeated, tag = "21")]
     pub demonstration_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Co-owners; unset when the owner leads alone.
+    #[prost(message, optional, tag = "22")]
+    pub mitfederfuehrung: ::core::option::Option<Mitfederfuehrung>,
+    /// Editors and their deputies; empty when every publisher of the Land may edit.
+    #[prost(message, repeated, tag = "23")]
+    pub bearbeiter: ::prost::alloc::vec::Vec<Bearbeiter>,
 }
 /// Entry point for users.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -538,6 +595,28 @@ pub struct ZustaendigeStelle {
     #[prost(string, tag = "7")]
     pub rolle: ::prost::alloc::string::String,
 }
+/// A file that belongs to a version, by content. The bytes travel apart from the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Artefakt {
+    /// File name without folders, 1..255 characters, unique in the version.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// awml, xdatenfelder, bpmn, openapi, json_schema, pdf, bild or andere.
+    #[prost(string, tag = "2")]
+    pub typ: ::prost::alloc::string::String,
+    /// Media type ("application/pdf").
+    #[prost(string, tag = "3")]
+    pub medientyp: ::prost::alloc::string::String,
+    /// Bytes, at most 2 GiB.
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    /// SHA-256 of all bytes, 32 bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub sha256: ::prost::bytes::Bytes,
+    /// SHA-256 of each chunk of 8 MiB in their order, 32 bytes each; the last chunk may be shorter.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub chunks: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 /// What changed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Versionshinweis {
@@ -623,6 +702,12 @@ pub struct ServiceVersion {
     /// Names of the fields above whose values are invented for demonstration.
     #[prost(string, repeated, tag = "24")]
     pub demonstration_fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Files, at most 64.
+    #[prost(message, repeated, tag = "25")]
+    pub artefakte: ::prost::alloc::vec::Vec<Artefakt>,
+    /// JSON Schema of the parameters, at most 65,536 bytes; empty when there is none.
+    #[prost(string, tag = "26")]
+    pub parameter_schema: ::prost::alloc::string::String,
 }
 /// Lifecycle of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1959,11 +2044,304 @@ pub struct Quota {
     #[prost(uint64, tag = "2")]
     pub entries_per_day: u64,
 }
+/// The owner moves a version on: abgekuendigt, abgeschaltet or zurueckgezogen.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionStatus {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// SemVer of the version.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// State from now on.
+    #[prost(enumeration = "Lifecycle", tag = "3")]
+    pub lifecycle: i32,
+    /// Day of deprecation; required for abgekuendigt.
+    #[prost(string, tag = "4")]
+    pub abkuendigung_am: ::prost::alloc::string::String,
+    /// Day of retirement, at least three months after the deprecation; required for abgekuendigt.
+    #[prost(string, tag = "5")]
+    pub abschaltung_am: ::prost::alloc::string::String,
+    /// Version of the same service that takes over, optional.
+    #[prost(string, tag = "6")]
+    pub nachfolger_version: ::prost::alloc::string::String,
+    /// Service (UUID) that takes over, optional.
+    #[prost(string, tag = "7")]
+    pub nachfolger_service_id: ::prost::alloc::string::String,
+    /// Why; required for zurueckgezogen.
+    #[prost(string, tag = "8")]
+    pub grund: ::prost::alloc::string::String,
+    /// Why it is done although acknowledgements are missing; required then.
+    #[prost(string, tag = "9")]
+    pub ohne_bestaetigung_grund: ::prost::alloc::string::String,
+}
+/// On whose behalf a Land subscribes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Auftraggeber {
+    /// Name of the Kommune or of the Zweckverband ("eGo-Saar").
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// ARS of its members, significant digits.
+    #[prost(string, repeated, tag = "2")]
+    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One side moves a Nachnutzung on. What a move leaves empty stays as it was.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubscriptionMove {
+    /// UUID of the Nachnutzung; given by the node of the subscriber when empty.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// UUID of the service.
+    #[prost(string, tag = "2")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner of the service.
+    #[prost(string, tag = "3")]
+    pub publisher_land: ::prost::alloc::string::String,
+    /// Land that re-uses it; not the owner.
+    #[prost(string, tag = "4")]
+    pub subscriber_land: ::prost::alloc::string::String,
+    /// State from now on.
+    #[prost(enumeration = "SubscriptionState", tag = "5")]
+    pub zustand: i32,
+    /// "1.4.2" (exact), "^1" (compatible) or "\*" (all); with interesse.
+    #[prost(string, tag = "6")]
+    pub version_requirement: ::prost::alloc::string::String,
+    /// ARS inside the subscriber's Land, significant digits; with interesse, at least one.
+    #[prost(string, repeated, tag = "7")]
+    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// On behalf of these.
+    #[prost(message, repeated, tag = "8")]
+    pub auftraggeber: ::prost::alloc::vec::Vec<Auftraggeber>,
+    /// verwaltungsabkommen, fit_store, efa_marktplatz or kommunalvertreter.
+    #[prost(string, tag = "9")]
+    pub modell: ::prost::alloc::string::String,
+    /// Reference of the contract; required from vertrag on.
+    #[prost(string, tag = "10")]
+    pub vertrag_id: ::prost::alloc::string::String,
+    /// https URL of the contract, optional.
+    #[prost(string, tag = "11")]
+    pub vertrag_url: ::prost::alloc::string::String,
+    /// Cost in words.
+    #[prost(string, tag = "12")]
+    pub kosten_text: ::prost::alloc::string::String,
+    /// Functional contact address (no person).
+    #[prost(string, tag = "13")]
+    pub kontakt: ::prost::alloc::string::String,
+    /// Why; required for abgelehnt and beendet.
+    #[prost(string, tag = "14")]
+    pub grund: ::prost::alloc::string::String,
+}
+/// The subscriber tells how far a Kommune is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Anschluss {
+    /// UUID of the Nachnutzung.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// ARS of the Kommune, inside the areas of the Nachnutzung.
+    #[prost(string, tag = "2")]
+    pub ars: ::prost::alloc::string::String,
+    /// From now on.
+    #[prost(enumeration = "AnschlussStatus", tag = "3")]
+    pub status: i32,
+    /// Day since when, ISO 8601.
+    #[prost(string, tag = "4")]
+    pub seit: ::prost::alloc::string::String,
+    /// Version in use, optional.
+    #[prost(string, tag = "5")]
+    pub version: ::prost::alloc::string::String,
+    /// In words, optional.
+    #[prost(string, tag = "6")]
+    pub hinweis: ::prost::alloc::string::String,
+}
+/// The subscriber has taken note.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Bestaetigung {
+    /// UUID of the Nachnutzung.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// UUID of the service.
+    #[prost(string, tag = "2")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Version that breaks, or that is retired.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// What is acknowledged: freigegeben (of a breaking version), abgekuendigt or abgeschaltet.
+    #[prost(enumeration = "Lifecycle", tag = "4")]
+    pub anlass: i32,
+    /// In words, optional.
+    #[prost(string, tag = "5")]
+    pub hinweis: ::prost::alloc::string::String,
+}
+/// A co-owner countersigns a definition or a version of the owner; header.references names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mitzeichnung {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner of the entry.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Leaf hash of the entry, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+}
+/// A service moves to another Land and keeps its id, versions and subscriptions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Uebergabe {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner until now.
+    #[prost(string, tag = "2")]
+    pub von_land: ::prost::alloc::string::String,
+    /// Successor.
+    #[prost(string, tag = "3")]
+    pub an_land: ::prost::alloc::string::String,
+    /// Step.
+    #[prost(enumeration = "UebergabeSchritt", tag = "4")]
+    pub schritt: i32,
+    /// Leaf hash of the offer that is taken or taken back, 32 bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub angebot: ::prost::bytes::Bytes,
+}
+/// Where a Nachnutzung stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SubscriptionState {
+    Unspecified = 0,
+    /// The subscriber is interested.
+    Interesse = 1,
+    /// The publisher talks with it about the terms.
+    Abstimmung = 2,
+    /// The publisher agreed.
+    Zugesagt = 3,
+    /// The publisher declined; terminal.
+    Abgelehnt = 4,
+    /// There is a contract.
+    Vertrag = 5,
+    /// In use.
+    Produktiv = 6,
+    /// Over; terminal.
+    Beendet = 7,
+}
+impl SubscriptionState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SUBSCRIPTION_STATE_UNSPECIFIED",
+            Self::Interesse => "SUBSCRIPTION_STATE_INTERESSE",
+            Self::Abstimmung => "SUBSCRIPTION_STATE_ABSTIMMUNG",
+            Self::Zugesagt => "SUBSCRIPTION_STATE_ZUGESAGT",
+            Self::Abgelehnt => "SUBSCRIPTION_STATE_ABGELEHNT",
+            Self::Vertrag => "SUBSCRIPTION_STATE_VERTRAG",
+            Self::Produktiv => "SUBSCRIPTION_STATE_PRODUKTIV",
+            Self::Beendet => "SUBSCRIPTION_STATE_BEENDET",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SUBSCRIPTION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SUBSCRIPTION_STATE_INTERESSE" => Some(Self::Interesse),
+            "SUBSCRIPTION_STATE_ABSTIMMUNG" => Some(Self::Abstimmung),
+            "SUBSCRIPTION_STATE_ZUGESAGT" => Some(Self::Zugesagt),
+            "SUBSCRIPTION_STATE_ABGELEHNT" => Some(Self::Abgelehnt),
+            "SUBSCRIPTION_STATE_VERTRAG" => Some(Self::Vertrag),
+            "SUBSCRIPTION_STATE_PRODUKTIV" => Some(Self::Produktiv),
+            "SUBSCRIPTION_STATE_BEENDET" => Some(Self::Beendet),
+            _ => None,
+        }
+    }
+}
+/// How far a Kommune is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AnschlussStatus {
+    Unspecified = 0,
+    /// Planned.
+    Geplant = 1,
+    /// Under test.
+    InTest = 2,
+    /// Connected.
+    Angeschlossen = 3,
+    /// No longer connected.
+    Getrennt = 4,
+}
+impl AnschlussStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ANSCHLUSS_STATUS_UNSPECIFIED",
+            Self::Geplant => "ANSCHLUSS_STATUS_GEPLANT",
+            Self::InTest => "ANSCHLUSS_STATUS_IN_TEST",
+            Self::Angeschlossen => "ANSCHLUSS_STATUS_ANGESCHLOSSEN",
+            Self::Getrennt => "ANSCHLUSS_STATUS_GETRENNT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ANSCHLUSS_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "ANSCHLUSS_STATUS_GEPLANT" => Some(Self::Geplant),
+            "ANSCHLUSS_STATUS_IN_TEST" => Some(Self::InTest),
+            "ANSCHLUSS_STATUS_ANGESCHLOSSEN" => Some(Self::Angeschlossen),
+            "ANSCHLUSS_STATUS_GETRENNT" => Some(Self::Getrennt),
+            _ => None,
+        }
+    }
+}
+/// What is said about a handover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UebergabeSchritt {
+    Unspecified = 0,
+    /// The owner offers the service.
+    Angebot = 1,
+    /// The successor takes it; from then on it is the owner.
+    Annahme = 2,
+    /// The owner takes the offer back, before it is taken.
+    Ruecknahme = 3,
+}
+impl UebergabeSchritt {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "UEBERGABE_SCHRITT_UNSPECIFIED",
+            Self::Angebot => "UEBERGABE_SCHRITT_ANGEBOT",
+            Self::Annahme => "UEBERGABE_SCHRITT_ANNAHME",
+            Self::Ruecknahme => "UEBERGABE_SCHRITT_RUECKNAHME",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UEBERGABE_SCHRITT_UNSPECIFIED" => Some(Self::Unspecified),
+            "UEBERGABE_SCHRITT_ANGEBOT" => Some(Self::Angebot),
+            "UEBERGABE_SCHRITT_ANNAHME" => Some(Self::Annahme),
+            "UEBERGABE_SCHRITT_RUECKNAHME" => Some(Self::Ruecknahme),
+            _ => None,
+        }
+    }
+}
 /// One record.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
+    /// Entries of this Land's log about the object of the record (the service, or the Nachnutzung)
+    /// that the sender knows of; the record is refused as a conflict when there are others. Unset
+    /// means: whatever they are.
+    #[prost(uint64, optional, tag = "3")]
+    pub expected_revision: ::core::option::Option<u64>,
     /// What to publish.
-    #[prost(oneof = "record::Record", tags = "1, 2")]
+    #[prost(oneof = "record::Record", tags = "1, 2, 4, 5, 6, 7, 8, 9")]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -1977,6 +2355,24 @@ pub mod record {
         /// New version of a service.
         #[prost(message, tag = "2")]
         ServiceVersion(super::ServiceVersion),
+        /// A version moves on in its lifecycle.
+        #[prost(message, tag = "4")]
+        VersionStatus(super::VersionStatus),
+        /// A Nachnutzung moves on.
+        #[prost(message, tag = "5")]
+        SubscriptionMove(super::SubscriptionMove),
+        /// A Kommune is connected, or not.
+        #[prost(message, tag = "6")]
+        Anschluss(super::Anschluss),
+        /// A breaking version or a retirement is acknowledged.
+        #[prost(message, tag = "7")]
+        Bestaetigung(super::Bestaetigung),
+        /// An entry of a co-owned service is countersigned.
+        #[prost(message, tag = "8")]
+        Mitzeichnung(super::Mitzeichnung),
+        /// A service is handed over.
+        #[prost(message, tag = "9")]
+        Uebergabe(super::Uebergabe),
     }
 }
 /// Request of Publish.
@@ -1992,6 +2388,10 @@ pub struct PublishRequest {
     /// Validate only; nothing is written.
     #[prost(bool, tag = "3")]
     pub dry_run: bool,
+    /// 1..64 characters chosen by the sender; a request of the same principal with the same key and
+    /// content is answered with what became of the first. Empty means none.
+    #[prost(string, tag = "4")]
+    pub idempotency_key: ::prost::alloc::string::String,
 }
 /// Answer of Publish.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2025,6 +2425,12 @@ pub struct PublishedRecord {
     /// Findings that do not stop the publication.
     #[prost(message, repeated, tag = "6")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
+    /// Entries of this Land's log about the object, this one included.
+    #[prost(uint64, tag = "7")]
+    pub revision: u64,
+    /// UUID of the Nachnutzung, for records about one; else empty.
+    #[prost(string, tag = "8")]
+    pub subscription_id: ::prost::alloc::string::String,
 }
 /// A finding that does not stop the publication.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2441,7 +2847,7 @@ pub struct WatchEvent {
     #[prost(string, tag = "3")]
     pub service_id: ::prost::alloc::string::String,
     /// The record; unset when the body is not here or its kind is unknown.
-    #[prost(oneof = "watch_event::Record", tags = "4, 5")]
+    #[prost(oneof = "watch_event::Record", tags = "4, 5, 6, 7, 8, 9, 10, 11")]
     pub record: ::core::option::Option<watch_event::Record>,
 }
 /// Nested message and enum types in `WatchEvent`.
@@ -2455,6 +2861,24 @@ pub mod watch_event {
         /// Version.
         #[prost(message, tag = "5")]
         ServiceVersion(super::ServiceVersion),
+        /// Lifecycle of a version.
+        #[prost(message, tag = "6")]
+        VersionStatus(super::VersionStatus),
+        /// Nachnutzung.
+        #[prost(message, tag = "7")]
+        SubscriptionMove(super::SubscriptionMove),
+        /// Connection of a Kommune.
+        #[prost(message, tag = "8")]
+        Anschluss(super::Anschluss),
+        /// Acknowledgement.
+        #[prost(message, tag = "9")]
+        Bestaetigung(super::Bestaetigung),
+        /// Countersignature.
+        #[prost(message, tag = "10")]
+        Mitzeichnung(super::Mitzeichnung),
+        /// Handover.
+        #[prost(message, tag = "11")]
+        Uebergabe(super::Uebergabe),
     }
 }
 /// Generated client implementations.

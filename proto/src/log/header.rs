@@ -51,7 +51,13 @@ pub struct Header {
     pub body_length: u32,
     /// [`super::body_digest`] of the body.
     pub body_digest: Hash,
+    /// The request that published the batch, if its sender gave it a name.
+    pub request: Option<RequestId>,
 }
+
+/// Names a request of a principal: the first 16 bytes of SHA-256 over both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub [u8; 16]);
 
 /// Points to an entry of any log by content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +79,18 @@ pub enum Kind {
     ServiceVersion,
     /// The Land signed without any partner having confirmed its head.
     Unfenced,
+    /// The owner moves a version on in its lifecycle.
+    VersionStatus,
+    /// One side moves a Nachnutzung on.
+    SubscriptionMove,
+    /// How far a Kommune is connected.
+    Anschluss,
+    /// A breaking version or a retirement is acknowledged.
+    Bestaetigung,
+    /// A co-owner countersigns an entry.
+    Mitzeichnung,
+    /// A service is handed over.
+    Uebergabe,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -162,6 +180,12 @@ pub enum HeaderError {
         /// Bytes found.
         found: usize,
     },
+    /// The name of the request has another length.
+    #[error("the name of a request has 16 bytes or none, found {found}")]
+    Request {
+        /// Bytes found.
+        found: usize,
+    },
 }
 
 // === impl Header ===
@@ -200,6 +224,7 @@ impl Header {
             principal: wire.principal,
             body_length: wire.body_length,
             body_digest,
+            request: request_id(&wire.request)?,
         };
         header.check_values()?;
         Ok(header)
@@ -223,6 +248,7 @@ impl Header {
             principal: self.principal.clone(),
             body_length: self.body_length,
             body_digest: Bytes::copy_from_slice(self.body_digest.as_bytes()),
+            request: self.request.map(|it| Bytes::copy_from_slice(&it.0)).unwrap_or_default(),
         };
         let raw = wire.encode_to_vec();
         if raw.len() > HEADER_BYTES_MAX {
@@ -279,6 +305,12 @@ impl Kind {
             1 => Self::ServiceDefinition,
             2 => Self::ServiceVersion,
             3 => Self::Unfenced,
+            4 => Self::VersionStatus,
+            5 => Self::SubscriptionMove,
+            6 => Self::Anschluss,
+            7 => Self::Bestaetigung,
+            8 => Self::Mitzeichnung,
+            9 => Self::Uebergabe,
             other => Self::Unknown(other),
         }
     }
@@ -289,9 +321,23 @@ impl Kind {
             Self::ServiceDefinition => 1,
             Self::ServiceVersion => 2,
             Self::Unfenced => 3,
+            Self::VersionStatus => 4,
+            Self::SubscriptionMove => 5,
+            Self::Anschluss => 6,
+            Self::Bestaetigung => 7,
+            Self::Mitzeichnung => 8,
+            Self::Uebergabe => 9,
             Self::Unknown(other) => other,
         }
     }
+}
+
+fn request_id(bytes: &[u8]) -> Result<Option<RequestId>, HeaderError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = bytes.try_into().map_err(|_| HeaderError::Request { found: bytes.len() })?;
+    Ok(Some(RequestId(id)))
 }
 
 fn optional_uuid(bytes: &[u8]) -> Result<Option<Uuid>, HeaderError> {
@@ -329,6 +375,7 @@ mod tests {
             principal: "p-0123".to_owned(),
             body_length: BODY_BYTES_MAX,
             body_digest: Hash::from_bytes([9; 32]),
+            request: None,
         }
     }
 
@@ -349,6 +396,7 @@ mod tests {
         let others = [
             Header { object_id: None, references: vec![], principal: String::new(), ..header() },
             Header { kind: Kind::Unknown(77), audience: 12, ..header() },
+            Header { request: Some(RequestId([3; 16])), ..header() },
             Header { body_length: 0, batch_end: false, index: u64::MAX, ..header() },
             Header { recorded_unix_ms: i64::MIN, principal: "ü".repeat(32), ..header() },
             Header { references: vec![header().references[0]; REFERENCES_MAX], ..header() },
@@ -368,6 +416,7 @@ mod tests {
         check_parse(|h| h.land = "sl".into(), Err(E::Land(land("sl"))));
         check_parse(|h| h.land.clear(), Err(E::Land(land(""))));
         check_parse(|h| h.epoch = 0, Err(E::Epoch));
+        check_parse(|h| h.request = vec![1; 15].into(), Err(E::Request { found: 15 }));
         check_parse(|h| h.object_id.truncate(15), Err(E::ObjectId { found: 15 }));
         check_parse(|h| h.object_id = vec![1; 17].into(), Err(E::ObjectId { found: 17 }));
         let reference = wire().references[0].clone();

@@ -16,7 +16,7 @@ pub use hash::{
 };
 pub use header::{
     BODY_BYTES_MAX, FORMAT_LEVEL, HEADER_BYTES_MAX, Header, HeaderError, Kind, PRINCIPAL_BYTES_MAX,
-    REFERENCES_MAX, Reference,
+    REFERENCES_MAX, Reference, RequestId,
 };
 pub use note::{LandSignature, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, NoteError};
 pub use proof::{

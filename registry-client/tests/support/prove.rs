@@ -108,6 +108,7 @@ fn header(charter: &Charter, index: u64) -> Bytes {
         principal: "publisher-sl".to_owned(),
         body_length: u32::try_from(BODY.len()).expect("short"),
         body_digest: log::body_digest(&SALT, BODY),
+        request: None,
     };
     header.encode().expect("header")
 }

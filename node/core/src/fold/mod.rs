@@ -16,7 +16,10 @@ use prost::Message;
 use registry_proto::{
     log::{Hash, Header, Kind},
     terms::{Date, Leistungsschluessel, SemVer},
-    wire::registry::{Audience, LocalizedText, ServiceDefinition, ServiceVersion},
+    wire::registry::{
+        Anschluss, Audience, Bestaetigung, LocalizedText, Mitzeichnung, ServiceDefinition,
+        ServiceVersion, SubscriptionMove, Uebergabe, VersionStatus,
+    },
 };
 use uuid::Uuid;
 
@@ -57,9 +60,28 @@ pub enum Record {
     Definition(Box<ServiceDefinition>),
     /// A version.
     Version(Box<ServiceVersion>),
+    /// What a Land does with what is published.
+    Move(Box<Move>),
     /// The kind is unknown or about the log itself, the body is not here, or it is for an
     /// audience this software does not know.
     Hidden,
+}
+
+/// What a Land does with services and versions once they are published.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Move {
+    /// A version moves on in its lifecycle.
+    Status(VersionStatus),
+    /// A Nachnutzung moves on.
+    Subscription(SubscriptionMove),
+    /// How far a Kommune is connected.
+    Anschluss(Anschluss),
+    /// A breaking version or a retirement is acknowledged.
+    Bestaetigung(Bestaetigung),
+    /// A co-owner countersigns an entry.
+    Mitzeichnung(Mitzeichnung),
+    /// A service is handed over.
+    Uebergabe(Uebergabe),
 }
 
 /// A body that does not hold what its header says. It folds into nothing.
@@ -109,7 +131,7 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
     match entry.header.kind {
         Kind::ServiceDefinition => {
             let definition = ServiceDefinition::decode(&body[..]).map_err(Unreadable::Message)?;
-            service_id(entry.header, &definition.service_id)?;
+            object_id(entry.header, "service_id", &definition.service_id)?;
             if definition.land != entry.header.log.land.code() {
                 return Err(Unreadable::Field { field: "land" });
             }
@@ -117,7 +139,7 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
         }
         Kind::ServiceVersion => {
             let version = ServiceVersion::decode(&body[..]).map_err(Unreadable::Message)?;
-            service_id(entry.header, &version.service_id)?;
+            object_id(entry.header, "service_id", &version.service_id)?;
             version
                 .version
                 .parse::<SemVer>()
@@ -125,6 +147,41 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             date("gueltig_ab", &version.gueltig_ab)?;
             date("gueltig_bis", &version.gueltig_bis)?;
             Ok(Record::Version(Box::new(version)))
+        }
+        Kind::VersionStatus => {
+            let it = VersionStatus::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "service_id", &it.service_id)?;
+            let number = it.version.parse::<SemVer>();
+            number.map_err(|_| Unreadable::Field { field: "version" })?;
+            date("abkuendigung_am", &it.abkuendigung_am)?;
+            date("abschaltung_am", &it.abschaltung_am)?;
+            Ok(moved(Move::Status(it)))
+        }
+        Kind::SubscriptionMove => {
+            let it = SubscriptionMove::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "subscription_id", &it.subscription_id)?;
+            Ok(moved(Move::Subscription(it)))
+        }
+        Kind::Anschluss => {
+            let it = Anschluss::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "subscription_id", &it.subscription_id)?;
+            date("seit", &it.seit)?;
+            Ok(moved(Move::Anschluss(it)))
+        }
+        Kind::Bestaetigung => {
+            let it = Bestaetigung::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "subscription_id", &it.subscription_id)?;
+            Ok(moved(Move::Bestaetigung(it)))
+        }
+        Kind::Mitzeichnung => {
+            let it = Mitzeichnung::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "service_id", &it.service_id)?;
+            Ok(moved(Move::Mitzeichnung(it)))
+        }
+        Kind::Uebergabe => {
+            let it = Uebergabe::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "service_id", &it.service_id)?;
+            Ok(moved(Move::Uebergabe(it)))
         }
         Kind::Unfenced | Kind::Unknown(_) => Ok(Record::Hidden),
     }
@@ -137,7 +194,7 @@ pub fn facts_of(entry: &LogEntry<'_>, record: &Record) -> Vec<Fact> {
     match record {
         Record::Definition(definition) => definition_facts(entry, at, service, definition),
         Record::Version(version) => version_facts(entry, at, service, version),
-        Record::Hidden => Vec::new(),
+        Record::Move(_) | Record::Hidden => Vec::new(),
     }
 }
 
@@ -247,11 +304,15 @@ fn version_facts(
     vec![Fact { key: keys::version(service, &number, at), value: value.encoded() }]
 }
 
-fn service_id(header: &Header, text: &str) -> Result<(), Unreadable> {
+fn object_id(header: &Header, field: &'static str, text: &str) -> Result<(), Unreadable> {
     match text.parse::<Uuid>() {
         Ok(id) if header.object_id == Some(id) => Ok(()),
-        _ => Err(Unreadable::Field { field: "service_id" }),
+        _ => Err(Unreadable::Field { field }),
     }
+}
+
+fn moved(it: Move) -> Record {
+    Record::Move(Box::new(it))
 }
 
 fn date(field: &'static str, text: &str) -> Result<(), Unreadable> {

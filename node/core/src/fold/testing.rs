@@ -48,6 +48,7 @@ impl Log {
             principal: "tester".to_owned(),
             body_length: body.len() as u32,
             body_digest: body_digest(&[7; 16], &body),
+            request: None,
         };
         let leaf = leaf_hash(&header.encode().unwrap());
         self.entries.push(Entry { header, leaf, body: Some(body) });

@@ -288,6 +288,7 @@ impl OwnLog {
             principal: pseudonym.to_owned(),
             body_length: u32::try_from(body.len()).unwrap_or(u32::MAX),
             body_digest,
+            request: None,
         }
     }
 

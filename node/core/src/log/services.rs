@@ -67,7 +67,14 @@ impl OwnServices {
                     self.record(service, Some(version), mark);
                 }
             }
-            Kind::Unfenced | Kind::Unknown(_) => {}
+            Kind::VersionStatus
+            | Kind::SubscriptionMove
+            | Kind::Anschluss
+            | Kind::Bestaetigung
+            | Kind::Mitzeichnung
+            | Kind::Uebergabe
+            | Kind::Unfenced
+            | Kind::Unknown(_) => {}
         }
     }
 

@@ -61,6 +61,7 @@ impl Author {
             principal: "p-author".to_owned(),
             body_length: u32::try_from(body.len()).expect("small"),
             body_digest: body_digest(&salt, body),
+            request: None,
         };
         change(&mut header);
         let header = header.encode().expect("encodable");

@@ -40,6 +40,12 @@ pub(crate) fn message(name: &str, message: &impl Message) -> Result<Node, CliErr
         .map_err(|error| CliError::Internal(format!("Nachricht {name}: {error}")))
 }
 
+/// A message for output, from its bytes; none if they are no such message.
+pub(crate) fn decoded(name: &str, bytes: &[u8]) -> Result<Option<Node>, CliError> {
+    let message = DynamicMessage::decode(descriptor(name)?, bytes).ok();
+    Ok(message.map(|message| Node::Message(Box::new(message))))
+}
+
 /// A list of generated messages for output.
 pub(crate) fn list<M: Message>(name: &str, messages: &[M]) -> Result<Node, CliError> {
     messages.iter().map(|one| message(name, one)).collect::<Result<_, _>>().map(Node::List)

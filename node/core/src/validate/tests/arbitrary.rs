@@ -5,10 +5,10 @@ use prost::Message;
 use registry_proto::{
     terms::Land,
     wire::registry::{
-        Datenaustausch, Datenschema, DvdvDienst, EfaCheck, ExternalId, Handlungsgrundlage,
-        Herausgeber, LocalizedText, Nachnutzung, Onlinedienst, Parameter, Prozess, Reifegrad,
-        Relation, ServiceDefinition, ServiceVersion, Versionshinweis, ZustaendigeStelle,
-        Zustellung,
+        Artefakt, Bearbeiter, Datenaustausch, Datenschema, DvdvDienst, EfaCheck, ExternalId,
+        Handlungsgrundlage, Herausgeber, LocalizedText, Mitfederfuehrung, Nachnutzung,
+        Onlinedienst, Parameter, Prozess, Reifegrad, Relation, ServiceDefinition, ServiceVersion,
+        Versionshinweis, ZustaendigeStelle, Zustellung,
     },
 };
 
@@ -80,6 +80,8 @@ fn a_definition(p: &mut Pool) -> ServiceDefinition {
         herausgeber: Some(Herausgeber { id: p.text(), name: p.text() }),
         relationen: p.list(|p| Relation { typ: p.text(), ziel: p.text() }),
         demonstration_fields: p.texts(),
+        mitfederfuehrung: Some(Mitfederfuehrung { laender: p.texts(), k: 1 }),
+        bearbeiter: p.list(|p| Bearbeiter { principal: p.text(), rolle: p.text() }),
     }
 }
 
@@ -153,6 +155,15 @@ fn a_version(p: &mut Pool, number: i32) -> ServiceVersion {
         }),
         versionshinweis: Some(Versionshinweis { text: p.text(), breaking: true }),
         demonstration_fields: p.texts(),
+        artefakte: p.list(|p| Artefakt {
+            name: p.text(),
+            typ: p.text(),
+            medientyp: p.text(),
+            bytes: u64::from(number.unsigned_abs()),
+            sha256: p.text().into(),
+            chunks: p.list(|p| p.text().into()),
+        }),
+        parameter_schema: p.text(),
     }
 }
 

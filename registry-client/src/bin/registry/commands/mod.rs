@@ -1,5 +1,6 @@
 //! One function per command: ask, then print.
 
+mod kinds;
 mod proof;
 mod publish;
 mod service;

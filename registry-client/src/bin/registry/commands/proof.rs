@@ -12,9 +12,10 @@ use registry_client::{
 use registry_proto::{
     charter::{CHARTER_BYTES_MAX, Charter},
     log::Kind,
-    wire::registry::{EntryHeader, ServiceDefinition, ServiceVersion, Unfenced},
+    wire::registry::EntryHeader,
 };
 
+use super::kinds;
 use crate::{
     args::{Format, Proof},
     errors::CliError,
@@ -76,29 +77,20 @@ fn object(entry: &VerifiedEntry) -> Result<Object, CliError> {
 }
 
 fn body(kind: Kind, bytes: &Bytes) -> Result<Node, CliError> {
-    let node = match kind {
-        Kind::ServiceDefinition => ServiceDefinition::decode(bytes.clone())
-            .map(|body| json::message("ServiceDefinition", &body)),
-        Kind::ServiceVersion => {
-            ServiceVersion::decode(bytes.clone()).map(|body| json::message("ServiceVersion", &body))
-        }
-        Kind::Unfenced => {
-            Unfenced::decode(bytes.clone()).map(|body| json::message("Unfenced", &body))
-        }
-        Kind::Unknown(_) => return Ok(Node::Text(hex::encode(bytes))),
+    let node = match kinds::message(kind) {
+        Some(name) => json::decoded(name, bytes)?,
+        None => None,
     };
     // verified means that these are the bytes the Land signed, not that they can be read
-    node.unwrap_or_else(|_| Ok(Node::Text(hex::encode(bytes))))
+    Ok(node.unwrap_or_else(|| Node::Text(hex::encode(bytes))))
 }
 
 fn table(entry: &VerifiedEntry, charter: &Charter) -> String {
     let header = entry.header();
     let checkpoint = entry.checkpoint();
     let kind = match header.kind {
-        Kind::ServiceDefinition => "Steckbrief".to_owned(),
-        Kind::ServiceVersion => "Version".to_owned(),
-        Kind::Unfenced => "ohne Partner geschrieben".to_owned(),
         Kind::Unknown(kind) => format!("unbekannt ({kind}), braucht neuere Software"),
+        known => kinds::word(known).to_owned(),
     };
     let content = if entry.body().is_some() {
         "liegt bei und gehört zum Eintrag (ansehen mit -o yaml)"

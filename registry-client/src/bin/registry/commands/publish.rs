@@ -19,7 +19,12 @@ pub(super) async fn publish(
     documents: Documents,
 ) -> Result<(), CliError> {
     let Documents { records, sources } = documents;
-    let request = PublishRequest { records, ack_peers: args.ack_peers, dry_run: args.dry_run };
+    let request = PublishRequest {
+        records,
+        ack_peers: args.ack_peers,
+        dry_run: args.dry_run,
+        ..PublishRequest::default()
+    };
     let answer = match client.publish(request).await {
         Ok(answer) => answer,
         Err(error) => return Err(CliError::Publish(error, sources)),

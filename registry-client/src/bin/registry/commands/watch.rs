@@ -6,9 +6,9 @@ use registry_client::{
     Client,
     watch::{Start, Update, Watch as Stream, WatchFilter},
 };
-use registry_proto::wire::registry::{EntryKind, WatchEvent, watch_event::Record};
+use registry_proto::{log::Kind, wire::registry::WatchEvent};
 
-use super::german;
+use super::kinds;
 use crate::{
     args::{Format, Watch},
     errors::{self, CliError},
@@ -105,22 +105,9 @@ fn line(event: &WatchEvent) -> String {
     let provenance = event.provenance.clone().unwrap_or_default();
     let at = provenance.recorded_at.as_ref().map_or_else(String::new, output::instant);
     let place = output::place(provenance.position.as_ref());
-    let (kind, text) = match (&event.record, EntryKind::try_from(event.kind)) {
-        (Some(Record::ServiceDefinition(record)), _) => ("Steckbrief", german(&record.bezeichnung)),
-        (Some(Record::ServiceVersion(record)), _) => {
-            let note = record.versionshinweis.clone().unwrap_or_default().text;
-            ("Version", format!("{} {note}", record.version))
-        }
-        (None, Ok(EntryKind::ServiceDefinition)) => ("Steckbrief", "Inhalt nicht hier".to_owned()),
-        (None, Ok(EntryKind::ServiceVersion)) => ("Version", "Inhalt nicht hier".to_owned()),
-        (None, Ok(EntryKind::Unfenced)) => {
-            ("Ohne Partner", "das Land schrieb, ohne dass ein Partner da war".to_owned())
-        }
-        (None, Ok(EntryKind::Unspecified) | Err(_)) => {
-            ("Unbekannt", format!("Art {} braucht neuere Software", event.kind))
-        }
-    };
-    let text = format!("{at:20}  {place:12}  {kind:12}  {:36}  {text}", event.service_id);
+    let kind = Kind::from_wire(event.kind);
+    let (word, text) = (kinds::word(kind), kinds::summary(kind, event.record.as_ref()));
+    let text = format!("{at:20}  {place:12}  {word:12}  {:36}  {text}", event.service_id);
     let text = clean(&text);
     let shown: String = match output::width() {
         Some(width) => text.chars().take(usize::from(width)).collect(),
