@@ -10,6 +10,7 @@ mod fence;
 pub mod fold;
 pub mod limits;
 pub mod log;
+pub mod moves;
 pub mod node;
 pub mod now;
 pub mod reject;

@@ -5,7 +5,10 @@
 
 use std::fmt;
 
-use registry_proto::terms::{Land, Leistungsschluessel, LogId, SemVer};
+use registry_proto::{
+    log::Hash,
+    terms::{Land, Leistungsschluessel, LogId, SemVer},
+};
 use uuid::Uuid;
 
 /// Place of an entry; written `SL/1/17`.
@@ -29,6 +32,13 @@ const DEFINITION: u8 = b'd';
 const VERSION_OF: u8 = b'v';
 const OWNER: u8 = b'o';
 const BY_NUMBER: u8 = b'k';
+const STATUS: u8 = b's';
+const SUBSCRIPTION: u8 = b'n';
+const SUBSCRIBED: u8 = b'b';
+const ANSCHLUSS: u8 = b'c';
+const BESTAETIGUNG: u8 = b'q';
+const MITZEICHNUNG: u8 = b'm';
+const UEBERGABE: u8 = b'u';
 
 const HEAD: usize = 2;
 const LAND: usize = 4;
@@ -36,6 +46,8 @@ const UUID: usize = 16;
 const SEMVER: usize = 24;
 const NUMBER: usize = 14;
 const PLACE: usize = 16;
+/// Digits of an area in a key, padded with 0 bytes.
+pub(crate) const ARS: usize = 12;
 
 /// Bytes of a definition's key that name its service.
 pub(crate) const DEFINITION_GROUP: usize = HEAD + LAND + UUID;
@@ -69,6 +81,104 @@ pub fn by_number(number: &Leistungsschluessel, service: Uuid, at: Position) -> V
     let mut key = by_number_in(number, Some(at.log.land));
     key.extend(service.as_bytes());
     placed(key, at)
+}
+
+/// Key: land (4) | service (16) | SemVer (24) | epoch (8) | index (8). Value: `MoveFact`.
+pub fn status(service: Uuid, number: &SemVer, at: Position) -> Vec<u8> {
+    placed(statuses_of(at.log.land, service, number), at)
+}
+
+/// Key: Nachnutzung (16) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
+pub fn subscription(id: Uuid, at: Position) -> Vec<u8> {
+    landed(subscriptions(Some(id)), at)
+}
+
+/// Key: service (16) | Nachnutzung (16) | land (4) | epoch (8) | index (8). Value: empty.
+pub fn subscribed(service: Uuid, id: Uuid, at: Position) -> Vec<u8> {
+    let mut key = subscribed_to(service);
+    key.extend(id.as_bytes());
+    landed(key, at)
+}
+
+/// Key: Nachnutzung (16) | ARS (12, padded with 0) | land (4) | epoch (8) | index (8). Value:
+/// `MoveFact`.
+pub fn anschluss(id: Uuid, ars: &str, at: Position) -> Vec<u8> {
+    let mut key = anschluesse_of(id);
+    let mut padded = [0; ARS];
+    for (to, from) in padded.iter_mut().zip(ars.bytes()) {
+        *to = from;
+    }
+    key.extend(padded);
+    landed(key, at)
+}
+
+/// Key: Nachnutzung (16) | SemVer (24) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
+pub fn bestaetigung(id: Uuid, number: &SemVer, at: Position) -> Vec<u8> {
+    let mut key = bestaetigungen_of(id);
+    key.extend(number.order_key());
+    landed(key, at)
+}
+
+/// Key: service (16) | leaf hash (32) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
+pub fn mitzeichnung(service: Uuid, leaf: &Hash, at: Position) -> Vec<u8> {
+    landed(mitzeichnungen_of(service, leaf), at)
+}
+
+/// Key: service (16) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
+pub fn uebergabe(service: Uuid, at: Position) -> Vec<u8> {
+    landed(uebergaben_of(service), at)
+}
+
+/// Prefix of what a Land said of a version after its publication.
+pub(crate) fn statuses_of(land: Land, service: Uuid, number: &SemVer) -> Vec<u8> {
+    let mut key = vec![VERSION, STATUS];
+    key.extend(land_bytes(land));
+    key.extend(service.as_bytes());
+    key.extend(number.order_key());
+    key
+}
+
+/// Prefix of the moves of one Nachnutzung, or of all.
+pub(crate) fn subscriptions(id: Option<Uuid>) -> Vec<u8> {
+    let mut key = vec![VERSION, SUBSCRIPTION];
+    key.extend(id.iter().flat_map(Uuid::as_bytes));
+    key
+}
+
+/// Prefix of the Nachnutzungen of a service.
+pub(crate) fn subscribed_to(service: Uuid) -> Vec<u8> {
+    let mut key = vec![VERSION, SUBSCRIBED];
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of the Kommunen of a Nachnutzung.
+pub(crate) fn anschluesse_of(id: Uuid) -> Vec<u8> {
+    let mut key = vec![VERSION, ANSCHLUSS];
+    key.extend(id.as_bytes());
+    key
+}
+
+/// Prefix of the acknowledgements of a Nachnutzung.
+pub(crate) fn bestaetigungen_of(id: Uuid) -> Vec<u8> {
+    let mut key = vec![VERSION, BESTAETIGUNG];
+    key.extend(id.as_bytes());
+    key
+}
+
+/// Prefix of the countersignatures under an entry.
+pub(crate) fn mitzeichnungen_of(service: Uuid, leaf: &Hash) -> Vec<u8> {
+    let mut key = vec![VERSION, MITZEICHNUNG];
+    key.extend(service.as_bytes());
+    key.extend(leaf.as_bytes());
+    key
+}
+
+/// Prefix of what is said about handovers of a service.
+pub(crate) fn uebergaben_of(service: Uuid) -> Vec<u8> {
+    let mut key = vec![VERSION, UEBERGABE];
+    key.extend(service.as_bytes());
+    key
 }
 
 /// Prefix of all definitions, or of those of a Land.
@@ -156,6 +266,24 @@ pub(crate) fn parse_by_number(key: &[u8]) -> Result<(Uuid, Position), ParseKeyEr
     Ok((uuid_of(&rest[NUMBER + LAND..NUMBER + LAND + UUID])?, place_of(key, land)?))
 }
 
+/// Nachnutzung in a key of [`subscribed`].
+pub(crate) fn parse_subscribed(key: &[u8]) -> Result<Uuid, ParseKeyError> {
+    let rest = table(key, SUBSCRIBED, HEAD + 2 * UUID + LAND)?;
+    uuid_of(&rest[UUID..2 * UUID])
+}
+
+/// Nachnutzung in a key of [`subscription`].
+pub(crate) fn parse_subscription(key: &[u8]) -> Result<Uuid, ParseKeyError> {
+    let rest = table(key, SUBSCRIPTION, HEAD + UUID + LAND)?;
+    uuid_of(&rest[..UUID])
+}
+
+/// The position in a key that ends with Land and place.
+pub(crate) fn landed_place(key: &[u8]) -> Result<Position, ParseKeyError> {
+    let at = key.len().checked_sub(PLACE + LAND).ok_or(ParseKeyError)?;
+    place_of(key, land_of(&key[at..at + LAND])?)
+}
+
 /// The position at the end of any key, in a log of `land`.
 pub(crate) fn place_of(key: &[u8], land: Land) -> Result<Position, ParseKeyError> {
     let (epoch, index) = place(key).ok_or(ParseKeyError)?;
@@ -212,6 +340,11 @@ pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
 fn placed(mut key: Vec<u8>, at: Position) -> Vec<u8> {
     key.extend(place_bytes(at.log.epoch, at.index));
     key
+}
+
+fn landed(mut key: Vec<u8>, at: Position) -> Vec<u8> {
+    key.extend(land_bytes(at.log.land));
+    placed(key, at)
 }
 
 fn place(key: &[u8]) -> Option<(u64, u64)> {

@@ -5,6 +5,7 @@
 //! either; two nodes that hold the same entries hold the same facts, byte for byte.
 
 pub mod keys;
+mod moves;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use prost::Message;
 use registry_proto::{
     log::{Hash, Header, Kind},
-    terms::{Date, Leistungsschluessel, SemVer},
+    terms::{Ars, Date, Leistungsschluessel, SemVer},
     wire::registry::{
         Anschluss, Audience, Bestaetigung, LocalizedText, Mitzeichnung, ServiceDefinition,
         ServiceVersion, SubscriptionMove, Uebergabe, VersionStatus,
@@ -25,13 +26,14 @@ use uuid::Uuid;
 
 pub use self::{
     keys::Position,
+    moves::{MoveFact, Said},
     value::{DefinitionFact, ValueError, VersionFact},
 };
-use crate::limits::BATCH_ENTRIES_MAX;
+use crate::{limits::BATCH_ENTRIES_MAX, moves::joint::Leaders};
 
 /// Raised whenever [`fold`] gives other facts for an entry; an index of another version is
 /// rebuilt.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// One stored and verified entry.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,8 @@ pub enum Unreadable {
 pub const FACT_BYTES_MAX: usize = 64 << 10;
 /// Keys and OZG-IDs of a definition that the catalogue can find.
 const IDS_MAX: usize = 500;
+/// Areas of a version that the catalogue can find.
+const AREAS_MAX: usize = 3_000;
 /// Bytes of a name or code in a fact.
 const TEXT_BYTES_MAX: usize = 1_024;
 /// Bytes of the searchable texts of a definition, each.
@@ -109,6 +113,7 @@ const SEARCH_BYTES_MAX: usize = 8 << 10;
 
 const _: () =
     assert!(IDS_MAX * 2 * 20 + 2 * SEARCH_BYTES_MAX + 4 * TEXT_BYTES_MAX < FACT_BYTES_MAX);
+const _: () = assert!(AREAS_MAX * 14 + 1_024 < FACT_BYTES_MAX);
 
 /// Facts of an entry.
 ///
@@ -189,12 +194,13 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
 
 /// Facts of an entry whose body is read already.
 pub fn facts_of(entry: &LogEntry<'_>, record: &Record) -> Vec<Fact> {
-    let Some(service) = entry.header.object_id else { return Vec::new() };
+    let Some(object) = entry.header.object_id else { return Vec::new() };
     let at = Position { log: entry.header.log, index: entry.header.index };
     match record {
-        Record::Definition(definition) => definition_facts(entry, at, service, definition),
-        Record::Version(version) => version_facts(entry, at, service, version),
-        Record::Move(_) | Record::Hidden => Vec::new(),
+        Record::Definition(definition) => definition_facts(entry, at, object, definition),
+        Record::Version(version) => version_facts(entry, at, object, version),
+        Record::Move(it) => moves::facts(entry, at, object, it),
+        Record::Hidden => Vec::new(),
     }
 }
 
@@ -262,6 +268,7 @@ fn definition_facts(
         .chain(&definition.ozg_ids)
         .chain([&definition.themenfeld])
         .chain(&definition.lagen);
+    let leaders = Leaders::of(definition.mitfederfuehrung.as_ref(), at.log.land);
     let value = DefinitionFact {
         bezeichnung: cut(german(&definition.bezeichnung), TEXT_BYTES_MAX).to_owned(),
         leistungsschluessel: listed,
@@ -271,6 +278,8 @@ fn definition_facts(
         leaf: entry.leaf.as_bytes().to_vec(),
         names: joined(names),
         words: joined(words),
+        mit_laender: leaders.laender.iter().map(ToString::to_string).collect(),
+        mit_k: u32::try_from(leaders.k).unwrap_or(u32::MAX),
     };
 
     let mut facts = vec![
@@ -300,8 +309,22 @@ fn version_facts(
         recorded_unix_ms: entry.header.recorded_unix_ms,
         breaking: version.versionshinweis.as_ref().is_some_and(|hint| hint.breaking),
         leaf: entry.leaf.as_bytes().to_vec(),
+        abkuendigung_am: day(&version.abkuendigung_am),
+        abschaltung_am: day(&version.abschaltung_am),
+        gebiete: areas(&version.verfuegbarkeitsgebiet),
     };
     vec![Fact { key: keys::version(service, &number, at), value: value.encoded() }]
+}
+
+/// A day, or nothing: what is no day means nothing to readers.
+fn day(text: &str) -> String {
+    text.parse::<Date>().map(|day| day.to_string()).unwrap_or_default()
+}
+
+/// Areas of a valid form.
+fn areas(list: &[String]) -> Vec<String> {
+    let valid = |it: &&String| it.as_str() == "00" || it.parse::<Ars>().is_ok();
+    list.iter().filter(valid).take(AREAS_MAX).cloned().collect()
 }
 
 fn object_id(header: &Header, field: &'static str, text: &str) -> Result<(), Unreadable> {

@@ -29,6 +29,12 @@ pub struct DefinitionFact {
     /// Keys, OZG-IDs, Themenfeld and Lagen, in the spelling of searches.
     #[prost(string, tag = "8")]
     pub words: String,
+    /// Codes of the co-owners.
+    #[prost(string, repeated, tag = "9")]
+    pub mit_laender: Vec<String>,
+    /// Countersignatures needed of them.
+    #[prost(uint32, tag = "10")]
+    pub mit_k: u32,
 }
 
 /// What lists and resolutions need of a version; its number stands in the key.
@@ -55,6 +61,15 @@ pub struct VersionFact {
     /// Leaf hash of the entry.
     #[prost(bytes = "vec", tag = "7")]
     pub leaf: Vec<u8>,
+    /// Day of deprecation as published, empty when none.
+    #[prost(string, tag = "8")]
+    pub abkuendigung_am: String,
+    /// Day of retirement as published, empty when none.
+    #[prost(string, tag = "9")]
+    pub abschaltung_am: String,
+    /// Areas, significant digits.
+    #[prost(string, repeated, tag = "10")]
+    pub gebiete: Vec<String>,
 }
 
 /// A value that this software did not write.
@@ -104,13 +119,13 @@ impl VersionFact {
     }
 }
 
-fn encoded(message: &impl Message) -> Vec<u8> {
+pub(super) fn encoded(message: &impl Message) -> Vec<u8> {
     let mut value = vec![MARKER];
     value.extend(message.encode_to_vec());
     value
 }
 
-fn parse<M: Message + Default>(value: &[u8]) -> Result<M, ValueError> {
+pub(super) fn parse<M: Message + Default>(value: &[u8]) -> Result<M, ValueError> {
     match value.split_first() {
         Some((&MARKER, message)) => M::decode(message).map_err(ValueError::Message),
         _ => Err(ValueError::Marker),
