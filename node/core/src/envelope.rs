@@ -1,9 +1,11 @@
 //! A submission as it arrives, and the proof that its sender is known.
 
 use registry_proto::{
+    log::RequestId,
     terms::Date,
     wire::registry::{PublishRequest, Record},
 };
+use sha2::{Digest, Sha256};
 
 use crate::{
     authorize::{self, Action, Permit, Principal},
@@ -40,6 +42,7 @@ pub struct Authorized {
     pub(crate) records: Vec<Record>,
     pub(crate) ack_peers: u32,
     pub(crate) dry_run: bool,
+    pub(crate) request: Option<RequestId>,
     pub(crate) pseudonym: String,
     pub(crate) today: Date,
     pub(crate) wall_ms: i64,
@@ -77,7 +80,7 @@ impl Authenticated {
     /// long list or too many partners to wait for.
     pub fn authorize(self) -> Result<Authorized, Reject> {
         let permit = authorize::require(&self.principal, Action::Publish)?;
-        let PublishRequest { records, ack_peers, dry_run, .. } = self.envelope.request;
+        let PublishRequest { records, ack_peers, dry_run, idempotency_key } = self.envelope.request;
         if records.is_empty() || records.len() > limits::PUBLISH_RECORDS_MAX {
             return Err(Reject::field(
                 "records",
@@ -96,10 +99,19 @@ impl Authenticated {
                 format!("{ack_peers}; expected at most {}", limits::ACK_PEERS_MAX),
             ));
         }
+        if idempotency_key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS_MAX {
+            return Err(Reject::field(
+                "idempotency_key",
+                "IDEMPOTENCY_KEY",
+                format!("expected at most {} characters", limits::IDEMPOTENCY_KEY_CHARS_MAX),
+            ));
+        }
+        let request = request_id(&self.principal.pseudonym, &idempotency_key);
         Ok(Authorized {
             records,
             ack_peers,
             dry_run,
+            request,
             pseudonym: self.principal.pseudonym,
             today: self.envelope.today,
             wall_ms: self.envelope.wall_ms,
@@ -107,6 +119,21 @@ impl Authenticated {
             _permit: permit,
         })
     }
+}
+
+/// Names a request: the first 16 bytes of SHA-256 over the pseudonym, a zero byte and the key.
+fn request_id(pseudonym: &str, key: &str) -> Option<RequestId> {
+    if key.is_empty() {
+        return None;
+    }
+    let mut hasher = Sha256::new();
+    hasher.update(pseudonym);
+    hasher.update([0]);
+    hasher.update(key);
+    let digest: [u8; 32] = hasher.finalize().into();
+    let mut id = [0; 16];
+    id.copy_from_slice(&digest[..16]);
+    Some(RequestId(id))
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub const PAGE_DEFAULT: u32 = 100;
 pub const SEARCH_DEFAULT: u32 = 20;
 /// Submissions that wait between authorisation and answer.
 pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
+/// Characters of an idempotency key.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
 /// Bytes of submissions that wait to be staged.
 pub const SUBMISSION_BYTES_WAITING_MAX: usize = 64 << 20;
 /// Partners a publisher may wait for.

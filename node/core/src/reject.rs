@@ -43,6 +43,18 @@ pub enum Reject {
         /// What to do instead.
         hint: String,
     },
+    /// The thing has changed since the sender looked; reading it again and deciding anew helps.
+    /// gRPC `ABORTED`.
+    MovedOn {
+        /// Path of the record in the request.
+        field: String,
+        /// UUID of the thing.
+        name: String,
+        /// Its revision now.
+        found: u64,
+        /// The revision that was expected, if one was.
+        expected: Option<u64>,
+    },
     /// The state of the thing forbids it; asking again does not help. gRPC `FAILED_PRECONDITION`.
     Precondition {
         /// Upper-case reason, stable for programs, for example `AMBIGUOUS_SERVICE`.
@@ -119,6 +131,13 @@ impl fmt::Display for Reject {
             Self::NotFound { what, name } => write!(f, "{what} {name} is not known here"),
             Self::Conflict { what, name, hint } => {
                 write!(f, "{what} {name} exists with other content; {hint}")
+            }
+            Self::MovedOn { field, name, found, expected } => {
+                write!(f, "{field}: {name} has revision {found} by now")?;
+                if let Some(expected) = expected {
+                    write!(f, ", expected was {expected}")?;
+                }
+                f.write_str("; read it again and decide anew")
             }
             Self::Precondition { description, .. }
             | Self::ResyncRequired { description }

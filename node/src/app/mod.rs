@@ -142,6 +142,7 @@ impl App {
         let bound = listeners.addresses();
         let parts = serve::Parts {
             identity: identity.clone(),
+            own,
             charter: config.charter.clone(),
             data_dir: config.data_dir.clone(),
             lists: CodeLists::shipped(),

@@ -22,6 +22,7 @@ use registry_proto::{
         peer::peer_service_server::PeerServiceServer,
         registry::{
             catalogue_service_server::CatalogueServiceServer,
+            nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
         },
     },
@@ -35,19 +36,21 @@ use crate::{
     index::Index,
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
+    reads::Reads,
     sessions::WINDOW_BYTES,
     status::StatusBoard,
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
     web::{MonitoringState, monitoring_router, serve_monitoring},
     wire::{
-        admin::AdminApi, catalogue::CatalogueApi, observed::Observed, peer::PeerApi,
-        publish::PublishApi, watch::WatchApi,
+        admin::AdminApi, answer::Answering, catalogue::CatalogueApi, nachnutzung::NachnutzungApi,
+        observed::Observed, peer::PeerApi, publish::PublishApi, watch::WatchApi,
     },
 };
 
 /// What services are made of.
 pub(super) struct Parts {
     pub(super) identity: PeerIdentity,
+    pub(super) own: LogId,
     pub(super) charter: Charter,
     pub(super) data_dir: PathBuf,
     pub(super) lists: &'static CodeLists,
@@ -70,7 +73,7 @@ pub(super) fn serve(parts: Parts, listeners: Listeners) -> io::Result<()> {
     serve_admin(&parts, incoming);
     let state = monitoring_state(&parts);
     serve_monitoring(monitoring, monitoring_router(state.clone()), &parts.shutdown);
-    let api = catalogue(&parts);
+    let api = CatalogueApi::new(answering(&parts));
     if let Some(web) = web {
         let incoming = accept(&parts, Listener::Web, web)?;
         crate::web::serve_web(incoming, crate::web::web_router(api.clone()), &parts.shutdown);
@@ -127,14 +130,14 @@ fn server() -> Server {
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
 }
 
-fn catalogue(parts: &Parts) -> CatalogueApi {
-    CatalogueApi::new(
+fn answering(parts: &Parts) -> Answering {
+    Answering::new(Reads::new(
         parts.index.clone(),
         parts.board.clone(),
         parts.charter.clone(),
         parts.identity.clone(),
         SOFTWARE,
-    )
+    ))
 }
 
 macro_rules! sized {
@@ -153,9 +156,13 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         parts.shutdown.token().clone(),
         parts.metrics.clone(),
     );
+    let answering = answering(parts);
+    let nachnutzung =
+        NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.token().clone());
     let publish = PublishApi::new(
-        parts.identity.land,
+        parts.own,
         parts.lists,
+        parts.index.clone(),
         parts.driver.clone(),
         parts.metrics.clone(),
     );
@@ -168,7 +175,8 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
     };
     let router = server()
         .layer(Observed::new(parts.metrics.clone()))
-        .add_service(sized!(CatalogueServiceServer::new(catalogue(parts))))
+        .add_service(sized!(CatalogueServiceServer::new(CatalogueApi::new(answering))))
+        .add_service(sized!(NachnutzungServiceServer::new(nachnutzung)))
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
         .add_service(sized!(PeerServiceServer::new(peer)))

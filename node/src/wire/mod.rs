@@ -1,8 +1,10 @@
 //! gRPC handlers: convert, ask, convert.
 
 pub mod admin;
+pub mod answer;
 pub mod caller;
 pub mod catalogue;
+pub mod nachnutzung;
 pub mod observed;
 pub mod peer;
 pub mod publish;

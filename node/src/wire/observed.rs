@@ -147,7 +147,7 @@ fn label(code: Code) -> &'static str {
 /// Names of a certificate in one line of the log.
 const NAMES_LOGGED_MAX: usize = 4;
 
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 19] = [
     "/verbund.registry.v1.CatalogueService/ListServices",
     "/verbund.registry.v1.CatalogueService/GetService",
     "/verbund.registry.v1.CatalogueService/ListVersions",
@@ -157,6 +157,11 @@ const METHODS: [&str; 14] = [
     "/verbund.registry.v1.CatalogueService/GetInclusionProof",
     "/verbund.registry.v1.CatalogueService/GetStatus",
     "/verbund.registry.v1.WatchService/Watch",
+    "/verbund.registry.v1.NachnutzungService/ListSubscriptions",
+    "/verbund.registry.v1.NachnutzungService/GetSubscription",
+    "/verbund.registry.v1.NachnutzungService/GetImpact",
+    "/verbund.registry.v1.NachnutzungService/ListNotices",
+    "/verbund.registry.v1.NachnutzungService/WatchNotices",
     "/verbund.registry.v1.PublishService/Publish",
     "/verbund.peer.v1.PeerService/Session",
     "/verbund.admin.v1.AdminService/GetNode",

@@ -10,7 +10,7 @@ use registry_core::{
     validate::CodeLists,
 };
 use registry_proto::{
-    terms::{Date, Land},
+    terms::{Date, LogId},
     wire::registry::{
         self as wire, LogPosition, PublishRequest, PublishResponse,
         publish_service_server::PublishService,
@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     driver::{Handle, wall_ms},
+    index::Index,
     observe::Metrics,
     wire::{caller::caller, status::status},
 };
@@ -27,8 +28,9 @@ use crate::{
 /// Handlers of the publish service.
 #[derive(Clone, Debug)]
 pub struct PublishApi {
-    land: Land,
+    own: LogId,
     lists: &'static CodeLists,
+    index: Index,
     driver: Handle,
     metrics: Arc<Metrics>,
 }
@@ -36,20 +38,34 @@ pub struct PublishApi {
 // === impl PublishApi ===
 
 impl PublishApi {
-    /// Publishes for `land` through this driver.
+    /// Publishes to the log `own` through this driver; `index` tells how things stand.
     pub fn new(
-        land: Land,
+        own: LogId,
         lists: &'static CodeLists,
+        index: Index,
         driver: Handle,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { land, lists, driver, metrics }
+        Self { own, lists, index, driver, metrics }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
         let authorized = envelope.authenticate()?.authorize()?;
-        let submission = Submission::validate(authorized, self.land, self.lists)?;
+        let submission = Submission::validate(authorized, self.own.land, self.lists)?;
+        let submission =
+            if submission.has_moves() { self.judged(submission).await? } else { submission };
         self.driver.publish(submission).await
+    }
+
+    /// Moves rest on what both sides wrote, so the catalogue is asked.
+    async fn judged(&self, submission: Submission) -> Result<Submission, Reject> {
+        let (index, own) = (self.index.clone(), self.own);
+        let today = Date::from_unix_ms(wall_ms());
+        let judged = tokio::task::spawn_blocking(move || {
+            index.ask(|catalogue| submission.judge(catalogue, own, today))
+        });
+        let failed = |_| Reject::Storage { operation: "judging a move" };
+        Ok(judged.await.map_err(failed)??.0)
     }
 }
 
@@ -99,7 +115,7 @@ fn record(it: PublishedRecord) -> wire::PublishedRecord {
         leaf_hash: it.leaf.map(|it| it.as_bytes().to_vec().into()).unwrap_or_default(),
         unchanged: it.unchanged,
         warnings: it.warnings,
-        revision: 0,
-        subscription_id: String::new(),
+        revision: it.revision,
+        subscription_id: it.subscription.map(|it| it.to_string()).unwrap_or_default(),
     }
 }

@@ -44,6 +44,11 @@ pub fn status(reject: Reject) -> Status {
             "CONFLICT",
             vec![("what", (*what).to_owned()), ("name", name.clone())],
         ),
+        Reject::MovedOn { field, name, found, .. } => (
+            Code::Aborted,
+            "MOVED_ON",
+            vec![("field", field.clone()), ("name", name.clone()), ("revision", found.to_string())],
+        ),
         Reject::Precondition { reason, .. } => (Code::FailedPrecondition, *reason, Vec::new()),
         Reject::ResyncRequired { .. } => (Code::OutOfRange, "RESYNC_REQUIRED", Vec::new()),
         Reject::Busy { limit, max } => (
@@ -81,6 +86,7 @@ pub fn status(reject: Reject) -> Status {
         Reject::Denied { .. }
         | Reject::NotFound { .. }
         | Reject::Conflict { .. }
+        | Reject::MovedOn { .. }
         | Reject::Precondition { .. }
         | Reject::ResyncRequired { .. }
         | Reject::AckTimeout { .. }
@@ -149,6 +155,12 @@ mod tests {
                 Reject::Conflict { what: "version", name: text(), hint: text() },
                 Code::AlreadyExists,
                 "CONFLICT",
+                false,
+            ),
+            (
+                Reject::MovedOn { field: text(), name: text(), found: 3, expected: Some(2) },
+                Code::Aborted,
+                "MOVED_ON",
                 false,
             ),
             (

@@ -24,11 +24,12 @@ use registry_proto::{
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
-use super::catalogue::CatalogueApi;
+use super::{answer::Answering, catalogue::CatalogueApi};
 use crate::{
     folder::Folder,
     index::Index,
     journals::{JournalRead, Journals},
+    reads::Reads,
     status::StatusBoard,
     store::Store,
     testing::{Item, MemoryJournal, NUMBER_A, NUMBER_B, folded, uuid},
@@ -65,7 +66,8 @@ fn charter() -> Charter {
 
 fn api(index: Index) -> CatalogueApi {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
-    CatalogueApi::new(index, StatusBoard::new(), charter(), me, "1.2.3")
+    let reads = Reads::new(index, StatusBoard::new(), charter(), me, "1.2.3");
+    CatalogueApi::new(Answering::new(reads))
 }
 
 fn request<T>(message: T) -> Request<T> {

@@ -753,6 +753,1303 @@ impl Lifecycle {
         }
     }
 }
+/// The owner moves a version on: abgekuendigt, abgeschaltet or zurueckgezogen.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionStatus {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// SemVer of the version.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// State from now on.
+    #[prost(enumeration = "Lifecycle", tag = "3")]
+    pub lifecycle: i32,
+    /// Day of deprecation; required for abgekuendigt.
+    #[prost(string, tag = "4")]
+    pub abkuendigung_am: ::prost::alloc::string::String,
+    /// Day of retirement, at least three months after the deprecation; required for abgekuendigt.
+    #[prost(string, tag = "5")]
+    pub abschaltung_am: ::prost::alloc::string::String,
+    /// Version of the same service that takes over, optional.
+    #[prost(string, tag = "6")]
+    pub nachfolger_version: ::prost::alloc::string::String,
+    /// Service (UUID) that takes over, optional.
+    #[prost(string, tag = "7")]
+    pub nachfolger_service_id: ::prost::alloc::string::String,
+    /// Why; required for zurueckgezogen.
+    #[prost(string, tag = "8")]
+    pub grund: ::prost::alloc::string::String,
+    /// Why it is done although acknowledgements are missing; required then.
+    #[prost(string, tag = "9")]
+    pub ohne_bestaetigung_grund: ::prost::alloc::string::String,
+}
+/// On whose behalf a Land subscribes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Auftraggeber {
+    /// Name of the Kommune or of the Zweckverband ("eGo-Saar").
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// ARS of its members, significant digits.
+    #[prost(string, repeated, tag = "2")]
+    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One side moves a Nachnutzung on. What a move leaves empty stays as it was.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubscriptionMove {
+    /// UUID of the Nachnutzung; given by the node of the subscriber when empty.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// UUID of the service.
+    #[prost(string, tag = "2")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner of the service.
+    #[prost(string, tag = "3")]
+    pub publisher_land: ::prost::alloc::string::String,
+    /// Land that re-uses it; not the owner.
+    #[prost(string, tag = "4")]
+    pub subscriber_land: ::prost::alloc::string::String,
+    /// State from now on.
+    #[prost(enumeration = "SubscriptionState", tag = "5")]
+    pub zustand: i32,
+    /// "1.4.2" (exact), "^1" (compatible) or "\*" (all); with interesse.
+    #[prost(string, tag = "6")]
+    pub version_requirement: ::prost::alloc::string::String,
+    /// ARS inside the subscriber's Land, significant digits; with interesse, at least one.
+    #[prost(string, repeated, tag = "7")]
+    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// On behalf of these.
+    #[prost(message, repeated, tag = "8")]
+    pub auftraggeber: ::prost::alloc::vec::Vec<Auftraggeber>,
+    /// verwaltungsabkommen, fit_store, efa_marktplatz or kommunalvertreter.
+    #[prost(string, tag = "9")]
+    pub modell: ::prost::alloc::string::String,
+    /// Reference of the contract; required from vertrag on.
+    #[prost(string, tag = "10")]
+    pub vertrag_id: ::prost::alloc::string::String,
+    /// https URL of the contract, optional.
+    #[prost(string, tag = "11")]
+    pub vertrag_url: ::prost::alloc::string::String,
+    /// Cost in words.
+    #[prost(string, tag = "12")]
+    pub kosten_text: ::prost::alloc::string::String,
+    /// Functional contact address (no person).
+    #[prost(string, tag = "13")]
+    pub kontakt: ::prost::alloc::string::String,
+    /// Why; required for abgelehnt and beendet.
+    #[prost(string, tag = "14")]
+    pub grund: ::prost::alloc::string::String,
+}
+/// The subscriber tells how far a Kommune is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Anschluss {
+    /// UUID of the Nachnutzung.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// ARS of the Kommune, inside the areas of the Nachnutzung.
+    #[prost(string, tag = "2")]
+    pub ars: ::prost::alloc::string::String,
+    /// From now on.
+    #[prost(enumeration = "AnschlussStatus", tag = "3")]
+    pub status: i32,
+    /// Day since when, ISO 8601.
+    #[prost(string, tag = "4")]
+    pub seit: ::prost::alloc::string::String,
+    /// Version in use, optional.
+    #[prost(string, tag = "5")]
+    pub version: ::prost::alloc::string::String,
+    /// In words, optional.
+    #[prost(string, tag = "6")]
+    pub hinweis: ::prost::alloc::string::String,
+}
+/// The subscriber has taken note.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Bestaetigung {
+    /// UUID of the Nachnutzung.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// UUID of the service.
+    #[prost(string, tag = "2")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Version that breaks, or that is retired.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// What is acknowledged: freigegeben (of a breaking version), abgekuendigt or abgeschaltet.
+    #[prost(enumeration = "Lifecycle", tag = "4")]
+    pub anlass: i32,
+    /// In words, optional.
+    #[prost(string, tag = "5")]
+    pub hinweis: ::prost::alloc::string::String,
+}
+/// A co-owner countersigns a definition or a version of the owner; header.references names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Mitzeichnung {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner of the entry.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Leaf hash of the entry, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+}
+/// A service moves to another Land and keeps its id, versions and subscriptions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Uebergabe {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner until now.
+    #[prost(string, tag = "2")]
+    pub von_land: ::prost::alloc::string::String,
+    /// Successor.
+    #[prost(string, tag = "3")]
+    pub an_land: ::prost::alloc::string::String,
+    /// Step.
+    #[prost(enumeration = "UebergabeSchritt", tag = "4")]
+    pub schritt: i32,
+    /// Leaf hash of the offer that is taken or taken back, 32 bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub angebot: ::prost::bytes::Bytes,
+}
+/// Where a Nachnutzung stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SubscriptionState {
+    Unspecified = 0,
+    /// The subscriber is interested.
+    Interesse = 1,
+    /// The publisher talks with it about the terms.
+    Abstimmung = 2,
+    /// The publisher agreed.
+    Zugesagt = 3,
+    /// The publisher declined; terminal.
+    Abgelehnt = 4,
+    /// There is a contract.
+    Vertrag = 5,
+    /// In use.
+    Produktiv = 6,
+    /// Over; terminal.
+    Beendet = 7,
+}
+impl SubscriptionState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SUBSCRIPTION_STATE_UNSPECIFIED",
+            Self::Interesse => "SUBSCRIPTION_STATE_INTERESSE",
+            Self::Abstimmung => "SUBSCRIPTION_STATE_ABSTIMMUNG",
+            Self::Zugesagt => "SUBSCRIPTION_STATE_ZUGESAGT",
+            Self::Abgelehnt => "SUBSCRIPTION_STATE_ABGELEHNT",
+            Self::Vertrag => "SUBSCRIPTION_STATE_VERTRAG",
+            Self::Produktiv => "SUBSCRIPTION_STATE_PRODUKTIV",
+            Self::Beendet => "SUBSCRIPTION_STATE_BEENDET",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SUBSCRIPTION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "SUBSCRIPTION_STATE_INTERESSE" => Some(Self::Interesse),
+            "SUBSCRIPTION_STATE_ABSTIMMUNG" => Some(Self::Abstimmung),
+            "SUBSCRIPTION_STATE_ZUGESAGT" => Some(Self::Zugesagt),
+            "SUBSCRIPTION_STATE_ABGELEHNT" => Some(Self::Abgelehnt),
+            "SUBSCRIPTION_STATE_VERTRAG" => Some(Self::Vertrag),
+            "SUBSCRIPTION_STATE_PRODUKTIV" => Some(Self::Produktiv),
+            "SUBSCRIPTION_STATE_BEENDET" => Some(Self::Beendet),
+            _ => None,
+        }
+    }
+}
+/// How far a Kommune is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum AnschlussStatus {
+    Unspecified = 0,
+    /// Planned.
+    Geplant = 1,
+    /// Under test.
+    InTest = 2,
+    /// Connected.
+    Angeschlossen = 3,
+    /// No longer connected.
+    Getrennt = 4,
+}
+impl AnschlussStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ANSCHLUSS_STATUS_UNSPECIFIED",
+            Self::Geplant => "ANSCHLUSS_STATUS_GEPLANT",
+            Self::InTest => "ANSCHLUSS_STATUS_IN_TEST",
+            Self::Angeschlossen => "ANSCHLUSS_STATUS_ANGESCHLOSSEN",
+            Self::Getrennt => "ANSCHLUSS_STATUS_GETRENNT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ANSCHLUSS_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
+            "ANSCHLUSS_STATUS_GEPLANT" => Some(Self::Geplant),
+            "ANSCHLUSS_STATUS_IN_TEST" => Some(Self::InTest),
+            "ANSCHLUSS_STATUS_ANGESCHLOSSEN" => Some(Self::Angeschlossen),
+            "ANSCHLUSS_STATUS_GETRENNT" => Some(Self::Getrennt),
+            _ => None,
+        }
+    }
+}
+/// What is said about a handover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum UebergabeSchritt {
+    Unspecified = 0,
+    /// The owner offers the service.
+    Angebot = 1,
+    /// The successor takes it; from then on it is the owner.
+    Annahme = 2,
+    /// The owner takes the offer back, before it is taken.
+    Ruecknahme = 3,
+}
+impl UebergabeSchritt {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "UEBERGABE_SCHRITT_UNSPECIFIED",
+            Self::Angebot => "UEBERGABE_SCHRITT_ANGEBOT",
+            Self::Annahme => "UEBERGABE_SCHRITT_ANNAHME",
+            Self::Ruecknahme => "UEBERGABE_SCHRITT_RUECKNAHME",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "UEBERGABE_SCHRITT_UNSPECIFIED" => Some(Self::Unspecified),
+            "UEBERGABE_SCHRITT_ANGEBOT" => Some(Self::Angebot),
+            "UEBERGABE_SCHRITT_ANNAHME" => Some(Self::Annahme),
+            "UEBERGABE_SCHRITT_RUECKNAHME" => Some(Self::Ruecknahme),
+            _ => None,
+        }
+    }
+}
+/// A Nachnutzung, folded from the moves of both sides.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Subscription {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// UUID of the service.
+    #[prost(string, tag = "2")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner of the service.
+    #[prost(string, tag = "3")]
+    pub publisher_land: ::prost::alloc::string::String,
+    /// Land that re-uses it.
+    #[prost(string, tag = "4")]
+    pub subscriber_land: ::prost::alloc::string::String,
+    /// State.
+    #[prost(enumeration = "SubscriptionState", tag = "5")]
+    pub zustand: i32,
+    /// Terms as last named, and the state.
+    #[prost(message, optional, tag = "6")]
+    pub terms: ::core::option::Option<SubscriptionMove>,
+    /// Official German name of the service; empty while its definition is not here.
+    #[prost(string, tag = "7")]
+    pub bezeichnung: ::prost::alloc::string::String,
+    /// States the subscriber may move to.
+    #[prost(enumeration = "SubscriptionState", repeated, tag = "8")]
+    pub next_by_subscriber: ::prost::alloc::vec::Vec<i32>,
+    /// States the publisher may move to.
+    #[prost(enumeration = "SubscriptionState", repeated, tag = "9")]
+    pub next_by_publisher: ::prost::alloc::vec::Vec<i32>,
+    /// Versions whose acknowledgement the subscriber owes.
+    #[prost(message, repeated, tag = "10")]
+    pub owed: ::prost::alloc::vec::Vec<OwedBestaetigung>,
+    /// 1 + index of the newest move of the subscriber, 0 for none; for expected_revision.
+    #[prost(uint64, tag = "11")]
+    pub subscriber_revision: u64,
+    /// 1 + index of the newest move of the publisher, 0 for none; for expected_revision.
+    #[prost(uint64, tag = "12")]
+    pub publisher_revision: u64,
+    /// Time of the last move that counts.
+    #[prost(message, optional, tag = "13")]
+    pub moved_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// An acknowledgement that is owed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OwedBestaetigung {
+    /// SemVer.
+    #[prost(string, tag = "1")]
+    pub version: ::prost::alloc::string::String,
+    /// freigegeben (a breaking version), abgekuendigt, abgeschaltet or zurueckgezogen.
+    #[prost(enumeration = "Lifecycle", tag = "2")]
+    pub anlass: i32,
+    /// Day of retirement, empty when none.
+    #[prost(string, tag = "3")]
+    pub abschaltung_am: ::prost::alloc::string::String,
+}
+/// A move of a Nachnutzung.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SubscriptionStep {
+    /// Its entry.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// Leaf hash of the entry, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+    /// Recorded time of the Land that moved.
+    #[prost(message, optional, tag = "3")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What it said.
+    #[prost(message, optional, tag = "4")]
+    pub record: ::core::option::Option<SubscriptionMove>,
+    /// True when another move counted instead, or no rule allows it.
+    #[prost(bool, tag = "5")]
+    pub superseded: bool,
+    /// True while the move it rests on is not here.
+    #[prost(bool, tag = "6")]
+    pub pending: bool,
+}
+/// State of a Kommune.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AnschlussState {
+    /// As the subscriber last said.
+    #[prost(message, optional, tag = "1")]
+    pub anschluss: ::core::option::Option<Anschluss>,
+    /// Recorded time.
+    #[prost(message, optional, tag = "2")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Request of ListSubscriptions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSubscriptionsRequest {
+    /// 1..500; 0 means 100.
+    #[prost(uint32, tag = "1")]
+    pub page_size: u32,
+    /// From the previous answer.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Only of this service (UUID).
+    #[prost(string, tag = "3")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Only of services of this Land.
+    #[prost(string, tag = "4")]
+    pub publisher_land: ::prost::alloc::string::String,
+    /// Only those of this Land.
+    #[prost(string, tag = "5")]
+    pub subscriber_land: ::prost::alloc::string::String,
+    /// Only in these states; empty means all.
+    #[prost(enumeration = "SubscriptionState", repeated, tag = "6")]
+    pub zustaende: ::prost::alloc::vec::Vec<i32>,
+}
+/// Answer of ListSubscriptions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSubscriptionsResponse {
+    /// At most page_size.
+    #[prost(message, repeated, tag = "1")]
+    pub subscriptions: ::prost::alloc::vec::Vec<Subscription>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// What the answer rests on, per Land.
+    #[prost(message, repeated, tag = "3")]
+    pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+}
+/// Request of GetSubscription.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetSubscriptionRequest {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+}
+/// Answer of GetSubscription.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetSubscriptionResponse {
+    /// The Nachnutzung.
+    #[prost(message, optional, tag = "1")]
+    pub subscription: ::core::option::Option<Subscription>,
+    /// All moves: those that count first, in their order.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<SubscriptionStep>,
+    /// Kommunen in the order of their ARS.
+    #[prost(message, repeated, tag = "3")]
+    pub anschluesse: ::prost::alloc::vec::Vec<AnschlussState>,
+    /// What the answer rests on: the logs of both Laender.
+    #[prost(message, repeated, tag = "4")]
+    pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+}
+/// Request of GetImpact.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetImpactRequest {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner; needed only if two Laender use the same UUID.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// SemVer of the version that would move.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    /// State it would move to.
+    #[prost(enumeration = "Lifecycle", tag = "4")]
+    pub lifecycle: i32,
+}
+/// A Nachnutzung that a move of a version affects.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Affected {
+    /// It.
+    #[prost(message, optional, tag = "1")]
+    pub subscription: ::core::option::Option<Subscription>,
+    /// Its Kommunen that are not cut off yet.
+    #[prost(message, repeated, tag = "2")]
+    pub kommunen: ::prost::alloc::vec::Vec<AnschlussState>,
+    /// True when its acknowledgement is needed before the version is retired.
+    #[prost(bool, tag = "3")]
+    pub must_acknowledge: bool,
+    /// True when the subscriber acknowledged.
+    #[prost(bool, tag = "4")]
+    pub acknowledged: bool,
+    /// Highest other version that serves it, empty when none would be left.
+    #[prost(string, tag = "5")]
+    pub ersatz_version: ::prost::alloc::string::String,
+}
+/// Answer of GetImpact.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetImpactResponse {
+    /// In the order of the subscriber's code.
+    #[prost(message, repeated, tag = "1")]
+    pub affected: ::prost::alloc::vec::Vec<Affected>,
+    /// State of the version now.
+    #[prost(message, optional, tag = "2")]
+    pub life: ::core::option::Option<VersionLife>,
+    /// First day on which it may be retired, as far as a deadline runs; empty when none.
+    #[prost(string, tag = "3")]
+    pub abschaltung_fruehestens: ::prost::alloc::string::String,
+    /// What the answer rests on, per Land.
+    #[prost(message, repeated, tag = "4")]
+    pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+}
+/// Where a version stands.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionLife {
+    /// State now, as the owner last said.
+    #[prost(enumeration = "Lifecycle", tag = "1")]
+    pub lifecycle: i32,
+    /// Day of deprecation.
+    #[prost(string, tag = "2")]
+    pub abkuendigung_am: ::prost::alloc::string::String,
+    /// Day of retirement.
+    #[prost(string, tag = "3")]
+    pub abschaltung_am: ::prost::alloc::string::String,
+    /// Version that takes over.
+    #[prost(string, tag = "4")]
+    pub nachfolger_version: ::prost::alloc::string::String,
+    /// Service that takes over.
+    #[prost(string, tag = "5")]
+    pub nachfolger_service_id: ::prost::alloc::string::String,
+    /// Why, as the owner said.
+    #[prost(string, tag = "6")]
+    pub grund: ::prost::alloc::string::String,
+    /// Entry that says so; unset while it stands as it was published.
+    #[prost(message, optional, tag = "7")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// True when enough co-owners countersigned, or there are none.
+    #[prost(bool, tag = "8")]
+    pub released: bool,
+    /// Co-owners that countersigned.
+    #[prost(string, repeated, tag = "9")]
+    pub mitgezeichnet: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Co-owners whose countersignature is not here.
+    #[prost(string, repeated, tag = "10")]
+    pub fehlt: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Countersignatures needed.
+    #[prost(uint32, tag = "11")]
+    pub k: u32,
+}
+/// What needs the attention of a Land.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notice {
+    /// Why.
+    #[prost(enumeration = "NoticeKind", tag = "1")]
+    pub kind: i32,
+    /// Land whose turn it is.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// UUID of the service.
+    #[prost(string, tag = "3")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Owner of the service.
+    #[prost(string, tag = "4")]
+    pub service_land: ::prost::alloc::string::String,
+    /// Official German name of the service.
+    #[prost(string, tag = "5")]
+    pub bezeichnung: ::prost::alloc::string::String,
+    /// UUID of the Nachnutzung; empty when it is not about one.
+    #[prost(string, tag = "6")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// Version it is about; empty when it is not about one.
+    #[prost(string, tag = "7")]
+    pub version: ::prost::alloc::string::String,
+    /// Days until the deadline, negative after it; unset when there is none.
+    #[prost(int32, optional, tag = "8")]
+    pub days_left: ::core::option::Option<i32>,
+    /// German sentence that says what happened and what to do.
+    #[prost(string, tag = "9")]
+    pub text: ::prost::alloc::string::String,
+    /// Recorded time of what caused it.
+    #[prost(message, optional, tag = "10")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Request of ListNotices.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNoticesRequest {
+    /// Land; empty means the Land of this node.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// 1..500; 0 means 100.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+/// Answer of ListNotices.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNoticesResponse {
+    /// The most urgent first.
+    #[prost(message, repeated, tag = "1")]
+    pub notices: ::prost::alloc::vec::Vec<Notice>,
+    /// Number of all, also beyond the limit.
+    #[prost(uint32, tag = "2")]
+    pub total: u32,
+    /// What the answer rests on, per Land.
+    #[prost(message, repeated, tag = "3")]
+    pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+}
+/// Request of WatchNotices.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchNoticesRequest {
+    /// Land; empty means the Land of this node.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+}
+/// A message of WatchNotices.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchNoticesResponse {
+    /// All notices as of now; at most 500.
+    #[prost(message, repeated, tag = "1")]
+    pub notices: ::prost::alloc::vec::Vec<Notice>,
+}
+/// Why something needs attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NoticeKind {
+    Unspecified = 0,
+    /// The other side of a Nachnutzung moved, and it is this Land's turn.
+    RequestWaiting = 1,
+    /// The subscriber owes an acknowledgement.
+    AcknowledgementOwed = 2,
+    /// A version in use is deprecated.
+    Deprecation = 3,
+    /// A version in use was retired or withdrawn.
+    Retired = 4,
+    /// There is a newer version that the requirement allows, or that it does not.
+    NewVersion = 5,
+    /// A co-owner has not countersigned yet.
+    CountersignatureOwed = 6,
+}
+impl NoticeKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NOTICE_KIND_UNSPECIFIED",
+            Self::RequestWaiting => "NOTICE_KIND_REQUEST_WAITING",
+            Self::AcknowledgementOwed => "NOTICE_KIND_ACKNOWLEDGEMENT_OWED",
+            Self::Deprecation => "NOTICE_KIND_DEPRECATION",
+            Self::Retired => "NOTICE_KIND_RETIRED",
+            Self::NewVersion => "NOTICE_KIND_NEW_VERSION",
+            Self::CountersignatureOwed => "NOTICE_KIND_COUNTERSIGNATURE_OWED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NOTICE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "NOTICE_KIND_REQUEST_WAITING" => Some(Self::RequestWaiting),
+            "NOTICE_KIND_ACKNOWLEDGEMENT_OWED" => Some(Self::AcknowledgementOwed),
+            "NOTICE_KIND_DEPRECATION" => Some(Self::Deprecation),
+            "NOTICE_KIND_RETIRED" => Some(Self::Retired),
+            "NOTICE_KIND_NEW_VERSION" => Some(Self::NewVersion),
+            "NOTICE_KIND_COUNTERSIGNATURE_OWED" => Some(Self::CountersignatureOwed),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod nachnutzung_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Who re-uses what, and what needs attention. Moves are published with PublishService.
+    #[derive(Debug, Clone)]
+    pub struct NachnutzungServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl NachnutzungServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> NachnutzungServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> NachnutzungServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            NachnutzungServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists Nachnutzungen in the order of their id.
+        pub async fn list_subscriptions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListSubscriptionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSubscriptionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.NachnutzungService/ListSubscriptions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.NachnutzungService",
+                        "ListSubscriptions",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one with its history and its Kommunen.
+        pub async fn get_subscription(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetSubscriptionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSubscriptionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.NachnutzungService/GetSubscription",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.NachnutzungService",
+                        "GetSubscription",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells who would be affected by a move of a version, before it is made.
+        pub async fn get_impact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetImpactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetImpactResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.NachnutzungService/GetImpact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.NachnutzungService",
+                        "GetImpact",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// What needs the attention of a Land, the most urgent first.
+        pub async fn list_notices(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListNoticesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNoticesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.NachnutzungService/ListNotices",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.NachnutzungService",
+                        "ListNotices",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The same, again whenever it changes.
+        pub async fn watch_notices(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchNoticesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::WatchNoticesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.NachnutzungService/WatchNotices",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.NachnutzungService",
+                        "WatchNotices",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod nachnutzung_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with NachnutzungServiceServer.
+    #[async_trait]
+    pub trait NachnutzungService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists Nachnutzungen in the order of their id.
+        async fn list_subscriptions(
+            &self,
+            request: tonic::Request<super::ListSubscriptionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListSubscriptionsResponse>,
+            tonic::Status,
+        >;
+        /// Reads one with its history and its Kommunen.
+        async fn get_subscription(
+            &self,
+            request: tonic::Request<super::GetSubscriptionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetSubscriptionResponse>,
+            tonic::Status,
+        >;
+        /// Tells who would be affected by a move of a version, before it is made.
+        async fn get_impact(
+            &self,
+            request: tonic::Request<super::GetImpactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetImpactResponse>,
+            tonic::Status,
+        >;
+        /// What needs the attention of a Land, the most urgent first.
+        async fn list_notices(
+            &self,
+            request: tonic::Request<super::ListNoticesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListNoticesResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the WatchNotices method.
+        type WatchNoticesStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::WatchNoticesResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// The same, again whenever it changes.
+        async fn watch_notices(
+            &self,
+            request: tonic::Request<super::WatchNoticesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::WatchNoticesStream>,
+            tonic::Status,
+        >;
+    }
+    /// Who re-uses what, and what needs attention. Moves are published with PublishService.
+    #[derive(Debug)]
+    pub struct NachnutzungServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> NachnutzungServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for NachnutzungServiceServer<T>
+    where
+        T: NachnutzungService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.NachnutzungService/ListSubscriptions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListSubscriptionsSvc<T: NachnutzungService>(pub Arc<T>);
+                    impl<
+                        T: NachnutzungService,
+                    > tonic::server::UnaryService<super::ListSubscriptionsRequest>
+                    for ListSubscriptionsSvc<T> {
+                        type Response = super::ListSubscriptionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListSubscriptionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NachnutzungService>::list_subscriptions(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListSubscriptionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.NachnutzungService/GetSubscription" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetSubscriptionSvc<T: NachnutzungService>(pub Arc<T>);
+                    impl<
+                        T: NachnutzungService,
+                    > tonic::server::UnaryService<super::GetSubscriptionRequest>
+                    for GetSubscriptionSvc<T> {
+                        type Response = super::GetSubscriptionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetSubscriptionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NachnutzungService>::get_subscription(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetSubscriptionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.NachnutzungService/GetImpact" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetImpactSvc<T: NachnutzungService>(pub Arc<T>);
+                    impl<
+                        T: NachnutzungService,
+                    > tonic::server::UnaryService<super::GetImpactRequest>
+                    for GetImpactSvc<T> {
+                        type Response = super::GetImpactResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetImpactRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NachnutzungService>::get_impact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetImpactSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.NachnutzungService/ListNotices" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListNoticesSvc<T: NachnutzungService>(pub Arc<T>);
+                    impl<
+                        T: NachnutzungService,
+                    > tonic::server::UnaryService<super::ListNoticesRequest>
+                    for ListNoticesSvc<T> {
+                        type Response = super::ListNoticesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListNoticesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NachnutzungService>::list_notices(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListNoticesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.NachnutzungService/WatchNotices" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchNoticesSvc<T: NachnutzungService>(pub Arc<T>);
+                    impl<
+                        T: NachnutzungService,
+                    > tonic::server::ServerStreamingService<super::WatchNoticesRequest>
+                    for WatchNoticesSvc<T> {
+                        type Response = super::WatchNoticesResponse;
+                        type ResponseStream = T::WatchNoticesStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WatchNoticesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as NachnutzungService>::watch_notices(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchNoticesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for NachnutzungServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.NachnutzungService";
+    impl<T> tonic::server::NamedService for NachnutzungServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// A service as the catalogue shows it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
@@ -768,6 +2065,9 @@ pub struct Service {
     /// Number of versions.
     #[prost(uint32, tag = "4")]
     pub version_count: u32,
+    /// 1 + index of the newest entry of the owner about the service; for expected_revision.
+    #[prost(uint64, tag = "5")]
+    pub revision: u64,
 }
 /// Short form for lists.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -806,6 +2106,9 @@ pub struct Version {
     /// Its entry.
     #[prost(message, optional, tag = "2")]
     pub provenance: ::core::option::Option<Provenance>,
+    /// Where it stands now.
+    #[prost(message, optional, tag = "3")]
+    pub life: ::core::option::Option<VersionLife>,
 }
 /// Short form for lists.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -813,7 +2116,7 @@ pub struct VersionSummary {
     /// SemVer.
     #[prost(string, tag = "1")]
     pub version: ::prost::alloc::string::String,
-    /// Lifecycle as published.
+    /// State now, as the owner last said.
     #[prost(enumeration = "Lifecycle", tag = "2")]
     pub lifecycle: i32,
     /// First day of validity.
@@ -834,6 +2137,9 @@ pub struct VersionSummary {
     /// True when users must act.
     #[prost(bool, tag = "8")]
     pub breaking: bool,
+    /// Where it stands now.
+    #[prost(message, optional, tag = "9")]
+    pub life: ::core::option::Option<VersionLife>,
 }
 /// Request of ListServices.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2044,300 +3350,13 @@ pub struct Quota {
     #[prost(uint64, tag = "2")]
     pub entries_per_day: u64,
 }
-/// The owner moves a version on: abgekuendigt, abgeschaltet or zurueckgezogen.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct VersionStatus {
-    /// UUID of the service.
-    #[prost(string, tag = "1")]
-    pub service_id: ::prost::alloc::string::String,
-    /// SemVer of the version.
-    #[prost(string, tag = "2")]
-    pub version: ::prost::alloc::string::String,
-    /// State from now on.
-    #[prost(enumeration = "Lifecycle", tag = "3")]
-    pub lifecycle: i32,
-    /// Day of deprecation; required for abgekuendigt.
-    #[prost(string, tag = "4")]
-    pub abkuendigung_am: ::prost::alloc::string::String,
-    /// Day of retirement, at least three months after the deprecation; required for abgekuendigt.
-    #[prost(string, tag = "5")]
-    pub abschaltung_am: ::prost::alloc::string::String,
-    /// Version of the same service that takes over, optional.
-    #[prost(string, tag = "6")]
-    pub nachfolger_version: ::prost::alloc::string::String,
-    /// Service (UUID) that takes over, optional.
-    #[prost(string, tag = "7")]
-    pub nachfolger_service_id: ::prost::alloc::string::String,
-    /// Why; required for zurueckgezogen.
-    #[prost(string, tag = "8")]
-    pub grund: ::prost::alloc::string::String,
-    /// Why it is done although acknowledgements are missing; required then.
-    #[prost(string, tag = "9")]
-    pub ohne_bestaetigung_grund: ::prost::alloc::string::String,
-}
-/// On whose behalf a Land subscribes.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Auftraggeber {
-    /// Name of the Kommune or of the Zweckverband ("eGo-Saar").
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// ARS of its members, significant digits.
-    #[prost(string, repeated, tag = "2")]
-    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-}
-/// One side moves a Nachnutzung on. What a move leaves empty stays as it was.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct SubscriptionMove {
-    /// UUID of the Nachnutzung; given by the node of the subscriber when empty.
-    #[prost(string, tag = "1")]
-    pub subscription_id: ::prost::alloc::string::String,
-    /// UUID of the service.
-    #[prost(string, tag = "2")]
-    pub service_id: ::prost::alloc::string::String,
-    /// Owner of the service.
-    #[prost(string, tag = "3")]
-    pub publisher_land: ::prost::alloc::string::String,
-    /// Land that re-uses it; not the owner.
-    #[prost(string, tag = "4")]
-    pub subscriber_land: ::prost::alloc::string::String,
-    /// State from now on.
-    #[prost(enumeration = "SubscriptionState", tag = "5")]
-    pub zustand: i32,
-    /// "1.4.2" (exact), "^1" (compatible) or "\*" (all); with interesse.
-    #[prost(string, tag = "6")]
-    pub version_requirement: ::prost::alloc::string::String,
-    /// ARS inside the subscriber's Land, significant digits; with interesse, at least one.
-    #[prost(string, repeated, tag = "7")]
-    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// On behalf of these.
-    #[prost(message, repeated, tag = "8")]
-    pub auftraggeber: ::prost::alloc::vec::Vec<Auftraggeber>,
-    /// verwaltungsabkommen, fit_store, efa_marktplatz or kommunalvertreter.
-    #[prost(string, tag = "9")]
-    pub modell: ::prost::alloc::string::String,
-    /// Reference of the contract; required from vertrag on.
-    #[prost(string, tag = "10")]
-    pub vertrag_id: ::prost::alloc::string::String,
-    /// https URL of the contract, optional.
-    #[prost(string, tag = "11")]
-    pub vertrag_url: ::prost::alloc::string::String,
-    /// Cost in words.
-    #[prost(string, tag = "12")]
-    pub kosten_text: ::prost::alloc::string::String,
-    /// Functional contact address (no person).
-    #[prost(string, tag = "13")]
-    pub kontakt: ::prost::alloc::string::String,
-    /// Why; required for abgelehnt and beendet.
-    #[prost(string, tag = "14")]
-    pub grund: ::prost::alloc::string::String,
-}
-/// The subscriber tells how far a Kommune is.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Anschluss {
-    /// UUID of the Nachnutzung.
-    #[prost(string, tag = "1")]
-    pub subscription_id: ::prost::alloc::string::String,
-    /// ARS of the Kommune, inside the areas of the Nachnutzung.
-    #[prost(string, tag = "2")]
-    pub ars: ::prost::alloc::string::String,
-    /// From now on.
-    #[prost(enumeration = "AnschlussStatus", tag = "3")]
-    pub status: i32,
-    /// Day since when, ISO 8601.
-    #[prost(string, tag = "4")]
-    pub seit: ::prost::alloc::string::String,
-    /// Version in use, optional.
-    #[prost(string, tag = "5")]
-    pub version: ::prost::alloc::string::String,
-    /// In words, optional.
-    #[prost(string, tag = "6")]
-    pub hinweis: ::prost::alloc::string::String,
-}
-/// The subscriber has taken note.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Bestaetigung {
-    /// UUID of the Nachnutzung.
-    #[prost(string, tag = "1")]
-    pub subscription_id: ::prost::alloc::string::String,
-    /// UUID of the service.
-    #[prost(string, tag = "2")]
-    pub service_id: ::prost::alloc::string::String,
-    /// Version that breaks, or that is retired.
-    #[prost(string, tag = "3")]
-    pub version: ::prost::alloc::string::String,
-    /// What is acknowledged: freigegeben (of a breaking version), abgekuendigt or abgeschaltet.
-    #[prost(enumeration = "Lifecycle", tag = "4")]
-    pub anlass: i32,
-    /// In words, optional.
-    #[prost(string, tag = "5")]
-    pub hinweis: ::prost::alloc::string::String,
-}
-/// A co-owner countersigns a definition or a version of the owner; header.references names it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Mitzeichnung {
-    /// UUID of the service.
-    #[prost(string, tag = "1")]
-    pub service_id: ::prost::alloc::string::String,
-    /// Owner of the entry.
-    #[prost(string, tag = "2")]
-    pub land: ::prost::alloc::string::String,
-    /// Leaf hash of the entry, 32 bytes.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub leaf_hash: ::prost::bytes::Bytes,
-}
-/// A service moves to another Land and keeps its id, versions and subscriptions.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Uebergabe {
-    /// UUID of the service.
-    #[prost(string, tag = "1")]
-    pub service_id: ::prost::alloc::string::String,
-    /// Owner until now.
-    #[prost(string, tag = "2")]
-    pub von_land: ::prost::alloc::string::String,
-    /// Successor.
-    #[prost(string, tag = "3")]
-    pub an_land: ::prost::alloc::string::String,
-    /// Step.
-    #[prost(enumeration = "UebergabeSchritt", tag = "4")]
-    pub schritt: i32,
-    /// Leaf hash of the offer that is taken or taken back, 32 bytes.
-    #[prost(bytes = "bytes", tag = "5")]
-    pub angebot: ::prost::bytes::Bytes,
-}
-/// Where a Nachnutzung stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum SubscriptionState {
-    Unspecified = 0,
-    /// The subscriber is interested.
-    Interesse = 1,
-    /// The publisher talks with it about the terms.
-    Abstimmung = 2,
-    /// The publisher agreed.
-    Zugesagt = 3,
-    /// The publisher declined; terminal.
-    Abgelehnt = 4,
-    /// There is a contract.
-    Vertrag = 5,
-    /// In use.
-    Produktiv = 6,
-    /// Over; terminal.
-    Beendet = 7,
-}
-impl SubscriptionState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "SUBSCRIPTION_STATE_UNSPECIFIED",
-            Self::Interesse => "SUBSCRIPTION_STATE_INTERESSE",
-            Self::Abstimmung => "SUBSCRIPTION_STATE_ABSTIMMUNG",
-            Self::Zugesagt => "SUBSCRIPTION_STATE_ZUGESAGT",
-            Self::Abgelehnt => "SUBSCRIPTION_STATE_ABGELEHNT",
-            Self::Vertrag => "SUBSCRIPTION_STATE_VERTRAG",
-            Self::Produktiv => "SUBSCRIPTION_STATE_PRODUKTIV",
-            Self::Beendet => "SUBSCRIPTION_STATE_BEENDET",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "SUBSCRIPTION_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "SUBSCRIPTION_STATE_INTERESSE" => Some(Self::Interesse),
-            "SUBSCRIPTION_STATE_ABSTIMMUNG" => Some(Self::Abstimmung),
-            "SUBSCRIPTION_STATE_ZUGESAGT" => Some(Self::Zugesagt),
-            "SUBSCRIPTION_STATE_ABGELEHNT" => Some(Self::Abgelehnt),
-            "SUBSCRIPTION_STATE_VERTRAG" => Some(Self::Vertrag),
-            "SUBSCRIPTION_STATE_PRODUKTIV" => Some(Self::Produktiv),
-            "SUBSCRIPTION_STATE_BEENDET" => Some(Self::Beendet),
-            _ => None,
-        }
-    }
-}
-/// How far a Kommune is connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum AnschlussStatus {
-    Unspecified = 0,
-    /// Planned.
-    Geplant = 1,
-    /// Under test.
-    InTest = 2,
-    /// Connected.
-    Angeschlossen = 3,
-    /// No longer connected.
-    Getrennt = 4,
-}
-impl AnschlussStatus {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "ANSCHLUSS_STATUS_UNSPECIFIED",
-            Self::Geplant => "ANSCHLUSS_STATUS_GEPLANT",
-            Self::InTest => "ANSCHLUSS_STATUS_IN_TEST",
-            Self::Angeschlossen => "ANSCHLUSS_STATUS_ANGESCHLOSSEN",
-            Self::Getrennt => "ANSCHLUSS_STATUS_GETRENNT",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "ANSCHLUSS_STATUS_UNSPECIFIED" => Some(Self::Unspecified),
-            "ANSCHLUSS_STATUS_GEPLANT" => Some(Self::Geplant),
-            "ANSCHLUSS_STATUS_IN_TEST" => Some(Self::InTest),
-            "ANSCHLUSS_STATUS_ANGESCHLOSSEN" => Some(Self::Angeschlossen),
-            "ANSCHLUSS_STATUS_GETRENNT" => Some(Self::Getrennt),
-            _ => None,
-        }
-    }
-}
-/// What is said about a handover.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum UebergabeSchritt {
-    Unspecified = 0,
-    /// The owner offers the service.
-    Angebot = 1,
-    /// The successor takes it; from then on it is the owner.
-    Annahme = 2,
-    /// The owner takes the offer back, before it is taken.
-    Ruecknahme = 3,
-}
-impl UebergabeSchritt {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "UEBERGABE_SCHRITT_UNSPECIFIED",
-            Self::Angebot => "UEBERGABE_SCHRITT_ANGEBOT",
-            Self::Annahme => "UEBERGABE_SCHRITT_ANNAHME",
-            Self::Ruecknahme => "UEBERGABE_SCHRITT_RUECKNAHME",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "UEBERGABE_SCHRITT_UNSPECIFIED" => Some(Self::Unspecified),
-            "UEBERGABE_SCHRITT_ANGEBOT" => Some(Self::Angebot),
-            "UEBERGABE_SCHRITT_ANNAHME" => Some(Self::Annahme),
-            "UEBERGABE_SCHRITT_RUECKNAHME" => Some(Self::Ruecknahme),
-            _ => None,
-        }
-    }
-}
 /// One record.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
-    /// Entries of this Land's log about the object of the record (the service, or the Nachnutzung)
-    /// that the sender knows of; the record is refused as a conflict when there are others. Unset
-    /// means: whatever they are.
+    /// 1 + index of the newest entry of this Land's log about the object of the record that the
+    /// sender knows of, 0 for none: of a service its definitions, versions, states and handovers, of
+    /// a Nachnutzung its moves. The record is refused (ABORTED) when there are newer ones. Unset
+    /// means: whatever there is.
     #[prost(uint64, optional, tag = "3")]
     pub expected_revision: ::core::option::Option<u64>,
     /// What to publish.
@@ -2425,7 +3444,7 @@ pub struct PublishedRecord {
     /// Findings that do not stop the publication.
     #[prost(message, repeated, tag = "6")]
     pub warnings: ::prost::alloc::vec::Vec<Warning>,
-    /// Entries of this Land's log about the object, this one included.
+    /// 1 + index of the newest entry of this Land's log about the object, as in expected_revision.
     #[prost(uint64, tag = "7")]
     pub revision: u64,
     /// UUID of the Nachnutzung, for records about one; else empty.

@@ -129,11 +129,17 @@ pub fn uebergabe(service: Uuid, at: Position) -> Vec<u8> {
     landed(uebergaben_of(service), at)
 }
 
-/// Prefix of what a Land said of a version after its publication.
-pub(crate) fn statuses_of(land: Land, service: Uuid, number: &SemVer) -> Vec<u8> {
+/// Prefix of what a Land said of the versions of a service after their publication.
+pub(crate) fn statuses_in(land: Land, service: Uuid) -> Vec<u8> {
     let mut key = vec![VERSION, STATUS];
     key.extend(land_bytes(land));
     key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of what a Land said of a version after its publication.
+pub(crate) fn statuses_of(land: Land, service: Uuid, number: &SemVer) -> Vec<u8> {
+    let mut key = statuses_in(land, service);
     key.extend(number.order_key());
     key
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use registry_proto::{
-    log::{Checkpoint, Frontier, Hash, Header, HeaderError, Kind, Origin, leaf_hash},
+    log::{Checkpoint, Frontier, Hash, Header, HeaderError, Kind, Origin, RequestId, leaf_hash},
     terms::ServiceId,
     wire::registry::Audience,
 };
@@ -13,7 +13,7 @@ use crate::{
     limits,
     log::{
         Ticket,
-        services::{Mark, OwnServices, Verdict},
+        services::{Entry, Mark, OwnServices, Verdict},
         waiting::{Published, PublishedRecord, Waiting},
     },
     now::Now,
@@ -137,7 +137,13 @@ impl OwnLog {
                 max: limits::SUBMISSION_BYTES_WAITING_MAX as u64,
             });
         }
-        let verdicts = self.services.judge(&submission.records)?;
+        if let Some(request) = submission.request
+            && let Some(entries) = self.services.request(request)
+        {
+            let published = self.repeated(&submission, entries)?;
+            return Ok(self.waits(ticket, published, submission.ack_peers, now));
+        }
+        let verdicts = self.services.judge(&submission.records, &submission.pseudonym)?;
         if submission.dry_run {
             return Ok(Outcome::Answered(self.dry_answer(submission, &verdicts)));
         }
@@ -149,24 +155,60 @@ impl OwnLog {
             let answer = match verdict {
                 Verdict::New => {
                     staged += 1;
-                    self.stage(record, staged == new, &pseudonym, now)?
+                    let batch_end = staged == new;
+                    self.stage(record, batch_end, &pseudonym, submission.request, now)?
                 }
-                Verdict::Unchanged(mark) => answer(record, Some(mark), true, &self.origin),
+                Verdict::Unchanged(mark) => self.answer(&record, Some(mark), true),
                 Verdict::Repeated => {
                     let mark = self.services.mark(record.service, record.version);
-                    answer(record, mark, true, &self.origin)
+                    self.answer(&record, mark, true)
                 }
             };
             records.push(answer);
         }
-        let needs = records.iter().filter_map(|it| it.index).max().map_or(0, |last| last + 1);
-        Ok(Outcome::Waits(Waiting {
+        let published = Published { records, acknowledged_by: Vec::new() };
+        Ok(self.waits(ticket, published, submission.ack_peers, now))
+    }
+
+    fn waits(&self, ticket: Ticket, published: Published, ack_peers: u32, now: Now) -> Outcome {
+        let last = published.records.iter().filter_map(|it| it.index).max();
+        Outcome::Waits(Waiting {
             ticket,
-            size: needs,
-            ack_peers: submission.ack_peers,
+            size: last.map_or(0, |last| last + 1),
+            ack_peers,
             deadline_mono_ms: now.mono_ms + limits::ACK_WAIT_MS_MAX,
-            published: Published { records, acknowledged_by: Vec::new() },
-        }))
+            published,
+        })
+    }
+
+    /// What became of a request that was published before.
+    fn repeated(
+        &self,
+        submission: &Submission,
+        entries: &[(ServiceId, Mark)],
+    ) -> Result<Published, Reject> {
+        let mut records = Vec::with_capacity(submission.records.len());
+        let mut found = 0;
+        for record in &submission.records {
+            let entry = entries
+                .iter()
+                .find(|(object, mark)| *object == record.service && mark.content == record.content);
+            // what was unchanged then has no entry of the request, but stands
+            let standing = self.services.mark(record.service, record.version);
+            let mark = match (entry, standing) {
+                (Some((_, mark)), _) => {
+                    found += 1;
+                    *mark
+                }
+                (None, Some(mark)) if mark.content == record.content => mark,
+                _ => return Err(other_request()),
+            };
+            records.push(self.answer(record, Some(mark), entry.is_none()));
+        }
+        if found < entries.len() {
+            return Err(other_request());
+        }
+        Ok(Published { records, acknowledged_by: Vec::new() })
     }
 
     /// Stages an entry about the log itself.
@@ -243,9 +285,10 @@ impl OwnLog {
         record: Prepared,
         batch_end: bool,
         pseudonym: &str,
+        request: Option<RequestId>,
         now: Now,
     ) -> Result<PublishedRecord, Reject> {
-        let header = self.header(
+        let mut header = self.header(
             record.kind,
             Some(record.service),
             batch_end,
@@ -254,13 +297,22 @@ impl OwnLog {
             record.body_digest,
             now,
         );
+        header.references.clone_from(&record.references);
+        header.request = request;
         let index = header.index;
         let leaf = self
             .push(&header, record.salt, record.body.clone())
             .map_err(|_| Reject::Storage { operation: "encoding the header" })?;
         let mark = Mark { content: record.content, index, leaf };
-        self.services.stage(record.service, record.version, mark);
-        Ok(answer(record, Some(mark), false, &self.origin))
+        self.services.stage(Entry {
+            kind: record.kind,
+            object: record.service,
+            version: record.version,
+            editors: record.editors.clone(),
+            request,
+            mark,
+        });
+        Ok(self.answer(&record, Some(mark), false))
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place that fills a header")]
@@ -307,12 +359,26 @@ impl OwnLog {
             .into_iter()
             .zip(verdicts)
             .map(|(record, verdict)| match verdict {
-                Verdict::Unchanged(mark) => answer(record, Some(*mark), true, &self.origin),
-                Verdict::New => answer(record, None, false, &self.origin),
-                Verdict::Repeated => answer(record, None, true, &self.origin),
+                Verdict::Unchanged(mark) => self.answer(&record, Some(*mark), true),
+                Verdict::New => self.answer(&record, None, false),
+                Verdict::Repeated => self.answer(&record, None, true),
             })
             .collect();
         Published { records, acknowledged_by: Vec::new() }
+    }
+
+    fn answer(&self, record: &Prepared, mark: Option<Mark>, unchanged: bool) -> PublishedRecord {
+        PublishedRecord {
+            service: record.of_service,
+            subscription: record.subscription,
+            version: record.version,
+            log: self.origin.log,
+            index: mark.map(|it| it.index),
+            leaf: mark.map(|it| it.leaf),
+            unchanged,
+            revision: self.services.revision(record.service),
+            warnings: record.warnings.clone(),
+        }
     }
 }
 
@@ -325,19 +391,10 @@ pub(crate) enum Outcome {
     Waits(Waiting),
 }
 
-fn answer(
-    record: Prepared,
-    mark: Option<Mark>,
-    unchanged: bool,
-    origin: &Origin,
-) -> PublishedRecord {
-    PublishedRecord {
-        service: record.service,
-        version: record.version,
-        log: origin.log,
-        index: mark.map(|it| it.index),
-        leaf: mark.map(|it| it.leaf),
-        unchanged,
-        warnings: record.warnings,
+fn other_request() -> Reject {
+    Reject::Conflict {
+        what: "a request with this idempotency_key",
+        name: String::new(),
+        hint: "repeat the same request, or choose another key for another one".to_owned(),
     }
 }

@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use prost::Message;
 use registry_proto::{
-    log::{Hash, Header, Kind},
+    log::{Hash, Header, Kind, RequestId},
     terms::{SemVer, ServiceId},
-    wire::registry::ServiceVersion,
+    wire::registry::{ServiceDefinition, ServiceVersion},
 };
 
+use super::requests::Requests;
 use crate::{
     reject::{FieldViolation, Reject},
     submission::{Prepared, content_of},
@@ -19,14 +21,38 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct OwnServices {
     services: HashMap<ServiceId, OwnService>,
+    /// 1 + index of the newest entry that counts as a revision of each object.
+    revisions: HashMap<ServiceId, u64>,
+    requests: Requests,
     /// What stood before each entry that may still be taken back, oldest first.
-    before: Vec<(ServiceId, Option<SemVer>, Option<Mark>)>,
+    before: Vec<Before>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct OwnService {
     definition: Option<Mark>,
     versions: BTreeMap<SemVer, Mark>,
+    /// Principals that may edit; empty when every publisher may.
+    editors: Vec<String>,
+}
+
+/// What stood before an entry.
+#[derive(Debug)]
+struct Before {
+    entry: Entry,
+    definition: Option<(Option<Mark>, Vec<String>)>,
+    revision: u64,
+}
+
+/// An entry, as far as later publications need it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
+    pub(crate) object: ServiceId,
+    pub(crate) version: Option<SemVer>,
+    pub(crate) editors: Vec<String>,
+    pub(crate) request: Option<RequestId>,
+    pub(crate) mark: Mark,
 }
 
 /// An entry that stands.
@@ -56,32 +82,47 @@ impl OwnServices {
     pub fn learn(&mut self, header: &Header, leaf: Hash, body: Option<&[u8]>) {
         let (Some(object), Some(body)) = (header.object_id, body) else { return };
         let mark = Mark { content: content_of(body), index: header.index, leaf };
-        let service = ServiceId::from(object);
+        let mut entry = Entry {
+            kind: header.kind,
+            object: ServiceId::from(object),
+            version: None,
+            editors: Vec::new(),
+            request: header.request,
+            mark,
+        };
         match header.kind {
-            Kind::ServiceDefinition => self.record(service, None, mark),
-            Kind::ServiceVersion => {
-                let version = <ServiceVersion as prost::Message>::decode(body)
-                    .ok()
-                    .and_then(|it| it.version.parse::<SemVer>().ok());
-                if let Some(version) = version {
-                    self.record(service, Some(version), mark);
-                }
+            Kind::ServiceDefinition => {
+                // one that cannot be read keeps its place and names nobody
+                entry.editors =
+                    ServiceDefinition::decode(body).map(|it| editors_of(&it)).unwrap_or_default();
             }
-            Kind::VersionStatus
-            | Kind::SubscriptionMove
-            | Kind::Anschluss
-            | Kind::Bestaetigung
-            | Kind::Mitzeichnung
-            | Kind::Uebergabe
-            | Kind::Unfenced
-            | Kind::Unknown(_) => {}
+            Kind::ServiceVersion => {
+                let version = ServiceVersion::decode(body).ok().map(|it| it.version);
+                let Some(Ok(version)) = version.map(|it| it.parse()) else { return };
+                entry.version = Some(version);
+            }
+            _ => {}
         }
+        self.record(entry);
     }
 
     /// Notes a record that is staged and may be taken back.
-    pub(crate) fn stage(&mut self, service: ServiceId, version: Option<SemVer>, mark: Mark) {
-        self.before.push((service, version, self.mark(service, version)));
-        self.record(service, version, mark);
+    pub(crate) fn stage(&mut self, entry: Entry) {
+        let known = self.services.get(&entry.object);
+        let definition = known.map(|it| (it.definition, it.editors.clone()));
+        let revision = self.revision(entry.object);
+        self.before.push(Before { entry: entry.clone(), definition, revision });
+        self.record(entry);
+    }
+
+    /// 1 + index of the newest entry that counts as a revision of an object; 0 for none.
+    pub(crate) fn revision(&self, object: ServiceId) -> u64 {
+        self.revisions.get(&object).copied().unwrap_or_default()
+    }
+
+    /// Entries of a request that was published before, in their order.
+    pub(crate) fn request(&self, request: RequestId) -> Option<&[(ServiceId, Mark)]> {
+        self.requests.entries(request)
     }
 
     /// What is staged stays.
@@ -91,26 +132,47 @@ impl OwnServices {
 
     /// Forgets what is staged since the last [`OwnServices::seal`].
     pub(crate) fn take_back(&mut self) {
-        for (service, version, mark) in std::mem::take(&mut self.before).into_iter().rev() {
-            let Some(known) = self.services.get_mut(&service) else { continue };
-            match (version, mark) {
-                (None, mark) => known.definition = mark,
+        for Before { entry, definition, revision } in
+            std::mem::take(&mut self.before).into_iter().rev()
+        {
+            self.revisions.insert(entry.object, revision);
+            if let Some(request) = entry.request {
+                self.requests.take_back(request);
+            }
+            let Some(known) = self.services.get_mut(&entry.object) else { continue };
+            match (entry.kind, entry.version) {
+                (Kind::ServiceDefinition, _) => {
+                    (known.definition, known.editors) = definition.unwrap_or_default();
+                }
                 // the first entry of a version counts, so nothing stood before it
-                (Some(version), _) => {
+                (Kind::ServiceVersion, Some(version)) => {
                     known.versions.remove(&version);
                 }
+                _ => {}
             }
         }
     }
 
-    fn record(&mut self, service: ServiceId, version: Option<SemVer>, mark: Mark) {
-        let known = self.services.entry(service).or_default();
-        match version {
-            None => known.definition = Some(mark),
+    fn record(&mut self, entry: Entry) {
+        let Entry { kind, object, version, editors, request, mark } = entry;
+        if is_revision(kind) {
+            self.revisions.insert(object, mark.index + 1);
+        }
+        if let Some(request) = request {
+            self.requests.note(request, object, mark);
+        }
+        match (kind, version) {
+            (Kind::ServiceDefinition, _) => {
+                let known = self.services.entry(object).or_default();
+                known.definition = Some(mark);
+                known.editors = editors;
+            }
             // the first entry of a version counts
-            Some(version) => {
+            (Kind::ServiceVersion, Some(version)) => {
+                let known = self.services.entry(object).or_default();
                 known.versions.entry(version).or_insert(mark);
             }
+            _ => {}
         }
     }
 
@@ -129,12 +191,18 @@ impl OwnServices {
     ///
     /// [`Reject::Conflict`] for other content under a used version; [`Reject::Invalid`] for a
     /// version that is not greater than the last one, or whose service has no definition here.
-    pub(crate) fn judge(&self, records: &[Prepared]) -> Result<Vec<Verdict>, Reject> {
+    pub(crate) fn judge(
+        &self,
+        records: &[Prepared],
+        pseudonym: &str,
+    ) -> Result<Vec<Verdict>, Reject> {
         let mut batch: HashMap<ServiceId, BatchView> = HashMap::new();
         let mut violations = Vec::new();
         let mut verdicts = Vec::with_capacity(records.len());
         for record in records {
+            self.judge_revision(record)?;
             let known = self.services.get(&record.service);
+            judge_editor(record, known, pseudonym)?;
             let view = batch.entry(record.service).or_default();
             match judge_one(record, known, view) {
                 Ok(verdict) => verdicts.push(verdict),
@@ -144,6 +212,65 @@ impl OwnServices {
         }
         if violations.is_empty() { Ok(verdicts) } else { Err(Reject::Invalid(violations)) }
     }
+
+    /// What the sender, or the stage before, saw of the object must still be the newest.
+    fn judge_revision(&self, record: &Prepared) -> Result<(), Reject> {
+        let found = self.revision(record.service);
+        let moved_on = record.expected_revision.is_some_and(|it| it != found)
+            || record.judged_at.is_some_and(|it| it < found);
+        if !moved_on {
+            return Ok(());
+        }
+        Err(Reject::MovedOn {
+            field: record.path.clone(),
+            name: record.service.to_string(),
+            found,
+            expected: record.expected_revision,
+        })
+    }
+}
+
+/// True for entries that count as a revision of their object; what others add beside it (a
+/// connected Kommune, an acknowledgement, a countersignature) does not.
+fn is_revision(kind: Kind) -> bool {
+    match kind {
+        Kind::ServiceDefinition
+        | Kind::ServiceVersion
+        | Kind::VersionStatus
+        | Kind::SubscriptionMove
+        | Kind::Uebergabe => true,
+        Kind::Anschluss
+        | Kind::Bestaetigung
+        | Kind::Mitzeichnung
+        | Kind::Unfenced
+        | Kind::Unknown(_) => false,
+    }
+}
+
+/// The principals that a definition names as editors.
+pub(crate) fn editors_of(it: &ServiceDefinition) -> Vec<String> {
+    it.bearbeiter.iter().map(|it| it.principal.clone()).collect()
+}
+
+fn judge_editor(
+    record: &Prepared,
+    known: Option<&OwnService>,
+    pseudonym: &str,
+) -> Result<(), Reject> {
+    let of_service =
+        matches!(record.kind, Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus);
+    let editors = known.map(|it| it.editors.as_slice()).unwrap_or_default();
+    if !of_service || editors.is_empty() || editors.iter().any(|it| it == pseudonym) {
+        return Ok(());
+    }
+    Err(Reject::Denied {
+        action: "edit this service",
+        reason: format!(
+            "its editors are [{}], you are {pseudonym}; one of them edits it or names you in \
+             bearbeiter",
+            editors.join(", ")
+        ),
+    })
 }
 
 /// What earlier records of the same batch say of a service.
@@ -158,8 +285,11 @@ fn judge_one(
     known: Option<&OwnService>,
     view: &mut BatchView,
 ) -> Result<Verdict, Reject> {
-    let Some(version) = record.version else {
-        return Ok(judge_definition(record, known, view));
+    let version = match (record.kind, record.version) {
+        (Kind::ServiceDefinition, _) => return Ok(judge_definition(record, known, view)),
+        (Kind::ServiceVersion, Some(version)) => version,
+        // moves were judged against the catalogue before
+        _ => return Ok(Verdict::New),
     };
     let defined = view.definition.is_some() || known.is_some_and(|it| it.definition.is_some());
     if !defined {
@@ -243,12 +373,19 @@ mod tests {
     fn stage(services: &mut OwnServices, records: &[Record]) {
         for (index, record) in (0..).zip(&submission(records).records) {
             let mark = Mark { content: record.content, index, leaf: record.content };
-            services.stage(record.service, record.version, mark);
+            services.stage(Entry {
+                kind: record.kind,
+                object: record.service,
+                version: record.version,
+                editors: record.editors.clone(),
+                request: None,
+                mark,
+            });
         }
     }
 
     fn judged(services: &OwnServices, batch: &[Record]) -> String {
-        match services.judge(&submission(batch).records) {
+        match services.judge(&submission(batch).records, "p-1") {
             Ok(verdicts) => verdicts
                 .iter()
                 .map(|it| match it {

@@ -8,6 +8,8 @@ use registry_proto::{
     wire::registry::Warning,
 };
 
+use uuid::Uuid;
+
 use crate::{log::Ticket, now::Now, reject::Reject};
 
 /// Answer to a submission.
@@ -22,8 +24,10 @@ pub struct Published {
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedRecord {
-    /// Service.
+    /// Service it is about.
     pub service: ServiceId,
+    /// Nachnutzung, for a record about one.
+    pub subscription: Option<Uuid>,
     /// Version, for a version.
     pub version: Option<SemVer>,
     /// Log it stands in.
@@ -34,6 +38,8 @@ pub struct PublishedRecord {
     pub leaf: Option<Hash>,
     /// True when nothing was written because exactly this stands already.
     pub unchanged: bool,
+    /// 1 + index of the newest entry of the own log about the object.
+    pub revision: u64,
     /// Findings that did not stop it.
     pub warnings: Vec<Warning>,
 }
@@ -157,11 +163,13 @@ mod tests {
         let log = LogId { land: Land::SL, epoch: 1 };
         let record = PublishedRecord {
             service: ServiceId::from(Uuid::from_u128(1)),
+            subscription: None,
             version: None,
             log,
             index: Some(size - 1),
             leaf: None,
             unchanged: false,
+            revision: 0,
             warnings: Vec::new(),
         };
         let published = Published { records: vec![record], acknowledged_by: Vec::new() };

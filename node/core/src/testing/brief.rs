@@ -57,6 +57,7 @@ fn refused(reject: &Reject) -> String {
             format!("timeout at {position}: {} of {asked}", acknowledged_by.join(" "))
         }
         Reject::Conflict { .. } => "conflict".to_owned(),
+        Reject::MovedOn { .. } => "moved on".to_owned(),
         Reject::Denied { .. }
         | Reject::NotFound { .. }
         | Reject::ResyncRequired { .. }

@@ -229,6 +229,7 @@ pub(crate) fn submission(records: &[(u128, Option<&str>, &str)]) -> Submission {
         ack_peers: 0,
         dry_run: false,
         pseudonym: "p-test".to_owned(),
+        request: None,
     }
 }
 
@@ -254,6 +255,13 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
     Prepared {
         kind: version.map_or(Kind::ServiceDefinition, |_| Kind::ServiceVersion),
         service: ServiceId::from(service),
+        of_service: ServiceId::from(service),
+        subscription: None,
+        references: Vec::new(),
+        expected_revision: None,
+        judged_at: None,
+        editors: Vec::new(),
+        said: None,
         version: version.map(|it| it.parse::<SemVer>().expect("a version")),
         salt,
         body_digest: body_digest(&salt, &body),

@@ -3,14 +3,15 @@
 use registry_proto::{
     terms::{Date, Land, Leistungsschluessel, Requirement, SemVer},
     wire::registry::{
-        GetServiceRequest, GetVersionRequest, Lifecycle, ListServicesRequest, ListVersionsRequest,
-        LogPosition, ResolveVersionRequest, ServiceSummary, VersionSummary,
+        GetServiceRequest, GetVersionRequest, ListServicesRequest, ListVersionsRequest,
+        ResolveVersionRequest, ServiceSummary, VersionSummary,
     },
 };
 use uuid::Uuid;
 
 use super::{
-    Cut, Facts, FactsError, QueryError,
+    Cut, Facts, FactsError, QueryError, Standing,
+    life::position,
     page::{AfterService, AfterVersion, Checks},
     walk::{self, BY_NUMBER, DEFINITIONS, OWNERS, Order, VERSIONS, Walk},
 };
@@ -172,10 +173,9 @@ impl<'a, F: Facts> Catalogue<'a, F> {
                 let token = last.map(|number| AfterVersion { of, number }.token());
                 return Ok((land, Page { items, next_page_token: token.unwrap_or_default() }));
             }
-            let (_, number, position) = keys::parse_version(&key).map_err(FactsError::from)?;
-            let fact = VersionFact::parse(&value).map_err(FactsError::from)?;
-            items.push(version_summary(&number, position, fact));
-            last = Some(number);
+            let standing = self.stands(&Fact { key, value })?;
+            last = Some(standing.state.number);
+            items.push(version_summary(standing));
         }
         Ok((land, Page { items, next_page_token: String::new() }))
     }
@@ -231,13 +231,13 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         let all = keys::versions_of(definition.log.land, service);
         let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
         while let Some(Fact { key, value }) = walk.next()? {
-            let (_, number, position) = keys::parse_version(&key).map_err(FactsError::from)?;
+            let (_, number, _) = keys::parse_version(&key).map_err(FactsError::from)?;
             if !requirement.matches(&number) {
                 continue;
             }
-            let fact = VersionFact::parse(&value).map_err(FactsError::from)?;
-            if fact.lifecycle == Lifecycle::Freigegeben as i32 && valid_on(&fact, day) {
-                return Ok(VersionState { service, number, position });
+            let standing = self.stands(&Fact { key, value })?;
+            if standing.serves_on(day) && valid_on(&standing.fact, day) {
+                return Ok(standing.state);
             }
         }
         let name = format!("{service} {text} that is released and valid on {day}");
@@ -327,7 +327,11 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         Ok(found)
     }
 
-    fn newest(&self, land: Land, service: Uuid) -> Result<Option<Definition>, FactsError> {
+    pub(super) fn newest(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<Definition>, FactsError> {
         let group = keys::definitions_of(land, service);
         walk::pick(self.facts, self.cut, DEFINITIONS, &group)?
             .map(|Fact { key, value }| Definition::parse(&key, &value))
@@ -398,24 +402,23 @@ fn valid_on(fact: &VersionFact, day: Date) -> bool {
     begun && open
 }
 
-fn version_summary(number: &SemVer, at: Position, fact: VersionFact) -> VersionSummary {
+fn version_summary(standing: Standing) -> VersionSummary {
+    let life = standing.message();
+    let Standing { state, fact, .. } = standing;
     VersionSummary {
-        version: number.to_string(),
-        lifecycle: fact.lifecycle,
+        version: state.number.to_string(),
+        lifecycle: life.lifecycle,
         gueltig_ab: fact.gueltig_ab,
         gueltig_bis: fact.gueltig_bis,
         freigabe_status: fact.freigabe_status,
         recorded_at: Some(timestamp(fact.recorded_unix_ms)),
-        position: Some(LogPosition {
-            land: at.log.land.code().to_owned(),
-            epoch: at.log.epoch,
-            index: at.index,
-        }),
+        position: Some(position(state.position)),
         breaking: fact.breaking,
+        life: Some(life),
     }
 }
 
-fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
+pub(super) fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
     let nanos = unix_ms.rem_euclid(1_000) * 1_000_000;
     // below 1,000,000,000
     prost_types::Timestamp { seconds: unix_ms.div_euclid(1_000), nanos: nanos as i32 }

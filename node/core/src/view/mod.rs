@@ -6,9 +6,13 @@
 
 mod catalogue;
 mod filter;
+mod life;
+mod nachnutzung;
+mod notices;
 mod page;
 #[cfg(test)]
 mod properties;
+mod rows;
 mod search;
 mod snapshot;
 #[cfg(test)]
@@ -23,6 +27,8 @@ use registry_proto::terms::{Land, LogId};
 pub use self::{
     catalogue::{Catalogue, Page, ServiceState, VersionState},
     filter::{WatchFilter, numbers_around},
+    life::Standing,
+    nachnutzung::{Affected, Connected, Owed, enough_for, needs},
     snapshot::{Chunk, SnapshotCursor},
     token::{Token, TokenError},
 };

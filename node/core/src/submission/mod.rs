@@ -3,22 +3,20 @@
 //! number of submissions can be prepared side by side; what needs the log follows in
 //! [`crate::log`].
 
+mod judge;
+mod prepare;
+
 use bytes::Bytes;
-use prost::Message;
 use registry_proto::{
-    log::{self, Hash, Kind},
+    log::{Hash, Kind, Reference, RequestId},
     terms::{Land, SemVer, ServiceId},
-    wire::registry::{Record, ServiceDefinition, ServiceVersion, Warning, record},
+    wire::registry::{Record, Warning},
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{
-    envelope::Authorized,
-    limits,
-    reject::{FieldViolation, Reject},
-    validate::{self, CodeLists},
-};
+use crate::{envelope::Authorized, fold::Move, limits, reject::Reject, validate::CodeLists};
+use prepare::Make;
 
 /// Records that keep every rule that needs no log. Only [`Submission::validate`] makes it.
 #[derive(Debug)]
@@ -27,6 +25,7 @@ pub struct Submission {
     pub(crate) ack_peers: u32,
     pub(crate) dry_run: bool,
     pub(crate) pseudonym: String,
+    pub(crate) request: Option<RequestId>,
     pub(crate) bytes: usize,
 }
 
@@ -34,8 +33,23 @@ pub struct Submission {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) kind: Kind,
+    /// Object of the entry: the service, or the Nachnutzung.
     pub(crate) service: ServiceId,
+    /// The service it is about.
+    pub(crate) of_service: ServiceId,
+    /// The Nachnutzung it is about.
+    pub(crate) subscription: Option<Uuid>,
     pub(crate) version: Option<SemVer>,
+    /// Entries it rests on; filled by [`Submission::judge`].
+    pub(crate) references: Vec<Reference>,
+    /// Revision of the object that the sender knows of.
+    pub(crate) expected_revision: Option<u64>,
+    /// Revision of the object that [`Submission::judge`] saw.
+    pub(crate) judged_at: Option<u64>,
+    /// Principals that a definition names as editors.
+    pub(crate) editors: Vec<String>,
+    /// The move, for [`Submission::judge`].
+    pub(crate) said: Option<Move>,
     pub(crate) body: Bytes,
     pub(crate) salt: [u8; 16],
     pub(crate) body_digest: Hash,
@@ -49,43 +63,26 @@ pub(crate) struct Prepared {
 // === impl Submission ===
 
 impl Submission {
-    /// Validates every record, gives new services their UUID (v7), and encodes.
+    /// Validates every record, gives new services and Nachnutzungen their UUID (v7, or v5 over the
+    /// name of the request, so that a repeated request names the same), and encodes.
     ///
     /// # Errors
     ///
     /// [`Reject::Invalid`] with all violations of all records.
     pub fn validate(input: Authorized, land: Land, lists: &CodeLists) -> Result<Self, Reject> {
-        let mut entropy = Entropy::new(input.entropy);
+        let mut make = Make {
+            entropy: Entropy::new(input.entropy),
+            request: input.request,
+            wall_ms: input.wall_ms,
+            today: input.today,
+            land,
+            lists,
+        };
         let mut violations = Vec::new();
         let mut records = Vec::with_capacity(input.records.len());
-        for (at, Record { record, .. }) in input.records.into_iter().enumerate() {
-            let prepared = match record {
-                Some(record::Record::ServiceDefinition(mut it)) => {
-                    if it.service_id.is_empty() {
-                        it.service_id = entropy.uuid_v7(input.wall_ms).to_string();
-                    }
-                    if it.land.is_empty() {
-                        it.land = land.code().to_owned();
-                    }
-                    let path = format!("records[{at}].service_definition");
-                    validate::definition(it, &path, land, lists)
-                        .and_then(|it| Prepared::definition(it, path, &mut entropy))
-                }
-                Some(record::Record::ServiceVersion(it)) => {
-                    let path = format!("records[{at}].service_version");
-                    validate::version(it, &path, input.today, lists)
-                        .and_then(|it| Prepared::version(it, path, &mut entropy))
-                }
-                _ => Err(vec![FieldViolation {
-                    field: format!("records[{at}]"),
-                    reason: "RECORD_KIND",
-                    description: "empty, or of a kind this node does not know; expected \
-                                  service_definition or service_version"
-                        .to_owned(),
-                }]),
-            };
-            match prepared {
-                Ok(prepared) => records.push(prepared),
+        for (at, Record { record, expected_revision }) in input.records.into_iter().enumerate() {
+            match make.prepared(at, record) {
+                Ok(prepared) => records.push(Prepared { expected_revision, ..prepared }),
                 Err(more) => violations.extend(more),
             }
         }
@@ -99,69 +96,9 @@ impl Submission {
             ack_peers: input.ack_peers,
             dry_run: input.dry_run,
             pseudonym: input.pseudonym,
+            request: input.request,
             bytes,
         })
-    }
-}
-
-// === impl Prepared ===
-
-impl Prepared {
-    fn definition(
-        valid: validate::Validated<ServiceDefinition>,
-        path: String,
-        entropy: &mut Entropy,
-    ) -> Result<Self, Vec<FieldViolation>> {
-        let (record, warnings) = valid.into_parts();
-        let service = parse_id(&record.service_id, &path)?;
-        let body = encode(&record, &path)?;
-        Ok(Self::new(Kind::ServiceDefinition, service, None, body, warnings, path, entropy))
-    }
-
-    fn version(
-        valid: validate::Validated<ServiceVersion>,
-        path: String,
-        entropy: &mut Entropy,
-    ) -> Result<Self, Vec<FieldViolation>> {
-        let (record, warnings) = valid.into_parts();
-        let service = parse_id(&record.service_id, &path)?;
-        let version = record.version.parse::<SemVer>().map_err(|error| {
-            vec![FieldViolation {
-                field: format!("{path}.version"),
-                reason: "VERSION_FORM",
-                description: error.to_string(),
-            }]
-        })?;
-        let body = encode(&record, &path)?;
-        let kind = Kind::ServiceVersion;
-        Ok(Self::new(kind, service, Some(version), body, warnings, path, entropy))
-    }
-
-    fn new(
-        kind: Kind,
-        service: ServiceId,
-        version: Option<SemVer>,
-        body: Bytes,
-        warnings: Vec<FieldViolation>,
-        path: String,
-        entropy: &mut Entropy,
-    ) -> Self {
-        let salt = entropy.salt();
-        let warnings = warnings
-            .into_iter()
-            .map(|it| Warning { field: it.field, description: it.description })
-            .collect();
-        Self {
-            kind,
-            service,
-            version,
-            salt,
-            body_digest: log::body_digest(&salt, &body),
-            content: content_of(&body),
-            body,
-            warnings,
-            path,
-        }
     }
 }
 
@@ -192,7 +129,7 @@ impl Entropy {
         salt
     }
 
-    fn uuid_v7(&mut self, wall_ms: i64) -> Uuid {
+    pub(crate) fn uuid_v7(&mut self, wall_ms: i64) -> Uuid {
         let block = self.block();
         let mut random = [0; 10];
         random.copy_from_slice(&block[..10]);
@@ -206,35 +143,15 @@ pub(crate) fn content_of(body: &[u8]) -> Hash {
     Hash::from_bytes(Sha256::digest(body).into())
 }
 
-fn parse_id(text: &str, path: &str) -> Result<ServiceId, Vec<FieldViolation>> {
-    text.parse::<ServiceId>().map_err(|error| {
-        vec![FieldViolation {
-            field: format!("{path}.service_id"),
-            reason: "SERVICE_ID_FORM",
-            description: error.to_string(),
-        }]
-    })
-}
-
-fn encode(record: &impl Message, path: &str) -> Result<Bytes, Vec<FieldViolation>> {
-    let bytes = record.encoded_len();
-    if bytes > limits::BODY_BYTES_MAX {
-        return Err(vec![FieldViolation {
-            field: path.to_owned(),
-            reason: "RECORD_TOO_LARGE",
-            description: format!(
-                "{bytes} bytes encoded; expected at most {}",
-                limits::BODY_BYTES_MAX
-            ),
-        }]);
-    }
-    Ok(record.encode_to_vec().into())
-}
-
 #[cfg(test)]
 mod tests {
-    use registry_proto::wire::registry::{
-        Handlungsgrundlage, Herausgeber, LocalizedText, PublishRequest,
+    use prost::Message;
+    use registry_proto::{
+        log,
+        wire::registry::{
+            Handlungsgrundlage, Herausgeber, LocalizedText, PublishRequest, ServiceDefinition,
+            record,
+        },
     };
 
     use super::*;

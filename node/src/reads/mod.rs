@@ -1,13 +1,15 @@
 //! Answers of the catalogue: summaries from the index, records from the journal, and what both
 //! rest on. Runs on the caller's thread and reads the disk.
 
+mod nachnutzung;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use registry_core::{
     authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
-    view::VersionState,
+    view::{Standing, VersionState},
 };
 use registry_proto::{
     charter::Charter,
@@ -77,7 +79,11 @@ impl Reads {
     ///
     /// As [`registry_core::view::Catalogue::service`] and [`Index::ask`].
     pub fn service(&self, request: &GetServiceRequest) -> Result<GetServiceResponse, Reject> {
-        let (state, cut) = self.index.ask(|catalogue| catalogue.service(request))?;
+        let ((state, revision), cut) = self.index.ask(|catalogue| {
+            let state = catalogue.service(request)?;
+            let revision = catalogue.revision(state.position.log.land, state.service)?;
+            Ok((state, revision))
+        })?;
         let (entry, record) = self.record(state.position)?;
         let definition = match record {
             Record::Definition(definition) => Some(*definition),
@@ -89,6 +95,7 @@ impl Reads {
             provenance: Some(provenance(&entry)),
             latest_version: latest.unwrap_or_default(),
             version_count: state.version_count,
+            revision,
         };
         let as_of = self.board.as_of_land(&cut, state.position.log.land);
         Ok(GetServiceResponse { service: Some(service), as_of })
@@ -115,9 +122,13 @@ impl Reads {
     ///
     /// As [`registry_core::view::Catalogue::version`] and [`Index::ask`].
     pub fn version(&self, request: &GetVersionRequest) -> Result<GetVersionResponse, Reject> {
-        let (state, cut) = self.index.ask(|catalogue| catalogue.version(request))?;
+        let ((state, life), cut) = self.index.ask(|catalogue| {
+            let state = catalogue.version(request)?;
+            let life = catalogue.standing(&state)?;
+            Ok((state, life))
+        })?;
         let as_of = self.board.as_of_land(&cut, state.position.log.land);
-        Ok(GetVersionResponse { version: Some(self.whole_version(&state)?), as_of })
+        Ok(GetVersionResponse { version: Some(self.whole_version(&state, life)?), as_of })
     }
 
     /// The version that meets a requirement.
@@ -130,9 +141,13 @@ impl Reads {
         request: &ResolveVersionRequest,
     ) -> Result<ResolveVersionResponse, Reject> {
         let today = Date::from_unix_ms(now_unix_ms());
-        let (state, cut) = self.index.ask(|catalogue| catalogue.resolve(request, today))?;
+        let ((state, life), cut) = self.index.ask(|catalogue| {
+            let state = catalogue.resolve(request, today)?;
+            let life = catalogue.standing(&state)?;
+            Ok((state, life))
+        })?;
         let as_of = self.board.as_of_land(&cut, state.position.log.land);
-        Ok(ResolveVersionResponse { version: Some(self.whole_version(&state)?), as_of })
+        Ok(ResolveVersionResponse { version: Some(self.whole_version(&state, life)?), as_of })
     }
 
     /// Services found by words.
@@ -225,13 +240,18 @@ impl Reads {
         })
     }
 
-    fn whole_version(&self, state: &VersionState) -> Result<Version, Reject> {
+    fn whole_version(
+        &self,
+        state: &VersionState,
+        standing: Option<Standing>,
+    ) -> Result<Version, Reject> {
         let (entry, record) = self.record(state.position)?;
         let version = match record {
             Record::Version(version) => Some(*version),
             Record::Definition(_) | Record::Move(_) | Record::Hidden => None,
         };
-        Ok(Version { version, provenance: Some(provenance(&entry)) })
+        let life = standing.map(|it| it.message());
+        Ok(Version { version, provenance: Some(provenance(&entry)), life })
     }
 
     fn record(&self, at: Position) -> Result<(Parsed, Record), Reject> {

@@ -1,0 +1,257 @@
+//! From a record of a request to bytes that can be appended.
+
+use bytes::Bytes;
+use prost::Message;
+use registry_proto::{
+    log::{self, Kind, RequestId},
+    terms::{Date, Land, SemVer, ServiceId},
+    wire::registry::{ServiceDefinition, ServiceVersion, Warning, record},
+};
+use uuid::Uuid;
+
+use super::{Entropy, Prepared, content_of};
+use crate::{
+    fold::Move,
+    limits,
+    log::editors_of,
+    reject::FieldViolation,
+    validate::{self, CodeLists, Validated},
+};
+
+/// What the making of records needs besides them.
+pub(super) struct Make<'a> {
+    pub(super) entropy: Entropy,
+    pub(super) request: Option<RequestId>,
+    pub(super) wall_ms: i64,
+    pub(super) today: Date,
+    pub(super) land: Land,
+    pub(super) lists: &'a CodeLists,
+}
+
+type Violations = Vec<FieldViolation>;
+
+// === impl Make ===
+
+impl Make<'_> {
+    /// Validates and encodes the record at this place of the request.
+    pub(super) fn prepared(
+        &mut self,
+        at: usize,
+        record: Option<record::Record>,
+    ) -> Result<Prepared, Violations> {
+        use record::Record as R;
+        let path = |name: &str| format!("records[{at}].{name}");
+        match record {
+            Some(R::ServiceDefinition(it)) => self.definition(at, it, path("service_definition")),
+            Some(R::ServiceVersion(it)) => {
+                let path = path("service_version");
+                let valid = validate::version(it, &path, self.today, self.lists)?;
+                self.version(valid, path)
+            }
+            Some(R::VersionStatus(it)) => {
+                let path = path("version_status");
+                let valid = validate::version_status(it, &path, self.today, self.lists)?;
+                self.moved(valid, Move::Status, path)
+            }
+            Some(R::SubscriptionMove(mut it)) => {
+                if it.subscription_id.is_empty() {
+                    it.subscription_id = self.new_id(at).to_string();
+                }
+                let path = path("subscription_move");
+                let valid = validate::subscription_move(it, &path, self.land, self.lists)?;
+                self.moved(valid, Move::Subscription, path)
+            }
+            Some(R::Anschluss(it)) => {
+                let path = path("anschluss");
+                let valid = validate::anschluss(it, &path, self.land, self.lists)?;
+                self.moved(valid, Move::Anschluss, path)
+            }
+            Some(R::Bestaetigung(it)) => {
+                let path = path("bestaetigung");
+                let valid = validate::bestaetigung(it, &path)?;
+                self.moved(valid, Move::Bestaetigung, path)
+            }
+            Some(R::Mitzeichnung(it)) => {
+                let path = path("mitzeichnung");
+                let valid = validate::mitzeichnung(it, &path, self.land)?;
+                self.moved(valid, Move::Mitzeichnung, path)
+            }
+            Some(R::Uebergabe(it)) => {
+                let path = path("uebergabe");
+                let valid = validate::uebergabe(it, &path, self.land)?;
+                self.moved(valid, Move::Uebergabe, path)
+            }
+            None => Err(vec![FieldViolation {
+                field: format!("records[{at}]"),
+                reason: "RECORD_KIND",
+                description: "empty, or of a kind this node does not know; expected \
+                              service_definition, service_version or a move"
+                    .to_owned(),
+            }]),
+        }
+    }
+
+    fn definition(
+        &mut self,
+        at: usize,
+        mut it: ServiceDefinition,
+        path: String,
+    ) -> Result<Prepared, Violations> {
+        if it.service_id.is_empty() {
+            it.service_id = self.new_id(at).to_string();
+        }
+        if it.land.is_empty() {
+            it.land = self.land.code().to_owned();
+        }
+        let valid = validate::definition(it, &path, self.land, self.lists)?;
+        let (record, warnings) = valid.into_parts();
+        let service = parse_id(&record.service_id, &path, "service_id")?;
+        let body = encode(&record, &path)?;
+        let editors = editors_of(&record);
+        let made = self.made(Kind::ServiceDefinition, service, body, warnings, path);
+        Ok(Prepared { editors, ..made })
+    }
+
+    fn version(
+        &mut self,
+        valid: Validated<ServiceVersion>,
+        path: String,
+    ) -> Result<Prepared, Violations> {
+        let (record, warnings) = valid.into_parts();
+        let service = parse_id(&record.service_id, &path, "service_id")?;
+        let version = semver(&record.version, &path)?;
+        let body = encode(&record, &path)?;
+        let made = self.made(Kind::ServiceVersion, service, body, warnings, path);
+        Ok(Prepared { version: Some(version), ..made })
+    }
+
+    fn moved<T: Clone + Message>(
+        &mut self,
+        valid: Validated<T>,
+        said: fn(T) -> Move,
+        path: String,
+    ) -> Result<Prepared, Violations> {
+        let (record, warnings) = valid.into_parts();
+        let body = encode(&record, &path)?;
+        let said = said(record);
+        let id = |text: &str, field| parse_id(text, &path, field);
+        let (kind, object, service, version) = match &said {
+            Move::Status(it) => {
+                let service = id(&it.service_id, "service_id")?;
+                let version = semver(&it.version, &path)?;
+                (Kind::VersionStatus, service, Some(service), Some(version))
+            }
+            Move::Subscription(it) => {
+                let service = id(&it.service_id, "service_id")?;
+                let object = id(&it.subscription_id, "subscription_id")?;
+                (Kind::SubscriptionMove, object, Some(service), None)
+            }
+            Move::Anschluss(it) => {
+                (Kind::Anschluss, id(&it.subscription_id, "subscription_id")?, None, None)
+            }
+            Move::Bestaetigung(it) => {
+                let service = id(&it.service_id, "service_id")?;
+                let version = semver(&it.version, &path)?;
+                let object = id(&it.subscription_id, "subscription_id")?;
+                (Kind::Bestaetigung, object, Some(service), Some(version))
+            }
+            Move::Mitzeichnung(it) => {
+                let service = id(&it.service_id, "service_id")?;
+                (Kind::Mitzeichnung, service, Some(service), None)
+            }
+            Move::Uebergabe(it) => {
+                let service = id(&it.service_id, "service_id")?;
+                (Kind::Uebergabe, service, Some(service), None)
+            }
+        };
+        let about_subscription =
+            matches!(kind, Kind::SubscriptionMove | Kind::Anschluss | Kind::Bestaetigung);
+        let made = self.made(kind, object, body, warnings, path);
+        Ok(Prepared {
+            // of a connected Kommune the catalogue knows the service
+            of_service: service.unwrap_or(object),
+            subscription: about_subscription.then(|| object.uuid()),
+            version,
+            said: Some(said),
+            ..made
+        })
+    }
+
+    fn made(
+        &mut self,
+        kind: Kind,
+        object: ServiceId,
+        body: Bytes,
+        warnings: Violations,
+        path: String,
+    ) -> Prepared {
+        let salt = self.entropy.salt();
+        let warnings = warnings
+            .into_iter()
+            .map(|it| Warning { field: it.field, description: it.description })
+            .collect();
+        Prepared {
+            kind,
+            service: object,
+            of_service: object,
+            subscription: None,
+            version: None,
+            references: Vec::new(),
+            expected_revision: None,
+            judged_at: None,
+            editors: Vec::new(),
+            said: None,
+            salt,
+            body_digest: log::body_digest(&salt, &body),
+            content: content_of(&body),
+            body,
+            warnings,
+            path,
+        }
+    }
+
+    /// A UUID for what has none yet.
+    fn new_id(&mut self, at: usize) -> Uuid {
+        match self.request {
+            Some(RequestId(name)) => {
+                Uuid::new_v5(&Uuid::from_bytes(name), at.to_string().as_bytes())
+            }
+            None => self.entropy.uuid_v7(self.wall_ms),
+        }
+    }
+}
+
+fn semver(text: &str, path: &str) -> Result<SemVer, Violations> {
+    text.parse::<SemVer>().map_err(|error| {
+        vec![FieldViolation {
+            field: format!("{path}.version"),
+            reason: "VERSION_FORM",
+            description: error.to_string(),
+        }]
+    })
+}
+
+fn parse_id(text: &str, path: &str, field: &str) -> Result<ServiceId, Violations> {
+    text.parse::<ServiceId>().map_err(|error| {
+        vec![FieldViolation {
+            field: format!("{path}.{field}"),
+            reason: "SERVICE_ID_FORM",
+            description: error.to_string(),
+        }]
+    })
+}
+
+fn encode(record: &impl Message, path: &str) -> Result<Bytes, Violations> {
+    let bytes = record.encoded_len();
+    if bytes > limits::BODY_BYTES_MAX {
+        return Err(vec![FieldViolation {
+            field: path.to_owned(),
+            reason: "RECORD_TOO_LARGE",
+            description: format!(
+                "{bytes} bytes encoded; expected at most {}",
+                limits::BODY_BYTES_MAX
+            ),
+        }]);
+    }
+    Ok(record.encode_to_vec().into())
+}

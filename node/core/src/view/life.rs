@@ -1,0 +1,259 @@
+//! Where a version stands: its lifecycle, and whether enough co-owners countersigned it.
+
+use std::collections::BTreeSet;
+
+use registry_proto::{
+    log::Hash,
+    terms::Land,
+    wire::registry::{Lifecycle, LogPosition, VersionLife},
+};
+use uuid::Uuid;
+
+use super::{
+    Catalogue, Facts, FactsError, VersionState,
+    walk::{self, Order, VERSIONS, Walk},
+};
+use crate::{
+    fold::{DefinitionFact, Fact, MoveFact, Position, Said, VersionFact, keys},
+    moves::{
+        joint::{Countersigned, Leaders, Named},
+        lifecycle::Life,
+    },
+};
+
+/// A version with everything that is said of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The version.
+    pub state: VersionState,
+    /// What lists need of it.
+    pub fact: VersionFact,
+    /// Its lifecycle.
+    pub life: Life,
+    /// Its countersignatures.
+    pub countersigned: Countersigned,
+}
+
+impl<F: Facts> Catalogue<'_, F> {
+    /// Where a version stands.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read, or have no such version.
+    pub fn standing(&self, state: &VersionState) -> Result<Option<Standing>, FactsError> {
+        let land = state.position.log.land;
+        let group = keys::version_group(land, state.service, &state.number);
+        match walk::pick(self.facts, self.cut, VERSIONS, &group)? {
+            Some(fact) => Ok(Some(self.stands(&fact)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// All versions of a service, the highest first.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn standings(&self, land: Land, service: Uuid) -> Result<Vec<Standing>, FactsError> {
+        let all = keys::versions_of(land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        let mut found = Vec::new();
+        while let Some(fact) = walk.next()? {
+            found.push(self.stands(&fact)?);
+        }
+        Ok(found)
+    }
+
+    /// The Länder that lead a service with its owner, after the entries before `before`.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn leaders(
+        &self,
+        land: Land,
+        service: Uuid,
+        before: Option<Position>,
+    ) -> Result<Leaders, FactsError> {
+        let mut named = Vec::new();
+        let mut leads = false;
+        self.each(&keys::definitions_of(land, service), |Fact { key, value }| {
+            let (_, at) = keys::parse_definition(&key)?;
+            if !self.cut.holds(at) {
+                return Ok(true);
+            }
+            if before.is_some_and(|before| at >= before) {
+                return Ok(false);
+            }
+            let fact = DefinitionFact::parse(&value)?;
+            let laender: BTreeSet<Land> =
+                fact.mit_laender.iter().filter_map(|it| it.parse().ok()).collect();
+            leads |= !laender.is_empty();
+            let leaders = Leaders { laender, k: fact.mit_k as usize };
+            named.push(Named { leaf: leaf_of(&fact.leaf)?, leaders });
+            Ok(true)
+        })?;
+        if !leads {
+            return Ok(Leaders::default());
+        }
+        let mut failed = None;
+        let leaders = Leaders::effective(named, |leaf| {
+            self.countersigners(service, leaf).unwrap_or_else(|error| {
+                failed = Some(error);
+                BTreeSet::new()
+            })
+        });
+        failed.map_or(Ok(leaders), Err)
+    }
+
+    /// The Länder that countersigned an entry in their own logs.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn countersigners(&self, service: Uuid, leaf: &Hash) -> Result<BTreeSet<Land>, FactsError> {
+        let rows = self.rows(&keys::mitzeichnungen_of(service, leaf))?;
+        Ok(rows.into_iter().map(|it| it.at.log.land).collect())
+    }
+
+    /// The entry of a definition or version of a service, by its leaf hash.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn entry_of(
+        &self,
+        land: Land,
+        service: Uuid,
+        leaf: &Hash,
+    ) -> Result<Option<Position>, FactsError> {
+        let mut found = None;
+        let wanted = leaf.as_bytes().as_slice();
+        self.each(&keys::definitions_of(land, service), |Fact { key, value }| {
+            let at = keys::place_of(&key, land)?;
+            if self.cut.holds(at) && DefinitionFact::parse(&value)?.leaf == wanted {
+                found = Some(at);
+            }
+            Ok(found.is_none())
+        })?;
+        if found.is_none() {
+            self.each(&keys::versions_of(land, service), |Fact { key, value }| {
+                let at = keys::place_of(&key, land)?;
+                if self.cut.holds(at) && VersionFact::parse(&value)?.leaf == wanted {
+                    found = Some(at);
+                }
+                Ok(found.is_none())
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// True if a Land has defined a service.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn is_defined(&self, land: Land, service: Uuid) -> Result<bool, FactsError> {
+        Ok(self.newest(land, service)?.is_some())
+    }
+
+    pub(super) fn stands(&self, fact: &Fact) -> Result<Standing, FactsError> {
+        let (service, number, position) = keys::parse_version(&fact.key)?;
+        let fact = VersionFact::parse(&fact.value)?;
+        let land = position.log.land;
+        let published = Lifecycle::try_from(fact.lifecycle).unwrap_or_default();
+        let mut life = Life::new(published, &fact.abkuendigung_am, &fact.abschaltung_am);
+        self.each(&keys::statuses_of(land, service, &number), |Fact { key, value }| {
+            let at = keys::place_of(&key, land)?;
+            if self.cut.holds(at)
+                && let Some(Said::Status(said)) = MoveFact::parse(&value)?.said
+            {
+                life.apply(at, said);
+            }
+            Ok(true)
+        })?;
+        let leaders = self.leaders(land, service, Some(position))?;
+        let by = if leaders.laender.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.countersigners(service, &leaf_of(&fact.leaf)?)?
+        };
+        let countersigned = leaders.countersigned(by);
+        let state = VersionState { service, number, position };
+        Ok(Standing { state, fact, life, countersigned })
+    }
+
+    /// 1 + index of the newest entry of the owner about a service; 0 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn revision(&self, land: Land, service: Uuid) -> Result<u64, FactsError> {
+        let mut newest = None;
+        let mut note = |at: Position| newest = newest.max(Some(at));
+        if let Some(definition) = self.newest(land, service)? {
+            note(definition.position);
+        }
+        let all = keys::versions_of(land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        while let Some(Fact { key, .. }) = walk.next()? {
+            note(keys::parse_version(&key)?.2);
+        }
+        self.each(&keys::statuses_in(land, service), |fact| {
+            let at = keys::place_of(&fact.key, land)?;
+            if self.cut.holds(at) {
+                note(at);
+            }
+            Ok(true)
+        })?;
+        for row in self.rows(&keys::uebergaben_of(service))? {
+            if row.at.log.land == land {
+                note(row.at);
+            }
+        }
+        Ok(newest.map_or(0, |at| at.index + 1))
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    /// True if users may rely on it on this day: released, countersigned, and not retired.
+    pub fn serves_on(&self, day: registry_proto::terms::Date) -> bool {
+        self.countersigned.is_enough() && self.life.serves_on(day)
+    }
+
+    /// As it goes over the wire.
+    pub fn message(&self) -> VersionLife {
+        let codes = |of: BTreeSet<Land>| of.iter().map(ToString::to_string).collect();
+        let said = self.life.last.as_ref();
+        let text = |of: fn(&registry_proto::wire::registry::VersionStatus) -> &String| {
+            said.map(|(_, said)| of(said).clone()).unwrap_or_default()
+        };
+        let day = |of: Option<registry_proto::terms::Date>| {
+            of.map(|it| it.to_string()).unwrap_or_default()
+        };
+        VersionLife {
+            lifecycle: self.life.lifecycle as i32,
+            abkuendigung_am: day(self.life.abkuendigung_am),
+            abschaltung_am: day(self.life.abschaltung_am),
+            nachfolger_version: text(|it| &it.nachfolger_version),
+            nachfolger_service_id: text(|it| &it.nachfolger_service_id),
+            grund: text(|it| &it.grund),
+            position: said.map(|(at, _)| position(*at)),
+            released: self.countersigned.is_enough(),
+            mitgezeichnet: codes(self.countersigned.by.clone()),
+            fehlt: codes(self.countersigned.missing()),
+            k: u32::try_from(self.countersigned.leaders.k).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A position as it goes over the wire.
+pub(super) fn position(at: Position) -> LogPosition {
+    LogPosition { land: at.log.land.code().to_owned(), epoch: at.log.epoch, index: at.index }
+}
+
+pub(super) fn leaf_of(bytes: &[u8]) -> Result<Hash, FactsError> {
+    Hash::try_from(bytes).map_err(|error| FactsError::new("understand a fact", error))
+}

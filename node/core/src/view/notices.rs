@@ -1,0 +1,262 @@
+//! What needs the attention of a Land.
+
+use registry_proto::{
+    terms::{Date, Land},
+    wire::registry::{Lifecycle, Notice, NoticeKind, SubscriptionState},
+};
+use uuid::Uuid;
+
+use super::{
+    Catalogue, Facts, FactsError, Standing,
+    catalogue::{Definition, timestamp},
+    nachnutzung::needs,
+    walk::{DEFINITIONS, Order, Walk},
+};
+use crate::{
+    fold::{Fact, keys},
+    moves::nachnutzung::{Side, Subscription},
+};
+
+/// Days a new version is told of.
+const NEW_VERSION_DAYS: i64 = 30;
+/// Nachnutzungen that are looked at.
+const SUBSCRIPTIONS_MAX: usize = 50_000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+impl<F: Facts> Catalogue<'_, F> {
+    /// What needs the attention of a Land, the most urgent first: what has a deadline by its
+    /// days, then the rest by age.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn notices(
+        &self,
+        land: Land,
+        today: Date,
+        now_unix_ms: i64,
+    ) -> Result<Vec<Notice>, FactsError> {
+        let mut notices = Vec::new();
+        let mine = |it: &Subscription| it.side(land).is_some() && it.is_open();
+        for it in self.subscriptions(None, SUBSCRIPTIONS_MAX, mine)? {
+            let Some(side) = it.side(land) else { continue };
+            let about = About { subscription: Some(&it), land: it.publisher, service: it.service };
+            notices.extend(waiting(&it, side).map(|text| {
+                let since = it.head().recorded_unix_ms;
+                about.notice(NoticeKind::RequestWaiting, land, text, since)
+            }));
+            if side == Side::Subscriber {
+                let standings = self.standings(it.publisher, it.service)?;
+                self.owed_notices(&about, land, today, &standings, &mut notices)?;
+                version_notices(&about, land, today, now_unix_ms, &standings, &mut notices);
+            }
+        }
+        self.countersignatures(land, &mut notices)?;
+        for notice in &mut notices {
+            notice.bezeichnung = self.name_of(notice)?;
+        }
+        notices.sort_by_key(|it| {
+            let since = it.since.as_ref().map_or(0, |it| it.seconds);
+            (
+                it.days_left.unwrap_or(i32::MAX),
+                since,
+                it.subscription_id.clone(),
+                it.version.clone(),
+            )
+        });
+        Ok(notices)
+    }
+
+    fn owed_notices(
+        &self,
+        about: &About<'_>,
+        land: Land,
+        today: Date,
+        standings: &[Standing],
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), FactsError> {
+        let Some(subscription) = about.subscription else { return Ok(()) };
+        for owed in self.owed(subscription, standings)? {
+            let what = match owed.anlass {
+                Lifecycle::Freigegeben => "bricht mit früheren Versionen",
+                Lifecycle::Abgekuendigt => "ist abgekündigt",
+                Lifecycle::Abgeschaltet => "ist abgeschaltet",
+                _ => "ist zurückgezogen",
+            };
+            let text = format!(
+                "Version {} {what}; zur Kenntnis nehmen mit: registry nachnutzung bestaetigen {} \
+                 --version {} --anlass {}",
+                owed.number,
+                subscription.id,
+                owed.number,
+                anlass(owed.anlass),
+            );
+            let since = standings
+                .iter()
+                .find(|it| it.state.number == owed.number)
+                .map_or(0, |it| it.fact.recorded_unix_ms);
+            notices.push(Notice {
+                version: owed.number.to_string(),
+                days_left: owed.abschaltung_am.map(|day| days(today, day)),
+                ..about.notice(NoticeKind::AcknowledgementOwed, land, text, since)
+            });
+        }
+        Ok(())
+    }
+
+    /// Versions that wait for the countersignature of a Land.
+    fn countersignatures(&self, land: Land, notices: &mut Vec<Notice>) -> Result<(), FactsError> {
+        let all = keys::definitions_in(None);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, DEFINITIONS, Order::Ascending, all);
+        while let Some(Fact { key, value }) = walk.next()? {
+            let Definition { service, position, fact } = Definition::parse(&key, &value)?;
+            if !fact.mit_laender.iter().any(|it| it == land.code()) {
+                continue;
+            }
+            let about = About { subscription: None, land: position.log.land, service };
+            for it in self.standings(position.log.land, service)? {
+                if !it.countersigned.missing().contains(&land) || it.countersigned.is_enough() {
+                    continue;
+                }
+                let text = format!(
+                    "Version {} wartet auf die Mitzeichnung: registry mitzeichnen {service} \
+                     --version {}",
+                    it.state.number, it.state.number
+                );
+                let kind = NoticeKind::CountersignatureOwed;
+                notices.push(Notice {
+                    version: it.state.number.to_string(),
+                    ..about.notice(kind, land, text, it.fact.recorded_unix_ms)
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn name_of(&self, notice: &Notice) -> Result<String, FactsError> {
+        let (Ok(land), Ok(service)) = (notice.service_land.parse(), notice.service_id.parse())
+        else {
+            return Ok(String::new());
+        };
+        self.bezeichnung(land, service)
+    }
+
+    /// Official name of a service; empty while its definition is not here.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn bezeichnung(&self, land: Land, service: Uuid) -> Result<String, FactsError> {
+        Ok(self.newest(land, service)?.map(|it| it.fact.bezeichnung).unwrap_or_default())
+    }
+}
+
+/// What a notice is about.
+struct About<'a> {
+    subscription: Option<&'a Subscription>,
+    land: Land,
+    service: Uuid,
+}
+
+// === impl About ===
+
+impl About<'_> {
+    fn notice(&self, kind: NoticeKind, land: Land, text: String, since_ms: i64) -> Notice {
+        Notice {
+            kind: kind as i32,
+            land: land.code().to_owned(),
+            service_id: self.service.to_string(),
+            service_land: self.land.code().to_owned(),
+            bezeichnung: String::new(),
+            subscription_id: self.subscription.map(|it| it.id.to_string()).unwrap_or_default(),
+            version: String::new(),
+            days_left: None,
+            text,
+            since: Some(timestamp(since_ms)),
+        }
+    }
+}
+
+/// Whose turn it is, and what the turn is.
+fn waiting(it: &Subscription, side: Side) -> Option<String> {
+    let id = it.id;
+    match (it.zustand(), side) {
+        (SubscriptionState::Interesse, Side::Publisher) => Some(format!(
+            "{} hat Interesse: registry nachnutzung abstimmung {id} oder ablehnen {id}",
+            it.subscriber
+        )),
+        (SubscriptionState::Abstimmung, Side::Publisher) => Some(format!(
+            "Abstimmung mit {} läuft: registry nachnutzung zusagen {id} oder ablehnen {id}",
+            it.subscriber
+        )),
+        (SubscriptionState::Zugesagt, Side::Subscriber) => Some(format!(
+            "{} hat zugesagt: registry nachnutzung vertrag {id} --vertrag-id …",
+            it.publisher
+        )),
+        (SubscriptionState::Vertrag, Side::Subscriber) => {
+            Some(format!("Vertrag steht: registry nachnutzung produktiv {id}"))
+        }
+        _ => None,
+    }
+}
+
+fn version_notices(
+    about: &About<'_>,
+    land: Land,
+    today: Date,
+    now_unix_ms: i64,
+    standings: &[Standing],
+    notices: &mut Vec<Notice>,
+) {
+    let Some(subscription) = about.subscription else { return };
+    let since = subscription.history.first().map_or(0, |it| it.recorded_unix_ms);
+    let newest = standings.iter().find(|it| it.serves_on(today)).map(|it| it.state.number);
+    for it in standings {
+        let number = it.state.number;
+        let asked = needs(subscription, &number);
+        let at = it.fact.recorded_unix_ms;
+        let (kind, text, end) = match it.life.lifecycle {
+            Lifecycle::Abgekuendigt if asked => {
+                let end = it.life.abschaltung_am;
+                let day = end.map_or_else(|| "bald".to_owned(), |day| format!("am {day}"));
+                let text = format!("Version {number} wird {day} abgeschaltet");
+                (NoticeKind::Deprecation, text, end)
+            }
+            Lifecycle::Abgeschaltet | Lifecycle::Zurueckgezogen if asked => {
+                let text = format!("Version {number} ist nicht mehr in Betrieb");
+                (NoticeKind::Retired, text, it.life.abschaltung_am)
+            }
+            Lifecycle::Freigegeben
+                if Some(number) == newest
+                    && at > since
+                    && now_unix_ms.saturating_sub(at) < NEW_VERSION_DAYS * DAY_MS =>
+            {
+                let fits = if asked { "sie passt" } else { "sie passt nicht" };
+                let wanted = &subscription.terms.version_requirement;
+                let text = format!("neue Version {number}; {fits} zur Anforderung {wanted}");
+                (NoticeKind::NewVersion, text, None)
+            }
+            _ => continue,
+        };
+        notices.push(Notice {
+            version: number.to_string(),
+            days_left: end.map(|day| days(today, day)),
+            ..about.notice(kind, land, text, at)
+        });
+    }
+}
+
+/// The name of a state as the command line takes it.
+fn anlass(of: Lifecycle) -> &'static str {
+    match of {
+        Lifecycle::Freigegeben => "freigegeben",
+        Lifecycle::Abgekuendigt => "abgekuendigt",
+        Lifecycle::Abgeschaltet => "abgeschaltet",
+        Lifecycle::Zurueckgezogen => "zurueckgezogen",
+        Lifecycle::Entwurf | Lifecycle::Unspecified => "unbekannt",
+    }
+}
+
+fn days(from: Date, to: Date) -> i32 {
+    to.to_time().to_julian_day() - from.to_time().to_julian_day()
+}
