@@ -93,6 +93,22 @@ impl Ars {
     }
 }
 
+// === impl Ebene ===
+
+impl Ebene {
+    /// The official word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Bund => "Bund",
+            Self::Land => "Land",
+            Self::Regierungsbezirk => "Regierungsbezirk",
+            Self::Kreis => "Kreis",
+            Self::Gemeindeverband => "Gemeindeverband",
+            Self::Gemeinde => "Gemeinde",
+        }
+    }
+}
+
 impl From<Land> for Ars {
     fn from(land: Land) -> Self {
         let mut digits = [b'0'; 12];

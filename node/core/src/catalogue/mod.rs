@@ -4,6 +4,7 @@
 
 mod basis;
 pub mod demo;
+mod gebiete;
 
 use std::sync::LazyLock;
 
@@ -14,6 +15,7 @@ use registry_proto::terms::{
 use serde::Deserialize;
 
 pub use basis::Rechtsgrundlage;
+pub use gebiete::{Abloesung, Gebiet, GebieteError, Gemeindeverzeichnis};
 
 /// The shipped catalogue, in the order of its files.
 #[derive(Clone, Debug)]

@@ -56,18 +56,13 @@ pub fn definition(
 
 fn identity(findings: &mut Findings<'_>, record: &ServiceDefinition, land: Land) {
     record::service_id(findings, &record.service_id);
-    match record.land.parse::<Land>() {
-        Ok(named) => findings.require(named == land, "land", "LAND_FOREIGN", || {
+    if let Some(named) = record::land(findings, &record.land, "land") {
+        findings.require(named == land, "land", "LAND_FOREIGN", || {
             format!(
                 "{named} ist nicht das Land dieses Knotens ({land}); jedes Land veröffentlicht nur \
                  eigene Leistungen"
             )
-        }),
-        Err(_) => findings.error(
-            "land",
-            "LAND_UNKNOWN",
-            format!("{} ist kein Kürzel eines Landes (SL, RP, HE, TH, …)", Shown(&record.land)),
-        ),
+        });
     }
     external_ids(findings, &record.external_ids);
     match &record.herausgeber {

@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use registry_proto::terms::Leistungsschluessel;
 
-use crate::catalogue::ShippedCatalogue;
+use crate::catalogue::{Gemeindeverzeichnis, ShippedCatalogue};
 
 /// A code list. Names in messages are the URNs or the usual German names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,11 +36,12 @@ pub enum List {
     FreigabeStatus,
 }
 
-/// Code lists and the keys of the LeiKa.
+/// Code lists, the keys of the LeiKa and the Gemeindeverzeichnis.
 #[derive(Clone, Debug)]
 pub struct CodeLists {
     codes: BTreeMap<List, BTreeSet<String>>,
     schluessel: BTreeSet<Leistungsschluessel>,
+    gebiete: Arc<Gemeindeverzeichnis>,
 }
 
 /// The code lists cannot be read.
@@ -60,18 +61,24 @@ impl CodeLists {
     /// The shipped lists, parsed at the first call.
     pub fn shipped() -> &'static Self {
         static SHIPPED: LazyLock<CodeLists> = LazyLock::new(|| {
-            CodeLists::parse(FIM, ShippedCatalogue::shipped())
+            let gebiete = Gemeindeverzeichnis::shipped();
+            CodeLists::parse(FIM, ShippedCatalogue::shipped(), gebiete)
                 .expect("the embedded file never changes at run time and a test parses it")
         });
         &SHIPPED
     }
 
-    /// Takes the lists from `fim` (name to values) and the keys from the catalogue.
+    /// Takes the lists from `fim` (name to values), the keys from the catalogue and the areas as
+    /// they are.
     ///
     /// # Errors
     ///
     /// When the text is not of that form or a list is missing.
-    pub fn parse(fim: &str, catalogue: &ShippedCatalogue) -> Result<Self, ListsError> {
+    pub fn parse(
+        fim: &str,
+        catalogue: &ShippedCatalogue,
+        gebiete: Arc<Gemeindeverzeichnis>,
+    ) -> Result<Self, ListsError> {
         let mut all: BTreeMap<String, BTreeSet<String>> =
             serde_json::from_str(fim).map_err(ListsError::Json)?;
         let mut codes = BTreeMap::new();
@@ -80,7 +87,7 @@ impl CodeLists {
             codes.insert(list, found);
         }
         let schluessel = catalogue.leistungen.iter().map(|l| l.schluessel).collect();
-        Ok(Self { codes, schluessel })
+        Ok(Self { codes, schluessel, gebiete })
     }
 
     /// True when the code is in the list.
@@ -96,6 +103,11 @@ impl CodeLists {
     /// True when the LeiKa has the key.
     pub fn has_schluessel(&self, key: &Leistungsschluessel) -> bool {
         self.schluessel.contains(key)
+    }
+
+    /// The Gemeindeverzeichnis.
+    pub fn gebiete(&self) -> &Gemeindeverzeichnis {
+        &self.gebiete
     }
 }
 
@@ -197,7 +209,9 @@ mod tests {
     #[test]
     fn damaged_lists_are_errors() {
         for text in ["", "[]", "{}", "{\"SDG\": [1]}", "{\"SDG\": \"0000000\"}"] {
-            assert!(CodeLists::parse(text, ShippedCatalogue::shipped()).is_err(), "{text}");
+            let gebiete = Gemeindeverzeichnis::shipped();
+            let parsed = CodeLists::parse(text, ShippedCatalogue::shipped(), gebiete);
+            assert!(parsed.is_err(), "{text}");
         }
     }
 }

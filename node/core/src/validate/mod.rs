@@ -6,10 +6,14 @@
 //! for programs; descriptions are German sentences for those who publish, and name the value, the
 //! rule and its source.
 
+mod dates;
 mod definition;
 mod findings;
 mod form;
+mod gebiet;
 mod lists;
+pub mod moves;
+mod nachnutzung;
 mod offer;
 mod record;
 mod text;
@@ -24,7 +28,7 @@ pub use version::version;
 
 use crate::reject::FieldViolation;
 
-/// A record that passed every rule. Only [`definition()`] and [`version()`] make one.
+/// A record that passed every rule. Only [`definition()`], [`version()`] and [`moves`] make one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Validated<T> {
     record: T,

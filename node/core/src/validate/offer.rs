@@ -1,7 +1,7 @@
 //! Rules of what a version offers: entry points, areas, re-use, parameters, delivery.
 
 use registry_proto::{
-    terms::{Ars, SemVer},
+    terms::SemVer,
     wire::registry::{
         Datenaustausch, DvdvDienst, EfaCheck, Nachnutzung, Onlinedienst, Parameter, Reifegrad,
         ServiceVersion, ZustaendigeStelle, Zustellung,
@@ -14,9 +14,9 @@ use crate::{
     validate::{
         findings::{Findings, Shown},
         form,
+        gebiet::{self, Areas},
         lists::{CodeLists, List},
         record, text,
-        version::required_date,
     },
 };
 
@@ -25,8 +25,9 @@ pub(super) fn check(findings: &mut Findings<'_>, record: &ServiceVersion, lists:
     if let Some(reifegrad) = &record.reifegrad {
         maturity(findings, reifegrad);
     }
-    gebiete(findings, &record.verfuegbarkeitsgebiet);
-    required_date(findings, &record.gebietsstand, "gebietsstand");
+    let stand = gebiet::stand(findings, &record.gebietsstand, "gebietsstand", lists);
+    let areas = Areas { lists, stand };
+    areas.list(findings, &record.verfuegbarkeitsgebiet, "verfuegbarkeitsgebiet");
     efa_checks(findings, &record.efa_checks);
     nachnutzung(findings, &record.nachnutzung);
     if record.lizenz.trim().is_empty() {
@@ -42,7 +43,7 @@ pub(super) fn check(findings: &mut Findings<'_>, record: &ServiceVersion, lists:
     datenaustausch(findings, &record.datenaustausch);
     zustellungen(findings, &record.zustellungen);
     dvdv_dienste(findings, &record.dvdv_dienste);
-    zustaendige_stellen(findings, &record.zustaendige_stellen);
+    zustaendige_stellen(findings, &record.zustaendige_stellen, &areas);
 }
 
 fn onlinedienste(findings: &mut Findings<'_>, dienste: &[Onlinedienst], lists: &CodeLists) {
@@ -110,55 +111,12 @@ fn maturity(findings: &mut Findings<'_>, Reifegrad { modell, stufe }: &Reifegrad
     });
 }
 
-fn gebiete(findings: &mut Findings<'_>, texts: &[String]) {
-    const FIELD: &str = "verfuegbarkeitsgebiet";
-    findings.require(!texts.is_empty(), FIELD, "GEBIET_MISSING", || {
-        "mindestens ein Gebiet ist nötig (ARS; 00 für das Bundesgebiet)".to_owned()
-    });
-    let mut areas: Vec<(usize, Ars)> = Vec::new();
-    for (n, text) in findings.list(texts, RECORD_LONG_LIST_MAX, FIELD).iter().enumerate() {
-        if let Some(area) = gebiet(findings, text, &format!("{FIELD}[{n}]")) {
-            areas.push((n, area));
-        }
-    }
-    // sorted by digits, an area stands behind the one it lies in, with only parts of that between
-    areas.sort_by(|(n, a), (m, b)| a.as_str().cmp(b.as_str()).then(n.cmp(m)));
-    let mut outer: Option<Ars> = None;
-    for (n, area) in areas {
-        match outer {
-            Some(outer) if outer == area => findings.error(
-                format_args!("{FIELD}[{n}]"),
-                "GEBIET_DUPLICATE",
-                format!("Gebiet {area} kommt mehrfach vor"),
-            ),
-            Some(outer) if outer.covers(&area) => findings.error(
-                format_args!("{FIELD}[{n}]"),
-                "GEBIET_COVERED",
-                format!("Gebiet {area} liegt schon im Gebiet {outer} derselben Liste (ARS)"),
-            ),
-            Some(_) | None => outer = Some(area),
-        }
-    }
-}
-
-fn gebiet(findings: &mut Findings<'_>, text: &str, field: &str) -> Option<Ars> {
-    let area = text.parse().ok();
-    findings.require(area.is_some(), field, "GEBIET_FORM", || {
-        format!(
-            "{} ist kein Gebiet: ARS mit 2, 3, 5, 9 oder 12 Ziffern ab 01 bis 16, oder 00 \
-             (urn:de:bund:destatis:bevoelkerungsstatistik:schluessel:rs)",
-            Shown(text)
-        )
-    });
-    area
-}
-
 fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
     const FIELD: &str = "efa_checks";
     let checks = findings.list(checks, RECORD_LIST_MAX, FIELD);
     for (n, check) in checks.iter().enumerate() {
         let path = format!("{FIELD}[{n}]");
-        one_of(
+        record::one_of(
             findings,
             &check.dimension,
             &DIMENSIONEN,
@@ -166,7 +124,7 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
             "EFA_DIMENSION",
             "keine Dimension der EfA-Mindestanforderungen",
         );
-        one_of(
+        record::one_of(
             findings,
             &check.level,
             &["MUSS", "SOLL", "KANN"],
@@ -177,7 +135,7 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
         let answer_path = format!("{path}.erfuellt");
         let answers = ["ja", "nein", "n.a."];
         let noun = "keine Antwort";
-        one_of(findings, &check.erfuellt, &answers, &answer_path, "EFA_ERFUELLT", noun);
+        record::one_of(findings, &check.erfuellt, &answers, &answer_path, "EFA_ERFUELLT", noun);
         let unmet = check.level == "MUSS" && matches!(check.erfuellt.as_str(), "nein" | "n.a.");
         findings.require(!unmet, answer_path, "EFA_MUSS_NOT_MET", || {
             format!(
@@ -209,10 +167,10 @@ fn nachnutzung(findings: &mut Findings<'_>, ways: &[Nachnutzung]) {
     });
     for (n, way) in findings.list(ways, RECORD_LIST_MAX, FIELD).iter().enumerate() {
         let path = format!("{FIELD}[{n}]");
-        one_of(
+        record::one_of(
             findings,
             &way.modell,
-            &["verwaltungsabkommen", "fit_store", "efa_marktplatz", "kommunalvertreter"],
+            &record::MODELLE,
             &format!("{path}.modell"),
             "NACHNUTZUNG_MODELL",
             "kein Modell der Nachnutzung",
@@ -247,7 +205,7 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
                 )
             },
         );
-        one_of(
+        record::one_of(
             findings,
             &one.quelle,
             &["", "PVOG", "DVDV"],
@@ -255,7 +213,7 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             "PARAMETER_QUELLE",
             "keine Quelle",
         );
-        one_of(
+        record::one_of(
             findings,
             &one.datentyp,
             &["text", "zahl", "bool", "datum", "url", "code", "objekt"],
@@ -300,7 +258,7 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
             "DATENAUSTAUSCH_VERSION",
             || format!("{} ist keine Version eines Standards", Shown(version)),
         );
-        one_of(
+        record::one_of(
             findings,
             transport,
             &["fit_connect", "osci_xta", "andere"],
@@ -359,7 +317,7 @@ fn dvdv_dienste(findings: &mut Findings<'_>, all: &[DvdvDienst]) {
     }
 }
 
-fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle]) {
+fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle], areas: &Areas<'_>) {
     const FIELD: &str = "zustaendige_stellen";
     for (n, stelle) in findings.list(all, RECORD_LIST_MAX, FIELD).iter().enumerate() {
         let path = format!("{FIELD}[{n}]");
@@ -378,23 +336,9 @@ fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle]) {
             || format!("{} ist keine Postleitzahl: fünf Ziffern", Shown(plz)),
         );
         record::name(findings, &stelle.ort, &format!("{path}.ort"));
-        gebiet(findings, &stelle.gebiet, &format!("{path}.gebiet"));
+        areas.one(findings, &stelle.gebiet, &format!("{path}.gebiet"));
         text::optional(findings, &stelle.rolle, NAME_CHARS_MAX, &format!("{path}.rolle"));
     }
-}
-
-fn one_of(
-    findings: &mut Findings<'_>,
-    value: &str,
-    allowed: &[&str],
-    field: &str,
-    reason: &'static str,
-    noun: &str,
-) {
-    findings.require(allowed.contains(&value), field, reason, || {
-        let allowed: Vec<&str> = allowed.iter().copied().filter(|one| !one.is_empty()).collect();
-        format!("{} ist {noun}; erlaubt: {}", Shown(value), allowed.join(", "))
-    });
 }
 
 /// Dimensions of the EfA-Mindestanforderungen.

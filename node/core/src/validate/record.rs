@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use prost::Message;
-use registry_proto::terms::ServiceId;
+use registry_proto::terms::{Land, SemVer, ServiceId};
 
 use crate::{
     limits::{BODY_BYTES_MAX, NAME_CHARS_MAX, RECORD_LIST_MAX},
@@ -85,6 +85,46 @@ pub(super) fn demonstration_fields(findings: &mut Findings<'_>, names: &[String]
 pub(super) fn name(findings: &mut Findings<'_>, value: &str, field: &str) {
     text::required(findings, value, NAME_CHARS_MAX, field);
 }
+
+/// Checks that a value is one of a few.
+pub(super) fn one_of(
+    findings: &mut Findings<'_>,
+    value: &str,
+    allowed: &[&str],
+    field: &str,
+    reason: &'static str,
+    noun: &str,
+) {
+    findings.require(allowed.contains(&value), field, reason, || {
+        let allowed: Vec<&str> = allowed.iter().copied().filter(|one| !one.is_empty()).collect();
+        format!("{} ist {noun}; erlaubt: {}", Shown(value), allowed.join(", "))
+    });
+}
+
+/// Checks the number of a version.
+pub(super) fn semver(findings: &mut Findings<'_>, value: &str, field: &str) -> Option<SemVer> {
+    let version = value.parse().ok();
+    findings.require(version.is_some(), field, "VERSION_FORM", || {
+        format!(
+            "{} ist keine Version der Form MAJOR.MINOR.PATCH (SemVer 2.0, ohne Zusätze)",
+            Shown(value)
+        )
+    });
+    version
+}
+
+/// Checks the code of a Land.
+pub(super) fn land(findings: &mut Findings<'_>, value: &str, field: &str) -> Option<Land> {
+    let land = value.parse().ok();
+    findings.require(land.is_some(), field, "LAND_UNKNOWN", || {
+        format!("{} ist kein Kürzel eines Landes (SL, RP, HE, TH, …)", Shown(value))
+    });
+    land
+}
+
+/// Ways of re-use.
+pub(super) const MODELLE: [&str; 4] =
+    ["verwaltungsabkommen", "fit_store", "efa_marktplatz", "kommunalvertreter"];
 
 /// Salt in front of every body.
 const SALT_BYTES: usize = 16;

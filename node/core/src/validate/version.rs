@@ -1,7 +1,7 @@
 //! Rules of a service version: number, status, dates, note. What it offers stands in `offer.rs`.
 
 use registry_proto::{
-    terms::{Date, SemVer},
+    terms::Date,
     wire::registry::{Lifecycle, ServiceVersion},
 };
 
@@ -9,8 +9,8 @@ use crate::{
     limits::NOTE_CHARS_MAX,
     reject::FieldViolation,
     validate::{
-        Validated,
-        findings::{Findings, Shown},
+        Validated, dates,
+        findings::Findings,
         lists::{CodeLists, List},
         offer, record, text,
     },
@@ -32,16 +32,11 @@ pub fn version(
 ) -> Result<Validated<ServiceVersion>, Vec<FieldViolation>> {
     let mut findings = Findings::new(path);
     record::service_id(&mut findings, &record.service_id);
-    findings.require(record.version.parse::<SemVer>().is_ok(), "version", "VERSION_FORM", || {
-        format!(
-            "{} ist keine Version der Form MAJOR.MINOR.PATCH (SemVer 2.0, ohne Zusätze)",
-            Shown(&record.version)
-        )
-    });
+    record::semver(&mut findings, &record.version, "version");
     status(&mut findings, &record, lists);
     lifecycle(&mut findings, record.lifecycle);
     validity(&mut findings, &record);
-    retirement(&mut findings, &record);
+    dates::retirement(&mut findings, &record.abkuendigung_am, &record.abschaltung_am);
     approval(&mut findings, &record, today);
     offer::check(&mut findings, &record, lists);
     match &record.versionshinweis {
@@ -116,46 +111,12 @@ fn lifecycle(findings: &mut Findings<'_>, value: i32) {
 }
 
 fn validity(findings: &mut Findings<'_>, record: &ServiceVersion) {
-    let from = required_date(findings, &record.gueltig_ab, "gueltig_ab");
-    let until = optional_date(findings, &record.gueltig_bis, "gueltig_bis");
+    let from = dates::required(findings, &record.gueltig_ab, "gueltig_ab");
+    let until = dates::optional(findings, &record.gueltig_bis, "gueltig_bis");
     if let (Some(from), Some(until)) = (from, until) {
         findings.require(from < until, "gueltig_bis", "GUELTIGKEIT_ORDER", || {
             format!("Ende {until} liegt nicht nach dem Beginn {from} (XZuFi gueltigkeit)")
         });
-    }
-}
-
-fn retirement(findings: &mut Findings<'_>, record: &ServiceVersion) {
-    const FIELD: &str = "abschaltung_am";
-    let announced = optional_date(findings, &record.abkuendigung_am, "abkuendigung_am");
-    let Some(retired) = optional_date(findings, &record.abschaltung_am, FIELD) else { return };
-    if record.abkuendigung_am.is_empty() {
-        findings.error(
-            "abkuendigung_am",
-            "ABKUENDIGUNG_MISSING",
-            format!("zur Abschaltung am {retired} fehlt der Tag der Abkündigung (PVOG)"),
-        );
-    }
-    if let Some(announced) = announced {
-        let earliest = announced.plus_months(NOTICE_MONTHS);
-        findings.require(
-            earliest.is_some_and(|earliest| retired >= earliest),
-            FIELD,
-            "ABSCHALTUNG_TOO_EARLY",
-            || {
-                format!(
-                    "Abschaltung {retired} liegt weniger als {NOTICE_MONTHS} Monate nach der \
-                     Abkündigung {announced} (PVOG)"
-                )
-            },
-        );
-    }
-    if !is_retirement_day(retired) {
-        findings.warning(
-            FIELD,
-            "ABSCHALTUNG_DAY",
-            format!("{retired} ist keiner der üblichen Tage 1.2., 1.5., 1.8., 1.11. (PVOG)"),
-        );
     }
 }
 
@@ -170,7 +131,7 @@ fn approval(findings: &mut Findings<'_>, record: &ServiceVersion, today: Date) {
             "Tag der fachlichen Freigabe fehlt (nötig bei Freigabestatus 5 und 6)",
         );
     }
-    if let Some(day) = optional_date(findings, &record.fachlich_freigegeben_am, DAY) {
+    if let Some(day) = dates::optional(findings, &record.fachlich_freigegeben_am, DAY) {
         findings.require(day <= today, DAY, "FACHLICHE_FREIGABE_IN_FUTURE", || {
             format!("fachliche Freigabe {day} liegt in der Zukunft (heute: {today})")
         });
@@ -186,39 +147,8 @@ fn approval(findings: &mut Findings<'_>, record: &ServiceVersion, today: Date) {
     }
 }
 
-pub(super) fn required_date(
-    findings: &mut Findings<'_>,
-    value: &str,
-    field: &'static str,
-) -> Option<Date> {
-    if value.is_empty() {
-        findings.error(field, "DATE_MISSING", "Datum fehlt (Pflichtfeld, JJJJ-MM-TT)");
-        return None;
-    }
-    optional_date(findings, value, field)
-}
-
-fn optional_date(findings: &mut Findings<'_>, value: &str, field: &'static str) -> Option<Date> {
-    if value.is_empty() {
-        return None;
-    }
-    let date = value.parse().ok();
-    findings.require(date.is_some(), field, "DATE_FORM", || {
-        format!("{} ist kein Datum der Form JJJJ-MM-TT (ISO 8601)", Shown(value))
-    });
-    date
-}
-
-/// The days on which interfaces are switched off: 1 February, May, August, November.
-fn is_retirement_day(date: Date) -> bool {
-    let (_, month, day) = date.to_time().to_calendar_date();
-    day == 1 && u8::from(month) % 3 == 2
-}
-
 /// FIM status that goes to partners: silver and gold.
 const RELEASED: [u32; 2] = [5, 6];
-/// Months between deprecation and retirement.
-const NOTICE_MONTHS: u32 = 3;
 
 /// Fields that a demonstration may fill with invented values.
 const FIELDS: [&str; 22] = [

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod catalogue_dirt;
 mod definition;
+mod moves;
 mod offer;
 mod version;
 
