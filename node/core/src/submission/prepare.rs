@@ -50,7 +50,7 @@ impl Make<'_> {
             }
             Some(R::VersionStatus(it)) => {
                 let path = path("version_status");
-                let valid = validate::version_status(it, &path, self.today, self.lists)?;
+                let valid = validate::moves::version_status(it, &path)?;
                 self.moved(valid, Move::Status, path)
             }
             Some(R::SubscriptionMove(mut it)) => {
@@ -58,27 +58,27 @@ impl Make<'_> {
                     it.subscription_id = self.new_id(at).to_string();
                 }
                 let path = path("subscription_move");
-                let valid = validate::subscription_move(it, &path, self.land, self.lists)?;
+                let valid = validate::moves::subscription_move(it, &path, self.land, self.lists)?;
                 self.moved(valid, Move::Subscription, path)
             }
             Some(R::Anschluss(it)) => {
                 let path = path("anschluss");
-                let valid = validate::anschluss(it, &path, self.land, self.lists)?;
+                let valid = validate::moves::anschluss(it, &path, self.land, self.lists)?;
                 self.moved(valid, Move::Anschluss, path)
             }
             Some(R::Bestaetigung(it)) => {
                 let path = path("bestaetigung");
-                let valid = validate::bestaetigung(it, &path)?;
+                let valid = validate::moves::bestaetigung(it, &path)?;
                 self.moved(valid, Move::Bestaetigung, path)
             }
             Some(R::Mitzeichnung(it)) => {
                 let path = path("mitzeichnung");
-                let valid = validate::mitzeichnung(it, &path, self.land)?;
+                let valid = validate::moves::mitzeichnung(it, &path, self.land)?;
                 self.moved(valid, Move::Mitzeichnung, path)
             }
             Some(R::Uebergabe(it)) => {
                 let path = path("uebergabe");
-                let valid = validate::uebergabe(it, &path, self.land)?;
+                let valid = validate::moves::uebergabe(it, &path, self.land)?;
                 self.moved(valid, Move::Uebergabe, path)
             }
             None => Err(vec![FieldViolation {
