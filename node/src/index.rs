@@ -16,7 +16,7 @@ use registry_core::{
 use registry_proto::terms::LogId;
 use tokio::sync::watch;
 
-use crate::{journals::Journals, recent::Recent, store::Store};
+use crate::{guard::Keeper, journals::Journals, recent::Recent, store::Store};
 
 /// The read side of a node. Cheap to clone; all clones are one index.
 #[derive(Clone)]
@@ -49,6 +49,7 @@ struct Inner {
     store: Store,
     journals: Journals,
     recent: Arc<Recent>,
+    keeper: Keeper,
     folded: watch::Sender<Arc<Cut>>,
     generation: AtomicU64,
     unreadable: AtomicU64,
@@ -71,7 +72,7 @@ struct Gate {
 
 impl Index {
     /// An index that is closed to readers until the folder opens it.
-    pub fn new(store: Store, journals: Journals) -> Self {
+    pub fn new(store: Store, journals: Journals, keeper: Keeper) -> Self {
         let (folded, _) = watch::channel(store.cut());
         let gate = Gate { rebuilding: Some("the node starts".to_owned()), stuck: Vec::new() };
         Self {
@@ -79,6 +80,7 @@ impl Index {
                 store,
                 journals,
                 recent: Arc::default(),
+                keeper,
                 folded,
                 generation: AtomicU64::new(0),
                 unreadable: AtomicU64::new(0),
@@ -98,6 +100,11 @@ impl Index {
         &self.inner.journals
     }
 
+    /// The guard against mass retirement.
+    pub fn keeper(&self) -> &Keeper {
+        &self.inner.keeper
+    }
+
     /// The newest batches.
     pub fn recent(&self) -> &Arc<Recent> {
         &self.inner.recent
@@ -114,7 +121,8 @@ impl Index {
         ask: impl FnOnce(&Catalogue<'_, Store>) -> Result<T, QueryError>,
     ) -> Result<(T, Arc<Cut>), Reject> {
         let (generation, cut) = self.readable()?;
-        let answer = ask(&Catalogue::new(&self.inner.store, &cut));
+        let held = self.inner.keeper.held();
+        let answer = ask(&Catalogue::new(&self.inner.store, &cut).without(&held));
         self.still(generation)?;
         match answer {
             Ok(answer) => Ok((answer, cut)),

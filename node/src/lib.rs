@@ -24,6 +24,7 @@ pub mod config;
 pub mod demo;
 pub mod driver;
 pub mod folder;
+pub mod guard;
 pub mod index;
 pub mod journals;
 pub mod lifecycle;

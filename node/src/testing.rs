@@ -12,12 +12,13 @@ use registry_core::fold::FOLD_VERSION;
 use registry_proto::{
     log::{Hash, Header, Kind, VerbundId, body_digest, leaf_hash},
     terms::{Land, LogId},
-    wire::registry::{Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion},
+    wire::registry::{Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion, VersionStatus},
 };
 use uuid::Uuid;
 
 use crate::{
     folder::Folder,
+    guard::Keeper,
     index::Index,
     journals::{JournalRead, Journals, ReadError, Stored},
     store::{OpenOutcome, Store},
@@ -191,13 +192,30 @@ impl Item {
     }
 }
 
+/// The withdrawal of a version.
+pub(crate) fn withdraw(service: u8, number: &str) -> Item {
+    let status = VersionStatus {
+        service_id: uuid(service).to_string(),
+        version: number.to_owned(),
+        lifecycle: Lifecycle::Zurueckgezogen as i32,
+        grund: "Probe".to_owned(),
+        ..VersionStatus::default()
+    };
+    Item::Body(Kind::VersionStatus, service, status.encode_to_vec().into())
+}
+
 /// Opens an index over journals and folds all of them.
 pub(crate) fn folded(journals: &[MemoryJournal]) -> (Index, Folder) {
+    folded_with(journals, Keeper::in_memory(100))
+}
+
+/// The same with a guard against mass retirement.
+pub(crate) fn folded_with(journals: &[MemoryJournal], keeper: Keeper) -> (Index, Folder) {
     let all = Journals::default();
     for journal in journals {
         all.insert(journal.log, Arc::new(journal.clone()));
     }
-    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), all);
+    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), all, keeper);
     let folder = Folder::start(index.clone(), &OpenOutcome::New, None).unwrap();
     wait_open(&index);
     (index, folder)

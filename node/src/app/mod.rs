@@ -84,6 +84,9 @@ pub enum StartError {
     /// The index cannot be opened.
     #[error("cannot open the index")]
     Index(#[from] store::OpenError),
+    /// What the guard against mass retirement has kept cannot be used.
+    #[error("cannot open the guard")]
+    Guard(#[from] crate::guard::KeeperError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -305,7 +308,8 @@ fn open_index(
     for (log, reader) in readers {
         journals.insert(*log, Arc::new(reader.clone()));
     }
-    let index = Index::new(store.clone(), journals);
+    let keeper = crate::guard::Keeper::open(&config.data_dir, config.mass_retirement_percent)?;
+    let index = Index::new(store.clone(), journals, keeper);
     let folder = Folder::start(index.clone(), &outcome, Some(own))
         .map_err(|source| StartError::System { what: "a thread", source })?;
     Ok((store, index, folder))

@@ -59,6 +59,7 @@ impl<'a> Check<'a> {
             self.tls(raw.tls, charter.as_ref(), own.as_ref().filter(|own| knows(member, own)));
         let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
+        let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         Some(Config {
@@ -72,6 +73,7 @@ impl<'a> Check<'a> {
             peers,
             clients,
             fence: fence?,
+            mass_retirement_percent: mass_retirement_percent?,
             log: log?,
             shutdown_grace: shutdown_grace?,
         })
@@ -368,6 +370,16 @@ impl<'a> Check<'a> {
         }
     }
 
+    fn percent(&mut self, number: Option<i64>) -> Option<u32> {
+        let number = number.unwrap_or(MASS_RETIREMENT_PERCENT);
+        let percent = u32::try_from(number).ok().filter(|it| (1..=100).contains(it));
+        if percent.is_none() {
+            let reason = "expected 1 to 100; 100 holds nothing";
+            self.wrong("guard.mass_retirement_percent", number, reason);
+        }
+        percent
+    }
+
     fn log(&mut self, format: Option<&str>, level: Option<String>) -> Option<Log> {
         let format = match format {
             None | Some("human") => Some(Format::Human),
@@ -442,6 +454,8 @@ fn join(items: impl Iterator<Item = impl fmt::Display>) -> String {
 }
 
 const GRACE: Duration = Duration::from_secs(5);
+/// Share of the versions of a Land that it may retire at once.
+const MASS_RETIREMENT_PERCENT: i64 = 20;
 const AVAILABLE_AFTER: Duration = Duration::from_secs(600);
 const LEVEL: &str = "info";
 

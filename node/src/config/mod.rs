@@ -47,6 +47,9 @@ pub struct Config {
     pub clients: Vec<ClientRule>,
     /// What to do while no partner confirms the own head.
     pub fence: FencePolicy,
+    /// Share of the versions of another Land that it may retire within a day before an operator
+    /// has to accept it, in percent.
+    pub mass_retirement_percent: u32,
     /// How to log.
     pub log: Log,
     /// How long a stop may take.

@@ -21,6 +21,7 @@ pub(super) struct RawConfig {
     pub(super) clients: Vec<RawClient>,
     pub(super) fence_policy: Option<String>,
     pub(super) fence_available_after: Option<String>,
+    pub(super) mass_retirement_percent: Option<i64>,
     pub(super) log_format: Option<String>,
     pub(super) log_level: Option<String>,
     pub(super) shutdown_grace: Option<String>,
@@ -130,6 +131,10 @@ impl RawConfig {
         raw.fence_available_after = fence.text(problems, "available_after");
         fence.end(problems);
 
+        let mut guard = top.section(problems, "guard");
+        raw.mass_retirement_percent = guard.number(problems, "mass_retirement_percent");
+        guard.end(problems);
+
         let mut log = top.section(problems, "log");
         raw.log_format = log.text(problems, "format");
         raw.log_level = log.text(problems, "level");
@@ -162,6 +167,16 @@ impl Section {
             problems.add(self.key(key), Problem::MISSING, "must be set");
         }
         self.text(problems, key)
+    }
+
+    fn number(&mut self, problems: &mut Problems, key: &str) -> Option<i64> {
+        match self.table.remove(key)? {
+            Value::Integer(number) => Some(number),
+            other => {
+                problems.add(self.key(key), &other, "expected a whole number");
+                None
+            }
+        }
     }
 
     fn flag(&mut self, problems: &mut Problems, key: &str) -> Option<bool> {

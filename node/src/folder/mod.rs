@@ -8,6 +8,7 @@
 mod tests;
 
 use std::{
+    cell::OnceCell,
     collections::HashMap,
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -15,8 +16,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_core::fold::{self, BatchEnds, Fact, Record};
-use registry_proto::{log::Hash, terms::LogId};
+use registry_core::{
+    fold::{self, BatchEnds, Fact, Move, Position, Record},
+    view::Catalogue,
+};
+use registry_proto::{log::Hash, terms::LogId, wire::registry::Lifecycle};
 
 use crate::{
     batches::{Batch, BatchBuilder},
@@ -68,6 +72,8 @@ struct Cursor {
     ends: BatchEnds,
     /// Facts of a batch whose end is not read yet.
     open: Vec<Fact>,
+    /// Versions among them.
+    open_versions: u64,
     /// Collects the same entries for watchers.
     builder: Option<BatchBuilder>,
     stuck: bool,
@@ -81,6 +87,14 @@ struct Rush {
     size: u64,
     grew: Option<Instant>,
     since: Option<Instant>,
+}
+
+/// Shows the retirements of a chunk to the guard; counts the versions of the Land once.
+struct Watch<'a> {
+    index: &'a Index,
+    log: LogId,
+    /// Versions that the store shows.
+    shown: OnceCell<u64>,
 }
 
 /// What a chunk of a log gave.
@@ -261,7 +275,11 @@ impl Work {
         }
         let live = self.index.recent().wanted() && size - cursor.next <= LIVE_ENTRIES;
         let folded = match journal.read(cursor.next, CHUNK_BYTES, CHUNK_ENTRIES) {
-            Ok(stored) => cursor.fold(log, stored, live, || self.index.count_unreadable()),
+            Ok(stored) => {
+                // the own Land is not guarded against itself
+                let guard = (self.own != Some(log)).then(|| Watch::new(&self.index, log));
+                cursor.fold(log, stored, live, guard, || self.index.count_unreadable())
+            }
             Err(error) => Folded { problem: Some(chain(&error)), ..Folded::default() },
         };
         if let Some(reason) = &folded.problem {
@@ -313,6 +331,7 @@ impl Work {
         tracing::warn!(%reason, "building the index again");
         self.index.close_gate(reason);
         self.index.store().reset()?;
+        self.index.keeper().forget_counts();
         self.index.recent().clear();
         self.index.announce();
         self.cursors.clear();
@@ -329,6 +348,36 @@ impl Work {
     fn reached_targets(&self) -> bool {
         self.targets.iter().all(|(log, &size)| {
             self.cursors.get(log).is_some_and(|cursor| cursor.stuck || cursor.next >= size)
+        })
+    }
+}
+
+// === impl Watch ===
+
+impl<'a> Watch<'a> {
+    fn new(index: &'a Index, log: LogId) -> Self {
+        Self { index, log, shown: OnceCell::new() }
+    }
+
+    /// Tells the guard of a retirement, before it becomes visible; `unshown` versions of the Land
+    /// stand before it and are not in the store yet.
+    fn look(&self, entry: &Parsed, record: &Record, unshown: u64) {
+        let Record::Move(said) = record else { return };
+        let Move::Status(status) = said.as_ref() else { return };
+        if !matches!(status.lifecycle(), Lifecycle::Abgeschaltet | Lifecycle::Zurueckgezogen) {
+            return;
+        }
+        let at = Position { log: self.log, index: entry.header.index };
+        let released = || unshown + *self.shown.get_or_init(|| self.count());
+        self.index.keeper().retired(at, entry.received_unix_ms, released);
+    }
+
+    fn count(&self) -> u64 {
+        let store = self.index.store();
+        let cut = store.cut();
+        Catalogue::new(store, &cut).versions_in(self.log.land).unwrap_or_else(|error| {
+            tracing::error!(%error, "versions cannot be counted; the guard assumes none");
+            0
         })
     }
 }
@@ -362,6 +411,7 @@ impl Cursor {
             next,
             ends: BatchEnds::default(),
             open: Vec::new(),
+            open_versions: 0,
             builder: None,
             stuck: false,
             rush: Rush::default(),
@@ -373,9 +423,11 @@ impl Cursor {
         log: LogId,
         chunk: Vec<Stored>,
         live: bool,
+        guard: Option<Watch<'_>>,
         unreadable: impl Fn(),
     ) -> Folded {
         let mut folded = Folded::default();
+        let mut unshown = 0;
         for stored in chunk {
             let entry = match Parsed::of(log, stored) {
                 Ok(entry) => entry,
@@ -389,14 +441,22 @@ impl Cursor {
                 unreadable();
                 Record::Hidden
             });
+            if let Some(guard) = &guard {
+                guard.look(&entry, &record, unshown + self.open_versions);
+            }
             if self.ends.at_begin() {
                 self.builder = live.then(|| BatchBuilder::new(log));
             }
             self.next = entry.header.index + 1;
+            let is_version = matches!(record, Record::Version(_));
             self.open.extend(fold::facts_of(&entry.as_entry(), &record));
             let batch = self.builder.as_mut().and_then(|builder| builder.push(&entry, record));
             folded.batches.extend(batch);
+            if is_version {
+                self.open_versions += 1;
+            }
             if self.ends.push(&entry.header) {
+                unshown += std::mem::take(&mut self.open_versions);
                 folded.facts.append(&mut self.open);
                 folded.end = Some((self.next, entry.leaf));
             }

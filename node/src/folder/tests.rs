@@ -13,11 +13,13 @@ use registry_proto::{
 
 use super::Folder;
 use crate::{
+    guard::Keeper,
     index::Index,
     journals::{JournalRead, Journals},
     store::{OpenOutcome, Store},
     testing::{
-        Item, MemoryJournal, NUMBER_A, NUMBER_B, eventually, folded, uuid, wait_folded, wait_open,
+        Item, MemoryJournal, NUMBER_A, NUMBER_B, eventually, folded, folded_with, uuid,
+        wait_folded, wait_open, withdraw,
     },
 };
 
@@ -91,6 +93,42 @@ fn a_log_that_cannot_be_read_does_not_stop_the_others() {
     assert_eq!(index.status(), "ready");
 }
 
+/// Services of which the catalogue says that their version can be used.
+fn in_use(index: &Index) -> usize {
+    let today = "2026-06-01".parse().unwrap();
+    let used = |service| {
+        let all = index.ask(|view| Ok(view.standings(Land::SL, uuid(service))?)).unwrap().0;
+        all.iter().any(|it| it.serves_on(today))
+    };
+    (1..=40).filter(|service| used(*service)).count()
+}
+
+#[test]
+fn a_mass_retirement_is_held_until_an_operator_accepts_it() {
+    let journal = MemoryJournal::of(Land::SL);
+    for service in 1..=40 {
+        journal.append(&[Item::Define(service, NUMBER_A), Item::Release(service, "1.0.0")]);
+    }
+    let (index, folder) = folded_with(std::slice::from_ref(&journal), Keeper::in_memory(30));
+    let retire = |services: std::ops::RangeInclusive<u8>| {
+        let items: Vec<_> = services.map(|service| withdraw(service, "1.0.0")).collect();
+        journal.append(&items);
+        folder.notifier().notify();
+        wait_folded(&index, &journal);
+    };
+    // a quarter is within the share, more is not, and then nothing of it counts
+    retire(1..=10);
+    assert_eq!((in_use(&index), index.keeper().held().len()), (30, 0));
+    retire(11..=20);
+    assert_eq!((in_use(&index), index.keeper().held().len()), (40, 20));
+    // an index that is built anew comes to the same
+    folder.notifier().rebuild();
+    eventually(|| index.is_open() && in_use(&index) == 40);
+    assert_eq!(index.keeper().held().len(), 20);
+    assert_eq!(index.keeper().accept(journal.log).unwrap(), 20);
+    assert_eq!(in_use(&index), 20);
+}
+
 #[test]
 fn a_body_of_garbage_is_counted_and_skipped() {
     let journal = MemoryJournal::of(Land::SL);
@@ -107,7 +145,8 @@ fn readers_are_refused_until_everything_is_folded() {
     publish_some(&journal, 3);
     let journals = Journals::default();
     journals.insert(journal.log, Arc::new(journal));
-    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), journals);
+    let index =
+        Index::new(Store::in_memory(FOLD_VERSION).unwrap(), journals, Keeper::in_memory(100));
     let request = GetServiceRequest { service_id: uuid(1).to_string(), ..Default::default() };
     match index.ask(|view| view.service(&request)) {
         Err(Reject::Unavailable { reason: "INDEX_REBUILDING", description }) => {
@@ -135,7 +174,7 @@ fn an_index_that_contradicts_its_journal_is_built_again() {
         }
         let journals = Journals::default();
         journals.insert(other.log, Arc::new(other.clone()));
-        let index = Index::new(index.store().clone(), journals);
+        let index = Index::new(index.store().clone(), journals, Keeper::in_memory(100));
         let _folder = Folder::start(index.clone(), &OpenOutcome::Ready, None).unwrap();
         wait_open(&index);
         assert_eq!((services(&index), index.store().cut().size(other.log)), (2, size));
@@ -167,7 +206,7 @@ fn on_disk(dir: &Path, journals: &[MemoryJournal], boot: &str, orderly: bool) ->
         set.insert(journal.log, Arc::new(journal.clone()));
     }
     let (store, outcome) = Store::open(dir, FOLD_VERSION, boot).unwrap();
-    let index = Index::new(store, set);
+    let index = Index::new(store, set, Keeper::in_memory(100));
     let folder = Folder::start(index.clone(), &outcome, None).unwrap();
     wait_open(&index);
     for journal in journals {

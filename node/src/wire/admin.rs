@@ -2,12 +2,16 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
-use registry_core::authorize::{self, Action};
+use registry_core::{
+    authorize::{self, Action},
+    reject::Reject,
+};
 use registry_journal::Reader;
 use registry_proto::{
-    terms::LogId,
+    terms::{Land, LogId},
     wire::admin::{
-        GetNodeRequest, GetNodeResponse, RebuildIndexRequest, RebuildIndexResponse,
+        AcceptHeldRequest, AcceptHeldResponse, GetNodeRequest, GetNodeResponse, HeldMoves,
+        ListHeldRequest, ListHeldResponse, RebuildIndexRequest, RebuildIndexResponse,
         admin_service_server::AdminService,
     },
 };
@@ -17,6 +21,7 @@ use tracing::info;
 use crate::{
     folder::Notifier,
     index::Index,
+    lifecycle::chain,
     status::StatusBoard,
     wire::{caller::caller, status::status},
 };
@@ -80,4 +85,55 @@ impl AdminService for AdminApi {
         self.folder.rebuild();
         Ok(Response::new(RebuildIndexResponse {}))
     }
+
+    async fn list_held(
+        &self,
+        request: Request<ListHeldRequest>,
+    ) -> Result<Response<ListHeldResponse>, Status> {
+        authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
+        let mut laender: BTreeMap<LogId, HeldMoves> = BTreeMap::new();
+        for at in self.index.keeper().held().iter() {
+            let of = laender.entry(at.log).or_insert_with(|| HeldMoves {
+                land: at.log.land.code().to_owned(),
+                epoch: at.log.epoch,
+                indices: Vec::new(),
+                total: 0,
+            });
+            of.total = of.total.saturating_add(1);
+            if of.indices.len() < HELD_SHOWN_MAX {
+                of.indices.push(at.index);
+            }
+        }
+        Ok(Response::new(ListHeldResponse { laender: laender.into_values().collect() }))
+    }
+
+    async fn accept_held(
+        &self,
+        request: Request<AcceptHeldRequest>,
+    ) -> Result<Response<AcceptHeldResponse>, Status> {
+        let principal = caller(&request)?;
+        authorize::require(&principal, Action::Operate).map_err(status)?;
+        let asked = request.into_inner();
+        let land = asked
+            .land
+            .parse::<Land>()
+            .map_err(|error| status(Reject::field("land", "LAND_UNKNOWN", error.to_string())))?;
+        let log = LogId { land, epoch: asked.epoch };
+        let keeper = self.index.keeper().clone();
+        let accepted = tokio::task::spawn_blocking(move || keeper.accept(log)).await;
+        let accepted = accepted
+            .map_err(|error| chain(&error))
+            .and_then(|it| it.map_err(|error| chain(&error)));
+        let accepted = accepted.map_err(|cause| {
+            tracing::error!(cause, "the decision cannot be kept");
+            status(Reject::Storage { operation: "keeping the decision" })
+        })?;
+        info!(by = principal.pseudonym, %log, accepted, "held retirements were accepted");
+        Ok(Response::new(AcceptHeldResponse {
+            accepted: u32::try_from(accepted).unwrap_or(u32::MAX),
+        }))
+    }
 }
+
+/// Held moves of a Land in one answer.
+const HELD_SHOWN_MAX: usize = 10_000;

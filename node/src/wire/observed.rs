@@ -147,7 +147,7 @@ fn label(code: Code) -> &'static str {
 /// Names of a certificate in one line of the log.
 const NAMES_LOGGED_MAX: usize = 4;
 
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 21] = [
     "/verbund.registry.v1.CatalogueService/ListServices",
     "/verbund.registry.v1.CatalogueService/GetService",
     "/verbund.registry.v1.CatalogueService/ListVersions",
@@ -166,6 +166,8 @@ const METHODS: [&str; 19] = [
     "/verbund.peer.v1.PeerService/Session",
     "/verbund.admin.v1.AdminService/GetNode",
     "/verbund.admin.v1.AdminService/RebuildIndex",
+    "/verbund.admin.v1.AdminService/ListHeld",
+    "/verbund.admin.v1.AdminService/AcceptHeld",
     "/grpc.health.v1.Health/Check",
 ];
 

@@ -27,6 +27,7 @@ use tonic_types::StatusExt;
 use super::{answer::Answering, catalogue::CatalogueApi};
 use crate::{
     folder::Folder,
+    guard::Keeper,
     index::Index,
     journals::{JournalRead, Journals},
     reads::Reads,
@@ -207,7 +208,8 @@ async fn an_index_that_is_built_answers_unavailable_but_tells_its_state() {
     let journals = Journals::default();
     let journal = journal();
     journals.insert(journal.log, Arc::new(journal.clone()));
-    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), journals);
+    let index =
+        Index::new(Store::in_memory(FOLD_VERSION).unwrap(), journals, Keeper::in_memory(100));
     let api = api(index.clone());
     let refused = api.list_services(request(ListServicesRequest::default())).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);

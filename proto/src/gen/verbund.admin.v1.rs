@@ -30,6 +30,49 @@ pub struct GetNodeResponse {
     #[prost(uint32, tag = "8")]
     pub sessions: u32,
 }
+/// Request of ListHeld.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHeldRequest {}
+/// Answer of ListHeld.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListHeldResponse {
+    /// Each Land with held moves.
+    #[prost(message, repeated, tag = "1")]
+    pub laender: ::prost::alloc::vec::Vec<HeldMoves>,
+}
+/// Moves of a Land that are held.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldMoves {
+    /// Land.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of its log.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Indices of the entries; at most 10,000.
+    #[prost(uint64, repeated, tag = "3")]
+    pub indices: ::prost::alloc::vec::Vec<u64>,
+    /// Number of all of them.
+    #[prost(uint32, tag = "4")]
+    pub total: u32,
+}
+/// Request of AcceptHeld.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptHeldRequest {
+    /// Land.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of its log.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+}
+/// Answer of AcceptHeld.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcceptHeldResponse {
+    /// Moves that count now.
+    #[prost(uint32, tag = "1")]
+    pub accepted: u32,
+}
 /// Request of RebuildIndex.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RebuildIndexRequest {}
@@ -181,6 +224,56 @@ pub mod admin_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lists retirements that are held because a Land retired many versions at once.
+        pub async fn list_held(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListHeldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHeldResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.admin.v1.AdminService/ListHeld",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("verbund.admin.v1.AdminService", "ListHeld"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets the retirements of a Land count that are held now.
+        pub async fn accept_held(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcceptHeldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptHeldResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.admin.v1.AdminService/AcceptHeld",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("verbund.admin.v1.AdminService", "AcceptHeld"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -208,6 +301,22 @@ pub mod admin_service_server {
             request: tonic::Request<super::RebuildIndexRequest>,
         ) -> std::result::Result<
             tonic::Response<super::RebuildIndexResponse>,
+            tonic::Status,
+        >;
+        /// Lists retirements that are held because a Land retired many versions at once.
+        async fn list_held(
+            &self,
+            request: tonic::Request<super::ListHeldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHeldResponse>,
+            tonic::Status,
+        >;
+        /// Lets the retirements of a Land count that are held now.
+        async fn accept_held(
+            &self,
+            request: tonic::Request<super::AcceptHeldRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcceptHeldResponse>,
             tonic::Status,
         >;
     }
@@ -363,6 +472,96 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RebuildIndexSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.admin.v1.AdminService/ListHeld" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListHeldSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ListHeldRequest>
+                    for ListHeldSvc<T> {
+                        type Response = super::ListHeldResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListHeldRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::list_held(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListHeldSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.admin.v1.AdminService/AcceptHeld" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcceptHeldSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::AcceptHeldRequest>
+                    for AcceptHeldSvc<T> {
+                        type Response = super::AcceptHeldResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcceptHeldRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::accept_held(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcceptHeldSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

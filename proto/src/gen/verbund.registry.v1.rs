@@ -1274,6 +1274,10 @@ pub struct VersionLife {
     /// Countersignatures needed.
     #[prost(uint32, tag = "11")]
     pub k: u32,
+    /// True when the owner retired or withdrew it together with so many others that this node holds
+    /// the move until an operator has looked.
+    #[prost(bool, tag = "12")]
+    pub held: bool,
 }
 /// What needs the attention of a Land.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -18,6 +18,8 @@ pub struct Life {
     pub abschaltung_am: Option<Date>,
     /// What the owner said last, with its entry; `None` while nothing was said after publication.
     pub last: Option<(Position, VersionStatus)>,
+    /// The owner said more, which does not count at this node before an operator has looked.
+    pub held: bool,
 }
 
 /// States that may follow. An abgekuendigt version may be abgekuendigt again, to move the day of
@@ -43,6 +45,7 @@ impl Life {
             abkuendigung_am: abkuendigung_am.parse().ok(),
             abschaltung_am: abschaltung_am.parse().ok(),
             last: None,
+            held: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! allows, and those that lost against another, change nothing and are kept as superseded:
 //! receivers never refuse what an owner has signed.
 
+pub mod guard;
 pub mod joint;
 pub mod lifecycle;
 pub mod nachnutzung;

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     fold::{DefinitionFact, Fact, Position, VersionFact, keys},
     limits::PAGE_DEFAULT,
+    moves::guard::Held,
     reject::Reject,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct Catalogue<'a, F> {
     pub(super) facts: &'a F,
     pub(super) cut: &'a Cut,
+    /// Moves that do not count at this node.
+    pub(super) held: Option<&'a Held>,
 }
 
 /// Part of a list.
@@ -79,7 +82,13 @@ struct ListFilter {
 impl<'a, F: Facts> Catalogue<'a, F> {
     /// The catalogue of `facts`, as it is at `cut`.
     pub fn new(facts: &'a F, cut: &'a Cut) -> Self {
-        Self { facts, cut }
+        Self { facts, cut, held: None }
+    }
+
+    /// The same without these moves of versions, which wait for an operator.
+    #[must_use]
+    pub fn without(self, held: &'a Held) -> Self {
+        Self { held: (!held.is_empty()).then_some(held), ..self }
     }
 
     /// Services in the order of (Land, service id).

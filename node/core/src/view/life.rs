@@ -64,6 +64,21 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(found)
     }
 
+    /// Number of versions of a Land.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn versions_in(&self, land: Land) -> Result<u64, FactsError> {
+        let all = keys::versions_in(Some(land));
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Ascending, all);
+        let mut count = 0;
+        while walk.next()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// The Länder that lead a service with its owner, after the entries before `before`.
     ///
     /// # Errors
@@ -165,9 +180,12 @@ impl<F: Facts> Catalogue<'_, F> {
         let mut life = Life::new(published, &fact.abkuendigung_am, &fact.abschaltung_am);
         self.each(&keys::statuses_of(land, service, &number), |Fact { key, value }| {
             let at = keys::place_of(&key, land)?;
-            if self.cut.holds(at)
-                && let Some(Said::Status(said)) = MoveFact::parse(&value)?.said
-            {
+            if !self.cut.holds(at) {
+                return Ok(true);
+            }
+            if self.held.is_some_and(|held| held.contains(&at)) {
+                life.held = true;
+            } else if let Some(Said::Status(said)) = MoveFact::parse(&value)?.said {
                 life.apply(at, said);
             }
             Ok(true)
@@ -244,6 +262,7 @@ impl Standing {
             released: self.countersigned.is_enough(),
             mitgezeichnet: codes(self.countersigned.by.clone()),
             fehlt: codes(self.countersigned.missing()),
+            held: self.life.held,
             k: u32::try_from(self.countersigned.leaders.k).unwrap_or(u32::MAX),
         }
     }

@@ -1,0 +1,216 @@
+//! The guard against mass retirement of this node, and where it is kept: `<data>/guard.json`.
+//!
+//! The folder asks it before a move becomes visible, so that nothing vanishes and comes back.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use registry_core::{
+    fold::Position,
+    moves::guard::{Guard, Guarded, Held},
+};
+use registry_proto::terms::{Land, LogId};
+use serde_json::{Value, json};
+
+/// The guard of a node. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    guard: Mutex<Guard>,
+    held: ArcSwap<Held>,
+    path: Option<PathBuf>,
+}
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// It cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds something else. Deleting it forgets what operators accepted.
+    #[error("{} is damaged; move it aside to begin without it", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// A guard that forgets with the process.
+    pub fn in_memory(share_percent: u32) -> Self {
+        Self::over(Guard::new(share_percent), None)
+    }
+
+    /// A guard that is kept in this directory.
+    ///
+    /// # Errors
+    ///
+    /// [`KeeperError`] if there is a file that cannot be read.
+    pub fn open(dir: &Path, share_percent: u32) -> Result<Self, KeeperError> {
+        let path = dir.join("guard.json");
+        let mut guard = Guard::new(share_percent);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                read(&bytes, &mut guard)
+                    .ok_or_else(|| KeeperError::Damaged { path: path.clone() })?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(KeeperError::Io { path, source }),
+        }
+        Ok(Self::over(guard, Some(path)))
+    }
+
+    fn over(guard: Guard, path: Option<PathBuf>) -> Self {
+        let held = ArcSwap::from_pointee(guard.held());
+        Self { shared: Arc::new(Shared { guard: Mutex::new(guard), held, path }) }
+    }
+
+    /// What does not count now.
+    pub fn held(&self) -> Arc<Held> {
+        self.shared.held.load_full()
+    }
+
+    /// Looks at a retirement; `released` counts the versions of the Land.
+    pub(crate) fn retired(
+        &self,
+        at: Position,
+        received_unix_ms: i64,
+        released: impl FnOnce() -> u64,
+    ) {
+        let mut guard = self.lock();
+        if guard.retired(at, received_unix_ms, released()) {
+            tracing::warn!(
+                land = %at.log.land,
+                "a Land retires many versions at once; its moves are held until an operator accepts them"
+            );
+            self.show(&guard);
+        }
+    }
+
+    /// An operator accepts what is held of a log; gives how many moves that were.
+    ///
+    /// # Errors
+    ///
+    /// [`KeeperError::Io`] if that cannot be kept; nothing is accepted then.
+    pub fn accept(&self, log: LogId) -> Result<usize, KeeperError> {
+        let mut guard = self.lock();
+        let mut accepted = guard.clone();
+        let last = accepted.held().iter().filter(|at| at.log == log).map(|at| at.index).max();
+        let Some(last) = last else { return Ok(0) };
+        let count = accepted.accept(log, last + 1);
+        self.write(&accepted)?;
+        *guard = accepted;
+        self.shared.held.store(Arc::new(guard.held()));
+        Ok(count)
+    }
+
+    /// The index is built anew.
+    pub(crate) fn forget_counts(&self) {
+        let mut guard = self.lock();
+        guard.forget_counts();
+        self.show(&guard);
+    }
+
+    fn show(&self, guard: &Guard) {
+        self.shared.held.store(Arc::new(guard.held()));
+        if let Err(error) = self.write(guard) {
+            // what is held is counted again when the index is; only a restart forgets the window
+            tracing::error!(cause = crate::lifecycle::chain(&error), "guard cannot be kept");
+        }
+    }
+
+    fn write(&self, guard: &Guard) -> Result<(), KeeperError> {
+        let Some(path) = &self.shared.path else { return Ok(()) };
+        let fresh = path.with_extension("json.new");
+        fs::write(&fresh, text(guard))
+            .and_then(|()| fs::File::open(&fresh)?.sync_all())
+            .and_then(|()| fs::rename(&fresh, path))
+            .map_err(|source| KeeperError::Io { path: path.clone(), source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Guard> {
+        self.shared.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn text(guard: &Guard) -> String {
+    let logs: Vec<Value> = guard
+        .logs()
+        .map(|(log, it)| {
+            json!({
+                "land": log.land.code(),
+                "epoch": log.epoch,
+                "accepted_below": it.accepted_below,
+                "held": it.held,
+                "window": it.window,
+            })
+        })
+        .collect();
+    json!({ "format": 1, "logs": logs }).to_string()
+}
+
+fn read(bytes: &[u8], guard: &mut Guard) -> Option<()> {
+    let value: Value = serde_json::from_slice(bytes).ok()?;
+    if value.get("format")?.as_u64()? != 1 {
+        return None;
+    }
+    for it in value.get("logs")?.as_array()? {
+        let land: Land = it.get("land")?.as_str()?.parse().ok()?;
+        let log = LogId { land, epoch: it.get("epoch")?.as_u64()? };
+        let pair = |it: &Value| Some((it.get(0)?.as_i64()?, it.get(1)?.as_u64()?));
+        let known = Guarded {
+            accepted_below: it.get("accepted_below")?.as_u64()?,
+            held: it.get("held")?.as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?,
+            window: it.get("window")?.as_array()?.iter().map(pair).collect::<Option<_>>()?,
+        };
+        guard.restore(log, known);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOG: LogId = LogId { land: Land::SL, epoch: 1 };
+
+    #[test]
+    fn what_is_held_and_what_was_accepted_outlives_a_restart() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let keeper = Keeper::open(dir.path(), 20).expect("opens");
+        for index in 0..30 {
+            keeper.retired(Position { log: LOG, index }, 5, || 100);
+        }
+        assert_eq!(keeper.held().len(), 30);
+        let again = Keeper::open(dir.path(), 20).expect("opens again");
+        assert_eq!(again.held(), keeper.held());
+        assert_eq!(again.accept(LOG).expect("kept"), 30);
+        assert!(Keeper::open(dir.path(), 20).expect("opens").held().is_empty());
+    }
+
+    #[test]
+    fn a_damaged_file_is_named_and_not_overwritten() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for text in ["", "{}", r#"{"format":2,"logs":[]}"#, r#"{"format":1,"logs":[{}]}"#] {
+            fs::write(dir.path().join("guard.json"), text).expect("written");
+            let error = Keeper::open(dir.path(), 20).expect_err("damaged");
+            assert!(error.to_string().contains("guard.json"), "{error}");
+        }
+    }
+}
