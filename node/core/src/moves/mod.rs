@@ -9,3 +9,4 @@ pub mod guard;
 pub mod joint;
 pub mod lifecycle;
 pub mod nachnutzung;
+pub mod uebergabe;
