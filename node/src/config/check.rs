@@ -60,6 +60,7 @@ impl<'a> Check<'a> {
         let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
+        let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         Some(Config {
             land: land?,
@@ -73,6 +74,7 @@ impl<'a> Check<'a> {
             clients,
             fence: fence?,
             log: log?,
+            artefacts: artefacts?,
             shutdown_grace: shutdown_grace?,
         })
     }
@@ -384,7 +386,12 @@ impl<'a> Check<'a> {
         Some(Log { format: format?, level })
     }
 
-    fn duration(&mut self, key: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
+    pub(super) fn duration(
+        &mut self,
+        key: &str,
+        text: Option<&str>,
+        default: Duration,
+    ) -> Option<Duration> {
         let Some(text) = text else { return Some(default) };
         let duration = parse_duration(text);
         if duration.is_none() {
@@ -393,11 +400,11 @@ impl<'a> Check<'a> {
         duration
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.base.join(path)
     }
 
-    fn wrong(&mut self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) {
+    pub(super) fn wrong(&mut self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) {
         self.problems.add(key, value, reason.to_string());
     }
 }

@@ -1,6 +1,7 @@
 //! gRPC handlers: convert, ask, convert.
 
 pub mod admin;
+pub mod artefact;
 pub mod caller;
 pub mod catalogue;
 pub mod observed;

@@ -19,6 +19,7 @@ use registry_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
+    artefacts::{self, Artefacts},
     driver::{Handle, wall_ms},
     observe::Metrics,
     wire::{caller::caller, status::status},
@@ -31,6 +32,7 @@ pub struct PublishApi {
     lists: &'static CodeLists,
     driver: Handle,
     metrics: Arc<Metrics>,
+    artefacts: Artefacts,
 }
 
 // === impl PublishApi ===
@@ -42,13 +44,16 @@ impl PublishApi {
         lists: &'static CodeLists,
         driver: Handle,
         metrics: Arc<Metrics>,
+        artefacts: Artefacts,
     ) -> Self {
-        Self { land, lists, driver, metrics }
+        Self { land, lists, driver, metrics, artefacts }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
+        let named = artefacts::named(&envelope.request);
         let authorized = envelope.authenticate()?.authorize()?;
         let submission = Submission::validate(authorized, self.land, self.lists)?;
+        self.artefacts.require(&named).await?;
         self.driver.publish(submission).await
     }
 }
