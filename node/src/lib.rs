@@ -2,6 +2,7 @@
 //! of the catalogue.
 //!
 //! - [`app`]: a node, from its configuration to its end.
+//! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
 //! - [`driver`]: owns the core; its writers own the disks.
@@ -18,6 +19,7 @@
 //! - [`lifecycle`]: how tasks start, die and are drained.
 
 pub mod app;
+pub mod artefacts;
 pub mod batches;
 pub mod cli;
 pub mod config;

@@ -32,6 +32,8 @@ pub enum TaskKind {
     Driver,
     /// Starts and restarts the sessions with partners.
     SessionSupervisor,
+    /// Follows, fetches and collects artefacts.
+    Artefacts,
     /// Waits for SIGINT and SIGTERM.
     Signals,
 }
@@ -92,9 +94,11 @@ impl TaskKind {
     pub fn on_error(self) -> OnDeath {
         match self {
             Self::Connection | Self::Stream => OnDeath::Log,
-            Self::Listener | Self::Driver | Self::SessionSupervisor | Self::Signals => {
-                OnDeath::StopProcess
-            }
+            Self::Listener
+            | Self::Driver
+            | Self::SessionSupervisor
+            | Self::Artefacts
+            | Self::Signals => OnDeath::StopProcess,
         }
     }
 
@@ -110,6 +114,7 @@ impl TaskKind {
             Self::Listener => "listener",
             Self::Driver => "driver",
             Self::SessionSupervisor => "session_supervisor",
+            Self::Artefacts => "artefacts",
             Self::Signals => "signals",
         }
     }

@@ -3,10 +3,12 @@
 //! - [`wire`]: the messages of `verbund.registry.v1`, `verbund.peer.v1` and `verbund.admin.v1`
 //!   (generated code, committed; a test regenerates it), with feature `grpc` also the clients
 //!   and servers.
+//! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
 //! - [`terms`]: the words of the domain, parsed once.
 //! - [`log`]: header, leaf hash, tree, checkpoint, proofs, signed statements; pure functions.
 
+pub mod artefact;
 pub mod charter;
 pub mod log;
 pub mod terms;

@@ -2,12 +2,14 @@
 //!
 //! - [`Client`]: connects over mutual TLS (TLS 1.3, AES-GCM, NIST curves) and reads the catalogue.
 //! - [`publish`]: writes to the log of the node's Land.
+//! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
 //! - [`proof`]: verifies what a node answers against the charter, without trusting the node.
 //! - [`error`]: what can go wrong, sorted by who can change it.
 //!
 //! The crate knows the wire and the charter, nothing of how a node works inside.
 
+pub mod artefact;
 pub mod catalogue;
 pub mod connect;
 pub mod error;

@@ -28,8 +28,9 @@ use logs::Logs;
 pub use logs::LogsError;
 
 use crate::{
+    artefacts::{self, Artefacts, ChunkStore},
     config::{self, Config},
-    driver::{Clock, Driver, Handle, Surroundings, writer::Writers},
+    driver::{Clock, Driver, Handle, Surroundings, wall_ms, writer::Writers},
     folder::{Folder, Notifier},
     index::Index,
     journals::Journals,
@@ -87,6 +88,9 @@ pub enum StartError {
     /// What the guard against mass retirement has kept cannot be used.
     #[error("cannot open the guard")]
     Guard(#[from] crate::guard::KeeperError),
+    /// The store of artefacts cannot be opened.
+    #[error("cannot open the store of artefacts")]
+    Artefacts(#[from] artefacts::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -142,6 +146,7 @@ impl App {
         })?;
         stop_with(&engine, &shutdown);
 
+        let artefacts = open_artefacts(&config, &metrics)?;
         let bound = listeners.addresses();
         let parts = serve::Parts {
             identity: identity.clone(),
@@ -156,11 +161,17 @@ impl App {
             driver: handle.clone(),
             readers,
             folder: folder.notifier(),
+            artefacts: artefacts.clone(),
+            artefact_grace: config.artefacts.grace,
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)
             .map_err(|source| StartError::System { what: "a listening socket", source })?;
         dial_all(&config.peers, &tls, &connected, &handle, &shutdown);
+        let peers = config.peers.iter().map(sessions::Peer::from).collect();
+        let partners = artefacts::Partners { peers, tls, connected: connected.clone() };
+        let grace = config.artefacts.grace;
+        artefacts::Tasks { artefacts, index: index.clone(), partners, grace }.start(&shutdown);
         info!(
             land = %identity.land, node = identity.node, grpc = %bound.grpc,
             data_dir = %config.data_dir.display(), verbund = %config.charter.id(), "node serves"
@@ -315,6 +326,18 @@ fn open_index(
     Ok((store, index, folder))
 }
 
+/// Opens the store of the configuration; its tasks start later.
+fn open_artefacts(config: &Config, metrics: &Arc<Metrics>) -> Result<Artefacts, StartError> {
+    Ok(Artefacts::new(artefacts::Setup {
+        store: ChunkStore::open(&config.artefacts.store)?,
+        land: config.land,
+        fetch: config.artefacts.fetch,
+        wanted: Box::new(artefacts::NoSubscriptions),
+        metrics: metrics.clone(),
+        clock: Box::new(|| wall_ms().div_euclid(1_000)),
+    }))
+}
+
 fn dial_all(
     peers: &[config::Peer],
     tls: &Arc<TlsContext>,
@@ -323,9 +346,13 @@ fn dial_all(
     shutdown: &Shutdown,
 ) {
     for peer in peers {
-        let peer =
-            sessions::Peer { identity: peer.identity.clone(), address: peer.address.clone() };
-        sessions::dial(peer, tls.clone(), connected.clone(), driver.clone(), shutdown);
+        sessions::dial(peer.into(), tls.clone(), connected.clone(), driver.clone(), shutdown);
+    }
+}
+
+impl From<&config::Peer> for sessions::Peer {
+    fn from(peer: &config::Peer) -> Self {
+        Self { identity: peer.identity.clone(), address: peer.address.clone() }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use registry_core::{authorize::PeerIdentity, limits, node::Input, validate::CodeLists, view::Cut};
@@ -19,8 +19,12 @@ use registry_proto::{
     wire::{
         DESCRIPTORS,
         admin::admin_service_server::AdminServiceServer,
-        peer::peer_service_server::PeerServiceServer,
+        peer::{
+            artefact_peer_service_server::ArtefactPeerServiceServer,
+            peer_service_server::PeerServiceServer,
+        },
         registry::{
+            artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
@@ -31,6 +35,7 @@ use tonic::transport::Server;
 
 use crate::{
     app::{Listeners, SOFTWARE},
+    artefacts::Artefacts,
     driver::Handle,
     folder::Notifier,
     index::Index,
@@ -42,8 +47,9 @@ use crate::{
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
     web::{MonitoringState, monitoring_router, serve_monitoring},
     wire::{
-        admin::AdminApi, answer::Answering, catalogue::CatalogueApi, nachnutzung::NachnutzungApi,
-        observed::Observed, peer::PeerApi, publish::PublishApi, watch::WatchApi,
+        admin::AdminApi, answer::Answering, artefact::ArtefactApi, catalogue::CatalogueApi,
+        nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi, publish::PublishApi,
+        watch::WatchApi,
     },
 };
 
@@ -61,6 +67,8 @@ pub(super) struct Parts {
     pub(super) driver: Handle,
     pub(super) readers: BTreeMap<LogId, Reader>,
     pub(super) folder: Notifier,
+    pub(super) artefacts: Artefacts,
+    pub(super) artefact_grace: Duration,
     pub(super) shutdown: Shutdown,
 }
 
@@ -119,7 +127,7 @@ fn accept(
 }
 
 fn server() -> Server {
-    let beacon = std::time::Duration::from_millis(limits::BEACON_MS);
+    let beacon = Duration::from_millis(limits::BEACON_MS);
     Server::builder()
         .http2_keepalive_interval(Some(beacon))
         .http2_keepalive_timeout(Some(beacon))
@@ -165,7 +173,9 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         parts.index.clone(),
         parts.driver.clone(),
         parts.metrics.clone(),
+        parts.artefacts.clone(),
     );
+    let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let describe = || {
@@ -180,6 +190,8 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
         .add_service(sized!(PeerServiceServer::new(peer)))
+        .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
+        .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))
         .add_service(health_service)
         .add_optional_service(describe().build_v1().ok())
         // most clients still ask for the older name of the same service
@@ -202,7 +214,7 @@ async fn report_health(
     stopping: tokio_util::sync::CancellationToken,
 ) {
     use tonic_health::ServingStatus::{NotServing, Serving};
-    let mut interval = tokio::time::interval(std::time::Duration::from_millis(500));
+    let mut interval = tokio::time::interval(Duration::from_millis(500));
     loop {
         tokio::select! {
             () = stopping.cancelled() => break,
@@ -227,6 +239,8 @@ fn serve_admin(parts: &Parts, incoming: Incoming) {
         parts.index.clone(),
         parts.readers.clone(),
         parts.folder.clone(),
+        parts.artefacts.clone(),
+        parts.artefact_grace,
     );
     let router = server()
         .layer(Observed::new(parts.metrics.clone()))

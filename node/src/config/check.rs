@@ -61,6 +61,7 @@ impl<'a> Check<'a> {
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
+        let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         Some(Config {
             land: land?,
@@ -75,6 +76,7 @@ impl<'a> Check<'a> {
             fence: fence?,
             mass_retirement_percent: mass_retirement_percent?,
             log: log?,
+            artefacts: artefacts?,
             shutdown_grace: shutdown_grace?,
         })
     }
@@ -396,7 +398,12 @@ impl<'a> Check<'a> {
         Some(Log { format: format?, level })
     }
 
-    fn duration(&mut self, key: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
+    pub(super) fn duration(
+        &mut self,
+        key: &str,
+        text: Option<&str>,
+        default: Duration,
+    ) -> Option<Duration> {
         let Some(text) = text else { return Some(default) };
         let duration = parse_duration(text);
         if duration.is_none() {
@@ -405,11 +412,11 @@ impl<'a> Check<'a> {
         duration
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.base.join(path)
     }
 
-    fn wrong(&mut self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) {
+    pub(super) fn wrong(&mut self, key: &str, value: impl fmt::Display, reason: impl fmt::Display) {
         self.problems.add(key, value, reason.to_string());
     }
 }

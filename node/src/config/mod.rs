@@ -3,6 +3,7 @@
 //! [`Config::load`] binds no port and writes nothing. Relative paths count from the directory of
 //! the file. A problem is reported, never repaired.
 
+mod artefacts;
 mod check;
 mod raw;
 
@@ -15,6 +16,8 @@ use std::{
 
 use registry_core::authorize::PeerIdentity;
 use registry_proto::{charter::Charter, log::LogSigner, terms::Land};
+
+pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3, Secret};
 
 use crate::{
     observe::Format,
@@ -52,6 +55,8 @@ pub struct Config {
     pub mass_retirement_percent: u32,
     /// How to log.
     pub log: Log,
+    /// Files of versions.
+    pub artefacts: ArtefactConfig,
     /// How long a stop may take.
     pub shutdown_grace: Duration,
 }

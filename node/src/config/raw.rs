@@ -24,7 +24,27 @@ pub(super) struct RawConfig {
     pub(super) mass_retirement_percent: Option<i64>,
     pub(super) log_format: Option<String>,
     pub(super) log_level: Option<String>,
+    pub(super) artefacts: RawArtefacts,
     pub(super) shutdown_grace: Option<String>,
+}
+
+/// `[artefacts]`
+#[derive(Debug, Default)]
+pub(super) struct RawArtefacts {
+    pub(super) store: Option<String>,
+    pub(super) fetch: Option<String>,
+    pub(super) grace: Option<String>,
+    pub(super) s3: Option<RawS3>,
+}
+
+/// `[artefacts.s3]`
+#[derive(Debug, Default)]
+pub(super) struct RawS3 {
+    pub(super) endpoint: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_key: Option<String>,
+    pub(super) ca: Option<String>,
 }
 
 /// `[listen]`
@@ -140,12 +160,41 @@ impl RawConfig {
         raw.log_level = log.text(problems, "level");
         log.end(problems);
 
+        let mut artefacts = top.section(problems, "artefacts");
+        raw.artefacts = RawArtefacts::read(&mut artefacts, problems);
+        artefacts.end(problems);
+
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");
         shutdown.end(problems);
 
         top.end(problems);
         raw
+    }
+}
+
+// === impl RawArtefacts ===
+
+impl RawArtefacts {
+    fn read(section: &mut Section, problems: &mut Problems) -> Self {
+        let s3 = section.table.contains_key("s3").then(|| {
+            let mut s3 = section.section(problems, "s3");
+            let raw = RawS3 {
+                endpoint: s3.text(problems, "endpoint"),
+                region: s3.text(problems, "region"),
+                access_key_id: s3.text(problems, "access_key_id"),
+                secret_key: s3.text(problems, "secret_key"),
+                ca: s3.text(problems, "ca"),
+            };
+            s3.end(problems);
+            raw
+        });
+        Self {
+            store: section.text(problems, "store"),
+            fetch: section.text(problems, "fetch"),
+            grace: section.text(problems, "grace"),
+            s3,
+        }
     }
 }
 

@@ -19,6 +19,8 @@ use prometheus_client::{
 use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
+use crate::observe::ArtefactMetrics;
+
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
 
@@ -33,6 +35,7 @@ pub struct Metrics {
     logs: Logs,
     peer_faults: Family<PeerFault, Counter>,
     node: NodeGauges,
+    artefacts: ArtefactMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +117,7 @@ impl Metrics {
             logs: Logs::default(),
             peer_faults: Family::default(),
             node: NodeGauges::default(),
+            artefacts: ArtefactMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -213,6 +217,11 @@ impl Metrics {
         self.peer_faults.get_or_create(&PeerFault { land: land.code(), fault }).inc();
     }
 
+    /// What is counted about artefacts.
+    pub fn artefacts(&self) -> &ArtefactMetrics {
+        &self.artefacts
+    }
+
     /// End of validity of the node's own certificate, Unix seconds.
     pub fn set_certificate_expiry(&self, unix_seconds: i64) {
         self.node.certificate_expiry.set(unix_seconds);
@@ -236,6 +245,7 @@ impl Metrics {
         r.register("peer_faults", "Breaches of the protocol by a member", self.peer_faults.clone());
         self.logs.register(r);
         self.node.register(r);
+        self.artefacts.register(r);
     }
 }
 

@@ -1,7 +1,9 @@
 //! What operators see: log lines on stderr and metrics.
 
+mod artefacts;
 mod logging;
 mod metrics;
 
+pub use artefacts::ArtefactMetrics;
 pub use logging::{Format, LevelError, LoggingError, check_level, init};
 pub use metrics::{METHOD_UNKNOWN, Metrics};

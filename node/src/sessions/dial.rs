@@ -90,7 +90,11 @@ pub fn dial(
     );
 }
 
-async fn connect(peer: &Peer, tls: &Arc<TlsContext>) -> Result<Channel, tonic::transport::Error> {
+/// Connects to a node of a partner.
+pub(crate) async fn connect(
+    peer: &Peer,
+    tls: &Arc<TlsContext>,
+) -> Result<Channel, tonic::transport::Error> {
     let connector = PeerConnector::new(tls.clone(), peer.identity.clone());
     let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))?
         .connect_timeout(Duration::from_secs(10))

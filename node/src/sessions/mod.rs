@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{Instrument, debug, info, info_span};
 
-pub(crate) use dial::WINDOW_BYTES;
 pub use dial::{Connected, Peer, dial};
+pub(crate) use dial::{WINDOW_BYTES, connect};
 pub use ranges::Ranges;
 
 use crate::{

@@ -1,6 +1,10 @@
 //! `verbund.admin.v1.AdminService`, on its own port, for operators only.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use registry_core::{
     authorize::{self, Action},
@@ -10,15 +14,16 @@ use registry_journal::Reader;
 use registry_proto::{
     terms::{Land, LogId},
     wire::admin::{
-        AcceptHeldRequest, AcceptHeldResponse, GetNodeRequest, GetNodeResponse, HeldMoves,
-        ListHeldRequest, ListHeldResponse, RebuildIndexRequest, RebuildIndexResponse,
-        admin_service_server::AdminService,
+        AcceptHeldRequest, AcceptHeldResponse, CollectArtefactsRequest, CollectArtefactsResponse,
+        GetNodeRequest, GetNodeResponse, HeldMoves, ListHeldRequest, ListHeldResponse,
+        RebuildIndexRequest, RebuildIndexResponse, admin_service_server::AdminService,
     },
 };
 use tonic::{Request, Response, Status};
 use tracing::info;
 
 use crate::{
+    artefacts::Artefacts,
     folder::Notifier,
     index::Index,
     lifecycle::chain,
@@ -36,12 +41,16 @@ pub struct AdminApi {
     index: Index,
     readers: BTreeMap<LogId, Reader>,
     folder: Notifier,
+    artefacts: Artefacts,
+    /// How long a chunk stays that no version refers to.
+    grace: Duration,
 }
 
 // === impl AdminApi ===
 
 impl AdminApi {
     /// Operates this node.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of the node")]
     pub fn new(
         software: &'static str,
         data_dir: PathBuf,
@@ -50,8 +59,10 @@ impl AdminApi {
         index: Index,
         readers: BTreeMap<LogId, Reader>,
         folder: Notifier,
+        artefacts: Artefacts,
+        grace: Duration,
     ) -> Self {
-        Self { software, data_dir, begun, board, index, readers, folder }
+        Self { software, data_dir, begun, board, index, readers, folder, artefacts, grace }
     }
 }
 
@@ -132,6 +143,19 @@ impl AdminService for AdminApi {
         Ok(Response::new(AcceptHeldResponse {
             accepted: u32::try_from(accepted).unwrap_or(u32::MAX),
         }))
+    }
+
+    async fn collect_artefacts(
+        &self,
+        request: Request<CollectArtefactsRequest>,
+    ) -> Result<Response<CollectArtefactsResponse>, Status> {
+        let principal = caller(&request)?;
+        authorize::require(&principal, Action::Operate).map_err(status)?;
+        let dry_run = request.get_ref().dry_run;
+        let collected = self.artefacts.collect(&self.index, self.grace, dry_run).await;
+        let collected = collected.map_err(status)?;
+        info!(by = principal.pseudonym, dry_run, ?collected, "artefacts collected on demand");
+        Ok(Response::new(collected.into()))
     }
 }
 

@@ -147,7 +147,7 @@ fn label(code: Code) -> &'static str {
 /// Names of a certificate in one line of the log.
 const NAMES_LOGGED_MAX: usize = 4;
 
-const METHODS: [&str; 21] = [
+const METHODS: &[&str] = &[
     "/verbund.registry.v1.CatalogueService/ListServices",
     "/verbund.registry.v1.CatalogueService/GetService",
     "/verbund.registry.v1.CatalogueService/ListVersions",
@@ -163,11 +163,17 @@ const METHODS: [&str; 21] = [
     "/verbund.registry.v1.NachnutzungService/ListNotices",
     "/verbund.registry.v1.NachnutzungService/WatchNotices",
     "/verbund.registry.v1.PublishService/Publish",
+    "/verbund.registry.v1.ArtefactService/HaveChunks",
+    "/verbund.registry.v1.ArtefactService/PushChunk",
+    "/verbund.registry.v1.ArtefactService/PullArtefact",
+    "/verbund.registry.v1.ArtefactService/StatArtefacts",
     "/verbund.peer.v1.PeerService/Session",
+    "/verbund.peer.v1.ArtefactPeerService/FetchChunk",
     "/verbund.admin.v1.AdminService/GetNode",
     "/verbund.admin.v1.AdminService/RebuildIndex",
     "/verbund.admin.v1.AdminService/ListHeld",
     "/verbund.admin.v1.AdminService/AcceptHeld",
+    "/verbund.admin.v1.AdminService/CollectArtefacts",
     "/grpc.health.v1.Health/Check",
 ];
 

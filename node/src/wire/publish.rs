@@ -19,6 +19,7 @@ use registry_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
+    artefacts::{self, Artefacts},
     driver::{Handle, wall_ms},
     index::Index,
     observe::Metrics,
@@ -33,6 +34,7 @@ pub struct PublishApi {
     index: Index,
     driver: Handle,
     metrics: Arc<Metrics>,
+    artefacts: Artefacts,
 }
 
 // === impl PublishApi ===
@@ -45,15 +47,18 @@ impl PublishApi {
         index: Index,
         driver: Handle,
         metrics: Arc<Metrics>,
+        artefacts: Artefacts,
     ) -> Self {
-        Self { own, lists, index, driver, metrics }
+        Self { own, lists, index, driver, metrics, artefacts }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
+        let named = artefacts::named(&envelope.request);
         let authorized = envelope.authenticate()?.authorize()?;
         let submission = Submission::validate(authorized, self.own.land, self.lists)?;
         let submission =
             if submission.has_moves() { self.judged(submission).await? } else { submission };
+        self.artefacts.require(&named).await?;
         self.driver.publish(submission).await
     }
 

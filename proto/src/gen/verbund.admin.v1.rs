@@ -79,6 +79,32 @@ pub struct RebuildIndexRequest {}
 /// Answer of RebuildIndex: the rebuild has begun; GetNode tells its progress.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RebuildIndexResponse {}
+/// Request of CollectArtefacts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectArtefactsRequest {
+    /// Count only; nothing is removed.
+    #[prost(bool, tag = "1")]
+    pub dry_run: bool,
+}
+/// Answer of CollectArtefacts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CollectArtefactsResponse {
+    /// Chunks stored here.
+    #[prost(uint64, tag = "1")]
+    pub chunks: u64,
+    /// Those that no version refers to.
+    #[prost(uint64, tag = "2")]
+    pub unreferenced: u64,
+    /// Those of them that are kept because they are too new or were asked for lately.
+    #[prost(uint64, tag = "3")]
+    pub kept: u64,
+    /// Those of them that were removed, or would be.
+    #[prost(uint64, tag = "4")]
+    pub removed: u64,
+    /// Their bytes.
+    #[prost(uint64, tag = "5")]
+    pub removed_bytes: u64,
+}
 /// Generated client implementations.
 #[cfg(feature = "grpc")]
 pub mod admin_service_client {
@@ -274,6 +300,33 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("verbund.admin.v1.AdminService", "AcceptHeld"));
             self.inner.unary(req, path, codec).await
         }
+        /// Removes chunks of artefacts that no version in any log here refers to.
+        pub async fn collect_artefacts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CollectArtefactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CollectArtefactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.admin.v1.AdminService/CollectArtefacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.admin.v1.AdminService", "CollectArtefacts"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -317,6 +370,14 @@ pub mod admin_service_server {
             request: tonic::Request<super::AcceptHeldRequest>,
         ) -> std::result::Result<
             tonic::Response<super::AcceptHeldResponse>,
+            tonic::Status,
+        >;
+        /// Removes chunks of artefacts that no version in any log here refers to.
+        async fn collect_artefacts(
+            &self,
+            request: tonic::Request<super::CollectArtefactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CollectArtefactsResponse>,
             tonic::Status,
         >;
     }
@@ -562,6 +623,52 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AcceptHeldSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.admin.v1.AdminService/CollectArtefacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct CollectArtefactsSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::CollectArtefactsRequest>
+                    for CollectArtefactsSvc<T> {
+                        type Response = super::CollectArtefactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CollectArtefactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::collect_artefacts(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CollectArtefactsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -4,6 +4,7 @@ use std::{fmt::Write, io};
 
 use registry_client::{
     Class, ClientError,
+    artefact::FileError,
     error::{ConfigError, ConnectError, Refusal},
     proof::ProofError,
 };
@@ -21,6 +22,8 @@ pub(crate) enum CliError {
     Publish(ClientError, Sources),
     /// The call is wrong; the text says why and what helps.
     Usage(String),
+    /// A file was not transferred.
+    File(FileError),
     /// Standard output cannot be written.
     Output(io::Error),
     /// Ended by Ctrl-C.
@@ -36,6 +39,11 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) | Self::Publish(error, _) => error.class().exit_code(),
+            Self::File(FileError::Client(error)) => error.class().exit_code(),
+            Self::File(FileError::Chunk { .. } | FileError::Whole { .. }) => {
+                Class::Refused.exit_code()
+            }
+            Self::File(_) => Class::Usage.exit_code(),
             Self::Usage(_) => Class::Usage.exit_code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) | Self::Internal(_) => Class::Other.exit_code(),
@@ -48,6 +56,7 @@ impl CliError {
         let text = match self {
             Self::Client(error) => client(error, None),
             Self::Publish(error, sources) => client(error, Some(sources)),
+            Self::File(error) => file(error),
             Self::Usage(text) => text.clone(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("Standardausgabe nicht beschreibbar: {error}"),
@@ -55,6 +64,12 @@ impl CliError {
             Self::Interrupted => return None,
         };
         Some(format!("Fehler: {text}"))
+    }
+}
+
+impl From<FileError> for CliError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
     }
 }
 
@@ -90,6 +105,45 @@ pub(crate) fn client(error: &ClientError, sources: Option<&Sources>) -> String {
             "die Verbindung brach ab, bevor es ein Wiederaufnahme-Token gab; Ereignisse könnten \
              fehlen ({}).\n{NEXT}registry watch ohne --from-now beginnen",
             client(cause, None).lines().next().unwrap_or_default()
+        ),
+    }
+}
+
+/// German text of a transfer that failed.
+fn file(error: &FileError) -> String {
+    match error {
+        FileError::Client(error) => format!(
+            "{}\nWas übertragen ist, bleibt; derselbe Aufruf setzt fort.",
+            client(error, None)
+        ),
+        FileError::File { operation, path, source } => {
+            let what = match *operation {
+                "read" => "nicht lesbar",
+                "rename" => "nicht umzubenennen",
+                _ => "nicht beschreibbar",
+            };
+            format!("{} ist {what}: {source}.\n{NEXT}Pfad, Rechte und Platz prüfen", path.display())
+        }
+        FileError::TooLong { path, bytes } => format!(
+            "{} hat {bytes} Bytes, erlaubt sind 2 GiB.\n{NEXT}die Datei teilen",
+            path.display()
+        ),
+        FileError::Changed { path } => format!(
+            "{} wurde währenddessen geändert.\n{NEXT}erneut senden, wenn die Datei fertig ist",
+            path.display()
+        ),
+        FileError::Exists { path } => format!(
+            "{} gibt es schon, mit anderem Inhalt.\n{NEXT}die Datei umbenennen oder mit --to ein \
+             anderes Ziel nennen",
+            path.display()
+        ),
+        FileError::Chunk { chunk } => format!(
+            "der Knoten sendet andere Bytes als die des Stücks {chunk}.\n{NEXT}der Antwort nicht \
+             trauen und einen anderen Knoten fragen"
+        ),
+        FileError::Whole { sha256 } => format!(
+            "die Stücke ergeben nicht die Datei {sha256}: die Beschreibung in der Version \
+             widerspricht sich.\n{NEXT}dem Land melden, das die Version veröffentlicht hat"
         ),
     }
 }

@@ -1,5 +1,6 @@
 //! One function per command: ask, then print.
 
+mod artefact;
 mod kinds;
 mod proof;
 mod publish;
@@ -12,7 +13,7 @@ use clap_complete::generate;
 use registry_client::{Client, ClientConfig};
 
 use crate::{
-    args::{Cli, Command, ExampleKind, Global, Service, Version},
+    args::{Artefact, Cli, Command, ExampleKind, Global, Service, Version},
     documents,
     errors::CliError,
     output, usage,
@@ -43,6 +44,20 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             // the files first: their mistakes need no node
             let documents = documents::read(&args.files)?;
             publish::publish(&connect(global).await?, format, args, documents).await
+        }
+        Command::Artefact(Artefact::Push(args)) => {
+            // the digests first: a connection would only wait
+            let described = artefact::describe(args)?;
+            artefact::push(&connect(global).await?, format, described).await
+        }
+        Command::Artefact(Artefact::Pull(args)) => {
+            artefact::pull(&connect(global).await?, format, args).await
+        }
+        Command::Artefact(Artefact::List(args)) => {
+            artefact::list(&connect(global).await?, format, args).await
+        }
+        Command::Artefact(Artefact::Collect(args)) => {
+            artefact::collect(&connect(global).await?, format, args).await
         }
         Command::Watch(args) => {
             let start = watch::start(&args)?;
