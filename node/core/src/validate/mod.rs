@@ -11,6 +11,8 @@ mod definition;
 mod findings;
 mod form;
 mod gebiet;
+mod html;
+mod latin;
 mod lists;
 pub mod moves;
 mod nachnutzung;
