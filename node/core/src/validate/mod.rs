@@ -6,6 +6,7 @@
 //! for programs; descriptions are German sentences for those who publish, and name the value, the
 //! rule and its source.
 
+mod artefakte;
 mod dates;
 mod definition;
 mod findings;
@@ -18,8 +19,11 @@ pub mod moves;
 mod nachnutzung;
 mod offer;
 mod record;
+mod schema;
+mod team;
 mod text;
 mod version;
+mod zustellung;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +31,7 @@ mod tests;
 pub use definition::definition;
 pub use lists::{CodeLists, List, ListsError};
 pub use version::version;
+pub use zustellung::zustellungen_for;
 
 use crate::reject::FieldViolation;
 
