@@ -81,6 +81,16 @@ pub const NAME_CHARS_MAX: usize = 255;
 pub const NOTE_CHARS_MAX: usize = 5_000;
 /// Characters of a long text in a record.
 pub const TEXT_CHARS_MAX: usize = 50_000;
+/// Co-owners of a service.
+pub const CO_OWNERS_MAX: usize = 16;
+/// Files of a version.
+pub const ARTEFACTS_MAX: usize = 64;
+/// Bytes of a file.
+pub const ARTEFACT_BYTES_MAX: u64 = 2 << 30;
+/// Bytes of a chunk of a file; the last one may be shorter.
+pub const ARTEFACT_CHUNK_BYTES: u64 = 8 << 20;
+/// Bytes of the JSON Schema of the parameters.
+pub const PARAMETER_SCHEMA_BYTES_MAX: usize = 65_536;
 
 const _: () = assert!(BATCH_BYTES_MAX >= BODY_BYTES_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
@@ -95,3 +105,5 @@ const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
 const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);
 const _: () = assert!(BODY_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));
+const _: () = assert!(ARTEFACT_BYTES_MAX.is_multiple_of(ARTEFACT_CHUNK_BYTES));
+const _: () = assert!(CO_OWNERS_MAX < MEMBERS_MAX);

@@ -19,7 +19,7 @@ use crate::{
         findings::{Findings, Shown},
         form,
         lists::{CodeLists, List},
-        record,
+        record, team,
         text::{self, Kind},
     },
 };
@@ -49,6 +49,8 @@ pub fn definition(
     handlungsgrundlagen(&mut findings, &record);
     standards(&mut findings, &record, lists);
     relationen(&mut findings, &record.relationen, lists);
+    team::mitfederfuehrung(&mut findings, record.mitfederfuehrung.as_ref(), land);
+    team::bearbeiter(&mut findings, &record.bearbeiter);
     record::demonstration_fields(&mut findings, &record.demonstration_fields, &FIELDS);
     record::size(&mut findings, &record);
     findings.finish().map(|warnings| Validated { record, warnings })
@@ -436,7 +438,7 @@ fn relationen(findings: &mut Findings<'_>, relationen: &[Relation], lists: &Code
 }
 
 /// Fields that a demonstration may fill with invented values.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 21] = [
     "land",
     "external_ids",
     "leistungsschluessel",
@@ -456,4 +458,6 @@ const FIELDS: [&str; 19] = [
     "prozesse",
     "herausgeber",
     "relationen",
+    "mitfederfuehrung",
+    "bearbeiter",
 ];

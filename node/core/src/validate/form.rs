@@ -77,6 +77,19 @@ pub(super) fn compact_jws(text: &str) -> bool {
         })
 }
 
+/// `type/subtype`, without parameters (RFC 6838).
+pub(super) fn media_type(text: &str) -> bool {
+    let name = |part: &str| {
+        (1..=127).contains(&part.len())
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part.bytes().all(|b| {
+                b.is_ascii_alphanumeric()
+                    || matches!(b, b'!' | b'#' | b'$' | b'&' | b'-' | b'^' | b'_' | b'.' | b'+')
+            })
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| name(kind) && name(subtype))
+}
+
 /// An identifier of another system: printable ASCII without spaces.
 pub(super) fn token(text: &str, max: usize) -> bool {
     (1..=max).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
@@ -137,6 +150,15 @@ mod tests {
         );
         check(parameter_name, &["a", "Kasse_1.x-y"], &["", "1a", "a b", "ä", "_a"]);
         assert!(!parameter_name(&"a".repeat(101)));
+    }
+
+    #[test]
+    fn media_types() {
+        check(
+            media_type,
+            &["application/pdf", "image/svg+xml", "application/vnd.a-b.c"],
+            &["", "pdf", "application/", "/pdf", "a/b/c", "a/b; charset=utf-8", "a/ b", "ä/b"],
+        );
     }
 
     #[test]

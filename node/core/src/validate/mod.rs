@@ -6,18 +6,24 @@
 //! for programs; descriptions are German sentences for those who publish, and name the value, the
 //! rule and its source.
 
+mod artefakte;
 mod dates;
 mod definition;
 mod findings;
 mod form;
 mod gebiet;
+mod html;
+mod latin;
 mod lists;
 pub mod moves;
 mod nachnutzung;
 mod offer;
 mod record;
+mod schema;
+mod team;
 mod text;
 mod version;
+mod zustellung;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +31,7 @@ mod tests;
 pub use definition::definition;
 pub use lists::{CodeLists, List, ListsError};
 pub use version::version;
+pub use zustellung::zustellungen_for;
 
 use crate::reject::FieldViolation;
 

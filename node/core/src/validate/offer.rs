@@ -4,19 +4,19 @@ use registry_proto::{
     terms::SemVer,
     wire::registry::{
         Datenaustausch, DvdvDienst, EfaCheck, Nachnutzung, Onlinedienst, Parameter, Reifegrad,
-        ServiceVersion, ZustaendigeStelle, Zustellung,
+        ServiceVersion, ZustaendigeStelle,
     },
 };
-use uuid::Uuid;
 
 use crate::{
     limits::{NAME_CHARS_MAX, NOTE_CHARS_MAX, RECORD_LIST_MAX, RECORD_LONG_LIST_MAX},
     validate::{
+        artefakte,
         findings::{Findings, Shown},
         form,
         gebiet::{self, Areas},
         lists::{CodeLists, List},
-        record, text,
+        record, schema, text, zustellung,
     },
 };
 
@@ -41,7 +41,9 @@ pub(super) fn check(findings: &mut Findings<'_>, record: &ServiceVersion, lists:
     }
     parameter(findings, &record.parameter);
     datenaustausch(findings, &record.datenaustausch);
-    zustellungen(findings, &record.zustellungen);
+    zustellung::zustellungen(findings, record);
+    artefakte::artefakte(findings, &record.artefakte);
+    schema::parameter_schema(findings, &record.parameter_schema, &record.parameter);
     dvdv_dienste(findings, &record.dvdv_dienste);
     zustaendige_stellen(findings, &record.zustaendige_stellen, &areas);
 }
@@ -267,32 +269,6 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
             "kein Transportweg",
         );
     }
-}
-
-fn zustellungen(findings: &mut Findings<'_>, all: &[Zustellung]) {
-    const FIELD: &str = "zustellungen";
-    let all = findings.list(all, RECORD_LIST_MAX, FIELD);
-    for (n, Zustellung { destination_id, destination_signature }) in all.iter().enumerate() {
-        let uuid = destination_id.len() == 36 && Uuid::try_parse(destination_id).is_ok();
-        findings.require(
-            uuid,
-            format_args!("{FIELD}[{n}].destination_id"),
-            "ZUSTELLUNG_DESTINATION_ID",
-            || format!("{} ist keine UUID (FIT-Connect destinationId)", Shown(destination_id)),
-        );
-        findings.require(
-            form::compact_jws(destination_signature),
-            format_args!("{FIELD}[{n}].destination_signature"),
-            "ZUSTELLUNG_DESTINATION_SIGNATURE",
-            || {
-                "keine Compact-JWS: drei Teile in base64url, durch Punkte getrennt (FIT-Connect \
-                 destinationSignature)"
-                    .to_owned()
-            },
-        );
-    }
-    let ids = all.iter().map(|one| one.destination_id.as_str());
-    record::unique(findings, ids, FIELD, ".destination_id", "ZUSTELLUNG_DUPLICATE");
 }
 
 fn dvdv_dienste(findings: &mut Findings<'_>, all: &[DvdvDienst]) {

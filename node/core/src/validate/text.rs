@@ -9,6 +9,8 @@ use crate::{
     validate::{
         findings::{Findings, Shown},
         form,
+        html::{self, Markup},
+        latin::{self, Foreign, Latin},
     },
 };
 
@@ -106,100 +108,81 @@ fn content(findings: &mut Findings<'_>, text: &str, max: usize, kind: Kind, fiel
             "TEXT_CONTROL",
             format!("Steuerzeichen U+{:04X} ist nicht erlaubt (String.Latin)", u32::from(bad)),
         );
+    } else {
+        characters(findings, text, field);
     }
-    match (kind, foreign_markup(text)) {
-        (_, None) => {}
-        (Kind::Html, Some(Markup::Foreign(tag))) => findings.error(
+    match (kind, html::scan(text)) {
+        (_, Markup::None) | (Kind::Html, Markup::Known(None)) => {}
+        (Kind::Html, Markup::Known(Some(tag))) => findings.warning(
+            field,
+            "TEXT_HTML_UNBALANCED",
+            format!(
+                "{} an Zeichen {} hat kein Gegenstück; Portale können den Text falsch darstellen",
+                Shown(tag.text),
+                tag.at
+            ),
+        ),
+        (Kind::Html, Markup::Foreign(tag)) => findings.error(
             field,
             "TEXT_HTML",
             format!(
-                "{} ist nicht erlaubt; erlaubt: p, br, h1-h6, b, strong, i, em, sup, sub, ul, ol, \
-                 li, a mit href (PVOG-Sammlerdienst)",
-                Shown(tag)
+                "{} an Zeichen {} ist nicht erlaubt; erlaubt: p, br, h1-h6, b, strong, i, em, sup, \
+                 sub, ul, ol, li, a mit href (https oder mailto) (PVOG-Sammlerdienst)",
+                Shown(tag.text),
+                tag.at
             ),
         ),
-        (Kind::Html, Some(Markup::Known)) => {}
-        (Kind::Line, Some(Markup::Known)) => {
+        (Kind::Line, Markup::Known(_)) => {
             findings.error(field, "TEXT_HTML", "HTML ist in diesem Feld nicht erlaubt");
         }
-        (Kind::Line, Some(Markup::Foreign(tag))) => findings.error(
+        (Kind::Line, Markup::Foreign(tag)) => findings.error(
             field,
             "TEXT_HTML",
-            format!("{} : HTML ist in diesem Feld nicht erlaubt", Shown(tag)),
+            format!(
+                "{} an Zeichen {}: HTML ist in diesem Feld nicht erlaubt",
+                Shown(tag.text),
+                tag.at
+            ),
         ),
     }
 }
 
-enum Markup<'t> {
-    /// Only tags that the portals allow.
-    Known,
-    /// The first other tag.
-    Foreign(&'t str),
-}
-
-/// Looks at every `<` that a browser could take for the begin of a tag. `None` when there is none.
-fn foreign_markup(text: &str) -> Option<Markup<'_>> {
-    let mut found = None;
-    let mut rest = text;
-    while let Some(at) = rest.find('<') {
-        let tail = rest.get(at..)?;
-        let inner = tail.get(1..)?;
-        rest = inner;
-        if !inner.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?')) {
-            continue;
+/// Checks that a text keeps to String.Latin, and so to NFC.
+fn characters(findings: &mut Findings<'_>, text: &str, field: &str) {
+    const SOURCE: &str = "String.Latin, DIN 91379";
+    match latin::scan(text) {
+        Latin::Fits => {}
+        Latin::Extended(c) => findings.warning(
+            field,
+            "TEXT_EXTENDED",
+            format!(
+                "{c} (U+{:04X}) gehört zum erweiterten Zeichenvorrat; nicht jedes Portal nimmt es \
+                 an ({SOURCE})",
+                u32::from(c)
+            ),
+        ),
+        Latin::Foreign(Foreign::Character(c), at) => findings.error(
+            field,
+            "TEXT_CHARACTER",
+            format!("U+{:04X} an Zeichen {at} ist nicht erlaubt ({SOURCE})", u32::from(c)),
+        ),
+        Latin::Foreign(Foreign::Sequence { base, mark }, at) => {
+            let base = base.map_or_else(
+                || "am Anfang".to_owned(),
+                |base| format!("hinter U+{:04X}", u32::from(base)),
+            );
+            findings.error(
+                field,
+                "TEXT_SEQUENCE",
+                format!(
+                    "U+{:04X} {base} an Zeichen {at} ist nicht erlaubt; Buchstaben mit Zeichen \
+                     stehen als ein Zeichen (Unicode NFC; {SOURCE})",
+                    u32::from(mark)
+                ),
+            );
         }
-        let Some(end) = tail.find('>') else { return Some(Markup::Foreign(tail)) };
-        let tag = tail.get(..=end)?;
-        if !allowed_tag(tag) {
-            return Some(Markup::Foreign(tag));
-        }
-        found = Some(Markup::Known);
-        rest = tail.get(end + 1..)?;
     }
-    found
 }
-
-/// `<name>`, `</name>`, `<name/>` of the allowed names, and `<a href="…">` with a safe address.
-fn allowed_tag(tag: &str) -> bool {
-    let Some(inner) = tag.strip_prefix('<').and_then(|tag| tag.strip_suffix('>')) else {
-        return false;
-    };
-    if let Some(name) = inner.strip_prefix('/') {
-        return TAGS.contains(&name.trim_end().to_ascii_lowercase().as_str());
-    }
-    let inner = inner.strip_suffix('/').unwrap_or(inner).trim_end();
-    let (name, attributes) = match inner.split_once(|c: char| c.is_ascii_whitespace()) {
-        Some((name, attributes)) => (name, attributes.trim()),
-        None => (inner, ""),
-    };
-    let name = name.to_ascii_lowercase();
-    if attributes.is_empty() {
-        return TAGS.contains(&name.as_str());
-    }
-    let target = attributes
-        .strip_prefix("href=\"")
-        .and_then(|rest| rest.strip_suffix('"'))
-        .filter(|target| !target.contains('"'));
-    name == "a" && target.is_some_and(safe_target)
-}
-
-fn safe_target(target: &str) -> bool {
-    let mail = |address: &str| {
-        form::token(address, 254)
-            && address.contains('@')
-            && !address.contains(['<', '>', '\'', '&', '\\'])
-    };
-    let https = match target.strip_prefix("http://") {
-        Some(rest) => form::https_url(&format!("https://{rest}")),
-        None => form::https_url(target),
-    };
-    https || target.strip_prefix("mailto:").is_some_and(mail)
-}
-
-const TAGS: [&str; 18] = [
-    "a", "b", "br", "em", "h1", "h2", "h3", "h4", "h5", "h6", "i", "li", "ol", "p", "strong",
-    "sub", "sup", "ul",
-];
 
 #[cfg(test)]
 mod tests {
@@ -213,37 +196,20 @@ mod tests {
     }
 
     #[test]
-    fn html_of_the_portals_is_allowed_in_long_texts() {
-        for text in [
-            "a < b und c > d",
-            "1<2",
-            "<p>Text</p>",
-            "<UL><LI>eins</LI></UL>",
-            "Zeile<br/>Zeile<br />",
-            "<a href=\"https://sl.example/x\">mehr</a>",
-            "<a href=\"mailto:post@sl.example\">Post</a>",
-            "Zeile\nZeile",
-        ] {
-            assert_eq!(reasons(text, Kind::Html), [""; 0], "{text}");
-        }
+    fn long_texts_have_the_html_of_the_portals() {
+        assert_eq!(reasons("<p>Text</p>\nZeile", Kind::Html), [""; 0]);
+        assert_eq!(reasons("<p onclick=\"x\">", Kind::Html), ["TEXT_HTML"]);
+        let mut findings = Findings::new("");
+        content(&mut findings, "<p>Text", 50, Kind::Html, "volltext");
+        let warnings = findings.finish().expect("no error");
+        assert_eq!(warnings[0].reason, "TEXT_HTML_UNBALANCED");
     }
 
     #[test]
-    fn other_html_is_refused() {
-        for text in [
-            "<script>alert(1)</script>",
-            "<p onclick=\"x\">",
-            "<a href=\"javascript:x\">",
-            "<a href=\"https://a.example\" style=\"\">",
-            "<!-- -->",
-            "<?php",
-            "<b",
-            "<p></p><img src=x>",
-            "<p/ onclick=x>",
-            "</script>",
-        ] {
-            assert_eq!(reasons(text, Kind::Html), ["TEXT_HTML"], "{text}");
-        }
+    fn characters_are_those_of_string_latin() {
+        assert_eq!(reasons("Łódź – „Ǧ“", Kind::Line), [""; 0]);
+        assert_eq!(reasons("北京", Kind::Line), ["TEXT_CHARACTER"]);
+        assert_eq!(reasons("u\u{308}ber", Kind::Line), ["TEXT_SEQUENCE"]);
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn approval(findings: &mut Findings<'_>, record: &ServiceVersion, today: Date) {
 const RELEASED: [u32; 2] = [5, 6];
 
 /// Fields that a demonstration may fill with invented values.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 24] = [
     "version",
     "freigabe_status",
     "lifecycle",
@@ -174,4 +174,6 @@ const FIELDS: [&str; 22] = [
     "dvdv_dienste",
     "zustaendige_stellen",
     "versionshinweis",
+    "artefakte",
+    "parameter_schema",
 ];

@@ -5,6 +5,7 @@ mod catalogue_dirt;
 mod definition;
 mod moves;
 mod offer;
+mod parts;
 mod version;
 
 use registry_proto::{

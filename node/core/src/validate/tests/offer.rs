@@ -2,7 +2,6 @@
 
 use registry_proto::wire::registry::{
     Datenaustausch, DvdvDienst, EfaCheck, Nachnutzung, Parameter, Reifegrad, ZustaendigeStelle,
-    Zustellung,
 };
 
 use super::{check_version as check, check_version_warns as check_warns, texts};
@@ -227,30 +226,6 @@ fn datenaustausch_names_standard_version_and_transport() {
     ] {
         check(|r| r.datenaustausch = record, &[(field, reason)]);
     }
-}
-
-#[test]
-fn zustellungen_have_a_uuid_and_the_shape_of_a_jws() {
-    const UUID: &str = "2c2b9a3b-5f4b-4e52-9a93-5d5a3c8f5a01";
-    let zustellung = |id: &str, signature: &str| Zustellung {
-        destination_id: id.to_owned(),
-        destination_signature: signature.to_owned(),
-    };
-    check(|r| r.zustellungen = vec![zustellung(UUID, "eyJhIjoxfQ.e30.c2ln")], &[]);
-    check(
-        |r| r.zustellungen = vec![zustellung("1", "e30.e30.c2ln")],
-        &[("zustellungen[0].destination_id", "ZUSTELLUNG_DESTINATION_ID")],
-    );
-    for bad in ["", "e30.e30", "e30..c2ln", "e30.e30.c2ln.x", "e30.e=0.c2ln"] {
-        check(
-            |r| r.zustellungen = vec![zustellung(UUID, bad)],
-            &[("zustellungen[0].destination_signature", "ZUSTELLUNG_DESTINATION_SIGNATURE")],
-        );
-    }
-    check(
-        |r| r.zustellungen = vec![zustellung(UUID, "e30.e30.c2ln"); 2],
-        &[("zustellungen[1].destination_id", "ZUSTELLUNG_DUPLICATE")],
-    );
 }
 
 #[test]
