@@ -23,6 +23,7 @@ use registry_proto::terms::{Land, LogId};
 pub use self::{
     catalogue::{Catalogue, Page, ServiceState, VersionState},
     filter::{WatchFilter, numbers_around},
+    search::{Findable, STATES, SearchAsk, SearchFilters},
     snapshot::{Chunk, SnapshotCursor},
     token::{Token, TokenError},
 };
