@@ -35,6 +35,7 @@ use crate::{
     index::Index,
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
+    search::Search,
     sessions::WINDOW_BYTES,
     status::StatusBoard,
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     pub(super) tls: Arc<TlsContext>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) index: Index,
+    pub(super) search: Search,
     pub(super) board: StatusBoard,
     pub(super) driver: Handle,
     pub(super) readers: BTreeMap<LogId, Reader>,
@@ -130,6 +132,7 @@ fn server() -> Server {
 fn catalogue(parts: &Parts) -> CatalogueApi {
     CatalogueApi::new(
         parts.index.clone(),
+        parts.search.clone(),
         parts.board.clone(),
         parts.charter.clone(),
         parts.identity.clone(),

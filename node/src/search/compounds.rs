@@ -106,9 +106,11 @@ impl Compounds {
         let mut covers: Vec<[Option<Cover>; 2]> = vec![[None; 2]; word.len() + 1];
         for to in SHORT_PART..=word.len() {
             for from in 0..=to - SHORT_PART {
-                let known = self.is_part(&word[from..to]);
-                // an unknown stretch of the whole word says nothing
-                let unknown = !known && to - from >= PART_MIN && to - from < word.len();
+                // most compounds of the catalogue are words of it; as a part of itself a word says
+                // nothing
+                let inside = to - from < word.len();
+                let known = inside && self.forms.contains_key(&word[from..to]);
+                let unknown = inside && !known && to - from >= PART_MIN;
                 for unknowns in 0..2 {
                     let before = match (from, unknowns) {
                         (0, 0) => Some(Cover { parts: 0, from: 0, unknown: false, known: 0 }),
@@ -132,10 +134,6 @@ impl Compounds {
             }
         }
         covers
-    }
-
-    fn is_part(&self, text: &str) -> bool {
-        self.forms.contains_key(text)
     }
 }
 
@@ -164,10 +162,10 @@ fn root(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::analyzer::Analyzer, *};
+    use crate::search::analyzer::{Analyzer, spelled};
 
     fn check(word: &str, expected: &str) {
-        let parts = Analyzer::shipped().word(super::super::analyzer::spelled(word)).parts;
+        let parts = Analyzer::shipped().word(spelled(word)).parts;
         let parts: Vec<_> = parts.iter().map(|part| part.surface.as_str()).collect();
         assert_eq!(parts.join(" "), expected, "{word}");
     }
@@ -183,7 +181,9 @@ mod tests {
 
     #[test]
     fn simple_words_stay_whole() {
-        for word in ["Anmeldung", "Genehmigung", "Gewerbe", "Erlaubnis", "Steuer", "Hund", "Petition"] {
+        for word in
+            ["Anmeldung", "Genehmigung", "Gewerbe", "Erlaubnis", "Steuer", "Hund", "Petition"]
+        {
             check(word, "");
         }
     }

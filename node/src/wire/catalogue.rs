@@ -13,14 +13,15 @@ use registry_proto::{
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
         ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
         ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
-        SearchServicesResponse, catalogue_service_server::CatalogueService,
+        SearchServicesResponse, SuggestRequest, SuggestResponse,
+        catalogue_service_server::CatalogueService,
     },
 };
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{caller::caller, status::status};
-use crate::{index::Index, reads::Reads, status::StatusBoard};
+use crate::{index::Index, reads::Reads, search::Search, status::StatusBoard};
 
 /// Handlers of the catalogue service.
 #[derive(Clone, Debug)]
@@ -35,15 +36,16 @@ const READS_MAX: usize = 64;
 // === impl CatalogueApi ===
 
 impl CatalogueApi {
-    /// Answers from an index on behalf of the node `me`.
+    /// Answers from an index and its search on behalf of the node `me`.
     pub fn new(
         index: Index,
+        search: Search,
         board: StatusBoard,
         charter: Charter,
         me: PeerIdentity,
         software: &'static str,
     ) -> Self {
-        let reads = Arc::new(Reads::new(index, board, charter, me, software));
+        let reads = Arc::new(Reads::new(index, search, board, charter, me, software));
         Self { reads, places: Arc::new(Semaphore::new(READS_MAX)) }
     }
 
@@ -122,6 +124,13 @@ impl CatalogueService for CatalogueApi {
         request: Request<SearchServicesRequest>,
     ) -> Result<Response<SearchServicesResponse>, Status> {
         self.answer(request, Reads::search).await
+    }
+
+    async fn suggest(
+        &self,
+        request: Request<SuggestRequest>,
+    ) -> Result<Response<SuggestResponse>, Status> {
+        self.answer(request, Reads::suggest).await
     }
 
     async fn get_inclusion_proof(

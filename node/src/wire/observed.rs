@@ -147,13 +147,14 @@ fn label(code: Code) -> &'static str {
 /// Names of a certificate in one line of the log.
 const NAMES_LOGGED_MAX: usize = 4;
 
-const METHODS: [&str; 14] = [
+const METHODS: [&str; 15] = [
     "/verbund.registry.v1.CatalogueService/ListServices",
     "/verbund.registry.v1.CatalogueService/GetService",
     "/verbund.registry.v1.CatalogueService/ListVersions",
     "/verbund.registry.v1.CatalogueService/GetVersion",
     "/verbund.registry.v1.CatalogueService/ResolveVersion",
     "/verbund.registry.v1.CatalogueService/SearchServices",
+    "/verbund.registry.v1.CatalogueService/Suggest",
     "/verbund.registry.v1.CatalogueService/GetInclusionProof",
     "/verbund.registry.v1.CatalogueService/GetStatus",
     "/verbund.registry.v1.WatchService/Watch",

@@ -29,6 +29,7 @@ use crate::{
     folder::Folder,
     index::Index,
     journals::{JournalRead, Journals},
+    search::Search,
     status::StatusBoard,
     store::Store,
     testing::{Item, MemoryJournal, NUMBER_A, NUMBER_B, folded, uuid},
@@ -65,7 +66,8 @@ fn charter() -> Charter {
 
 fn api(index: Index) -> CatalogueApi {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
-    CatalogueApi::new(index, StatusBoard::new(), charter(), me, "1.2.3")
+    let search = Search::at_once(index.clone());
+    CatalogueApi::new(index, search, StatusBoard::new(), charter(), me, "1.2.3")
 }
 
 fn request<T>(message: T) -> Request<T> {

@@ -327,7 +327,11 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         Ok(found)
     }
 
-    pub(super) fn newest(&self, land: Land, service: Uuid) -> Result<Option<Definition>, FactsError> {
+    pub(super) fn newest(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<Definition>, FactsError> {
         let group = keys::definitions_of(land, service);
         walk::pick(self.facts, self.cut, DEFINITIONS, &group)?
             .map(|Fact { key, value }| Definition::parse(&key, &value))

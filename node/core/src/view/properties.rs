@@ -4,9 +4,7 @@ use proptest::prelude::*;
 use registry_proto::{
     log::Kind,
     terms::Land,
-    wire::registry::{
-        ListServicesRequest, ListVersionsRequest, ResolveVersionRequest,
-    },
+    wire::registry::{ListServicesRequest, ListVersionsRequest, ResolveVersionRequest},
 };
 
 use super::{

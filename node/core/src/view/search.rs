@@ -168,8 +168,8 @@ impl<F: Facts> Catalogue<'_, F> {
     ) -> Result<Vec<(Land, Uuid)>, FactsError> {
         let all = keys::definitions_in(None);
         let to = keys::after(&all);
-        let from = after
-            .map_or(all, |(land, service)| keys::after(&keys::definitions_of(land, service)));
+        let from =
+            after.map_or(all, |(land, service)| keys::after(&keys::definitions_of(land, service)));
         let mut walk = Walk::over(self.facts, self.cut, DEFINITIONS, Order::Ascending, from, to);
         let mut found = Vec::new();
         while found.len() < limit

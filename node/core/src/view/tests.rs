@@ -6,7 +6,9 @@ use registry_proto::{
     },
 };
 
-use super::{Catalogue, Cut, QueryError, SearchAsk, Token, TokenError, WatchFilter, testing::Memory};
+use super::{
+    Catalogue, Cut, QueryError, SearchAsk, Token, TokenError, WatchFilter, testing::Memory,
+};
 use crate::{
     fold::{
         Position,
