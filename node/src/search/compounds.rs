@@ -1,9 +1,10 @@
 //! Splits compounds by a dictionary of the words that the shipped catalogue uses.
 //!
 //! A part is a word of the dictionary in a form that German puts inside of compounds (Gewerbe,
-//! Versicherung+s, Schul(e), Wohn(en), Prüf(ung)). The split with the fewest parts counts. If the
-//! dictionary does not cover the word, one stretch may be unknown, beside a part of some length:
-//! "Gewerbe-legitimations-karte".
+//! Versicherung+s, Schul(e), Wohn(en), Prüf(ung)). What stands beside known words in several
+//! compounds is a word as well ("-steuer", "-titel"). The split with the fewest parts counts. If
+//! the dictionary does not cover the word, one stretch may be unknown, as short as possible and
+//! beside a part of some length: "Gewerbe-legitimations-karte".
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,8 +17,10 @@ pub(super) struct Compounds {
 }
 
 /// The best way to cover the beginning of a word.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Cover {
+    /// Letters of the unknown stretch.
+    unknown_letters: usize,
     parts: usize,
     /// Where the last part begins.
     from: usize,
@@ -33,6 +36,8 @@ const PART_MIN: usize = 4;
 const SHORT_PART: usize = 3;
 /// Letters of the known part beside an unknown stretch.
 const ANCHOR_MIN: usize = 5;
+/// Known words beside which a stretch must stand to be a word itself.
+const NEIGHBOURS_MIN: usize = 3;
 /// Letters of a word that is split; longer ones are no words.
 const SPLIT_MAX: usize = 60;
 /// Sounds between two parts.
@@ -58,6 +63,7 @@ impl Compounds {
             }));
         }
         words.retain(|word| !is_stop_word(word));
+        words.extend(derived(&words));
         let mut forms: BTreeMap<String, String> = BTreeMap::new();
         for word in &words {
             forms.insert(word.clone(), root(word));
@@ -113,22 +119,18 @@ impl Compounds {
                 let unknown = inside && !known && to - from >= PART_MIN;
                 for unknowns in 0..2 {
                     let before = match (from, unknowns) {
-                        (0, 0) => Some(Cover { parts: 0, from: 0, unknown: false, known: 0 }),
+                        (0, 0) => Some(Cover::default()),
                         _ => covers[from][unknowns],
                     };
                     let Some(before) = before else { continue };
-                    let mut reach = |with: usize, cover: Cover| {
-                        let slot = &mut covers[to][with];
-                        if slot.is_none_or(|it| cover.is_better_than(&it)) {
-                            *slot = Some(cover);
-                        }
+                    let (with, cover) = match (known, unknown && unknowns == 0) {
+                        (true, _) => (unknowns, before.known(from, to)),
+                        (false, true) => (1, before.unknown(from, to)),
+                        (false, false) => continue,
                     };
-                    let parts = before.parts + 1;
-                    if known {
-                        let known = before.known.max(to - from);
-                        reach(unknowns, Cover { parts, from, unknown: false, known });
-                    } else if unknown && unknowns == 0 {
-                        reach(1, Cover { parts, from, unknown: true, known: before.known });
+                    let slot = &mut covers[to][with];
+                    if slot.is_none_or(|it| cover.is_better_than(&it)) {
+                        *slot = Some(cover);
                     }
                 }
             }
@@ -140,10 +142,42 @@ impl Compounds {
 // === impl Cover ===
 
 impl Cover {
-    /// Fewer parts, then the longer known part; else the one found first stays.
-    fn is_better_than(&self, other: &Self) -> bool {
-        (self.parts, other.known) < (other.parts, self.known)
+    fn known(self, from: usize, to: usize) -> Self {
+        let known = self.known.max(to - from);
+        Self { parts: self.parts + 1, from, unknown: false, known, ..self }
     }
+
+    fn unknown(self, from: usize, to: usize) -> Self {
+        Self { unknown_letters: to - from, parts: self.parts + 1, from, unknown: true, ..self }
+    }
+
+    /// Fewer unknown letters, fewer parts, a last part that is known, since it says what the whole
+    /// is, the longer known part; else the one found first stays.
+    fn is_better_than(&self, other: &Self) -> bool {
+        (self.unknown_letters, self.parts, self.unknown, other.known)
+            < (other.unknown_letters, other.parts, other.unknown, self.known)
+    }
+}
+
+/// What stands behind or before several known words and is none yet.
+fn derived(words: &BTreeSet<String>) -> Vec<String> {
+    let mut neighbours: BTreeMap<&str, usize> = BTreeMap::new();
+    // a sound between the parts is no beginning of a word
+    let linked = |tail: &str| {
+        LINKS.iter().any(|link| tail.strip_prefix(link).is_some_and(|it| words.contains(it)))
+    };
+    for word in words.iter().filter(|word| word.len() >= 2 * PART_MIN) {
+        for at in PART_MIN..=word.len() - PART_MIN {
+            let (head, tail) = word.split_at(at);
+            match (words.contains(head), words.contains(tail)) {
+                (true, false) if !linked(tail) => *neighbours.entry(tail).or_default() += 1,
+                (false, true) => *neighbours.entry(head).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+    neighbours.retain(|_, count| *count >= NEIGHBOURS_MIN);
+    neighbours.into_keys().map(str::to_owned).collect()
 }
 
 /// How a word may be written inside of a compound.
@@ -177,6 +211,9 @@ mod tests {
         check("Baumfällgenehmigung", "baum fall genehmigung");
         check("Schulwechsel", "schul wechsel");
         check("Bauantrag", "bau antrag");
+        check("Arbeitslosmeldung", "arbeitslos meldung");
+        check("Gewerbesteuer", "gewerbe steuer");
+        check("Aufenthaltstitel", "aufenthalts titel");
     }
 
     #[test]

@@ -240,6 +240,7 @@ impl Inner {
         if found.matched > 0 {
             return Ok((found, SearchMatch::SimilarWords));
         }
+        let words = words.apart();
         let most = words.len().div_ceil(2);
         let mut found = Found::default();
         for least in [most, 1] {

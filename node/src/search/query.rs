@@ -34,7 +34,7 @@ pub(super) struct Words {
 pub(super) enum Tolerance {
     /// As they are.
     None,
-    /// Also by words that differ by a letter, long ones by two.
+    /// Also by words that begin like them, or differ by a letter, long ones by two.
     Typos,
 }
 
@@ -95,13 +95,19 @@ impl Words {
         let Some(word) = self.words.get(at) else { return Box::new(AllQuery) };
         let open = self.open && at + 1 == self.words.len();
         let mut clauses = exact(fields, word);
-        if open {
+        if open || tolerance == Tolerance::Typos {
             clauses.extend(beginning(fields, word));
         }
         if tolerance == Tolerance::Typos {
             clauses.extend(typos(fields, word, open));
         }
-        best(clauses)
+        let any = best(clauses);
+        let begins = beginning(fields, word);
+        if !open || begins.is_empty() {
+            return any;
+        }
+        // "hundest" is no form of "Hund" yet: what goes on as typed comes first
+        Box::new(BooleanQuery::new(vec![(Occur::Must, any), (Occur::Should, best(begins))]))
     }
 
     /// Asks for all words, each with its own tolerance.
@@ -115,6 +121,20 @@ impl Words {
         }
         clauses.extend(self.whole(fields).map(|it| (Occur::Should, it)));
         Box::new(BooleanQuery::new(clauses))
+    }
+
+    /// The words that count alone if not all can be met: of a compound its parts.
+    pub(super) fn apart(&self) -> Self {
+        let analyzer = Analyzer::shipped();
+        let mut words = Vec::new();
+        for word in &self.words {
+            match word.parts.as_slice() {
+                [] => words.push(word.clone()),
+                parts => words.extend(parts.iter().map(|it| analyzer.word(it.surface.clone()))),
+            }
+        }
+        words.truncate(WORDS_MAX);
+        Self { words, open: self.open }
     }
 
     /// Asks for at least `least` words, all of them with tolerance.
@@ -177,24 +197,35 @@ fn beginning(fields: &Fields, word: &Word) -> Vec<Clause> {
 }
 
 fn typos(fields: &Fields, word: &Word, open: bool) -> Vec<Clause> {
-    let letters = word.surface.chars().count();
-    let mut clauses = Vec::new();
     if word.is_number() {
-        return clauses;
+        return Vec::new();
     }
-    for (distance, (least, gives)) in (1..).zip(TYPO_MIN.into_iter().zip(TYPO)) {
-        if letters < least {
-            break;
-        }
-        for (&field, gives) in fields.surfaces.iter().zip(gives) {
-            let term = Term::from_field_text(field, &word.surface);
-            clauses.push(constant(Box::new(FuzzyTermQuery::new(term, distance, true)), gives));
-        }
-    }
+    let letters = word.surface.chars().count();
+    let mut clauses = similar(&fields.surfaces, &word.surface, letters);
+    // a typo in one form of a word must not hide the others
+    clauses.extend(word.roots.iter().flat_map(|root| {
+        let few = letters.min(TYPO_MIN[1] - 1);
+        similar(&[fields.roots[0], fields.roots[1]], root, few)
+    }));
     if open && letters > TYPO_MIN[0] {
         for (&field, gives) in fields.surfaces.iter().zip(PREFIX_TYPO) {
             let term = Term::from_field_text(field, &word.surface);
             clauses.push(constant(Box::new(FuzzyTermQuery::new_prefix(term, 1, true)), gives));
+        }
+    }
+    clauses
+}
+
+/// Words that differ by as many letters as a word of `letters` may.
+fn similar(fields: &[Field; 2], text: &str, letters: usize) -> Vec<Clause> {
+    let mut clauses = Vec::new();
+    for (distance, (least, gives)) in (1..).zip(TYPO_MIN.into_iter().zip(TYPO)) {
+        if letters < least || text.chars().count() < TYPO_MIN[0] {
+            break;
+        }
+        for (&field, gives) in fields.iter().zip(gives) {
+            let term = Term::from_field_text(field, text);
+            clauses.push(constant(Box::new(FuzzyTermQuery::new(term, distance, true)), gives));
         }
     }
     clauses
