@@ -55,6 +55,7 @@ struct Inner {
     unreadable: AtomicU64,
     gate: Mutex<Gate>,
     hears: OnceLock<Hears>,
+    wakes: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Hears on the folder's thread what is folded.
@@ -86,6 +87,7 @@ impl Index {
                 unreadable: AtomicU64::new(0),
                 gate: Mutex::new(gate),
                 hears: OnceLock::new(),
+                wakes: OnceLock::new(),
             }),
         }
     }
@@ -243,6 +245,7 @@ impl Index {
     /// Opens the index to readers.
     pub(crate) fn open_gate(&self) {
         self.lock().rebuilding = None;
+        self.wake();
     }
 
     /// True if readers are let in.
@@ -257,6 +260,21 @@ impl Index {
             hears(&cut);
         }
         self.inner.folded.send_replace(cut);
+        self.wake();
+    }
+
+    /// Has `wakes` called when something is folded or readers are let in again. It MUST NOT wait.
+    /// Counts once.
+    pub(crate) fn on_change(&self, wakes: impl Fn() + Send + Sync + 'static) {
+        if self.inner.wakes.set(Box::new(wakes)).is_err() {
+            tracing::error!("somebody follows the index already");
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(wakes) = self.inner.wakes.get() {
+            wakes();
+        }
     }
 
     /// Has `hears` called with what is folded now, and on the folder's thread with what is folded

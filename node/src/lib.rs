@@ -12,6 +12,7 @@
 //! - [`wire`]: gRPC handlers and the one place that makes a gRPC status.
 //! - [`web`]: HTTP listeners that are not gRPC.
 //! - [`journals`], [`folder`], [`store`], [`index`]: from the logs on disk to what readers see.
+//! - [`search`]: finds services by words.
 //! - [`reads`]: answers of the catalogue.
 //! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
 //! - [`status`]: what the node tells about itself.
@@ -34,6 +35,7 @@ pub mod observe;
 pub mod pki;
 pub mod reads;
 pub mod recent;
+pub mod search;
 pub mod sessions;
 pub mod status;
 pub mod store;

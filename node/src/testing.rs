@@ -61,17 +61,26 @@ impl MemoryJournal {
 
     /// Appends one atomic batch.
     pub(crate) fn append(&self, items: &[Item]) -> u64 {
+        let records = items.iter().map(|item| {
+            let (kind, service, body) = item.encode(self.log.land);
+            (kind, uuid(service), body)
+        });
+        self.append_records(&records.collect::<Vec<_>>())
+    }
+
+    /// Appends records as one atomic batch.
+    pub(crate) fn append_records(&self, records: &[(Kind, Uuid, Bytes)]) -> u64 {
         let mut inner = self.inner.lock().unwrap();
-        for (i, item) in items.iter().enumerate() {
+        for (i, record) in records.iter().enumerate() {
             let index = inner.entries.len() as u64;
-            let stored = self.entry(index, item, i + 1 == items.len());
+            let stored = self.entry(index, record, i + 1 == records.len());
             inner.entries.push(stored);
         }
         inner.entries.len() as u64
     }
 
-    fn entry(&self, index: u64, item: &Item, batch_end: bool) -> Stored {
-        let (kind, service, body) = item.encode(self.log.land);
+    fn entry(&self, index: u64, record: &(Kind, Uuid, Bytes), batch_end: bool) -> Stored {
+        let (kind, object, body) = record.clone();
         let salt = [7; 16];
         let header = Header {
             verbund: verbund(),
@@ -79,7 +88,7 @@ impl MemoryJournal {
             index,
             kind,
             recorded_unix_ms: 1_700_000_000_000 + i64::try_from(index).unwrap(),
-            object_id: Some(uuid(service)),
+            object_id: Some(object),
             audience: 1,
             batch_end,
             references: Vec::new(),

@@ -8,7 +8,8 @@ use registry_proto::{
         GetServiceResponse, GetStatusRequest, GetStatusResponse, GetVersionRequest,
         GetVersionResponse, ListServicesRequest, ListServicesResponse, ListVersionsRequest,
         ListVersionsResponse, LogPosition, ResolveVersionRequest, ResolveVersionResponse,
-        SearchServicesRequest, SearchServicesResponse, ServiceSummary, VersionSummary,
+        SearchServicesRequest, SearchServicesResponse, ServiceSummary, SuggestRequest,
+        SuggestResponse, VersionSummary,
     },
 };
 
@@ -158,14 +159,20 @@ impl Client {
         self.answer("resolve the version", catalogue.resolve_version(self.request(request))).await
     }
 
-    /// The services whose words match, best first. A search has no pages; `total` of the answer
-    /// tells of hits beyond the limit.
+    /// The services whose words match, best first; `total` of the answer tells of hits beyond the
+    /// limit, and `offset` of the next request skips those already seen.
     pub async fn search(
         &self,
         request: SearchServicesRequest,
     ) -> Result<SearchServicesResponse, ClientError> {
         let mut catalogue = self.catalogue();
         self.answer("search", catalogue.search_services(self.request(request))).await
+    }
+
+    /// Names of services that complete what is typed, best first.
+    pub async fn suggest(&self, request: SuggestRequest) -> Result<SuggestResponse, ClientError> {
+        let mut catalogue = self.catalogue();
+        self.answer("suggest", catalogue.suggest(self.request(request))).await
     }
 
     /// Who the node is and how fresh its logs are.

@@ -19,6 +19,14 @@ pub const PAGE_MAX: u32 = 500;
 pub const PAGE_DEFAULT: u32 = 100;
 /// Hits of a search when the caller names no limit.
 pub const SEARCH_DEFAULT: u32 = 20;
+/// Hits of a search that can be paged through.
+pub const SEARCH_DEPTH_MAX: u32 = 10_000;
+/// Values in a filter of a search.
+pub const SEARCH_FILTER_VALUES_MAX: usize = 50;
+/// Values of a facet in the answer of a search.
+pub const FACET_VALUES_MAX: usize = 100;
+/// Suggestions in an answer.
+pub const SUGGESTIONS_MAX: u32 = 10;
 /// Submissions that wait between authorisation and answer.
 pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 /// Characters of an idempotency key.
@@ -93,6 +101,7 @@ pub const ARTEFACT_CHUNK_BYTES: u64 = 8 << 20;
 pub const PARAMETER_SCHEMA_BYTES_MAX: usize = 65_536;
 
 const _: () = assert!(BATCH_BYTES_MAX >= BODY_BYTES_MAX);
+const _: () = assert!(SEARCH_DEPTH_MAX >= PAGE_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
 const _: () = assert!(MESSAGE_BYTES_MAX >= BODY_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
 const _: () = assert!(FOLLOW_CREDIT_BYTES >= 2 * (MESSAGE_BYTES_MAX as u64));

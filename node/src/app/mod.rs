@@ -36,6 +36,7 @@ use crate::{
     journals::Journals,
     lifecycle::{Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
+    search::{Follower, Search},
     sessions::{self, Connected, Ranges},
     status::StatusBoard,
     store::{self, Store},
@@ -54,6 +55,8 @@ pub struct App {
     connected: Connected,
     board: StatusBoard,
     index: Index,
+    search: Search,
+    follower: Follower,
     folder: Folder,
     store: Store,
     driver: Handle,
@@ -130,6 +133,8 @@ impl App {
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
+        let (search, follower) = Follower::start(index.clone(), config.data_dir.join("search"))
+            .map_err(|source| StartError::System { what: "a thread", source })?;
         let foundation = Foundation {
             config: &config,
             identity: &identity,
@@ -157,6 +162,7 @@ impl App {
             tls: tls.clone(),
             metrics,
             index: index.clone(),
+            search: search.clone(),
             board: board.clone(),
             driver: handle.clone(),
             readers,
@@ -185,6 +191,8 @@ impl App {
             connected,
             board,
             index,
+            search,
+            follower,
             folder,
             store,
             driver: handle,
@@ -211,6 +219,11 @@ impl App {
         &self.index
     }
 
+    /// How it finds services.
+    pub fn search(&self) -> &Search {
+        &self.search
+    }
+
     /// Partners it has a session with.
     pub fn connected(&self) -> Connected {
         self.connected.clone()
@@ -233,8 +246,9 @@ impl App {
         let streams = self.shutdown.drain(self.grace.mul_f64(STREAMS_PART)).await;
         let engine = self.engine.drain(self.grace.saturating_sub(begun.elapsed())).await;
         let drained = if streams == Drained::Clean { engine } else { streams };
-        // blocking: joins two threads that end after the chunk they are at
+        // blocking: joins three threads that end after the chunk they are at
         let (folder, store) = (&mut self.folder, &self.store);
+        self.follower.stop();
         folder.stop();
         store.close();
         match drained {

@@ -42,6 +42,7 @@ use crate::{
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
     reads::Reads,
+    search::Search,
     sessions::WINDOW_BYTES,
     status::StatusBoard,
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
@@ -63,6 +64,7 @@ pub(super) struct Parts {
     pub(super) tls: Arc<TlsContext>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) index: Index,
+    pub(super) search: Search,
     pub(super) board: StatusBoard,
     pub(super) driver: Handle,
     pub(super) readers: BTreeMap<LogId, Reader>,
@@ -141,6 +143,7 @@ fn server() -> Server {
 fn answering(parts: &Parts) -> Answering {
     Answering::new(Reads::new(
         parts.index.clone(),
+        parts.search.clone(),
         parts.board.clone(),
         parts.charter.clone(),
         parts.identity.clone(),

@@ -158,10 +158,13 @@ impl Demo {
         self.wait(LIVE_WAIT, "alle Knoten auf gleichem Stand", |app| {
             let status = app.board().load();
             let cut = app.index().store().cut();
+            let searched = app.search().cut().unwrap_or_default();
             status.logs.len() == LAENDER.len()
                 && status.logs.iter().all(|it| {
                     let live = it.state == LogState::Live || it.size == 0;
-                    live && cut.size(it.log) == it.size && it.size == owned(it.log)
+                    live && cut.size(it.log) == it.size
+                        && searched.size(it.log) == it.size
+                        && it.size == owned(it.log)
                 })
         })
         .await

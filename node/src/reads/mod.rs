@@ -9,7 +9,7 @@ use registry_core::{
     authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
-    view::{Standing, VersionState},
+    view::{SearchAsk, Standing, VersionState},
 };
 use registry_proto::{
     charter::Charter,
@@ -20,7 +20,7 @@ use registry_proto::{
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
         ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
         ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
-        SearchServicesResponse, Service, Version,
+        SearchServicesResponse, Service, SuggestRequest, SuggestResponse, Version,
     },
 };
 
@@ -29,6 +29,7 @@ use crate::{
     index::Index,
     journals::{Parsed, Stored, Tiles},
     lifecycle::chain,
+    search::{Answer, Search},
     status::StatusBoard,
 };
 
@@ -36,6 +37,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Reads {
     index: Index,
+    search: Search,
     board: StatusBoard,
     /// Names the Verbund, and checks a proof before it is sent.
     charter: Charter,
@@ -47,15 +49,16 @@ pub struct Reads {
 // === impl Reads ===
 
 impl Reads {
-    /// Reads an index on behalf of the node `me`.
+    /// Reads an index and its search on behalf of the node `me`.
     pub fn new(
         index: Index,
+        search: Search,
         board: StatusBoard,
         charter: Charter,
         me: PeerIdentity,
         software: &'static str,
     ) -> Self {
-        Self { index, board, charter, me, software }
+        Self { index, search, board, charter, me, software }
     }
 
     /// A page of services.
@@ -154,14 +157,25 @@ impl Reads {
     ///
     /// # Errors
     ///
-    /// As [`registry_core::view::Catalogue::search`] and [`Index::ask`].
+    /// As [`SearchAsk::parse`] and [`Search::search`].
     pub fn search(
         &self,
         request: &SearchServicesRequest,
     ) -> Result<SearchServicesResponse, Reject> {
-        let ((services, total), cut) = self.index.ask(|catalogue| catalogue.search(request))?;
+        let (found, cut) = self.search.search(&SearchAsk::parse(request)?)?;
         let as_of = self.board.as_of(&cut, |land| names(&request.land, land));
-        Ok(SearchServicesResponse { services, total, as_of })
+        let Answer { services, total, facets, matched } = found;
+        Ok(SearchServicesResponse { services, total, as_of, facets, r#match: matched.into() })
+    }
+
+    /// Names that complete what is typed.
+    ///
+    /// # Errors
+    ///
+    /// As [`SearchAsk::parse_suggest`] and [`Search::suggest`].
+    pub fn suggest(&self, request: &SuggestRequest) -> Result<SuggestResponse, Reject> {
+        let suggestions = self.search.suggest(&SearchAsk::parse_suggest(request)?)?;
+        Ok(SuggestResponse { suggestions })
     }
 
     /// The state of this node; also while the index is built.

@@ -190,7 +190,7 @@ async fn search(State(web): State<WebState>, who: Who, Query(params): Params) ->
         Err(refused) => return refused,
     };
     let (query, land) = (text(&params, "q"), text(&params, "land"));
-    let request = ask(who, SearchServicesRequest { query, limit, land });
+    let request = ask(who, SearchServicesRequest { query, limit, land, ..Default::default() });
     web.answer("SearchServicesResponse", web.api.search_services(request).await)
 }
 

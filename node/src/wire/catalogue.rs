@@ -5,7 +5,7 @@ use registry_proto::wire::registry::{
     GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
     ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
     ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse,
-    catalogue_service_server::CatalogueService,
+    SuggestRequest, SuggestResponse, catalogue_service_server::CatalogueService,
 };
 use tonic::{Request, Response, Status};
 
@@ -69,6 +69,13 @@ impl CatalogueService for CatalogueApi {
         request: Request<SearchServicesRequest>,
     ) -> Result<Response<SearchServicesResponse>, Status> {
         self.answering.answer(request, Reads::search).await
+    }
+
+    async fn suggest(
+        &self,
+        request: Request<SuggestRequest>,
+    ) -> Result<Response<SuggestResponse>, Status> {
+        self.answering.answer(request, Reads::suggest).await
     }
 
     async fn get_inclusion_proof(

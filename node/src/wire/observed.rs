@@ -154,6 +154,7 @@ const METHODS: &[&str] = &[
     "/verbund.registry.v1.CatalogueService/GetVersion",
     "/verbund.registry.v1.CatalogueService/ResolveVersion",
     "/verbund.registry.v1.CatalogueService/SearchServices",
+    "/verbund.registry.v1.CatalogueService/Suggest",
     "/verbund.registry.v1.CatalogueService/GetInclusionProof",
     "/verbund.registry.v1.CatalogueService/GetStatus",
     "/verbund.registry.v1.WatchService/Watch",

@@ -31,6 +31,7 @@ use crate::{
     index::Index,
     journals::{JournalRead, Journals},
     reads::Reads,
+    search::Search,
     status::StatusBoard,
     store::Store,
     testing::{Item, MemoryJournal, NUMBER_A, NUMBER_B, folded, uuid},
@@ -67,7 +68,8 @@ fn charter() -> Charter {
 
 fn api(index: Index) -> CatalogueApi {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
-    let reads = Reads::new(index, StatusBoard::new(), charter(), me, "1.2.3");
+    let search = Search::at_once(index.clone());
+    let reads = Reads::new(index, search, StatusBoard::new(), charter(), me, "1.2.3");
     CatalogueApi::new(Answering::new(reads))
 }
 

@@ -2975,10 +2975,11 @@ pub struct ResolveVersionResponse {
     #[prost(message, optional, tag = "2")]
     pub as_of: ::core::option::Option<AsOf>,
 }
-/// Request of SearchServices.
+/// Request of SearchServices. Values of one filter are alternatives; filters narrow each other.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SearchServicesRequest {
-    /// Words; all must occur. Case and umlaut spelling do not matter.
+    /// Words. Case, umlaut spelling, word forms and the parts of compounds do not matter; the last
+    /// word also stands for longer ones unless a blank follows. Empty only with a filter: then all.
     #[prost(string, tag = "1")]
     pub query: ::prost::alloc::string::String,
     /// 1..500; 0 means 20.
@@ -2987,19 +2988,87 @@ pub struct SearchServicesRequest {
     /// Only services of this Land.
     #[prost(string, tag = "3")]
     pub land: ::prost::alloc::string::String,
+    /// Hits to skip; offset and limit together at most 10,000.
+    #[prost(uint32, tag = "4")]
+    pub offset: u32,
+    /// Only services of these Themenfelder, at most 50 codes.
+    #[prost(string, repeated, tag = "5")]
+    pub themenfelder: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only services of one of these Typisierungen, at most 50 codes.
+    #[prost(string, repeated, tag = "6")]
+    pub typisierung: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only services of one of these Lebens- and Unternehmenslagen, at most 50.
+    #[prost(string, repeated, tag = "7")]
+    pub lagen: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only services whose highest version has one of these states: "entwurf", "freigegeben",
+    /// "abgekuendigt", "abgeschaltet", "zurueckgezogen", "ohne_version", "unbekannt".
+    #[prost(string, repeated, tag = "8")]
+    pub status: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// How many hits have a value.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FacetCount {
+    /// "land", "themenfeld", "typisierung", "lage" or "status".
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The value, as the filter of that name takes it.
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    /// Hits with that value if the filter of this name were not set.
+    #[prost(uint32, tag = "3")]
+    pub count: u32,
 }
 /// Answer of SearchServices.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SearchServicesResponse {
-    /// Best first.
+    /// Best first; hits of the same rank by (land, service_id).
     #[prost(message, repeated, tag = "1")]
     pub services: ::prost::alloc::vec::Vec<ServiceSummary>,
     /// Number of hits, also beyond the limit.
     #[prost(uint32, tag = "2")]
     pub total: u32,
-    /// What the answer rests on, per Land.
+    /// What the answer rests on, per Land. A search follows the catalogue within about a second.
     #[prost(message, repeated, tag = "3")]
     pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+    /// By name in the order above, then by falling count, then by value; at most 100 values a name.
+    #[prost(message, repeated, tag = "4")]
+    pub facets: ::prost::alloc::vec::Vec<FacetCount>,
+    /// How the words were taken.
+    #[prost(enumeration = "SearchMatch", tag = "5")]
+    pub r#match: i32,
+}
+/// Request of Suggest.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuggestRequest {
+    /// What was typed so far; the last word is the beginning of one.
+    #[prost(string, tag = "1")]
+    pub prefix: ::prost::alloc::string::String,
+    /// 1..10; 0 means 10.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+    /// Only services of this Land.
+    #[prost(string, tag = "3")]
+    pub land: ::prost::alloc::string::String,
+}
+/// A name that begins as typed, or means the same.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Suggestion {
+    /// Official German name of the service.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// Best service of that name: UUID.
+    #[prost(string, tag = "2")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Its owner.
+    #[prost(string, tag = "3")]
+    pub land: ::prost::alloc::string::String,
+}
+/// Answer of Suggest.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SuggestResponse {
+    /// Best first, each text once.
+    #[prost(message, repeated, tag = "1")]
+    pub suggestions: ::prost::alloc::vec::Vec<Suggestion>,
 }
 /// Request of GetInclusionProof.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3095,6 +3164,42 @@ pub struct PeerLog {
     /// State of the log between here and the partner.
     #[prost(enumeration = "ReplicationState", tag = "8")]
     pub state: i32,
+}
+/// How the words of a query were taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SearchMatch {
+    Unspecified = 0,
+    /// Every word occurs in every hit.
+    AllWords = 1,
+    /// Nothing has all words: words that occur nowhere also stand for similar ones.
+    SimilarWords = 2,
+    /// Nothing has all words or similar ones: hits have some of them.
+    SomeWords = 3,
+}
+impl SearchMatch {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SEARCH_MATCH_UNSPECIFIED",
+            Self::AllWords => "SEARCH_MATCH_ALL_WORDS",
+            Self::SimilarWords => "SEARCH_MATCH_SIMILAR_WORDS",
+            Self::SomeWords => "SEARCH_MATCH_SOME_WORDS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SEARCH_MATCH_UNSPECIFIED" => Some(Self::Unspecified),
+            "SEARCH_MATCH_ALL_WORDS" => Some(Self::AllWords),
+            "SEARCH_MATCH_SIMILAR_WORDS" => Some(Self::SimilarWords),
+            "SEARCH_MATCH_SOME_WORDS" => Some(Self::SomeWords),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "grpc")]
@@ -3333,7 +3438,7 @@ pub mod catalogue_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Finds services by words in their names, keys and areas of life.
+        /// Finds services by words in their names, keys and areas of life, with facets.
         pub async fn search_services(
             &mut self,
             request: impl tonic::IntoRequest<super::SearchServicesRequest>,
@@ -3360,6 +3465,33 @@ pub mod catalogue_service_client {
                         "verbund.registry.v1.CatalogueService",
                         "SearchServices",
                     ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Completes what is being typed to names of services.
+        pub async fn suggest(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SuggestRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SuggestResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CatalogueService/Suggest",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.CatalogueService", "Suggest"),
                 );
             self.inner.unary(req, path, codec).await
         }
@@ -3476,7 +3608,7 @@ pub mod catalogue_service_server {
             tonic::Response<super::ResolveVersionResponse>,
             tonic::Status,
         >;
-        /// Finds services by words in their names, keys and areas of life.
+        /// Finds services by words in their names, keys and areas of life, with facets.
         async fn search_services(
             &self,
             request: tonic::Request<super::SearchServicesRequest>,
@@ -3484,6 +3616,11 @@ pub mod catalogue_service_server {
             tonic::Response<super::SearchServicesResponse>,
             tonic::Status,
         >;
+        /// Completes what is being typed to names of services.
+        async fn suggest(
+            &self,
+            request: tonic::Request<super::SuggestRequest>,
+        ) -> std::result::Result<tonic::Response<super::SuggestResponse>, tonic::Status>;
         /// Proves that an entry is in the log its owner signed.
         async fn get_inclusion_proof(
             &self,
@@ -3837,6 +3974,51 @@ pub mod catalogue_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SearchServicesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.CatalogueService/Suggest" => {
+                    #[allow(non_camel_case_types)]
+                    struct SuggestSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::SuggestRequest>
+                    for SuggestSvc<T> {
+                        type Response = super::SuggestResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SuggestRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::suggest(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SuggestSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

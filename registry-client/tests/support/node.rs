@@ -210,7 +210,21 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
         let script = self.script().await?;
         let services = script.services.iter().take(limit).cloned().collect();
         let total = script.services.len() as u32;
-        Ok(Response::new(wire::SearchServicesResponse { services, total, as_of: Vec::new() }))
+        Ok(Response::new(wire::SearchServicesResponse { services, total, ..Default::default() }))
+    }
+
+    async fn suggest(
+        &self,
+        request: Request<wire::SuggestRequest>,
+    ) -> Answer<wire::SuggestResponse> {
+        let limit = request.into_inner().limit as usize;
+        let script = self.script().await?;
+        let suggestions = script.services.iter().take(limit).map(|service| wire::Suggestion {
+            text: service.bezeichnung.clone(),
+            service_id: service.service_id.clone(),
+            land: service.land.clone(),
+        });
+        Ok(Response::new(wire::SuggestResponse { suggestions: suggestions.collect() }))
     }
 
     async fn get_inclusion_proof(

@@ -12,8 +12,6 @@ use std::{
 use registry_proto::terms::{Ars, Date, Ebene, Land, ParseArsError};
 use serde::Deserialize;
 
-use crate::fold::searchable;
-
 /// All areas of one Gebietsstand, and those that came after it.
 #[derive(Clone, Debug)]
 pub struct Gemeindeverzeichnis {
@@ -348,6 +346,21 @@ impl Gebiet {
             folded: searchable(name).into(),
         })
     }
+}
+
+/// Lower case, with umlauts and ß spelled out; queries go through the same function.
+fn searchable(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len() + 8);
+    for letter in text.chars().flat_map(char::to_lowercase) {
+        match letter {
+            'ä' => folded.push_str("ae"),
+            'ö' => folded.push_str("oe"),
+            'ü' => folded.push_str("ue"),
+            'ß' => folded.push_str("ss"),
+            other => folded.push(other),
+        }
+    }
+    folded
 }
 
 fn areas(text: &str) -> Result<(Vec<Gebiet>, Date), GebieteError> {

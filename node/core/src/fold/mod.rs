@@ -33,7 +33,7 @@ use crate::{limits::BATCH_ENTRIES_MAX, moves::joint::Leaders};
 
 /// Raised whenever [`fold`] gives other facts for an entry; an index of another version is
 /// rebuilt.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;
 
 /// One stored and verified entry.
 #[derive(Clone, Copy, Debug)]
@@ -108,11 +108,8 @@ const IDS_MAX: usize = 500;
 const AREAS_MAX: usize = 3_000;
 /// Bytes of a name or code in a fact.
 const TEXT_BYTES_MAX: usize = 1_024;
-/// Bytes of the searchable texts of a definition, each.
-const SEARCH_BYTES_MAX: usize = 8 << 10;
 
-const _: () =
-    assert!(IDS_MAX * 2 * 20 + 2 * SEARCH_BYTES_MAX + 4 * TEXT_BYTES_MAX < FACT_BYTES_MAX);
+const _: () = assert!(IDS_MAX * 2 * 20 + 4 * TEXT_BYTES_MAX < FACT_BYTES_MAX);
 const _: () = assert!(AREAS_MAX * 14 + 1_024 < FACT_BYTES_MAX);
 
 /// Facts of an entry.
@@ -260,14 +257,6 @@ fn definition_facts(
         .take(IDS_MAX)
         .cloned()
         .collect();
-    let names =
-        definition.bezeichnung.iter().chain(&definition.bezeichnung_buergernah).map(|t| &t.text);
-    let words = definition
-        .leistungsschluessel
-        .iter()
-        .chain(&definition.ozg_ids)
-        .chain([&definition.themenfeld])
-        .chain(&definition.lagen);
     let leaders = Leaders::of(definition.mitfederfuehrung.as_ref(), at.log.land);
     let value = DefinitionFact {
         bezeichnung: cut(german(&definition.bezeichnung), TEXT_BYTES_MAX).to_owned(),
@@ -276,8 +265,6 @@ fn definition_facts(
         ozg_ids,
         recorded_unix_ms: entry.header.recorded_unix_ms,
         leaf: entry.leaf.as_bytes().to_vec(),
-        names: joined(names),
-        words: joined(words),
         mit_laender: leaders.laender.iter().map(ToString::to_string).collect(),
         mit_k: u32::try_from(leaders.k).unwrap_or(u32::MAX),
     };
@@ -351,35 +338,6 @@ fn german(texts: &[LocalizedText]) -> &str {
         .find(|text| text.language_code == "de")
         .or_else(|| texts.first())
         .map_or("", |text| text.text.as_str())
-}
-
-fn joined<'a>(texts: impl Iterator<Item = &'a String>) -> String {
-    let mut all = String::new();
-    for text in texts {
-        if all.len() >= SEARCH_BYTES_MAX {
-            break;
-        }
-        if !all.is_empty() {
-            all.push('\n');
-        }
-        all.push_str(&searchable(cut(text, SEARCH_BYTES_MAX)));
-    }
-    cut(&all, SEARCH_BYTES_MAX).to_owned()
-}
-
-/// Lower case, with umlauts and ß spelled out; queries go through the same function.
-pub(crate) fn searchable(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len() + 8);
-    for letter in text.chars().flat_map(char::to_lowercase) {
-        match letter {
-            'ä' => folded.push_str("ae"),
-            'ö' => folded.push_str("oe"),
-            'ü' => folded.push_str("ue"),
-            'ß' => folded.push_str("ss"),
-            other => folded.push(other),
-        }
-    }
-    folded
 }
 
 /// The longest prefix of at most `bytes_max` bytes that ends between characters.

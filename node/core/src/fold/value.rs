@@ -23,12 +23,6 @@ pub struct DefinitionFact {
     /// Leaf hash of the entry.
     #[prost(bytes = "vec", tag = "6")]
     pub leaf: Vec<u8>,
-    /// All names, in the spelling of searches.
-    #[prost(string, tag = "7")]
-    pub names: String,
-    /// Keys, OZG-IDs, Themenfeld and Lagen, in the spelling of searches.
-    #[prost(string, tag = "8")]
-    pub words: String,
     /// Codes of the co-owners.
     #[prost(string, repeated, tag = "9")]
     pub mit_laender: Vec<String>,

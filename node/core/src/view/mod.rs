@@ -29,6 +29,7 @@ pub use self::{
     filter::{WatchFilter, numbers_around},
     life::Standing,
     nachnutzung::{Affected, Connected, Owed, enough_for, needs},
+    search::{Findable, STATES, SearchAsk, SearchFilters},
     snapshot::{Chunk, SnapshotCursor},
     token::{Token, TokenError},
 };

@@ -4,9 +4,7 @@ use proptest::prelude::*;
 use registry_proto::{
     log::Kind,
     terms::Land,
-    wire::registry::{
-        ListServicesRequest, ListVersionsRequest, ResolveVersionRequest, SearchServicesRequest,
-    },
+    wire::registry::{ListServicesRequest, ListVersionsRequest, ResolveVersionRequest},
 };
 
 use super::{
@@ -58,8 +56,10 @@ fn answers(world: &World) -> Vec<String> {
             ListServicesRequest { leistungsschluessel: number.into(), ..Default::default() };
         all.push(format!("{:?}", view.list_services(&request)));
     }
-    let request = SearchServicesRequest { query: "leistung".into(), ..Default::default() };
-    all.push(format!("{:?}", view.search(&request)));
+    for (land, service) in view.defined_after(None, usize::MAX).unwrap() {
+        all.push(format!("{:?}", view.findable(land, service)));
+        all.push(format!("{:?}", view.summary_of(land, service)));
+    }
     for service in 0..4 {
         for land in ["", "SL", "RP"] {
             let (service_id, land) = (id(service), land.to_owned());

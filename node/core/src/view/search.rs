@@ -1,101 +1,228 @@
-//! Finds services by words.
+//! What a search asks for, and what it needs of a service. The words are looked up in the shell's
+//! full-text index; what is shown of a hit comes from the facts.
 
-use std::collections::BTreeSet;
+use std::str::FromStr;
 
-use registry_proto::wire::registry::{SearchServicesRequest, ServiceSummary};
+use registry_proto::{
+    terms::{Land, Themenfeld, Typisierung},
+    wire::registry::{Lifecycle, SearchServicesRequest, ServiceSummary, SuggestRequest},
+};
+use uuid::Uuid;
 
 use super::{
-    Catalogue, Facts, QueryError,
-    catalogue::Definition,
+    Catalogue, Facts, FactsError,
     page::Checks,
-    walk::{DEFINITIONS, Order, Walk},
+    walk::{self, DEFINITIONS, Order, VERSIONS, Walk},
 };
 use crate::{
-    fold::{Fact, keys, searchable},
-    limits::{QUERY_CHARS_MAX, SEARCH_DEFAULT},
+    fold::{Fact, Position, VersionFact, keys},
+    limits::{
+        QUERY_CHARS_MAX, SEARCH_DEFAULT, SEARCH_DEPTH_MAX, SEARCH_FILTER_VALUES_MAX,
+        SUGGESTIONS_MAX,
+    },
+    reject::Reject,
 };
 
-/// Words of a query, in the spelling of searches.
-struct Words(Vec<String>);
-
-/// How well a service meets a query; best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// A name begins with the first word and all words occur in names.
-    NameBegins,
-    /// All words occur in names.
-    Names,
-    /// Some occur only in keys, Themenfeld or Lagen.
-    Words,
+/// A search in a valid form.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchAsk {
+    /// Words; may be empty only if a filter is set.
+    pub query: String,
+    /// Narrow the hits.
+    pub filters: SearchFilters,
+    /// Hits to skip.
+    pub offset: usize,
+    /// Hits to give, at least 1.
+    pub limit: usize,
 }
 
-impl<F: Facts> Catalogue<'_, F> {
-    /// Services in whose names, keys, Themenfeld and Lagen all words of the query occur, best
-    /// first, and how many there are.
+/// Values that hits must have, one of each list that is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SearchFilters {
+    /// Owner.
+    pub land: Option<Land>,
+    /// Codes of Themenfelder.
+    pub themenfelder: Vec<String>,
+    /// Codes of Typisierungen.
+    pub typisierung: Vec<String>,
+    /// Names of Lagen.
+    pub lagen: Vec<String>,
+    /// States, see [`STATES`].
+    pub status: Vec<String>,
+}
+
+/// What the full-text index needs to know of a service beside its definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Findable {
+    /// Entry of its newest definition.
+    pub position: Position,
+    /// State of its highest version, one of [`STATES`].
+    pub status: &'static str,
+}
+
+/// States of a service in a search: those of its highest version, and what has none.
+pub const STATES: [&str; 7] = [
+    "entwurf",
+    "freigegeben",
+    "abgekuendigt",
+    "abgeschaltet",
+    "zurueckgezogen",
+    "ohne_version",
+    "unbekannt",
+];
+
+// === impl SearchAsk ===
+
+impl SearchAsk {
+    /// Reads a request.
     ///
     /// # Errors
     ///
-    /// [`crate::reject::Reject::Invalid`] on a query without words, and on other forms.
-    pub fn search(
-        &self,
-        request: &SearchServicesRequest,
-    ) -> Result<(Vec<ServiceSummary>, u32), QueryError> {
+    /// [`Reject::Invalid`] with everything that has another form.
+    pub fn parse(request: &SearchServicesRequest) -> Result<Self, Reject> {
         let mut checks = Checks::default();
         let limit = checks.count("limit", request.limit, SEARCH_DEFAULT);
-        let land = checks.land(&request.land);
-        let words = Words::of(&request.query);
-        if request.query.chars().count() > QUERY_CHARS_MAX {
-            checks.add(
-                "query",
-                "QUERY_LENGTH",
-                format_args!("has more than {QUERY_CHARS_MAX} characters"),
-            );
-        } else if words.0.is_empty() {
-            checks.add("query", "QUERY_EMPTY", "has no word; a word has letters or digits");
+        if request.offset.saturating_add(request.limit) > SEARCH_DEPTH_MAX {
+            let problem = format_args!("goes beyond the first {SEARCH_DEPTH_MAX} hits");
+            checks.add("offset", "SEARCH_DEPTH", problem);
         }
+        let filters = SearchFilters {
+            land: checks.land(&request.land),
+            themenfelder: codes::<Themenfeld>(&mut checks, "themenfelder", &request.themenfelder),
+            typisierung: codes::<Typisierung>(&mut checks, "typisierung", &request.typisierung),
+            lagen: bounded(&mut checks, "lagen", &request.lagen),
+            status: bounded(&mut checks, "status", &request.status),
+        };
+        for (i, state) in filters.status.iter().enumerate() {
+            if !STATES.contains(&state.as_str()) {
+                let problem = format_args!("expected one of {}", STATES.join(" "));
+                checks.add(format!("status[{i}]"), "STATUS_UNKNOWN", problem);
+            }
+        }
+        words(&mut checks, "query", &request.query, filters != SearchFilters::default());
         checks.finish()?;
+        let offset = request.offset as usize;
+        Ok(Self { query: request.query.clone(), filters, offset, limit })
+    }
 
-        let all = keys::definitions_in(land);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, DEFINITIONS, Order::Ascending, all);
-        let mut best = BTreeSet::new();
-        let mut total = 0_u32;
-        while let Some(Fact { key, value }) = walk.next()? {
-            let definition = Definition::parse(&key, &value)?;
-            let Some(rank) = words.rank(&definition) else { continue };
-            total = total.saturating_add(1);
-            best.insert((rank, definition.fact.bezeichnung, key));
-            if best.len() > limit {
-                best.pop_last();
-            }
+    /// Reads what is being typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Invalid`] with everything that has another form.
+    pub fn parse_suggest(request: &SuggestRequest) -> Result<Self, Reject> {
+        let mut checks = Checks::default();
+        if request.limit > SUGGESTIONS_MAX {
+            let problem = format_args!("{} is more than {SUGGESTIONS_MAX}", request.limit);
+            checks.add("limit", "PAGE_SIZE", problem);
         }
-        let mut hits = Vec::with_capacity(best.len());
-        for (_, _, key) in best {
-            if let Some(value) = self.facts.get(&key)? {
-                hits.push(self.summary(Definition::parse(&key, &value)?)?);
-            }
-        }
-        Ok((hits, total))
+        let limit = if request.limit == 0 { SUGGESTIONS_MAX } else { request.limit };
+        let land = checks.land(&request.land);
+        words(&mut checks, "prefix", &request.prefix, false);
+        checks.finish()?;
+        let filters = SearchFilters { land, ..SearchFilters::default() };
+        Ok(Self { query: request.prefix.clone(), filters, offset: 0, limit: limit as usize })
     }
 }
 
-// === impl Words ===
+// === impl Catalogue ===
 
-impl Words {
-    fn of(query: &str) -> Self {
-        let words = searchable(query);
-        let words = words.split(|letter: char| !letter.is_alphanumeric());
-        Self(words.filter(|word| !word.is_empty()).map(str::to_owned).collect())
+impl<F: Facts> Catalogue<'_, F> {
+    /// What lists show of a service, `None` if it is not defined.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn summary_of(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<ServiceSummary>, FactsError> {
+        let newest = self.newest(land, service)?;
+        newest.map(|definition| self.summary(definition)).transpose()
     }
 
-    fn rank(&self, definition: &Definition) -> Option<Rank> {
-        let fact = &definition.fact;
-        let in_names = |word: &String| fact.names.contains(word.as_str());
-        if self.0.iter().all(in_names) {
-            let first = self.0.first()?;
-            let begins = fact.names.lines().any(|name| name.starts_with(first.as_str()));
-            return Some(if begins { Rank::NameBegins } else { Rank::Names });
+    /// What makes a service findable, `None` if it is not defined.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn findable(&self, land: Land, service: Uuid) -> Result<Option<Findable>, FactsError> {
+        let group = keys::definitions_of(land, service);
+        let Some(Fact { key, .. }) = walk::pick(self.facts, self.cut, DEFINITIONS, &group)? else {
+            return Ok(None);
+        };
+        let (_, position) = keys::parse_definition(&key)?;
+        Ok(Some(Findable { position, status: self.status(land, service)? }))
+    }
+
+    /// Defined services in the order of (Land, id), at most `limit`, beginning after `after`.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn defined_after(
+        &self,
+        after: Option<(Land, Uuid)>,
+        limit: usize,
+    ) -> Result<Vec<(Land, Uuid)>, FactsError> {
+        let all = keys::definitions_in(None);
+        let to = keys::after(&all);
+        let from =
+            after.map_or(all, |(land, service)| keys::after(&keys::definitions_of(land, service)));
+        let mut walk = Walk::over(self.facts, self.cut, DEFINITIONS, Order::Ascending, from, to);
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(Fact { key, .. }) = walk.next()?
+        {
+            let (service, position) = keys::parse_definition(&key)?;
+            found.push((position.log.land, service));
         }
-        let anywhere = |word: &String| in_names(word) || fact.words.contains(word.as_str());
-        self.0.iter().all(anywhere).then_some(Rank::Words)
+        Ok(found)
     }
+
+    /// The state that searches filter by: the lifecycle of the highest version.
+    fn status(&self, land: Land, service: Uuid) -> Result<&'static str, FactsError> {
+        let all = keys::versions_of(land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        let Some(Fact { value, .. }) = walk.next()? else { return Ok("ohne_version") };
+        let lifecycle = VersionFact::parse(&value)?.lifecycle;
+        Ok(match Lifecycle::try_from(lifecycle) {
+            Ok(Lifecycle::Entwurf) => "entwurf",
+            Ok(Lifecycle::Freigegeben) => "freigegeben",
+            Ok(Lifecycle::Abgekuendigt) => "abgekuendigt",
+            Ok(Lifecycle::Abgeschaltet) => "abgeschaltet",
+            Ok(Lifecycle::Zurueckgezogen) => "zurueckgezogen",
+            Ok(Lifecycle::Unspecified) | Err(_) => "unbekannt",
+        })
+    }
+}
+
+fn words(checks: &mut Checks, field: &'static str, text: &str, may_be_empty: bool) {
+    if text.chars().count() > QUERY_CHARS_MAX {
+        let problem = format_args!("has more than {QUERY_CHARS_MAX} characters");
+        checks.add(field, "QUERY_LENGTH", problem);
+    } else if !may_be_empty && !text.chars().any(char::is_alphanumeric) {
+        checks.add(field, "QUERY_EMPTY", "has no word; a word has letters or digits");
+    }
+}
+
+fn codes<T>(checks: &mut Checks, field: &'static str, values: &[String]) -> Vec<String>
+where
+    T: FromStr<Err: std::fmt::Display>,
+{
+    let values = bounded(checks, field, values);
+    for (i, value) in values.iter().enumerate() {
+        checks.parsed::<T>(format!("{field}[{i}]"), "CODE_UNKNOWN", value);
+    }
+    values
+}
+
+/// The values, cut so that no later check works on more than it should.
+fn bounded(checks: &mut Checks, field: &'static str, values: &[String]) -> Vec<String> {
+    if values.len() > SEARCH_FILTER_VALUES_MAX {
+        let problem = format_args!("{} are more than {SEARCH_FILTER_VALUES_MAX}", values.len());
+        checks.add(field, "FILTER_VALUES", problem);
+    }
+    values.iter().take(SEARCH_FILTER_VALUES_MAX).cloned().collect()
 }

@@ -2,11 +2,13 @@ use registry_proto::{
     terms::{Date, Land, LogId},
     wire::registry::{
         GetServiceRequest, GetVersionRequest, ListServicesRequest, ListVersionsRequest,
-        ResolveVersionRequest, SearchServicesRequest, WatchRequest,
+        ResolveVersionRequest, SearchServicesRequest, SuggestRequest, WatchRequest,
     },
 };
 
-use super::{Catalogue, Cut, QueryError, Token, TokenError, WatchFilter, testing::Memory};
+use super::{
+    Catalogue, Cut, QueryError, SearchAsk, Token, TokenError, WatchFilter, testing::Memory,
+};
 use crate::{
     fold::{
         Position,
@@ -187,29 +189,21 @@ fn resolution_takes_the_highest_released_version_valid_on_the_day() {
 }
 
 #[test]
-fn search_does_not_mind_case_and_umlauts() {
+fn what_a_search_needs_of_a_service_is_that_of_its_newest_definition() {
     let world = World::of(&[saarland()]);
-    let cases = [
-        ("gewerbe", 2, Some(1)),
-        ("GEWERBEANMELDUNG", 1, Some(1)),
-        ("groesse EGAL", 1, Some(1)),
-        ("Größe", 1, Some(1)),
-        ("strassensperrung", 1, Some(2)),
-        ("Straßensperrung 99107023017000", 1, Some(2)),
-        ("Unternehmensführung", 2, Some(1)),
-        ("10001", 2, Some(1)),
-        ("gewerbe nichts", 0, None),
-    ];
-    for (query, total, first) in cases {
-        let request = SearchServicesRequest { query: query.to_owned(), ..Default::default() };
-        let (services, found) = world.catalogue().search(&request).unwrap();
-        assert_eq!(found, total, "{query}");
-        assert_eq!(services.first().map(|s| s.service_id.clone()), first.map(id), "{query}");
-    }
-    let request =
-        SearchServicesRequest { query: "gewerbe".to_owned(), limit: 1, ..Default::default() };
-    let (services, total) = world.catalogue().search(&request).unwrap();
-    assert_eq!((services.len(), total), (1, 2));
+    let view = world.catalogue();
+    let all = view.defined_after(None, 10).unwrap();
+    assert_eq!(all, [(Land::SL, uuid(1)), (Land::SL, uuid(2))]);
+    assert_eq!(view.defined_after(Some(all[0]), 10).unwrap(), all[1..]);
+    assert_eq!(view.defined_after(None, 1).unwrap(), all[..1]);
+    let findable = view.findable(Land::SL, uuid(1)).unwrap().unwrap();
+    assert_eq!((findable.position.index, findable.status), (4, "freigegeben"));
+    let findable = view.findable(Land::SL, uuid(2)).unwrap().unwrap();
+    assert_eq!((findable.position.index, findable.status), (6, "ohne_version"));
+    assert_eq!(view.findable(Land::SL, uuid(9)).unwrap(), None);
+    let summary = view.summary_of(Land::SL, uuid(1)).unwrap().unwrap();
+    assert_eq!((summary.latest_version.as_str(), summary.version_count), ("2.0.0", 3));
+    assert_eq!(view.summary_of(Land::RP, uuid(1)).unwrap(), None);
 }
 
 #[test]
@@ -248,12 +242,36 @@ fn what_has_another_form_is_refused_by_field() {
     };
     assert_eq!(reason(resolve("~1", "")), ("requirement".to_owned(), "REQUIREMENT_FORM"));
     assert_eq!(reason(resolve("", "1.1.2026")), ("valid_at".to_owned(), "DATE_FORM"));
+}
+
+#[test]
+fn a_search_of_another_form_is_refused_by_field() {
+    let check = |request: SearchServicesRequest, field: &str, expected: &'static str| {
+        let refused = SearchAsk::parse(&request).map_err(QueryError::Reject);
+        assert_eq!(reason(refused), (field.to_owned(), expected));
+    };
+    let ask = |query: &str| SearchServicesRequest { query: query.into(), ..Default::default() };
     for query in ["", " - "] {
-        let request = SearchServicesRequest { query: query.into(), ..Default::default() };
-        assert_eq!(reason(view.search(&request)), ("query".to_owned(), "QUERY_EMPTY"));
+        check(ask(query), "query", "QUERY_EMPTY");
     }
-    let request = SearchServicesRequest { query: "x".repeat(501), ..Default::default() };
-    assert_eq!(reason(view.search(&request)), ("query".to_owned(), "QUERY_LENGTH"));
+    check(ask(&"x".repeat(501)), "query", "QUERY_LENGTH");
+    let values = |value: &str, count: usize| vec![value.to_owned(); count];
+    check(SearchServicesRequest { limit: 501, ..ask("x") }, "limit", "PAGE_SIZE");
+    check(SearchServicesRequest { offset: 9_999, limit: 2, ..ask("x") }, "offset", "SEARCH_DEPTH");
+    check(SearchServicesRequest { land: "XX".into(), ..ask("x") }, "land", "LAND_UNKNOWN");
+    let request = SearchServicesRequest { themenfelder: values("sport", 1), ..ask("x") };
+    check(request, "themenfelder[0]", "CODE_UNKNOWN");
+    let request = SearchServicesRequest { typisierung: values("13", 1), ..ask("x") };
+    check(request, "typisierung[0]", "CODE_UNKNOWN");
+    let request = SearchServicesRequest { status: values("neu", 1), ..ask("x") };
+    check(request, "status[0]", "STATUS_UNKNOWN");
+    let request = SearchServicesRequest { lagen: values("Geburt", 51), ..ask("x") };
+    check(request, "lagen", "FILTER_VALUES");
+    let request = SuggestRequest { prefix: "x".into(), limit: 11, ..Default::default() };
+    let refused = SearchAsk::parse_suggest(&request).map_err(QueryError::Reject);
+    assert_eq!(reason(refused), ("limit".to_owned(), "PAGE_SIZE"));
+    // a filter alone is a question
+    assert!(SearchAsk::parse(&SearchServicesRequest { land: "SL".into(), ..ask("") }).is_ok());
 }
 
 #[test]

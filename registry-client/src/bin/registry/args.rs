@@ -64,8 +64,8 @@ pub(crate) enum Command {
     /// Versionen eines Dienstes auflisten, anzeigen, auswählen
     #[command(subcommand)]
     Version(Version),
-    /// Dienste nach Wörtern suchen; alle Wörter müssen vorkommen
-    #[command(after_help = "Beispiel:\n  registry search gewerbe karte --land SL")]
+    /// Dienste suchen: nach Wörtern in jeder Form und Schreibweise, nach Schlüsseln, nach Merkmalen
+    #[command(after_help = SEARCH_EXAMPLES)]
     Search(Search),
     /// Datensätze aus YAML- oder JSON-Dateien als einen Stapel veröffentlichen: alle oder keinen
     #[command(after_help = PUBLISH_EXAMPLES)]
@@ -185,12 +185,28 @@ pub(crate) struct VersionResolve {
 
 #[derive(Args, Debug)]
 pub(crate) struct Search {
-    /// Wörter aus Bezeichnung, Schlüssel oder Lage
-    #[arg(value_name = "WORT", required = true)]
+    /// Wörter aus Bezeichnung, Schlüssel oder Lage; ohne Wort alle Dienste mit den Merkmalen
+    #[arg(value_name = "WORT")]
+    #[arg(required_unless_present_any = ["land", "themenfeld", "typisierung", "lage", "status"])]
     pub(crate) words: Vec<String>,
     /// Nur Dienste dieses Landes
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
+    /// Nur Dienste dieses Themenfelds, z. B. umwelt; mehrfach: eines davon
+    #[arg(long, value_name = "CODE")]
+    pub(crate) themenfeld: Vec<String>,
+    /// Nur Dienste dieser Typisierung, z. B. 2/3; mehrfach: eine davon
+    #[arg(long, value_name = "CODE")]
+    pub(crate) typisierung: Vec<String>,
+    /// Nur Dienste dieser Lage, z. B. "Tierhaltung"; mehrfach: eine davon
+    #[arg(long, value_name = "LAGE")]
+    pub(crate) lage: Vec<String>,
+    /// Nur Dienste, deren höchste Version so steht, z. B. freigegeben; mehrfach: eines davon
+    #[arg(long, value_name = "STAND")]
+    pub(crate) status: Vec<String>,
+    /// So viele Treffer überspringen
+    #[arg(long, value_name = "ANZAHL", default_value_t = 0, hide_default_value = true)]
+    pub(crate) offset: u32,
     /// Höchstens so viele, 1 bis 500
     #[arg(long, value_name = "ANZAHL")]
     pub(crate) limit: Option<u32>,
@@ -404,6 +420,12 @@ const RESOLVE_EXAMPLES: &str = "\
 Beispiele:
   registry version resolve UUID '^1.4'
   registry version resolve UUID '*' --at 2027-01-01";
+
+const SEARCH_EXAMPLES: &str = "\
+Beispiele:
+  registry search gewerbe anmelden
+  registry search steuer --land HE --status freigegeben
+  registry search --lage Tierhaltung -o json";
 
 const PUBLISH_EXAMPLES: &str = "\
 Eine Datei enthält YAML-Dokumente (durch --- getrennt) oder JSON-Objekte, jedes eines von:

@@ -5,7 +5,7 @@ use registry_client::{
     catalogue::{PAGE_MAX, ServiceFilter},
 };
 use registry_proto::wire::registry::{
-    GetServiceRequest, GetServiceResponse, SearchServicesRequest, ServiceSummary,
+    GetServiceRequest, GetServiceResponse, SearchMatch, SearchServicesRequest, ServiceSummary,
 };
 
 use super::{count, german};
@@ -53,7 +53,13 @@ pub(super) async fn search(client: &Client, format: Format, args: Search) -> Res
         query: args.words.join(" "),
         limit: args.limit.unwrap_or(PAGE_MAX),
         land: args.land.map_or_else(String::new, |land| land.to_string()),
+        offset: args.offset,
+        themenfelder: args.themenfeld,
+        typisierung: args.typisierung,
+        lagen: args.lage,
+        status: args.status,
     };
+    let offset = args.offset as usize;
     if request.limit == 0 || request.limit > PAGE_MAX {
         return Err(CliError::Usage(format!("--limit liegt zwischen 1 und {PAGE_MAX}")));
     }
@@ -62,11 +68,22 @@ pub(super) async fn search(client: &Client, format: Format, args: Search) -> Res
         Ok(Object::default()
             .with("services", json::list("ServiceSummary", &found.services)?)
             .with("total", Node::Number(u64::from(found.total)))
+            .with("match", Node::Text(found.r#match().as_str_name().to_owned()))
+            .with("facets", json::list("FacetCount", &found.facets)?)
             .with("as_of", json::list("AsOf", &found.as_of)?))
     };
     output::print(format, object, || table(&found.services))?;
     output::notice_age(&found.as_of);
-    let beyond = (found.total as usize).saturating_sub(found.services.len());
+    match found.r#match() {
+        SearchMatch::SimilarWords => {
+            eprintln!("Hinweis: nichts hat alle Wörter; Treffer mit ähnlichen");
+        }
+        SearchMatch::SomeWords if found.total > 0 => {
+            eprintln!("Hinweis: nichts hat alle Wörter; Treffer mit einem Teil davon");
+        }
+        _ => {}
+    }
+    let beyond = (found.total as usize).saturating_sub(offset + found.services.len());
     if beyond > 0 {
         let more = count(beyond, "weiterer Treffer", "weitere Treffer");
         eprintln!("Hinweis: {more}; mehr Wörter oder --land grenzen ein");

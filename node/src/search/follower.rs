@@ -1,0 +1,366 @@
+//! One thread that keeps the search index at what the catalogue shows.
+//!
+//! It looks at the catalogue at one cut, puts the documents of all services that entries since the
+//! last cut are about, commits, and only then shows readers the new index together with that cut.
+//! It is woken when something was folded and rests between two commits, so it is behind by a
+//! fraction of a second and never in the way of the folder. Bodies come from the journal.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use registry_core::{
+    fold::{self, Record},
+    view::{Catalogue, Cut, FactsError},
+};
+use registry_proto::terms::{Land, LogId};
+use uuid::Uuid;
+
+use super::{
+    Search, Snapshot,
+    document::Subject,
+    engine::{Engine, EngineError, Place, Stamp},
+};
+use crate::{
+    index::{Generation, Index},
+    journals::{ParseError, Parsed, ReadError},
+    lifecycle::chain,
+    store::Store,
+};
+
+/// The thread; ends when this is dropped.
+#[derive(Debug)]
+pub struct Follower {
+    wake: Arc<Wake>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Wake {
+    signal: Mutex<Signal>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    news: bool,
+    stop: bool,
+}
+
+/// The state of the thread; tests drive it without one.
+pub(super) struct Work {
+    index: Index,
+    search: Search,
+    place: Place,
+    engine: Option<Engine>,
+    /// What the index shows.
+    at: Option<(Generation, Arc<Cut>)>,
+}
+
+/// Why the index does not follow.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("cannot read the catalogue")]
+    Facts(#[from] FactsError),
+    #[error("cannot read the log {log}")]
+    Journal {
+        log: LogId,
+        #[source]
+        source: ReadError,
+    },
+    #[error("cannot understand the log {log}")]
+    Entry {
+        log: LogId,
+        #[source]
+        source: ParseError,
+    },
+    #[error("the log {0} is not here")]
+    NoJournal(LogId),
+    #[error("the search index panicked")]
+    Panic,
+}
+
+/// Rest between two commits.
+const PAUSE: Duration = Duration::from_millis(150);
+/// Rest after a failure.
+const RETRY: Duration = Duration::from_secs(5);
+/// Services that are listed at once.
+const CHUNK_SERVICES: usize = 500;
+/// Bytes and entries of a log that are read at once.
+const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_ENTRIES: usize = 2_000;
+
+// === impl Follower ===
+
+impl Follower {
+    /// Starts the thread over the index in `dir`, which it owns.
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread.
+    pub fn start(index: Index, dir: PathBuf) -> io::Result<(Search, Self)> {
+        Self::start_at(index, Place::Disk(dir))
+    }
+
+    pub(super) fn start_at(index: Index, place: Place) -> io::Result<(Search, Self)> {
+        let wake = Arc::<Wake>::default();
+        index.on_change({
+            let wake = Arc::clone(&wake);
+            move || wake.news()
+        });
+        wake.news();
+        let mut work = Work::new(index, place);
+        let search = work.search.clone();
+        let thread = thread::Builder::new().name("search".to_owned()).spawn({
+            let wake = Arc::clone(&wake);
+            move || work.run(&wake)
+        })?;
+        Ok((search, Self { wake, thread: Some(thread) }))
+    }
+
+    /// Ends the thread after the step it is at.
+    pub fn stop(&mut self) {
+        self.wake.lock().stop = true;
+        self.wake.changed.notify_all();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread of the search panicked");
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+// === impl Wake ===
+
+impl Wake {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Signal> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn news(&self) {
+        self.lock().news = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for news; false when the thread must end.
+    fn wait(&self) -> bool {
+        let idle = |signal: &mut Signal| !signal.news && !signal.stop;
+        let waited = self.changed.wait_while(self.lock(), idle);
+        let mut signal = waited.unwrap_or_else(PoisonError::into_inner);
+        signal.news = false;
+        !signal.stop
+    }
+
+    /// Waits for some time, whatever comes; false when the thread must end.
+    fn rest(&self, time: Duration) -> bool {
+        let waited = self.changed.wait_timeout_while(self.lock(), time, |it| !it.stop);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.stop
+    }
+
+    fn stops(&self) -> bool {
+        self.lock().stop
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    pub(super) fn new(index: Index, place: Place) -> Self {
+        let search = Search::new(index.clone());
+        Self { index, search, place, engine: None, at: None }
+    }
+
+    #[cfg(test)]
+    pub(super) fn search(&self) -> &Search {
+        &self.search
+    }
+
+    fn run(&mut self, wake: &Wake) {
+        while wake.wait() {
+            let rest = if self.step(&|| wake.stops()) { PAUSE } else { RETRY };
+            if rest == RETRY {
+                wake.news();
+            }
+            if !wake.rest(rest) {
+                return;
+            }
+        }
+    }
+
+    /// Brings the index to what the catalogue shows now; false if that failed, and why is told to
+    /// readers.
+    pub(super) fn step(&mut self, stops: &dyn Fn() -> bool) -> bool {
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.follow(stops)));
+        let Err(error) = stepped.unwrap_or(Err(StepError::Panic)) else { return true };
+        let reason = chain(&error);
+        tracing::error!(%reason, "search index failed; it is built again");
+        // its files are deleted before the next attempt
+        self.engine = None;
+        self.at = None;
+        self.search.close(&format!("it failed: {reason}"));
+        false
+    }
+
+    fn follow(&mut self, stops: &dyn Fn() -> bool) -> Result<(), StepError> {
+        // closed: the folder wakes this thread again when it opens the catalogue
+        let Ok((generation, cut)) = self.index.readable() else { return Ok(()) };
+        let known = match &self.at {
+            Some((of, at)) if *of == generation => Some(Arc::clone(at)),
+            // somebody had the catalogue built anew, and with it the search
+            Some(_) => None,
+            None => self.open()?,
+        };
+        let goes_on = known.filter(|at| at.iter().all(|(log, size)| cut.size(log) >= size));
+        let done = match &goes_on {
+            Some(at) if *at == cut && self.at.is_some() => return Ok(()),
+            Some(at) => match self.touched(at, &cut) {
+                Ok(touched) => self.update(touched, &cut)?,
+                Err(error) => {
+                    tracing::warn!(reason = %chain(&error), "search index is built again");
+                    self.build(&cut, stops)?
+                }
+            },
+            None => self.build(&cut, stops)?,
+        };
+        let Some(engine) = self.engine.as_mut().filter(|_| done) else { return Ok(()) };
+        if self.index.still(generation).is_err() {
+            engine.rollback()?;
+            return Ok(());
+        }
+        let searcher = engine.commit(&stamp(&self.index, &cut)?)?;
+        self.search.show(Snapshot { searcher, cut: Arc::clone(&cut), generation });
+        self.at = Some((generation, cut));
+        Ok(())
+    }
+
+    /// Opens what an earlier process left, and says how far it goes; `None` to build anew.
+    fn open(&mut self) -> Result<Option<Arc<Cut>>, StepError> {
+        let Some((engine, found)) = Engine::open(&self.place) else { return Ok(None) };
+        let now = stamp(&self.index, &found.cut());
+        if now.is_ok_and(|now| now == found) {
+            self.engine = Some(engine);
+            return Ok(Some(Arc::new(found.cut())));
+        }
+        tracing::warn!("search index belongs to another journal; it is built again");
+        Ok(None)
+    }
+
+    /// Services that entries between two cuts are about.
+    fn touched(&self, from: &Cut, to: &Cut) -> Result<BTreeSet<(Land, Uuid)>, StepError> {
+        let mut touched = BTreeSet::new();
+        for (log, size) in to.iter() {
+            let mut next = from.size(log);
+            if next >= size {
+                continue;
+            }
+            let journal = self.index.journals().find(log).ok_or(StepError::NoJournal(log))?;
+            while next < size {
+                let stored = journal
+                    .read(next, CHUNK_BYTES, CHUNK_ENTRIES)
+                    .map_err(|source| StepError::Journal { log, source })?;
+                if stored.is_empty() {
+                    let source = ReadError("nothing was read".into());
+                    return Err(StepError::Journal { log, source });
+                }
+                for stored in stored {
+                    next = stored.index + 1;
+                    let entry = Parsed::of(log, stored)
+                        .map_err(|source| StepError::Entry { log, source })?;
+                    touched.extend(entry.header.object_id.map(|service| (log.land, service)));
+                }
+            }
+        }
+        Ok(touched)
+    }
+
+    fn update(&self, touched: BTreeSet<(Land, Uuid)>, cut: &Cut) -> Result<bool, StepError> {
+        let Some(engine) = &self.engine else { return Ok(false) };
+        let catalogue = Catalogue::new(self.index.store(), cut);
+        for (land, service) in touched {
+            put(&self.index, engine, &catalogue, land, service)?;
+        }
+        Ok(true)
+    }
+
+    /// Makes the documents of all services; false if it was stopped before the end.
+    fn build(&mut self, cut: &Cut, stops: &dyn Fn() -> bool) -> Result<bool, StepError> {
+        let begun = Instant::now();
+        self.search.close("it is built from the catalogue");
+        self.at = None;
+        // closes the old one first: its files go away
+        self.engine = None;
+        let engine = self.engine.insert(Engine::create(&self.place)?);
+        let catalogue = Catalogue::new(self.index.store(), cut);
+        let (mut last, mut count) = (None, 0_usize);
+        loop {
+            let services = catalogue.defined_after(last, CHUNK_SERVICES)?;
+            let Some(&end) = services.last() else { break };
+            if stops() {
+                return Ok(false);
+            }
+            for (land, service) in &services {
+                put(&self.index, engine, &catalogue, *land, *service)?;
+            }
+            last = Some(end);
+            count += services.len();
+            self.search.close(&format!("it is built from the catalogue, {count} services so far"));
+        }
+        tracing::info!(services = count, elapsed = ?begun.elapsed(), "search index is built");
+        Ok(true)
+    }
+}
+
+/// Puts the document of a service as it is at the catalogue's cut. A definition that cannot be
+/// read is reported and not found; it does not stop the others.
+fn put(
+    index: &Index,
+    engine: &Engine,
+    catalogue: &Catalogue<'_, Store>,
+    land: Land,
+    service: Uuid,
+) -> Result<(), StepError> {
+    let Some(findable) = catalogue.findable(land, service)? else {
+        engine.remove(land, service);
+        return Ok(());
+    };
+    let read = index.entry(findable.position).ok().map(|(_, entry)| fold::read(&entry.as_entry()));
+    let Some(Ok(Record::Definition(definition))) = read else {
+        tracing::warn!(%land, %service, "service cannot be searched: its definition is unreadable");
+        engine.remove(land, service);
+        return Ok(());
+    };
+    let status = findable.status;
+    Ok(engine.put(&Subject { land, service, status, definition: &definition })?)
+}
+
+/// The stamp of a cut: what the journals have there.
+fn stamp(index: &Index, cut: &Cut) -> Result<Stamp, StepError> {
+    let mut stamp = Stamp::default();
+    for (log, size) in cut.iter() {
+        let mut leaf = None;
+        if let Some(last) = size.checked_sub(1) {
+            let journal = index.journals().find(log).ok_or(StepError::NoJournal(log))?;
+            let stored =
+                journal.read(last, 1, 1).map_err(|source| StepError::Journal { log, source })?;
+            for stored in stored.into_iter().take(1) {
+                let entry =
+                    Parsed::of(log, stored).map_err(|source| StepError::Entry { log, source })?;
+                leaf = Some(entry.leaf);
+            }
+        }
+        stamp.0.insert(log, (size, leaf));
+    }
+    Ok(stamp)
+}
