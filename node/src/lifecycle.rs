@@ -34,6 +34,8 @@ pub enum TaskKind {
     SessionSupervisor,
     /// Waits for SIGINT and SIGTERM.
     Signals,
+    /// Follows the data package.
+    Data,
 }
 
 /// What the error or panic of a task leads to.
@@ -91,7 +93,7 @@ impl TaskKind {
     /// What an error that the task returns leads to.
     pub fn on_error(self) -> OnDeath {
         match self {
-            Self::Connection | Self::Stream => OnDeath::Log,
+            Self::Connection | Self::Stream | Self::Data => OnDeath::Log,
             Self::Listener | Self::Driver | Self::SessionSupervisor | Self::Signals => {
                 OnDeath::StopProcess
             }
@@ -111,6 +113,7 @@ impl TaskKind {
             Self::Driver => "driver",
             Self::SessionSupervisor => "session_supervisor",
             Self::Signals => "signals",
+            Self::Data => "data",
         }
     }
 }

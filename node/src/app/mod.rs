@@ -16,7 +16,6 @@ use registry_core::{
     authorize::PeerIdentity,
     fold::FOLD_VERSION,
     node::{Node, NotAMember, Setup},
-    validate::CodeLists,
 };
 use registry_journal::Reader;
 use registry_proto::terms::LogId;
@@ -29,6 +28,7 @@ pub use logs::LogsError;
 
 use crate::{
     config::{self, Config},
+    data::{self, Lists},
     driver::{Clock, Driver, Handle, Surroundings, writer::Writers},
     folder::{Folder, Notifier},
     index::Index,
@@ -139,12 +139,14 @@ impl App {
         })?;
         stop_with(&engine, &shutdown);
 
+        let lists = Lists::shipped();
+        data::follow(config.data.clone(), lists.clone(), &shutdown).await;
         let bound = listeners.addresses();
         let parts = serve::Parts {
             identity: identity.clone(),
             charter: config.charter.clone(),
             data_dir: config.data_dir.clone(),
-            lists: CodeLists::shipped(),
+            lists,
             tls: tls.clone(),
             metrics,
             index: index.clone(),

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use registry_core::{authorize::PeerIdentity, limits, node::Input, validate::CodeLists, view::Cut};
+use registry_core::{authorize::PeerIdentity, limits, node::Input, view::Cut};
 use registry_journal::Reader;
 use registry_proto::{
     charter::Charter,
@@ -30,6 +30,7 @@ use tonic::transport::Server;
 
 use crate::{
     app::{Listeners, SOFTWARE},
+    data::Lists,
     driver::Handle,
     folder::Notifier,
     index::Index,
@@ -50,7 +51,7 @@ pub(super) struct Parts {
     pub(super) identity: PeerIdentity,
     pub(super) charter: Charter,
     pub(super) data_dir: PathBuf,
-    pub(super) lists: &'static CodeLists,
+    pub(super) lists: Lists,
     pub(super) tls: Arc<TlsContext>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) index: Index,
@@ -155,7 +156,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
     );
     let publish = PublishApi::new(
         parts.identity.land,
-        parts.lists,
+        parts.lists.clone(),
         parts.driver.clone(),
         parts.metrics.clone(),
     );

@@ -12,14 +12,14 @@ use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
 use registry_core::authorize::{PeerIdentity, Role};
 use registry_proto::{
     charter::{CHARTER_BYTES_MAX, Charter, Member},
-    log::LogSigner,
+    log::{LogSigner, VerifierKey},
     terms::Land,
 };
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 
 use crate::{
     config::{
-        Config, FencePolicy, Listen, Log, Peer, Problems, Tls,
+        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls,
         raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
     },
     lifecycle::chain,
@@ -60,6 +60,7 @@ impl<'a> Check<'a> {
         let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
+        let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         Some(Config {
             land: land?,
@@ -73,6 +74,7 @@ impl<'a> Check<'a> {
             clients,
             fence: fence?,
             log: log?,
+            data,
             shutdown_grace: shutdown_grace?,
         })
     }
@@ -384,6 +386,35 @@ impl<'a> Check<'a> {
         Some(Log { format: format?, level })
     }
 
+    fn data(&mut self, package: Option<&str>, texts: &[String]) -> Option<Data> {
+        let Some(package) = package else {
+            if !texts.is_empty() {
+                self.wrong("data.package", Problem::MISSING, "data.keys need a package to sign");
+            }
+            return None;
+        };
+        if texts.is_empty() {
+            let reason = "must name the keys that sign packages, like \"name+01234567+A...\"";
+            self.wrong("data.keys", Problem::MISSING, reason);
+        }
+        if texts.len() > DATA_KEYS_MAX {
+            let reason = format!("has more than {DATA_KEYS_MAX} keys");
+            self.wrong("data.keys", texts.len(), reason);
+        }
+        let full = self.path(package);
+        if full.exists() && !full.is_dir() {
+            self.wrong("data.package", package, "is no directory");
+        }
+        let mut keys: Vec<VerifierKey> = Vec::new();
+        for (at, text) in texts.iter().take(DATA_KEYS_MAX).enumerate() {
+            match text.parse() {
+                Ok(key) => keys.push(key),
+                Err(error) => self.wrong(&format!("data.keys[{at}]"), text, error),
+            }
+        }
+        Some(Data { package: full, keys })
+    }
+
     fn duration(&mut self, key: &str, text: Option<&str>, default: Duration) -> Option<Duration> {
         let Some(text) = text else { return Some(default) };
         let duration = parse_duration(text);
@@ -443,6 +474,8 @@ fn join(items: impl Iterator<Item = impl fmt::Display>) -> String {
 
 const GRACE: Duration = Duration::from_secs(5);
 const AVAILABLE_AFTER: Duration = Duration::from_secs(600);
+/// Keys that may sign data packages.
+const DATA_KEYS_MAX: usize = 16;
 const LEVEL: &str = "info";
 
 #[cfg(test)]

@@ -14,7 +14,11 @@ use std::{
 };
 
 use registry_core::authorize::PeerIdentity;
-use registry_proto::{charter::Charter, log::LogSigner, terms::Land};
+use registry_proto::{
+    charter::Charter,
+    log::{LogSigner, VerifierKey},
+    terms::Land,
+};
 
 use crate::{
     observe::Format,
@@ -49,6 +53,8 @@ pub struct Config {
     pub fence: FencePolicy,
     /// How to log.
     pub log: Log,
+    /// Where data packages are installed, and who may sign them.
+    pub data: Option<Data>,
     /// How long a stop may take.
     pub shutdown_grace: Duration,
 }
@@ -88,6 +94,15 @@ pub struct Peer {
     pub identity: PeerIdentity,
     /// `host:port`.
     pub address: String,
+}
+
+/// Where data packages are installed, and who may sign them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// The folder; may not exist yet.
+    pub package: PathBuf,
+    /// Keys of which one signs; at least one.
+    pub keys: Vec<VerifierKey>,
 }
 
 /// What to do while no partner confirms the own head.

@@ -24,6 +24,8 @@ pub(super) struct RawConfig {
     pub(super) log_format: Option<String>,
     pub(super) log_level: Option<String>,
     pub(super) shutdown_grace: Option<String>,
+    pub(super) data_package: Option<String>,
+    pub(super) data_keys: Vec<String>,
 }
 
 /// `[listen]`
@@ -135,6 +137,11 @@ impl RawConfig {
         raw.log_level = log.text(problems, "level");
         log.end(problems);
 
+        let mut data = top.section(problems, "data");
+        raw.data_package = data.text(problems, "package");
+        raw.data_keys = data.texts(problems, "keys");
+        data.end(problems);
+
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");
         shutdown.end(problems);
@@ -155,6 +162,29 @@ impl Section {
                 None
             }
         }
+    }
+
+    /// The texts of a list; none if it is missing.
+    fn texts(&mut self, problems: &mut Problems, key: &str) -> Vec<String> {
+        let list = match self.table.remove(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                problems.add(self.key(key), &other, "expected a list of texts");
+                return Vec::new();
+            }
+        };
+        let mut texts = Vec::with_capacity(list.len());
+        for (at, value) in list.into_iter().enumerate() {
+            match value {
+                Value::String(text) => texts.push(text),
+                other => {
+                    let place = format!("{}[{at}]", self.key(key));
+                    problems.add(place, &other, "expected a text in quotes");
+                }
+            }
+        }
+        texts
     }
 
     fn required(&mut self, problems: &mut Problems, key: &str) -> Option<String> {

@@ -7,7 +7,6 @@ use registry_core::{
     log::{Published, PublishedRecord},
     reject::Reject,
     submission::Submission,
-    validate::CodeLists,
 };
 use registry_proto::{
     terms::{Date, Land},
@@ -19,6 +18,7 @@ use registry_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
+    data::Lists,
     driver::{Handle, wall_ms},
     observe::Metrics,
     wire::{caller::caller, status::status},
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct PublishApi {
     land: Land,
-    lists: &'static CodeLists,
+    lists: Lists,
     driver: Handle,
     metrics: Arc<Metrics>,
 }
@@ -37,18 +37,13 @@ pub struct PublishApi {
 
 impl PublishApi {
     /// Publishes for `land` through this driver.
-    pub fn new(
-        land: Land,
-        lists: &'static CodeLists,
-        driver: Handle,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub fn new(land: Land, lists: Lists, driver: Handle, metrics: Arc<Metrics>) -> Self {
         Self { land, lists, driver, metrics }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
         let authorized = envelope.authenticate()?.authorize()?;
-        let submission = Submission::validate(authorized, self.land, self.lists)?;
+        let submission = Submission::validate(authorized, self.land, &self.lists.current())?;
         self.driver.publish(submission).await
     }
 }
