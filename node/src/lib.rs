@@ -5,6 +5,7 @@
 //! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
+//! - [`data`]: signed data packages that replace the shipped lists.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`sessions`]: streams with partners.
 //! - [`tls`]: who may connect and as whom; swappable certificates and anchors.
@@ -24,6 +25,7 @@ pub mod artefacts;
 pub mod batches;
 pub mod cli;
 pub mod config;
+pub mod data;
 pub mod demo;
 pub mod driver;
 pub mod folder;

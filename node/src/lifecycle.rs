@@ -36,6 +36,8 @@ pub enum TaskKind {
     Artefacts,
     /// Waits for SIGINT and SIGTERM.
     Signals,
+    /// Follows the data package.
+    Data,
 }
 
 /// What the error or panic of a task leads to.
@@ -93,7 +95,7 @@ impl TaskKind {
     /// What an error that the task returns leads to.
     pub fn on_error(self) -> OnDeath {
         match self {
-            Self::Connection | Self::Stream => OnDeath::Log,
+            Self::Connection | Self::Stream | Self::Data => OnDeath::Log,
             Self::Listener
             | Self::Driver
             | Self::SessionSupervisor
@@ -116,6 +118,7 @@ impl TaskKind {
             Self::SessionSupervisor => "session_supervisor",
             Self::Artefacts => "artefacts",
             Self::Signals => "signals",
+            Self::Data => "data",
         }
     }
 }

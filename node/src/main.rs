@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Command::Init(args) => cli::init::run(&args).map(told).map_err(|it| chain(&it)),
         Command::Pki(args) => cli::pki::run(&args).map(told).map_err(|it| chain(&it)),
         Command::Charter(command) => cli::charter::run(command).map(told).map_err(|it| chain(&it)),
+        Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Run(args) => return run(&args),
         Command::Demo(args) => {
             if let Err(failure) = observe::init(Format::Human, &level("warn")) {

@@ -16,7 +16,6 @@ use registry_core::{
     authorize::PeerIdentity,
     fold::FOLD_VERSION,
     node::{Node, NotAMember, Setup},
-    validate::CodeLists,
 };
 use registry_journal::Reader;
 use registry_proto::terms::LogId;
@@ -30,6 +29,7 @@ pub use logs::LogsError;
 use crate::{
     artefacts::{self, Artefacts, ChunkStore},
     config::{self, Config},
+    data::{self, Lists},
     driver::{Clock, Driver, Handle, Surroundings, wall_ms, writer::Writers},
     folder::{Folder, Notifier},
     index::Index,
@@ -152,13 +152,15 @@ impl App {
         stop_with(&engine, &shutdown);
 
         let artefacts = open_artefacts(&config, &metrics)?;
+        let lists = Lists::shipped();
+        data::follow(config.data.clone(), lists.clone(), &shutdown).await;
         let bound = listeners.addresses();
         let parts = serve::Parts {
             identity: identity.clone(),
             own,
             charter: config.charter.clone(),
             data_dir: config.data_dir.clone(),
-            lists: CodeLists::shipped(),
+            lists,
             tls: tls.clone(),
             metrics,
             index: index.clone(),

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_core::{authorize::PeerIdentity, limits, node::Input, validate::CodeLists, view::Cut};
+use registry_core::{authorize::PeerIdentity, limits, node::Input, view::Cut};
 use registry_journal::Reader;
 use registry_proto::{
     charter::Charter,
@@ -36,6 +36,7 @@ use tonic::transport::Server;
 use crate::{
     app::{Listeners, SOFTWARE},
     artefacts::Artefacts,
+    data::Lists,
     driver::Handle,
     folder::Notifier,
     index::Index,
@@ -60,7 +61,7 @@ pub(super) struct Parts {
     pub(super) own: LogId,
     pub(super) charter: Charter,
     pub(super) data_dir: PathBuf,
-    pub(super) lists: &'static CodeLists,
+    pub(super) lists: Lists,
     pub(super) tls: Arc<TlsContext>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) index: Index,
@@ -172,7 +173,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.token().clone());
     let publish = PublishApi::new(
         parts.own,
-        parts.lists,
+        parts.lists.clone(),
         parts.index.clone(),
         parts.driver.clone(),
         parts.metrics.clone(),

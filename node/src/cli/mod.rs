@@ -1,6 +1,7 @@
 //! The commands of `registry-node`.
 
 pub mod charter;
+pub mod data;
 pub mod init;
 pub mod pki;
 
@@ -43,6 +44,9 @@ pub enum Command {
     /// Erstellt und zeigt die Gründungscharta eines Verbunds
     #[command(subcommand)]
     Charter(charter::CharterCommand),
+    /// Prüft, installiert und erstellt Datenpakete (Codelisten, LeiKa, Gemeindeverzeichnis)
+    #[command(subcommand)]
+    Data(data::DataCommand),
 }
 
 /// Argumente von `run`.

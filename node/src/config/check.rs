@@ -12,14 +12,14 @@ use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
 use registry_core::authorize::{PeerIdentity, Role};
 use registry_proto::{
     charter::{CHARTER_BYTES_MAX, Charter, Member},
-    log::LogSigner,
+    log::{LogSigner, VerifierKey},
     terms::Land,
 };
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 
 use crate::{
     config::{
-        Config, FencePolicy, Listen, Log, Peer, Problems, Tls,
+        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls,
         raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
     },
     lifecycle::chain,
@@ -62,6 +62,7 @@ impl<'a> Check<'a> {
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
         let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
+        let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         Some(Config {
             land: land?,
@@ -77,6 +78,7 @@ impl<'a> Check<'a> {
             mass_retirement_percent: mass_retirement_percent?,
             log: log?,
             artefacts: artefacts?,
+            data,
             shutdown_grace: shutdown_grace?,
         })
     }
@@ -398,6 +400,35 @@ impl<'a> Check<'a> {
         Some(Log { format: format?, level })
     }
 
+    fn data(&mut self, package: Option<&str>, texts: &[String]) -> Option<Data> {
+        let Some(package) = package else {
+            if !texts.is_empty() {
+                self.wrong("data.package", Problem::MISSING, "data.keys need a package to sign");
+            }
+            return None;
+        };
+        if texts.is_empty() {
+            let reason = "must name the keys that sign packages, like \"name+01234567+A...\"";
+            self.wrong("data.keys", Problem::MISSING, reason);
+        }
+        if texts.len() > DATA_KEYS_MAX {
+            let reason = format!("has more than {DATA_KEYS_MAX} keys");
+            self.wrong("data.keys", texts.len(), reason);
+        }
+        let full = self.path(package);
+        if full.exists() && !full.is_dir() {
+            self.wrong("data.package", package, "is no directory");
+        }
+        let mut keys: Vec<VerifierKey> = Vec::new();
+        for (at, text) in texts.iter().take(DATA_KEYS_MAX).enumerate() {
+            match text.parse() {
+                Ok(key) => keys.push(key),
+                Err(error) => self.wrong(&format!("data.keys[{at}]"), text, error),
+            }
+        }
+        Some(Data { package: full, keys })
+    }
+
     pub(super) fn duration(
         &mut self,
         key: &str,
@@ -464,6 +495,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Share of the versions of a Land that it may retire at once.
 const MASS_RETIREMENT_PERCENT: i64 = 20;
 const AVAILABLE_AFTER: Duration = Duration::from_secs(600);
+/// Keys that may sign data packages.
+const DATA_KEYS_MAX: usize = 16;
 const LEVEL: &str = "info";
 
 #[cfg(test)]

@@ -15,7 +15,11 @@ use std::{
 };
 
 use registry_core::authorize::PeerIdentity;
-use registry_proto::{charter::Charter, log::LogSigner, terms::Land};
+use registry_proto::{
+    charter::Charter,
+    log::{LogSigner, VerifierKey},
+    terms::Land,
+};
 
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3, Secret};
 
@@ -57,6 +61,8 @@ pub struct Config {
     pub log: Log,
     /// Files of versions.
     pub artefacts: ArtefactConfig,
+    /// Where data packages are installed, and who may sign them.
+    pub data: Option<Data>,
     /// How long a stop may take.
     pub shutdown_grace: Duration,
 }
@@ -96,6 +102,15 @@ pub struct Peer {
     pub identity: PeerIdentity,
     /// `host:port`.
     pub address: String,
+}
+
+/// Where data packages are installed, and who may sign them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    /// The folder; may not exist yet.
+    pub package: PathBuf,
+    /// Keys of which one signs; at least one.
+    pub keys: Vec<VerifierKey>,
 }
 
 /// What to do while no partner confirms the own head.

@@ -26,6 +26,8 @@ pub(super) struct RawConfig {
     pub(super) log_level: Option<String>,
     pub(super) artefacts: RawArtefacts,
     pub(super) shutdown_grace: Option<String>,
+    pub(super) data_package: Option<String>,
+    pub(super) data_keys: Vec<String>,
 }
 
 /// `[artefacts]`
@@ -163,6 +165,10 @@ impl RawConfig {
         let mut artefacts = top.section(problems, "artefacts");
         raw.artefacts = RawArtefacts::read(&mut artefacts, problems);
         artefacts.end(problems);
+        let mut data = top.section(problems, "data");
+        raw.data_package = data.text(problems, "package");
+        raw.data_keys = data.texts(problems, "keys");
+        data.end(problems);
 
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");
@@ -209,6 +215,29 @@ impl Section {
                 None
             }
         }
+    }
+
+    /// The texts of a list; none if it is missing.
+    fn texts(&mut self, problems: &mut Problems, key: &str) -> Vec<String> {
+        let list = match self.table.remove(key) {
+            None => return Vec::new(),
+            Some(Value::Array(list)) => list,
+            Some(other) => {
+                problems.add(self.key(key), &other, "expected a list of texts");
+                return Vec::new();
+            }
+        };
+        let mut texts = Vec::with_capacity(list.len());
+        for (at, value) in list.into_iter().enumerate() {
+            match value {
+                Value::String(text) => texts.push(text),
+                other => {
+                    let place = format!("{}[{at}]", self.key(key));
+                    problems.add(place, &other, "expected a text in quotes");
+                }
+            }
+        }
+        texts
     }
 
     fn required(&mut self, problems: &mut Problems, key: &str) -> Option<String> {

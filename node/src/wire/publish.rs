@@ -7,7 +7,6 @@ use registry_core::{
     log::{Published, PublishedRecord},
     reject::Reject,
     submission::Submission,
-    validate::CodeLists,
 };
 use registry_proto::{
     terms::{Date, LogId},
@@ -20,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     artefacts::{self, Artefacts},
+    data::Lists,
     driver::{Handle, wall_ms},
     index::Index,
     observe::Metrics,
@@ -30,7 +30,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct PublishApi {
     own: LogId,
-    lists: &'static CodeLists,
+    lists: Lists,
     index: Index,
     driver: Handle,
     metrics: Arc<Metrics>,
@@ -43,7 +43,7 @@ impl PublishApi {
     /// Publishes to the log `own` through this driver; `index` tells how things stand.
     pub fn new(
         own: LogId,
-        lists: &'static CodeLists,
+        lists: Lists,
         index: Index,
         driver: Handle,
         metrics: Arc<Metrics>,
@@ -55,7 +55,7 @@ impl PublishApi {
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
         let named = artefacts::named(&envelope.request);
         let authorized = envelope.authenticate()?.authorize()?;
-        let submission = Submission::validate(authorized, self.own.land, self.lists)?;
+        let submission = Submission::validate(authorized, self.own.land, &self.lists.current())?;
         let submission =
             if submission.has_moves() { self.judged(submission).await? } else { submission };
         self.artefacts.require(&named).await?;

@@ -7,6 +7,7 @@ mod header;
 mod note;
 mod proof;
 mod tree;
+mod vkey;
 
 pub use checkpoint::{
     Checkpoint, CheckpointError, LogKeys, LogSigner, Origin, ParseOriginError, SignedCheckpoint,
@@ -24,3 +25,4 @@ pub use proof::{
     prove_consistency, prove_inclusion,
 };
 pub use tree::{Frontier, TREE_SIZE_MAX, tile_root};
+pub use vkey::{ParseVerifierKeyError, VerifierKey, VerifyNoteError, sign_note, verify_note};

@@ -409,8 +409,8 @@ fn compact_date(text: &str) -> Option<Date> {
     format!("{year}-{month}-{day}").parse().ok()
 }
 
-const GEBIETE: &str = include_str!("../../data/gebiete-2023-11-30.csv");
-const NACHFOLGER: &str = include_str!("../../data/gebiete-nachfolger.csv");
+pub(super) const GEBIETE: &str = include_str!("../../data/gebiete-2023-11-30.csv");
+pub(super) const NACHFOLGER: &str = include_str!("../../data/gebiete-nachfolger.csv");
 /// Areas of a Gemeindeverzeichnis; there are some 16,000.
 const GEBIETE_MAX: usize = 100_000;
 /// Bytes of a name.

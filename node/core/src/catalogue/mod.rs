@@ -5,6 +5,7 @@
 mod basis;
 pub mod demo;
 mod gebiete;
+pub mod package;
 
 use std::sync::LazyLock;
 

@@ -177,8 +177,8 @@ fn one_schluessel(findings: &mut Findings<'_>, text: &str, path: &str, lists: &C
             path,
             "LEISTUNGSSCHLUESSEL_PARENT",
             format!(
-                "übergeordneter Schlüssel {parent} von {key} ist im Katalog nicht bekannt (LeiKa \
-                 10/2019)"
+                "übergeordneter Schlüssel {parent} von {key} ist im Katalog nicht bekannt ({})",
+                lists.leika_stand()
             ),
         );
     }

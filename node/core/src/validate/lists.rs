@@ -42,6 +42,7 @@ pub struct CodeLists {
     codes: BTreeMap<List, BTreeSet<String>>,
     schluessel: BTreeSet<Leistungsschluessel>,
     gebiete: Arc<Gemeindeverzeichnis>,
+    leika_stand: String,
 }
 
 /// The code lists cannot be read.
@@ -59,11 +60,12 @@ pub enum ListsError {
 
 impl CodeLists {
     /// The shipped lists, parsed at the first call.
-    pub fn shipped() -> &'static Self {
-        static SHIPPED: LazyLock<CodeLists> = LazyLock::new(|| {
+    pub fn shipped() -> &'static Arc<Self> {
+        static SHIPPED: LazyLock<Arc<CodeLists>> = LazyLock::new(|| {
             let gebiete = Gemeindeverzeichnis::shipped();
-            CodeLists::parse(FIM, ShippedCatalogue::shipped(), gebiete)
-                .expect("the embedded file never changes at run time and a test parses it")
+            let lists = CodeLists::parse(FIM, ShippedCatalogue::shipped(), gebiete)
+                .expect("the embedded file never changes at run time and a test parses it");
+            Arc::new(lists)
         });
         &SHIPPED
     }
@@ -87,7 +89,7 @@ impl CodeLists {
             codes.insert(list, found);
         }
         let schluessel = catalogue.leistungen.iter().map(|l| l.schluessel).collect();
-        Ok(Self { codes, schluessel, gebiete })
+        Ok(Self { codes, schluessel, gebiete, leika_stand: LEIKA_STAND.to_owned() })
     }
 
     /// True when the code is in the list.
@@ -103,6 +105,20 @@ impl CodeLists {
     /// True when the LeiKa has the key.
     pub fn has_schluessel(&self, key: &Leistungsschluessel) -> bool {
         self.schluessel.contains(key)
+    }
+
+    /// Number of keys of the LeiKa.
+    pub fn schluessel_len(&self) -> usize {
+        self.schluessel.len()
+    }
+
+    /// As of when the keys of the LeiKa are, as messages name it.
+    pub fn leika_stand(&self) -> &str {
+        &self.leika_stand
+    }
+
+    pub(crate) fn set_leika_stand(&mut self, stand: String) {
+        self.leika_stand = stand;
     }
 
     /// The Gemeindeverzeichnis.
@@ -163,7 +179,9 @@ impl List {
     }
 }
 
-const FIM: &str = include_str!("../../data/fim-codelists.json");
+/// The shipped code lists.
+pub(crate) const FIM: &str = include_str!("../../data/fim-codelists.json");
+const LEIKA_STAND: &str = "LeiKa 10/2019";
 
 #[cfg(test)]
 mod tests {
