@@ -19,6 +19,7 @@ mod version;
 mod tests;
 
 pub use definition::definition;
+pub(crate) use findings::Shown;
 pub use lists::{CodeLists, List, ListsError};
 pub use version::version;
 
