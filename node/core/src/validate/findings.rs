@@ -18,7 +18,7 @@ pub(super) struct Findings<'a> {
 
 /// A value of a record as messages show it: quoted, without control characters, at most
 /// [`SHOWN_CHARS_MAX`] characters.
-pub(super) struct Shown<'a>(pub(super) &'a str);
+pub(crate) struct Shown<'a>(pub(crate) &'a str);
 
 // === impl Findings ===
 

@@ -30,6 +30,7 @@ mod tests;
 
 pub use definition::definition;
 pub(crate) use lists::FIM;
+pub(crate) use findings::Shown;
 pub use lists::{CodeLists, List, ListsError};
 pub use version::version;
 pub use zustellung::zustellungen_for;
