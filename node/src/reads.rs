@@ -1,13 +1,16 @@
 //! Answers of the catalogue: summaries from the index, records from the journal, and what both
 //! rest on. Runs on the caller's thread and reads the disk.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use registry_core::{
     authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
-    view::VersionState,
+    view::{Cut, VersionState},
 };
 use registry_proto::{
     charter::Charter,
@@ -54,6 +57,15 @@ impl Reads {
         software: &'static str,
     ) -> Self {
         Self { index, board, charter, me, software }
+    }
+
+    /// How much of the logs readers see now; who keeps an answer asks again when this changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Index::readable`].
+    pub fn cut(&self) -> Result<Arc<Cut>, Reject> {
+        self.index.readable().map(|(_, cut)| cut)
     }
 
     /// A page of services.

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod monitoring;
+pub mod ui;
 
 pub use catalogue::{anonymous_router, serve_web, web_router};
 pub use monitoring::{MonitoringState, Readiness, monitoring_router, serve_monitoring};

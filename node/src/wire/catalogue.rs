@@ -1,9 +1,9 @@
 //! `verbund.registry.v1.CatalogueService`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use registry_core::{
-    authorize::{self, Action, PeerIdentity},
+    authorize::{self, Action, PeerIdentity, Principal},
     reject::Reject,
 };
 use registry_proto::{
@@ -31,6 +31,8 @@ pub struct CatalogueApi {
 }
 
 const READS_MAX: usize = 64;
+/// How long a page may wait for a place and its answer.
+const READ_WAIT: Duration = Duration::from_secs(10);
 
 // === impl CatalogueApi ===
 
@@ -45,6 +47,35 @@ impl CatalogueApi {
     ) -> Self {
         let reads = Arc::new(Reads::new(index, board, charter, me, software));
         Self { reads, places: Arc::new(Semaphore::new(READS_MAX)) }
+    }
+
+    /// Reads on behalf of `who`, as often as `read` needs: on a thread that may take its time, a
+    /// limited number at once.
+    ///
+    /// # Errors
+    ///
+    /// What `read` gives; [`Reject::Denied`] without the right to read, [`Reject::Busy`] when no
+    /// place is free or no answer is there in time.
+    pub(crate) async fn read<A: Send + 'static>(
+        &self,
+        who: &Principal,
+        read: impl FnOnce(&Reads) -> Result<A, Reject> + Send + 'static,
+    ) -> Result<A, Reject> {
+        authorize::require(who, Action::Read)?;
+        let failed = || Reject::Storage { operation: "reading the catalogue" };
+        let (reads, places) = (Arc::clone(&self.reads), Arc::clone(&self.places));
+        let answer = async move {
+            let place = places.acquire_owned().await.map_err(|_| failed())?;
+            // the place is held until the thread is done, also when nobody waits for it any more
+            let work = move || {
+                let answer = read(&reads);
+                drop(place);
+                answer
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|_| failed())?
+        };
+        let busy = Reject::Busy { limit: "reads at the same time", max: READS_MAX as u64 };
+        tokio::time::timeout(READ_WAIT, answer).await.unwrap_or(Err(busy))
     }
 
     /// For reads of one record: a few microseconds in memory, less than the way to another thread
