@@ -60,17 +60,31 @@ impl MemoryJournal {
 
     /// Appends one atomic batch.
     pub(crate) fn append(&self, items: &[Item]) -> u64 {
+        let bodies = items.iter().map(|item| {
+            let (kind, service, body) = item.encode(self.log.land);
+            (kind, uuid(service), body)
+        });
+        self.append_bodies(bodies.collect())
+    }
+
+    /// Appends one atomic batch of bodies about these services.
+    pub(crate) fn append_bodies(&self, bodies: Vec<(Kind, Uuid, Bytes)>) -> u64 {
         let mut inner = self.inner.lock().unwrap();
-        for (i, item) in items.iter().enumerate() {
+        let count = bodies.len();
+        for (i, body) in bodies.into_iter().enumerate() {
             let index = inner.entries.len() as u64;
-            let stored = self.entry(index, item, i + 1 == items.len());
+            let stored = self.entry(index, body, i + 1 == count);
             inner.entries.push(stored);
         }
         inner.entries.len() as u64
     }
 
-    fn entry(&self, index: u64, item: &Item, batch_end: bool) -> Stored {
-        let (kind, service, body) = item.encode(self.log.land);
+    fn entry(
+        &self,
+        index: u64,
+        (kind, service, body): (Kind, Uuid, Bytes),
+        batch_end: bool,
+    ) -> Stored {
         let salt = [7; 16];
         let header = Header {
             verbund: verbund(),
@@ -78,7 +92,7 @@ impl MemoryJournal {
             index,
             kind,
             recorded_unix_ms: 1_700_000_000_000 + i64::try_from(index).unwrap(),
-            object_id: Some(uuid(service)),
+            object_id: Some(service),
             audience: 1,
             batch_end,
             references: Vec::new(),

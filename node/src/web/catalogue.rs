@@ -48,7 +48,12 @@ pub fn web_router(api: CatalogueApi, face: Face) -> Router {
 pub fn anonymous_router(api: CatalogueApi, face: Face) -> Router {
     let anyone =
         Principal { pseudonym: "anonymous".to_owned(), roles: vec![Role::Reader], peer: None };
-    routes(api, face).layer(Extension(Arc::new(anyone)))
+    router_for(api, face, Arc::new(anyone))
+}
+
+/// The routes for one principal.
+pub(super) fn router_for(api: CatalogueApi, face: Face, who: Arc<Principal>) -> Router {
+    routes(api, face).layer(Extension(who))
 }
 
 /// Serves `router` to connections with a certificate until `shutdown`.

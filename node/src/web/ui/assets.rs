@@ -30,13 +30,14 @@ macro_rules! asset {
     };
 }
 
-static ASSETS: [Asset; 7] = [
+static ASSETS: [Asset; 8] = [
     asset!("kern/kern.min.css" as "kern.min.css", CSS),
     asset!("register.css" as "register.css", CSS),
     asset!("fira-sans/FiraSans-Regular.woff2" as "FiraSans-Regular.woff2", WOFF2),
     asset!("fira-sans/FiraSans-Medium.woff2" as "FiraSans-Medium.woff2", WOFF2),
     asset!("fira-sans/FiraSans-SemiBold.woff2" as "FiraSans-SemiBold.woff2", WOFF2),
     asset!("fira-sans/FiraSans-Bold.woff2" as "FiraSans-Bold.woff2", WOFF2),
+    asset!("chevron.svg" as "chevron.svg", "image/svg+xml"),
     asset!("icon.svg" as "icon.svg", "image/svg+xml"),
 ];
 

@@ -230,7 +230,7 @@ fn hit(service: &ServiceSummary) -> Markup {
             @if service.latest_version.is_empty() {
                 (badge("noch keine Version", Tone::Warning))
             } @else {
-                (badge(&format!("Version {}", service.latest_version), Tone::Info))
+                span.hit__latest { "Version " (service.latest_version) }
                 @if service.version_count > 1 {
                     span.quiet { (words::count(u64::from(service.version_count), "Version", "Versionen")) }
                 }

@@ -3,7 +3,7 @@
 //! Both versions become lists of named values; entries of lists are named by what identifies them
 //! (a parameter by its name), so an entry that only moved did not change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use registry_proto::wire::registry::{
     Artefakt, Datenaustausch, DvdvDienst, EfaCheck, Nachnutzung, Onlinedienst, Parameter,
@@ -22,39 +22,83 @@ struct Field {
     value: String,
 }
 
-/// A value that is not the same in both versions.
+/// Something that is not the same in both versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     /// What it is about.
-    pub(super) label: String,
+    pub(super) subject: String,
+    /// Whether the whole of it is new or gone.
+    pub(super) kind: ChangeKind,
+    /// The values that differ.
+    pub(super) parts: Vec<ChangedPart>,
+}
+
+/// How something changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChangeKind {
+    /// It is only in the newer version.
+    Came,
+    /// It is only in the older version.
+    Went,
+    /// It is in both.
+    Changed,
+}
+
+/// A value that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ChangedPart {
+    /// Which part; empty when there is only one.
+    pub(super) name: &'static str,
     /// Missing when it came.
     pub(super) before: Option<String>,
     /// Missing when it went.
     pub(super) after: Option<String>,
 }
 
-/// Values that differ, in the order of the newer version; what went comes last.
+/// What differs, in the order of the newer version; what went comes last.
 pub(super) fn changes(before: &ServiceVersion, after: &ServiceVersion) -> Vec<Change> {
     let (old, new) = (fields(before), fields(after));
     let (old_values, new_values) = (by_name(&old), by_name(&new));
+    let (old_subjects, new_subjects) = (subjects(&old), subjects(&new));
     let changed = new.iter().filter_map(|it| {
         let before = old_values.get(&it.name()).copied();
-        (before != Some(it.value.as_str())).then(|| Change {
-            label: it.label(),
+        (before != Some(it.value.as_str())).then(|| (it, before, Some(it.value.as_str())))
+    });
+    let gone = old
+        .iter()
+        .filter(|it| !new_values.contains_key(&it.name()))
+        .map(|it| (it, Some(it.value.as_str()), None));
+    let mut changes: Vec<Change> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for (field, before, after) in changed.chain(gone) {
+        let subject = field.subject.as_str();
+        let place = *places.entry(subject).or_insert_with(|| {
+            let kind = match (old_subjects.contains(subject), new_subjects.contains(subject)) {
+                (false, _) => ChangeKind::Came,
+                (true, false) => ChangeKind::Went,
+                (true, true) => ChangeKind::Changed,
+            };
+            changes.push(Change { subject: subject.to_owned(), kind, parts: Vec::new() });
+            changes.len() - 1
+        });
+        let part = ChangedPart {
+            name: field.part,
             before: before.map(str::to_owned),
-            after: Some(it.value.clone()),
-        })
-    });
-    let gone = old.iter().filter(|it| !new_values.contains_key(&it.name())).map(|it| Change {
-        label: it.label(),
-        before: Some(it.value.clone()),
-        after: None,
-    });
-    changed.chain(gone).collect()
+            after: after.map(str::to_owned),
+        };
+        if let Some(change) = changes.get_mut(place) {
+            change.parts.push(part);
+        }
+    }
+    changes
 }
 
 fn by_name(fields: &[Field]) -> HashMap<(&str, &'static str), &str> {
     fields.iter().map(|it| (it.name(), it.value.as_str())).collect()
+}
+
+fn subjects(fields: &[Field]) -> HashSet<&str> {
+    fields.iter().map(|it| it.subject.as_str()).collect()
 }
 
 // === impl Field ===
@@ -62,13 +106,6 @@ fn by_name(fields: &[Field]) -> HashMap<(&str, &'static str), &str> {
 impl Field {
     fn name(&self) -> (&str, &'static str) {
         (&self.subject, self.part)
-    }
-
-    fn label(&self) -> String {
-        match self.part {
-            "" => self.subject.clone(),
-            part => format!("{}: {part}", self.subject),
-        }
     }
 }
 
@@ -269,19 +306,29 @@ mod tests {
         Parameter { name: name.to_owned(), pflicht, ..Parameter::default() }
     }
 
+    /// Each change as "subject: part, before, after".
     #[track_caller]
-    fn check(before: &ServiceVersion, after: &ServiceVersion, expected: &[(&str, &str, &str)]) {
+    fn check(
+        before: &ServiceVersion,
+        after: &ServiceVersion,
+        expected: &[(ChangeKind, &str, &str, &str)],
+    ) {
         let found = changes(before, after);
         let text = |it: &Option<String>| it.clone().unwrap_or_else(|| "-".to_owned());
-        let found: Vec<_> =
-            found.iter().map(|it| (it.label.clone(), text(&it.before), text(&it.after))).collect();
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(label, before, after)| {
-                ((*label).to_owned(), (*before).to_owned(), (*after).to_owned())
-            })
-            .collect();
-        assert_eq!(found, expected);
+        let mut flat = Vec::new();
+        for change in &found {
+            for part in &change.parts {
+                let label = match part.name {
+                    "" => change.subject.clone(),
+                    name => format!("{}: {name}", change.subject),
+                };
+                flat.push((change.kind, label, text(&part.before), text(&part.after)));
+            }
+        }
+        let own = |it: &str| it.to_owned();
+        let expected: Vec<_> =
+            expected.iter().map(|(kind, a, b, c)| (*kind, own(a), own(b), own(c))).collect();
+        assert_eq!(flat, expected);
     }
 
     #[test]
@@ -310,9 +357,9 @@ mod tests {
             &before,
             &after,
             &[
-                ("Gebietsstand", "-", "01.01.2025"),
-                ("Lizenz", "MIT", "EUPL-1.2"),
-                ("Gültig bis", "31.01.2026", "-"),
+                (ChangeKind::Came, "Gebietsstand", "-", "01.01.2025"),
+                (ChangeKind::Changed, "Lizenz", "MIT", "EUPL-1.2"),
+                (ChangeKind::Went, "Gültig bis", "31.01.2026", "-"),
             ],
         );
     }
@@ -327,7 +374,7 @@ mod tests {
             parameter: vec![parameter("b", false), parameter("a", true)],
             ..ServiceVersion::default()
         };
-        check(&before, &after, &[("Parameter a: Pflicht", "nein", "ja")]);
+        check(&before, &after, &[(ChangeKind::Changed, "Parameter a: Pflicht", "nein", "ja")]);
     }
 
     #[test]
@@ -342,6 +389,6 @@ mod tests {
             onlinedienste: vec![link("x"), link("y")],
             ..ServiceVersion::default()
         };
-        check(&before, &after, &[("Onlinedienst Antrag (2): Adresse", "-", "y")]);
+        check(&before, &after, &[(ChangeKind::Came, "Onlinedienst Antrag (2): Adresse", "-", "y")]);
     }
 }

@@ -4,10 +4,10 @@ use maud::{Markup, html};
 use registry_proto::wire::registry::{ServiceDefinition, ServiceVersion, VersionSummary};
 
 use super::{
-    changes::{Change, changes},
+    changes::{Change, ChangeKind, ChangedPart, changes},
     links,
     page::{Area, Page},
-    parts::{Tone, alert},
+    parts::{Tone, alert, badge},
     service, words,
 };
 
@@ -59,7 +59,7 @@ impl DiffPage<'_> {
                 button.kern-btn.kern-btn--secondary type="submit" { span.kern-label { "Vergleichen" } }
             }
             h2.kern-heading-medium {
-                (words::count(changes.len() as u64, "Unterschied", "Unterschiede"))
+                (words::count(changes.len() as u64, "Angabe unterscheidet sich", "Angaben unterscheiden sich"))
             }
             @if changes.is_empty() {
                 p { "Beide Versionen haben die gleichen Angaben." }
@@ -92,24 +92,34 @@ impl DiffPage<'_> {
 }
 
 fn one(change: &Change) -> Markup {
+    html! {
+        h3.change__label {
+            (change.subject) " "
+            @match change.kind {
+                ChangeKind::Came => { (badge("neu", Tone::Success)) },
+                ChangeKind::Went => { (badge("entfallen", Tone::Warning)) },
+                ChangeKind::Changed => {},
+            }
+        }
+        dl { @for part in &change.parts { div.change__part { (one_part(change.kind, part)) } } }
+    }
+}
+
+fn one_part(kind: ChangeKind, part: &ChangedPart) -> Markup {
     let side = |name: &str, class: &str, value: &Option<String>| {
         html! {
-            div class={ "change__side change__side--" (class) } {
-                dt { (name) }
-                dd {
-                    @match value {
-                        Some(value) => { (value) },
-                        None => { span.quiet { "keine Angabe" } },
-                    }
+            dd class={ "change__side change__side--" (class) } {
+                span.change__when { (name) ": " }
+                @match value {
+                    Some(value) => { (value) },
+                    None => { span.quiet { "keine Angabe" } },
                 }
             }
         }
     };
     html! {
-        h3.change__label { (change.label) }
-        dl.change__sides {
-            (side("Vorher", "before", &change.before))
-            (side("Nachher", "after", &change.after))
-        }
+        dt { @if part.name.is_empty() { "Wert" } @else { (part.name) } }
+        @if kind != ChangeKind::Came { (side("vorher", "before", &part.before)) }
+        @if kind != ChangeKind::Went { (side("nachher", "after", &part.after)) }
     }
 }

@@ -165,7 +165,8 @@ fn facet<'t>(
         .into_iter()
         .map(|(value, count)| FacetValue {
             value: value.to_owned(),
-            label: name_of(value).to_owned(),
+            // a hyphen that leans on the next word stays with it
+            label: name_of(value).replace(" -", " \u{2011}"),
             count: complete.then_some(count),
         })
         .collect();

@@ -42,7 +42,11 @@ const HEADERS: [(HeaderName, HeaderValue); 5] = [
 ];
 
 /// Refuses long addresses, adds the headers, and answers 304 for a page that did not change.
-pub(in crate::web) async fn guard(State(face): State<Face>, request: Request, next: Next) -> Response {
+pub(in crate::web) async fn guard(
+    State(face): State<Face>,
+    request: Request,
+    next: Next,
+) -> Response {
     let uri = request.uri();
     let too_long = uri.path().len() > PATH_BYTES_MAX
         || uri.query().is_some_and(|it| it.len() > QUERY_BYTES_MAX);

@@ -56,11 +56,6 @@ impl Frame {
         self.status.now.as_ref().map_or(0, |it| it.seconds)
     }
 
-    /// The log of a Land.
-    pub(super) fn log(&self, land: &str) -> Option<&AsOf> {
-        self.status.logs.iter().find(|it| it.land == land)
-    }
-
     /// Puts a page into its frame.
     pub(super) fn around(&self, page: &Page) -> Markup {
         let verbund = &self.status.verbund_name;
@@ -116,21 +111,21 @@ impl Frame {
         let status = &self.status;
         html! {
             footer.foot {
-                div.wide.foot__columns {
-                    section aria-labelledby="fuss-knoten" {
-                        h2.foot__title #fuss-knoten { "Dieser Knoten" }
+                @if !status.node.is_empty() { div.wide.foot__columns {
+                    div {
+                        h2.foot__title { "Dieser Knoten" }
                         p {
                             (status.node) br;
                             (words::land(&status.land)) ", Software " (status.software)
                         }
                         p { a.kern-link.kern-link--small href=(links::API) { "Schnittstelle für Programme" } }
                     }
-                    section aria-labelledby="fuss-stand" {
-                        h2.foot__title #fuss-stand { "Stand der Logs" }
+                    div {
+                        h2.foot__title { "Stand der Logs" }
                         (self.freshness())
                         p { a.kern-link.kern-link--small href=(links::VERBUND) { "Zustand des Verbunds" } }
                     }
-                }
+                } }
             }
         }
     }

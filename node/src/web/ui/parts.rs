@@ -7,7 +7,7 @@ use super::{richtext, words};
 
 /// How something is meant; shown by colour, always beside words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub(super) enum Tone {
     /// Neutral.
     Info,
     /// As it should be.
@@ -53,7 +53,7 @@ pub(super) fn alert(tone: Tone, title: &str, body: &Markup) -> Markup {
 /// A section with its heading.
 pub(super) fn section(id: &str, title: &str, body: &Markup) -> Markup {
     html! {
-        section.section aria-labelledby=(id) {
+        section.section {
             h2.kern-heading-medium id=(id) { (title) }
             (body)
         }
@@ -175,7 +175,7 @@ pub(super) fn demonstration(fields: &[String]) -> Markup {
                         @if at > 0 { ", " }
                         (words::field(field))
                     }
-                    ". Alle anderen Angaben stammen aus dem Leistungskatalog."
+                    "."
                 }
             }
         }

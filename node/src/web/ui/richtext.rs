@@ -456,7 +456,8 @@ mod tests {
             let mut open: Vec<String> = Vec::new();
             for tag in tags(&html) {
                 if let Some(name) = tag.strip_prefix('/') {
-                    prop_assert_eq!(open.pop().as_deref(), Some(name), "{}", html);
+                    let last = open.pop();
+                    prop_assert_eq!(last.as_deref(), Some(name), "{}", html);
                 } else if tag != "br" {
                     let name = tag.split(' ').next().unwrap_or_default().to_owned();
                     prop_assert!(element(&name).is_some(), "{}", html);
