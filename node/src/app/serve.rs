@@ -47,7 +47,10 @@ use crate::{
     sessions::WINDOW_BYTES,
     status::StatusBoard,
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
-    web::{MonitoringState, monitoring_router, serve_monitoring},
+    web::{
+        MonitoringState, monitoring_router, serve_monitoring,
+        ui::{Face, NodeCertificates},
+    },
     wire::{
         admin::AdminApi, answer::Answering, artefact::ArtefactApi, catalogue::CatalogueApi,
         nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi, publish::PublishApi,
@@ -85,13 +88,15 @@ pub(super) fn serve(parts: Parts, listeners: Listeners) -> io::Result<()> {
     let state = monitoring_state(&parts);
     serve_monitoring(monitoring, monitoring_router(state.clone()), &parts.shutdown);
     let api = CatalogueApi::new(answering(&parts));
+    let face = face(&parts);
     if let Some(web) = web {
         let incoming = accept(&parts, Listener::Web, web)?;
-        crate::web::serve_web(incoming, crate::web::web_router(api.clone()), &parts.shutdown);
+        let router = crate::web::web_router(api.clone(), face.clone());
+        crate::web::serve_web(incoming, router, &parts.shutdown);
     }
     if let Some(http) = http {
         // anonymous reading and monitoring, on loopback only; the configuration sees to that
-        let router = crate::web::anonymous_router(api).merge(monitoring_router(state));
+        let router = crate::web::anonymous_router(api, face).merge(monitoring_router(state));
         serve_monitoring(http, router, &parts.shutdown);
     }
     Ok(())
@@ -150,6 +155,12 @@ fn answering(parts: &Parts) -> Answering {
         parts.identity.clone(),
         SOFTWARE,
     ))
+}
+
+fn face(parts: &Parts) -> Face {
+    let (land, node) = (parts.identity.land, parts.identity.node.clone());
+    let certificates = NodeCertificates::new(land, node, parts.tls.clone(), &parts.charter);
+    Face::new(parts.charter.clone(), certificates)
 }
 
 macro_rules! sized {

@@ -161,7 +161,9 @@ impl Prepared {
             self.charter().display(),
         );
         if let Some(http) = first.bound().http {
-            text.push_str(&format!("Ohne TLS: curl http://{http}/api/v1/status\n"));
+            text.push_str(&format!(
+                "Ohne TLS: http://{http}/ im Browser, curl http://{http}/api/v1/status\n"
+            ));
         }
         text
     }

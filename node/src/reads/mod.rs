@@ -3,13 +3,16 @@
 
 mod nachnutzung;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use registry_core::{
     authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
-    view::{SearchAsk, Standing, VersionState},
+    view::{Cut, SearchAsk, Standing, VersionState},
 };
 use registry_proto::{
     charter::Charter,
@@ -59,6 +62,15 @@ impl Reads {
         software: &'static str,
     ) -> Self {
         Self { index, search, board, charter, me, software }
+    }
+
+    /// How much of the logs readers see now; who keeps an answer asks again when this changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Index::readable`].
+    pub fn cut(&self) -> Result<Arc<Cut>, Reject> {
+        self.index.readable().map(|(_, cut)| cut)
     }
 
     /// A page of services.

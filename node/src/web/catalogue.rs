@@ -1,7 +1,7 @@
 //! The catalogue as JSON: the same questions as over gRPC, answered in ProtoJSON.
 //!
 //! On the web port every caller has a certificate. On the plain loopback port of the demo anyone
-//! may read, and nothing else is there.
+//! may read, and nothing else is there. Beside it stand the pages for people ([`super::ui`]).
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -28,6 +28,7 @@ use tonic::{Code, Request, Status};
 use crate::{
     lifecycle::{Shutdown, TaskKind},
     tls::{Caller, Incoming},
+    web::ui::{self, Face},
     wire::catalogue::CatalogueApi,
 };
 
@@ -39,15 +40,20 @@ struct WebState {
 }
 
 /// The routes for callers with a certificate.
-pub fn web_router(api: CatalogueApi) -> Router {
-    routes(api).layer(axum::middleware::from_fn(with_certificate))
+pub fn web_router(api: CatalogueApi, face: Face) -> Router {
+    routes(api, face).layer(axum::middleware::from_fn(with_certificate))
 }
 
 /// The routes for anyone; for a loopback socket only.
-pub fn anonymous_router(api: CatalogueApi) -> Router {
+pub fn anonymous_router(api: CatalogueApi, face: Face) -> Router {
     let anyone =
         Principal { pseudonym: "anonymous".to_owned(), roles: vec![Role::Reader], peer: None };
-    routes(api).layer(Extension(Arc::new(anyone)))
+    router_for(api, face, Arc::new(anyone))
+}
+
+/// The routes for one principal.
+pub(super) fn router_for(api: CatalogueApi, face: Face, who: Arc<Principal>) -> Router {
+    routes(api, face).layer(Extension(who))
 }
 
 /// Serves `router` to connections with a certificate until `shutdown`.
@@ -61,11 +67,12 @@ pub fn serve_web(incoming: Incoming, router: Router, shutdown: &Shutdown) {
     });
 }
 
-fn routes(api: CatalogueApi) -> Router {
+fn routes(api: CatalogueApi, face: Face) -> Router {
     // the descriptors are compiled in and a test reads them
     let pool = DescriptorPool::decode(DESCRIPTORS).unwrap_or_default();
+    let pages = ui::routes(api.clone(), face.clone());
     Router::new()
-        .route("/", get(index))
+        .route("/api/v1", get(index))
         .route("/api/v1/status", get(status))
         .route("/api/v1/services", get(services))
         .route("/api/v1/services/{service}", get(service))
@@ -74,6 +81,8 @@ fn routes(api: CatalogueApi) -> Router {
         .route("/api/v1/services/{service}/resolve", get(resolve))
         .route("/api/v1/search", get(search))
         .with_state(WebState { api, pool })
+        .merge(pages)
+        .layer(axum::middleware::from_fn_with_state(face, ui::guard::guard))
 }
 
 async fn with_certificate(
@@ -244,7 +253,7 @@ fn number(params: &HashMap<String, String>, name: &str) -> Result<u32, Response>
 }
 
 /// RFC 9457.
-fn problem(status: StatusCode, detail: &str) -> Response {
+pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
     let body = serde_json::json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or_default(),

@@ -2,6 +2,9 @@
 
 mod catalogue;
 mod monitoring;
+pub mod ui;
 
+#[cfg(test)]
+use catalogue::router_for;
 pub use catalogue::{anonymous_router, serve_web, web_router};
 pub use monitoring::{MonitoringState, Readiness, monitoring_router, serve_monitoring};

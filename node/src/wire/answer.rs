@@ -1,10 +1,10 @@
 //! Reads that walk over the index run on a thread that may take its time, a limited number at
 //! once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use registry_core::{
-    authorize::{self, Action},
+    authorize::{self, Action, Principal},
     reject::Reject,
 };
 use tokio::sync::Semaphore;
@@ -22,6 +22,8 @@ pub struct Answering {
 }
 
 const READS_MAX: usize = 64;
+/// How long a page may wait for a place and its answer.
+const READ_WAIT: Duration = Duration::from_secs(10);
 
 // === impl Answering ===
 
@@ -56,6 +58,34 @@ impl Answering {
         let principal = caller(&request)?;
         authorize::require(&principal, Action::Read).map_err(status)?;
         self.read(request.into_inner(), read).await.map(Response::new)
+    }
+
+    /// Reads on behalf of `who`, as often as `read` needs.
+    ///
+    /// # Errors
+    ///
+    /// What `read` gives; [`Reject::Denied`] without the right to read, [`Reject::Busy`] when no
+    /// place is free or no answer is there in time.
+    pub(crate) async fn read_for<A: Send + 'static>(
+        &self,
+        who: &Principal,
+        read: impl FnOnce(&Reads) -> Result<A, Reject> + Send + 'static,
+    ) -> Result<A, Reject> {
+        authorize::require(who, Action::Read)?;
+        let failed = || Reject::Storage { operation: "reading the catalogue" };
+        let (reads, places) = (Arc::clone(&self.reads), Arc::clone(&self.places));
+        let answer = async move {
+            let place = places.acquire_owned().await.map_err(|_| failed())?;
+            // the place is held until the thread is done, also when nobody waits for it any more
+            let work = move || {
+                let answer = read(&reads);
+                drop(place);
+                answer
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|_| failed())?
+        };
+        let busy = Reject::Busy { limit: "reads at the same time", max: READS_MAX as u64 };
+        tokio::time::timeout(READ_WAIT, answer).await.unwrap_or(Err(busy))
     }
 
     /// As [`Self::answer`], for a caller whose right was checked.

@@ -25,6 +25,11 @@ impl CatalogueApi {
     pub fn new(answering: Answering) -> Self {
         Self { answering }
     }
+
+    /// The way to the reads.
+    pub(crate) fn answering(&self) -> &Answering {
+        &self.answering
+    }
 }
 
 #[tonic::async_trait]

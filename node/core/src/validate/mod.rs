@@ -29,8 +29,8 @@ mod zustellung;
 mod tests;
 
 pub use definition::definition;
-pub(crate) use lists::FIM;
 pub(crate) use findings::Shown;
+pub(crate) use lists::FIM;
 pub use lists::{CodeLists, List, ListsError};
 pub use version::version;
 pub use zustellung::zustellungen_for;
