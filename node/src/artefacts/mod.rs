@@ -11,6 +11,7 @@
 //! - `fetch`, `queue`: chunks from partners.
 //! - [`gc`]: chunks that no version refers to go.
 
+mod compare;
 mod fetch;
 pub mod gc;
 mod known;

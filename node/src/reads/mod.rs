@@ -23,9 +23,11 @@ use registry_proto::{
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
         ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
         ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
-        SearchServicesResponse, Service, SuggestRequest, SuggestResponse, Version,
+        SearchServicesResponse, Service, ServiceVersion, SuggestRequest, SuggestResponse, Version,
     },
 };
+
+use uuid::Uuid;
 
 use crate::{
     batches::{provenance, timestamp},
@@ -290,6 +292,25 @@ impl Reads {
 // === impl Index ===
 
 impl Index {
+    /// The record of the highest version of a service.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`] and [`Self::entry`].
+    pub(crate) fn highest_version(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<ServiceVersion>, Reject> {
+        let (at, _) = self.ask(|catalogue| Ok(catalogue.highest(land, service)?))?;
+        let Some(at) = at else { return Ok(None) };
+        let (_, entry) = self.entry(at)?;
+        Ok(match fold::read(&entry.as_entry()) {
+            Ok(Record::Version(version)) => Some(*version),
+            _ => None,
+        })
+    }
+
     /// The entry at a position, as it is stored and as it is read.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! `verbund.registry.v1.PublishService`: the way of a submission through the stages of the core.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use registry_core::{
+    compat::{Severity, Verdict},
     envelope::Envelope,
     log::{Published, PublishedRecord},
     reject::Reject,
@@ -11,8 +12,8 @@ use registry_core::{
 use registry_proto::{
     terms::{Date, LogId},
     wire::registry::{
-        self as wire, LogPosition, PublishRequest, PublishResponse,
-        publish_service_server::PublishService,
+        self as wire, Compatibility, CompatibilityChange, CompatibilitySeverity, LogPosition,
+        PublishRequest, PublishResponse, publish_service_server::PublishService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -59,7 +60,21 @@ impl PublishApi {
         let submission =
             if submission.has_moves() { self.judged(submission).await? } else { submission };
         self.artefacts.require(&named).await?;
+        let submission = self.compared(submission).await?;
         self.driver.publish(submission).await
+    }
+
+    /// New versions are compared with those before them, files included.
+    async fn compared(&self, submission: Submission) -> Result<Submission, Reject> {
+        let mut previous = HashMap::new();
+        for service in submission.released() {
+            if let Some(version) = self.index.highest_version(self.own.land, service)? {
+                previous.insert(service, version);
+            }
+        }
+        let named = previous.values().flat_map(|it| &it.artefakte).chain(submission.artefakte());
+        let files = self.artefacts.comparable(named).await?;
+        submission.compare(previous, &files)
     }
 
     /// Moves rest on what both sides wrote, so the catalogue is asked.
@@ -122,5 +137,25 @@ fn record(it: PublishedRecord) -> wire::PublishedRecord {
         warnings: it.warnings,
         revision: it.revision,
         subscription_id: it.subscription.map(|it| it.to_string()).unwrap_or_default(),
+        compatibility: it.verdict.map(compatibility),
+    }
+}
+
+fn compatibility(it: Verdict) -> Compatibility {
+    let breaking = it.is_breaking();
+    let change = |it: registry_core::compat::Change| CompatibilityChange {
+        severity: match it.severity {
+            Severity::Breaking => CompatibilitySeverity::Breaking,
+            Severity::Note => CompatibilitySeverity::Note,
+            Severity::Compatible => CompatibilitySeverity::Compatible,
+        } as i32,
+        path: it.path,
+        rule: it.rule.to_owned(),
+        description: it.description,
+    };
+    Compatibility {
+        previous_version: it.from.to_string(),
+        breaking,
+        changes: it.changes.into_iter().map(change).collect(),
     }
 }

@@ -4336,6 +4336,38 @@ pub struct PublishedRecord {
     /// UUID of the Nachnutzung, for records about one; else empty.
     #[prost(string, tag = "8")]
     pub subscription_id: ::prost::alloc::string::String,
+    /// How a new version compares with the one before it; unset when there is none.
+    #[prost(message, optional, tag = "9")]
+    pub compatibility: ::core::option::Option<Compatibility>,
+}
+/// How a version compares with the one before it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Compatibility {
+    /// SemVer of the version before it.
+    #[prost(string, tag = "1")]
+    pub previous_version: ::prost::alloc::string::String,
+    /// True when users of the version before it must act.
+    #[prost(bool, tag = "2")]
+    pub breaking: bool,
+    /// At most 200; what breaks first.
+    #[prost(message, repeated, tag = "3")]
+    pub changes: ::prost::alloc::vec::Vec<CompatibilityChange>,
+}
+/// One difference.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CompatibilityChange {
+    /// What it means.
+    #[prost(enumeration = "CompatibilitySeverity", tag = "1")]
+    pub severity: i32,
+    /// Field, or artefact with a JSON pointer ("artefakte\[api.yaml\]\#/paths/~1antraege/post").
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Upper-case name of the rule.
+    #[prost(string, tag = "3")]
+    pub rule: ::prost::alloc::string::String,
+    /// What was found.
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
 }
 /// A finding that does not stop the publication.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4346,6 +4378,42 @@ pub struct Warning {
     /// What was found and what is expected.
     #[prost(string, tag = "2")]
     pub description: ::prost::alloc::string::String,
+}
+/// What a difference means for users of the version before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CompatibilitySeverity {
+    Unspecified = 0,
+    /// Something that was right is wrong now.
+    Breaking = 1,
+    /// Worth knowing, or not comparable.
+    Note = 2,
+    /// Everything that was right stays right.
+    Compatible = 3,
+}
+impl CompatibilitySeverity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "COMPATIBILITY_SEVERITY_UNSPECIFIED",
+            Self::Breaking => "COMPATIBILITY_SEVERITY_BREAKING",
+            Self::Note => "COMPATIBILITY_SEVERITY_NOTE",
+            Self::Compatible => "COMPATIBILITY_SEVERITY_COMPATIBLE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "COMPATIBILITY_SEVERITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "COMPATIBILITY_SEVERITY_BREAKING" => Some(Self::Breaking),
+            "COMPATIBILITY_SEVERITY_NOTE" => Some(Self::Note),
+            "COMPATIBILITY_SEVERITY_COMPATIBLE" => Some(Self::Compatible),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "grpc")]

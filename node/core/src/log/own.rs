@@ -377,6 +377,7 @@ impl OwnLog {
             leaf: mark.map(|it| it.leaf),
             unchanged,
             revision: self.services.revision(record.service),
+            verdict: record.verdict.clone(),
             warnings: record.warnings.clone(),
         }
     }

@@ -10,7 +10,7 @@ use registry_proto::{
 
 use uuid::Uuid;
 
-use crate::{log::Ticket, now::Now, reject::Reject};
+use crate::{compat::Verdict, log::Ticket, now::Now, reject::Reject};
 
 /// Answer to a submission.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +40,8 @@ pub struct PublishedRecord {
     pub unchanged: bool,
     /// 1 + index of the newest entry of the own log about the object.
     pub revision: u64,
+    /// How a new version compares with the one before it.
+    pub verdict: Option<Verdict>,
     /// Findings that did not stop it.
     pub warnings: Vec<Warning>,
 }
@@ -170,6 +172,7 @@ mod tests {
             leaf: None,
             unchanged: false,
             revision: 0,
+            verdict: None,
             warnings: Vec::new(),
         };
         let published = Published { records: vec![record], acknowledged_by: Vec::new() };

@@ -3,6 +3,7 @@
 //! number of submissions can be prepared side by side; what needs the log follows in
 //! [`crate::log`].
 
+mod compare;
 mod judge;
 mod prepare;
 
@@ -10,12 +11,14 @@ use bytes::Bytes;
 use registry_proto::{
     log::{Hash, Kind, Reference, RequestId},
     terms::{Land, SemVer, ServiceId},
-    wire::registry::{Record, Warning},
+    wire::registry::{Record, ServiceVersion, Warning},
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{envelope::Authorized, fold::Move, limits, reject::Reject, validate::CodeLists};
+use crate::{
+    compat::Verdict, envelope::Authorized, fold::Move, limits, reject::Reject, validate::CodeLists,
+};
 use prepare::Make;
 
 /// Records that keep every rule that needs no log. Only [`Submission::validate`] makes it.
@@ -50,6 +53,10 @@ pub(crate) struct Prepared {
     pub(crate) editors: Vec<String>,
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,
+    /// The version, for [`Submission::compare`].
+    pub(crate) release: Option<Box<ServiceVersion>>,
+    /// How it compares with the version before it.
+    pub(crate) verdict: Option<Verdict>,
     pub(crate) body: Bytes,
     pub(crate) salt: [u8; 16],
     pub(crate) body_digest: Hash,

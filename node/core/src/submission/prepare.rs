@@ -122,7 +122,7 @@ impl Make<'_> {
         let version = semver(&record.version, &path)?;
         let body = encode(&record, &path)?;
         let made = self.made(Kind::ServiceVersion, service, body, warnings, path);
-        Ok(Prepared { version: Some(version), ..made })
+        Ok(Prepared { version: Some(version), release: Some(Box::new(record)), ..made })
     }
 
     fn moved<T: Clone + Message>(
@@ -201,6 +201,8 @@ impl Make<'_> {
             judged_at: None,
             editors: Vec::new(),
             said: None,
+            release: None,
+            verdict: None,
             salt,
             body_digest: log::body_digest(&salt, &body),
             content: content_of(&body),

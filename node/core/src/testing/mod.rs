@@ -262,6 +262,8 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
         judged_at: None,
         editors: Vec::new(),
         said: None,
+        release: None,
+        verdict: None,
         version: version.map(|it| it.parse::<SemVer>().expect("a version")),
         salt,
         body_digest: body_digest(&salt, &body),

@@ -64,6 +64,20 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(found)
     }
 
+    /// The entry of the highest version of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn highest(&self, land: Land, service: Uuid) -> Result<Option<Position>, FactsError> {
+        let all = keys::versions_of(land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        match walk.next()? {
+            Some(fact) => Ok(Some(keys::parse_version(&fact.key)?.2)),
+            None => Ok(None),
+        }
+    }
+
     /// Number of versions of a Land.
     ///
     /// # Errors
