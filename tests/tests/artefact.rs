@@ -227,7 +227,7 @@ fn configure(cluster: &Cluster, land: Land, keys: &str) {
 
 /// A file whose chunks all differ.
 fn file(cluster: &Cluster, name: &str, bytes: usize) -> (PathBuf, Vec<u8>) {
-    let data: Vec<u8> = (0..bytes).map(|at| ((at * 31) ^ (at >> 11)) as u8).collect();
+    let data: Vec<u8> = (0..bytes).map(|at| ((at * 31) ^ (at >> 11) ^ (at >> 19)) as u8).collect();
     let path = cluster.dir().join(name);
     fs::write(&path, &data).expect("written");
     (path, data)
