@@ -50,6 +50,8 @@ pub(super) fn bucket(config: &S3, place: &str) -> Result<AmazonS3, OpenError> {
         .with_access_key_id(config.access_key_id.as_str())
         .with_secret_access_key(config.secret_key.expose())
         .with_allow_http(config.anchors.is_none())
+        // chunks go one by one, and servers differ less in that
+        .with_disable_bulk_delete(true)
         .with_retry(RetryConfig { max_retries: 3, retry_timeout: RETRY, ..RetryConfig::default() })
         .with_http_connector(requests)
         .build()
