@@ -127,7 +127,8 @@ impl HttpService for Requests {
 impl Dial {
     async fn dial(self, uri: Uri) -> io::Result<Wire> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let usual = if self.tls.is_some() { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(usual);
         let tcp = TcpStream::connect((host, port)).await?;
         tcp.set_nodelay(true)?;
         let socket: Box<dyn Socket> = match self.tls {
