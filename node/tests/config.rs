@@ -11,7 +11,7 @@ use expect_test::expect_file;
 use prost::Message;
 use registry_core::authorize::Role;
 use registry_node::{
-    config::{Config, ConfigError, FencePolicy},
+    config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy},
     pki::Pki,
     tls::{ClientMatch, Profile, TlsContext, read_certificates},
 };
@@ -60,9 +60,18 @@ fn a_complete_file_means_what_it_says() {
     TlsContext::new(config.tls.profile, config.material().unwrap()).unwrap();
     assert!(!format!("{config:?}").contains("SigningKey"), "no key material in Debug");
 
+    assert_eq!(config.artefacts.fetch, FetchPolicy::All);
+    let ArtefactStore::S3(bucket) = &config.artefacts.store else { panic!("a bucket") };
+    assert_eq!((bucket.bucket.as_str(), bucket.prefix.as_str()), ("artefakte", "sl"));
+    assert_eq!(bucket.secret_key.expose(), "geheim");
+    assert!(!format!("{config:?}").contains("geheim"), "no secret in Debug");
+
     let minimal = load(dir.path(), &tests.join("minimal.toml")).unwrap();
     assert_eq!(minimal.tls.profile, Profile::BSI);
     assert_eq!(minimal.fence, FencePolicy::Strict);
+    let ArtefactStore::Directory(path) = &minimal.artefacts.store else { panic!("a directory") };
+    assert_eq!(*path, minimal.data_dir.join("artefacts"));
+    assert_eq!(minimal.artefacts.fetch, FetchPolicy::Subscribed);
     assert_eq!((minimal.listen.web, minimal.listen.http), (None, None));
 }
 
@@ -121,6 +130,7 @@ fn world(dir: &Path) -> Pki {
     members[0].anchors[0] = Bytes::from_static(b"no certificate");
     write_charter(&dir.join("bad-anchor.binpb"), &members);
     fs::write(dir.join("no-charter.binpb"), b"\xff\xff").unwrap();
+    fs::write(dir.join("s3.secret"), "geheim\n").unwrap();
     fs::write(dir.join("garbage.pem"), "no PEM at all\n").unwrap();
     pki
 }

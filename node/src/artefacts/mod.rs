@@ -20,6 +20,8 @@ mod places;
 mod queue;
 mod shelf;
 pub mod store;
+#[cfg(test)]
+mod tests;
 pub mod transfer;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};

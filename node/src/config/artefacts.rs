@@ -107,13 +107,9 @@ impl Check<'_> {
     }
 
     fn bucket(&mut self, url: &str, raw: RawS3) -> Option<S3> {
-        let (bucket, prefix) = url
-            .strip_prefix("s3://")
-            .unwrap_or(url)
-            .split_once('/')
-            .map_or((url.strip_prefix("s3://").unwrap_or(url), ""), |(bucket, prefix)| {
-                (bucket, prefix.trim_matches('/'))
-            });
+        let place = url.strip_prefix("s3://").unwrap_or(url);
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let prefix = prefix.trim_matches('/');
         let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
         let is_name = (3..=63).contains(&bucket.len()) && bucket.chars().all(fits);
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);

@@ -50,6 +50,8 @@ pub(super) fn bucket(config: &S3, place: &str) -> Result<AmazonS3, OpenError> {
         .with_access_key_id(config.access_key_id.as_str())
         .with_secret_access_key(config.secret_key.expose())
         .with_allow_http(config.anchors.is_none())
+        // chunks go one by one, and servers differ less in that
+        .with_disable_bulk_delete(true)
         .with_retry(RetryConfig { max_retries: 3, retry_timeout: RETRY, ..RetryConfig::default() })
         .with_http_connector(requests)
         .build()
@@ -125,7 +127,8 @@ impl HttpService for Requests {
 impl Dial {
     async fn dial(self, uri: Uri) -> io::Result<Wire> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(if self.tls.is_some() { 443 } else { 80 });
+        let usual = if self.tls.is_some() { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(usual);
         let tcp = TcpStream::connect((host, port)).await?;
         tcp.set_nodelay(true)?;
         let socket: Box<dyn Socket> = match self.tls {

@@ -77,8 +77,10 @@ pub(super) async fn push(
     bar.finish_and_clear();
     // a table of digests helps nobody: it is to be pasted
     let format = if format == Format::Table { Format::Yaml } else { format };
-    let object =
-        || Ok(Object::default().with("artefakte", json::list("Artefakt", &[descriptor.clone()])?));
+    let object = || {
+        Ok(Object::default()
+            .with("artefakte", json::list("Artefakt", std::slice::from_ref(&descriptor))?))
+    };
     output::print(format, object, String::new)?;
     let before = if skipped == 0 { String::new() } else { format!(", davon {skipped} schon dort") };
     eprintln!(
@@ -267,7 +269,7 @@ fn targets(wanted: &[Artefakt], to: Option<&Path>) -> Result<Vec<PathBuf>, CliEr
             dir.display()
         ))),
         (dir, _) => {
-            let dir = dir.unwrap_or(Path::new("."));
+            let dir = dir.unwrap_or_else(|| Path::new("."));
             let target = |it: &Artefakt| match safe_name(&it.name) {
                 Some(name) => Ok(dir.join(name)),
                 None => Err(usage(format!(
@@ -365,7 +367,7 @@ mod tests {
         let into = targets(&two, Some(dir.path())).expect("a directory");
         assert_eq!(into, [dir.path().join("a.pdf"), dir.path().join("b.pdf")]);
         let file = dir.path().join("neu.pdf");
-        assert_eq!(targets(&two[..1], Some(&file)).expect("a file"), [file.clone()]);
+        assert_eq!(targets(&two[..1], Some(&file)).expect("a file"), std::slice::from_ref(&file));
         assert!(targets(&two, Some(&file)).is_err());
         assert!(targets(&[named("../a")], Some(dir.path())).is_err());
     }
