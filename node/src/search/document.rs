@@ -93,7 +93,7 @@ impl Fields {
             land: schema.add_u64_field("land", number.clone()),
             service: ["service_high", "service_low"]
                 .map(|name| schema.add_u64_field(name, number.clone())),
-            units: schema.add_u64_field("units", number.clone()),
+            units: schema.add_u64_field("units", number),
             roots: ["own_roots", "official_roots", "other_roots"]
                 .map(|name| schema.add_text_field(name, words.clone())),
             surfaces: ["own_surfaces", "official_surfaces"]

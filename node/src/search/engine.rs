@@ -12,19 +12,21 @@ use std::{
 };
 
 use registry_core::{fold::FOLD_VERSION, view::Cut};
-use registry_proto::{log::Hash, terms::LogId};
+use registry_proto::{
+    log::Hash,
+    terms::{Land, LogId},
+};
 use tantivy::{
     Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Searcher, TantivyError,
     directory::MmapDirectory,
     indexer::{IndexWriterOptions, LogMergePolicy},
 };
+use uuid::Uuid;
 
 use super::{
     analyzer::ANALYSIS_VERSION,
     document::{DOCUMENT_VERSION, Fields, Subject},
 };
-use registry_proto::terms::Land;
-use uuid::Uuid;
 
 /// How far an index follows the logs: entries, and the leaf hash of the last of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,13 +68,12 @@ const DELETED_MAX: f32 = 0.3;
 impl Engine {
     /// Opens what is there; `None` if there is nothing, or nothing that can be trusted.
     pub(super) fn open(place: &Place) -> Option<(Self, Stamp)> {
-        let dir = match place {
-            Place::Disk(dir) => dir,
-            #[cfg(test)]
-            Place::Memory => return None,
-        };
         // damage may also panic
-        let opened = catch_unwind(AssertUnwindSafe(|| Self::open_dir(dir)));
+        let opened = catch_unwind(AssertUnwindSafe(|| match place {
+            Place::Disk(dir) => Self::open_dir(dir),
+            #[cfg(test)]
+            Place::Memory => Ok(None),
+        }));
         match opened {
             Ok(Ok(found)) => found,
             Ok(Err(error)) => {

@@ -189,11 +189,12 @@ impl Work {
 
     fn run(&mut self, wake: &Wake) {
         while wake.wait() {
-            let rest = if self.step(&|| wake.stops()) { PAUSE } else { RETRY };
-            if rest == RETRY {
+            let followed = self.step(&|| wake.stops());
+            if !followed {
+                // nobody else may come by
                 wake.news();
             }
-            if !wake.rest(rest) {
+            if !wake.rest(if followed { PAUSE } else { RETRY }) {
                 return;
             }
         }
