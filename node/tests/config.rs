@@ -57,6 +57,9 @@ fn a_complete_file_means_what_it_says() {
     assert_eq!(config.peers[0].address, "rp-1.demo.example:7444");
     assert_eq!(config.clients[0].who, ClientMatch::Any);
     assert_eq!(config.fence, FencePolicy::Available { after: std::time::Duration::from_secs(900) });
+    let data = config.data.clone().unwrap();
+    assert_eq!(data.package, dir.path().join("datenpaket"));
+    assert_eq!(data.keys[0].name(), "PeterNeumann");
     TlsContext::new(config.tls.profile, config.material().unwrap()).unwrap();
     assert!(!format!("{config:?}").contains("SigningKey"), "no key material in Debug");
 
@@ -72,6 +75,7 @@ fn a_complete_file_means_what_it_says() {
     let ArtefactStore::Directory(path) = &minimal.artefacts.store else { panic!("a directory") };
     assert_eq!(*path, minimal.data_dir.join("artefacts"));
     assert_eq!(minimal.artefacts.fetch, FetchPolicy::Subscribed);
+    assert_eq!(minimal.data, None);
     assert_eq!((minimal.listen.web, minimal.listen.http), (None, None));
 }
 

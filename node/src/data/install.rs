@@ -61,11 +61,8 @@ pub enum InstallError {
 /// See [`InstallError`]; the package in use stays then.
 pub fn install(from: &Path, data: &config::Data, older: bool) -> Result<Installed, InstallError> {
     let package = read(from, &data.keys)?;
-    let current = match read(&data.package, &data.keys) {
-        Ok(current) => Some(current),
-        // what cannot be used may be replaced
-        Err(_) => None,
-    };
+    // what cannot be used may be replaced
+    let current = read(&data.package, &data.keys).ok();
     if let Some(current) = &current {
         if current.note == package.note {
             return Ok(Installed::Unchanged);

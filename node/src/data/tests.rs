@@ -114,7 +114,7 @@ fn a_package_with_a_wrong_signature_changes_nothing() {
     fs::rename(&from, &place.data.package).unwrap();
     let lists = Lists::shipped();
     let before = lists.current();
-    let mut follower = Follower::new(Some(place.data.clone()), lists.clone());
+    let mut follower = Follower::new(Some(place.data), lists.clone());
     assert!(matches!(follower.refresh(), Err(DataError::Manifest { .. })));
     assert!(Arc::ptr_eq(&before, &lists.current()));
 }
