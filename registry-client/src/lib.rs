@@ -3,6 +3,7 @@
 //! - [`Client`]: connects over mutual TLS (TLS 1.3, AES-GCM, NIST curves) and reads the catalogue.
 //! - [`publish`]: writes to the log of the node's Land.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
+//! - [`diff`]: what differs between two records, field by field.
 //! - [`proof`]: verifies what a node answers against the charter, without trusting the node.
 //! - [`error`]: what can go wrong, sorted by who can change it.
 //!
@@ -10,6 +11,7 @@
 
 pub mod catalogue;
 pub mod connect;
+pub mod diff;
 pub mod error;
 pub mod proof;
 pub mod publish;
