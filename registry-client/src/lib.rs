@@ -4,6 +4,7 @@
 //! - [`publish`]: writes to the log of the node's Land.
 //! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
+//! - [`diff`]: what differs between two records, field by field.
 //! - [`proof`]: verifies what a node answers against the charter, without trusting the node.
 //! - [`error`]: what can go wrong, sorted by who can change it.
 //!
@@ -12,6 +13,7 @@
 pub mod artefact;
 pub mod catalogue;
 pub mod connect;
+pub mod diff;
 pub mod error;
 pub mod proof;
 pub mod publish;

@@ -139,6 +139,9 @@ pub(crate) enum Version {
     /// Die höchste Version auswählen, die passt und am Tag gilt
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(VersionResolve),
+    /// Anzeigen, worin sich zwei Versionen unterscheiden, Feld für Feld
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(VersionDiff),
 }
 
 #[derive(Args, Debug)]
@@ -178,6 +181,26 @@ pub(crate) struct VersionResolve {
     /// Tag, an dem die Version gelten muss, JJJJ-MM-TT (ohne Angabe heute)
     #[arg(long, value_name = "TAG")]
     pub(crate) at: Option<String>,
+    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    #[arg(long, value_name = "LAND", value_parser = land)]
+    pub(crate) land: Option<Land>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VersionDiff {
+    /// UUID des Dienstes
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Die eine Version; mit --against-previous die neuere (ohne Angabe die höchste)
+    #[arg(value_name = "VON", required_unless_present = "against_previous")]
+    pub(crate) from: Option<String>,
+    /// Die andere Version
+    #[arg(value_name = "BIS", required_unless_present = "against_previous")]
+    #[arg(conflicts_with = "against_previous")]
+    pub(crate) to: Option<String>,
+    /// Mit der nächstniedrigeren Version vergleichen
+    #[arg(long)]
+    pub(crate) against_previous: bool,
     /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
@@ -426,6 +449,11 @@ Beispiele:
   registry search gewerbe anmelden
   registry search steuer --land HE --status freigegeben
   registry search --lage Tierhaltung -o json";
+
+const DIFF_EXAMPLES: &str = "\
+Beispiele:
+  registry version diff UUID 1.0.0 1.1.0
+  registry version diff UUID --against-previous -o json";
 
 const PUBLISH_EXAMPLES: &str = "\
 Eine Datei enthält YAML-Dokumente (durch --- getrennt) oder JSON-Objekte, jedes eines von:

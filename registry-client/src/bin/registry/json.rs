@@ -1,9 +1,8 @@
 //! Messages as canonical ProtoJSON with the field names of the protos, from the descriptors alone.
 
-use std::sync::OnceLock;
-
 use prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
+use prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
+use registry_client::diff;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use crate::errors::CliError;
@@ -21,14 +20,12 @@ pub(crate) enum Node {
     Text(String),
     Number(u64),
     Bool(bool),
+    Json(serde_json::Value),
 }
 
 /// The descriptor of a message of `verbund.registry.v1`.
 pub(crate) fn descriptor(name: &str) -> Result<MessageDescriptor, CliError> {
-    static POOL: OnceLock<Option<DescriptorPool>> = OnceLock::new();
-    POOL.get_or_init(|| DescriptorPool::decode(registry_proto::wire::DESCRIPTORS).ok())
-        .as_ref()
-        .and_then(|pool| pool.get_message_by_name(&format!("verbund.registry.v1.{name}")))
+    diff::descriptor(name)
         .ok_or_else(|| CliError::Internal(format!("Nachricht {name} ist nicht beschrieben")))
 }
 
@@ -87,6 +84,7 @@ impl Serialize for Node {
             Self::Text(text) => text.serialize(serializer),
             Self::Number(number) => number.serialize(serializer),
             Self::Bool(value) => value.serialize(serializer),
+            Self::Json(value) => value.serialize(serializer),
         }
     }
 }

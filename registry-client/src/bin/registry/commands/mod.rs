@@ -1,6 +1,7 @@
 //! One function per command: ask, then print.
 
 mod artefact;
+mod differences;
 mod kinds;
 mod proof;
 mod publish;
@@ -38,6 +39,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Version(Version::Resolve(args)) => {
             version::resolve(&connect(global).await?, format, args).await
+        }
+        Command::Version(Version::Diff(args)) => {
+            differences::versions(&connect(global).await?, format, args).await
         }
         Command::Search(args) => service::search(&connect(global).await?, format, args).await,
         Command::Publish(args) => {
