@@ -337,7 +337,7 @@ fn version_page(reads: &Reads, frame: &Frame, asked: &Asked, number: &str) -> Ma
 fn diff_page(reads: &Reads, asked: &Asked, (from, to): (&str, &str)) -> Made {
     let (_, definition) = asked.service(reads)?;
     let versions = asked.versions(reads, limits::PAGE_MAX, String::new())?.versions;
-    let newest = |skip: usize| versions.get(skip).or(versions.last());
+    let newest = |skip: usize| versions.get(skip).or_else(|| versions.last());
     let number = |named: &str, skip| match named {
         "" => newest(skip).map(|it| it.version.clone()).ok_or(Refused::NotFound),
         named => Ok(named.to_owned()),
