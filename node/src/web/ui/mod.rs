@@ -1,7 +1,7 @@
 //! The face of a node for people: pages in German, made here, without scripts.
 //!
 //! A request becomes a read of the catalogue on a thread that may take its time
-//! ([`CatalogueApi::read`]), the answer a [`page::Page`], and that a whole document in its
+//! (`CatalogueApi::read`), the answer a `Page`, and that a whole document in its
 //! [`Frame`]. Pages are functions of what was read; nothing of a record reaches a page unescaped,
 //! and nothing is loaded from anywhere else.
 
