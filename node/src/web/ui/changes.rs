@@ -62,7 +62,7 @@ pub(super) fn changes(before: &ServiceVersion, after: &ServiceVersion) -> Vec<Ch
     let (old_subjects, new_subjects) = (subjects(&old), subjects(&new));
     let changed = new.iter().filter_map(|it| {
         let before = old_values.get(&it.name()).copied();
-        (before != Some(it.value.as_str())).then(|| (it, before, Some(it.value.as_str())))
+        (before != Some(it.value.as_str())).then_some((it, before, Some(it.value.as_str())))
     });
     let gone = old
         .iter()

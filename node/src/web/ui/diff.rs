@@ -59,7 +59,7 @@ impl DiffPage<'_> {
                 button.kern-btn.kern-btn--secondary type="submit" { span.kern-label { "Vergleichen" } }
             }
             h2.kern-heading-medium {
-                (words::count(changes.len() as u64, "Angabe unterscheidet sich", "Angaben unterscheiden sich"))
+                (words::count(changes.len() as u64, "geänderte Angabe", "geänderte Angaben"))
             }
             @if changes.is_empty() {
                 p { "Beide Versionen haben die gleichen Angaben." }
@@ -118,7 +118,7 @@ fn one_part(kind: ChangeKind, part: &ChangedPart) -> Markup {
         }
     };
     html! {
-        dt { @if part.name.is_empty() { "Wert" } @else { (part.name) } }
+        dt { @if part.name.is_empty() { span.kern-sr-only { "Wert" } } @else { (part.name) } }
         @if kind != ChangeKind::Came { (side("vorher", "before", &part.before)) }
         @if kind != ChangeKind::Went { (side("nachher", "after", &part.after)) }
     }

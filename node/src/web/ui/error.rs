@@ -69,7 +69,7 @@ impl Refused {
             p { a.kern-link href=(links::CATALOGUE) { "Im Katalog suchen" } }
         };
         let detail = match self {
-            Self::Reject(reject @ (Reject::Invalid(_) | Reject::Unavailable { .. })) => {
+            Self::Reject(reject @ Reject::Unavailable { .. }) => {
                 html! { p.quiet { "Der Knoten sagt: " span lang="en" { (reject) } } }
             }
             _ => html! {},
@@ -89,7 +89,7 @@ impl Refused {
                 "Diese Adresse ist nicht zu verstehen",
                 html! {
                     p { "Ein Teil der Adresse hat nicht die erwartete Form. Von hier geht es weiter:" }
-                    (catalogue) (detail)
+                    (catalogue)
                 },
             ),
             StatusCode::FORBIDDEN => (

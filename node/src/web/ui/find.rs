@@ -132,7 +132,6 @@ fn search(reads: &Reads, query: &Query) -> Result<Hits, Reject> {
             query: query.words.clone(),
             limit: PAGE_MAX,
             land: land.to_owned(),
-            ..SearchServicesRequest::default()
         })
     };
     let mut answer = ask("")?;

@@ -1,7 +1,7 @@
 //! The face of a node for people: pages in German, made here, without scripts.
 //!
 //! A request becomes a read of the catalogue on a thread that may take its time
-//! ([`CatalogueApi::read`]), the answer a [`page::Page`], and that a whole document in its
+//! (`CatalogueApi::read`), the answer a `Page`, and that a whole document in its
 //! [`Frame`]. Pages are functions of what was read; nothing of a record reaches a page unescaped,
 //! and nothing is loaded from anywhere else.
 
@@ -337,7 +337,7 @@ fn version_page(reads: &Reads, frame: &Frame, asked: &Asked, number: &str) -> Ma
 fn diff_page(reads: &Reads, asked: &Asked, (from, to): (&str, &str)) -> Made {
     let (_, definition) = asked.service(reads)?;
     let versions = asked.versions(reads, limits::PAGE_MAX, String::new())?.versions;
-    let newest = |skip: usize| versions.get(skip).or(versions.last());
+    let newest = |skip: usize| versions.get(skip).or_else(|| versions.last());
     let number = |named: &str, skip| match named {
         "" => newest(skip).map(|it| it.version.clone()).ok_or(Refused::NotFound),
         named => Ok(named.to_owned()),

@@ -207,7 +207,7 @@ impl Writer {
         }
         match (element, href) {
             // an address that is not to be followed leaves its text
-            (Element::Link, None) => return,
+            (Element::Link, None) => {}
             (Element::Link, Some(href)) => {
                 self.html.push_str("<a rel=\"noopener noreferrer\" href=\"");
                 let _ = Escaper::new(&mut self.html).write_str(href);

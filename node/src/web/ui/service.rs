@@ -53,7 +53,7 @@ pub(super) fn name(definition: &ServiceDefinition) -> &str {
 
 /// The German one of several texts, else the first.
 fn german(texts: &[LocalizedText]) -> &str {
-    let german = texts.iter().find(|it| it.language_code == "de").or(texts.first());
+    let german = texts.iter().find(|it| it.language_code == "de").or_else(|| texts.first());
     german.map_or("", |it| it.text.as_str())
 }
 
