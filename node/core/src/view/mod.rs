@@ -15,8 +15,9 @@ mod properties;
 mod rows;
 mod search;
 mod snapshot;
+mod subject;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod walk;
 
@@ -30,6 +31,7 @@ pub use self::{
     life::Standing,
     nachnutzung::{Affected, Connected, Owed, enough_for, needs},
     snapshot::{Chunk, SnapshotCursor},
+    subject::{About, Subject, numbers_of},
     token::{Token, TokenError},
 };
 use crate::{
