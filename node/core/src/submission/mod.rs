@@ -4,6 +4,8 @@
 //! [`crate::log`].
 
 mod judge;
+#[cfg(test)]
+mod judge_tests;
 mod prepare;
 
 use bytes::Bytes;
@@ -26,6 +28,9 @@ pub struct Submission {
     pub(crate) dry_run: bool,
     pub(crate) pseudonym: String,
     pub(crate) request: Option<RequestId>,
+    /// Why [`Submission::judge`] refuses it, unless the same request was published before: then
+    /// its own moves have changed what is judged.
+    pub(crate) refused: Option<Reject>,
     pub(crate) bytes: usize,
 }
 
@@ -97,6 +102,7 @@ impl Submission {
             dry_run: input.dry_run,
             pseudonym: input.pseudonym,
             request: input.request,
+            refused: None,
             bytes,
         })
     }
