@@ -6,7 +6,7 @@ use prost::Message;
 use registry_core::{
     fold::{self, BatchEnds, Move, Position, Record},
     limits::MESSAGE_BYTES_MAX,
-    view::{Facts, FactsError, numbers_around},
+    view::{About, Facts, FactsError, Subject, numbers_around, numbers_of},
 };
 use registry_proto::{
     log::Header,
@@ -30,6 +30,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// About the memory it takes.
     pub bytes: usize,
+    /// See [`Batch::subjects`].
+    subjects: OnceLock<Vec<Option<Subject>>>,
     /// See [`Batch::numbers`].
     numbers: OnceLock<Vec<Vec<String>>>,
 }
@@ -39,9 +41,9 @@ pub struct Batch {
 pub struct Event {
     /// Index in its log.
     pub index: u64,
-    /// Service it speaks of.
-    pub service: Option<Uuid>,
-    /// The message.
+    /// What it speaks of.
+    pub about: About,
+    /// The message; the service of an event about a Nachnutzung comes with [`Event::told`].
     pub message: WatchEvent,
 }
 
@@ -108,6 +110,26 @@ pub fn read_batches(
 // === impl Batch ===
 
 impl Batch {
+    /// The services that the events speak of, if the events say so themselves.
+    pub fn plain_services(&self) -> Option<Vec<Option<Uuid>>> {
+        self.events.iter().map(Event::plain_service).collect()
+    }
+
+    /// The services that the events speak of; looked up once for all watchers.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn subjects<F: Facts>(&self, facts: &F) -> Result<&[Option<Subject>], FactsError> {
+        if let Some(subjects) = self.subjects.get() {
+            return Ok(subjects);
+        }
+        let at = |index| Position { log: self.log, index };
+        let subjects = self.events.iter().map(|it| it.about.subject(facts, at(it.index)));
+        let subjects = subjects.collect::<Result<_, _>>()?;
+        Ok(self.subjects.get_or_init(|| subjects))
+    }
+
     /// The Leistungsschluessel that decide about each event; looked up once for all watchers.
     ///
     /// # Errors
@@ -118,14 +140,34 @@ impl Batch {
             return Ok(numbers);
         }
         let mut numbers = Vec::with_capacity(self.events.len());
-        for event in &self.events {
+        for (event, subject) in self.events.iter().zip(self.subjects(facts)?) {
             let at = Position { log: self.log, index: event.index };
-            numbers.push(match event.service {
-                Some(service) => numbers_around(facts, service, at)?,
+            numbers.push(match subject {
+                Some(it) if it.owner == self.log.land => numbers_around(facts, it.service, at)?,
+                Some(it) => numbers_of(facts, *it)?,
                 None => Vec::new(),
             });
         }
         Ok(self.numbers.get_or_init(|| numbers))
+    }
+}
+
+// === impl Event ===
+
+impl Event {
+    /// The service it speaks of, if it says so itself.
+    fn plain_service(&self) -> Option<Option<Uuid>> {
+        match self.about {
+            About::Nothing => Some(None),
+            About::Service(it) => Some(Some(it.service)),
+            About::Subscription(_) => None,
+        }
+    }
+
+    /// The message for a watcher, with the service it is about.
+    pub fn told(&self, subject: Option<Subject>) -> WatchEvent {
+        let service_id = subject.map(|it| it.service.to_string()).unwrap_or_default();
+        WatchEvent { service_id, ..self.message.clone() }
     }
 }
 
@@ -155,7 +197,8 @@ impl BatchBuilder {
         let first = events.first()?.index;
         let bytes = std::mem::take(&mut self.bytes);
         let end = entry.header.index + 1;
-        Some(Batch { log: self.log, first, end, events, bytes, numbers: OnceLock::new() })
+        let (subjects, numbers) = (OnceLock::new(), OnceLock::new());
+        Some(Batch { log: self.log, first, end, events, bytes, subjects, numbers })
     }
 
     /// Takes records off, the last first, until the batch fits into a message.
@@ -199,7 +242,11 @@ pub fn timestamp(unix_ms: i64) -> prost_types::Timestamp {
 
 /// An entry as watchers see it.
 pub fn event(entry: &Parsed, record: Record) -> Event {
-    let service = entry.header.object_id;
+    let about = About::of(entry.header.log.land, entry.header.object_id, &record);
+    let service = match about {
+        About::Service(it) => Some(it.service),
+        About::Nothing | About::Subscription(_) => None,
+    };
     let kind = entry.header.kind.to_wire();
     let record = match record {
         Record::Definition(definition) => Some(watch_event::Record::ServiceDefinition(*definition)),
@@ -213,7 +260,7 @@ pub fn event(entry: &Parsed, record: Record) -> Event {
         service_id: service.map(|service| service.to_string()).unwrap_or_default(),
         record,
     };
-    Event { index: entry.header.index, service, message }
+    Event { index: entry.header.index, about, message }
 }
 
 fn moved(it: Move) -> watch_event::Record {

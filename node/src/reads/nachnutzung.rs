@@ -3,6 +3,7 @@
 use registry_core::{
     moves::nachnutzung::{self, Placed, Side, Subscription},
     reject::{FieldViolation, Reject},
+    validate::CodeLists,
     view::{Affected, Catalogue, Connected, Facts, QueryError},
 };
 use registry_proto::{
@@ -218,7 +219,10 @@ fn step(it: &Placed, superseded: bool, pending: bool) -> SubscriptionStep {
 }
 
 fn connected_state(it: Connected) -> AnschlussState {
+    let gebiete = CodeLists::shipped().gebiete();
+    let found = it.anschluss.ars.parse().ok().and_then(|ars| gebiete.find(&ars));
     AnschlussState {
+        name: found.map(|it| it.name.to_string()).unwrap_or_default(),
         anschluss: Some(it.anschluss),
         recorded_at: Some(timestamp(it.recorded_unix_ms)),
     }

@@ -1,7 +1,9 @@
 //! Watches in single situations.
 
+use prost::Message as _;
 use registry_core::{reject::Reject, view::Token};
 use registry_proto::{
+    log::Kind,
     terms::Land,
     wire::registry::{WatchRequest, watch_request::Start, watch_response::Message},
 };
@@ -11,7 +13,7 @@ use super::{
     Admission, WatchStream,
     tests::{Client, Filter, Node, Spot, reader, runtime, spot},
 };
-use crate::testing::{Item, NUMBER_A, uuid, wait_folded};
+use crate::testing::{Item, NUMBER_A, NUMBER_B, uuid, wait_folded};
 
 async fn next_batch(watch: &mut WatchStream) -> Vec<Spot> {
     loop {
@@ -58,7 +60,7 @@ fn an_overlong_batch_goes_without_its_last_records() {
                 ..Default::default()
             };
             let body = prost::Message::encode_to_vec(&version).into();
-            Item::Body(registry_proto::log::Kind::ServiceVersion, n, body)
+            Item::Body(Kind::ServiceVersion, n, body)
         };
         for read_from_ring in [true, false] {
             let items: Vec<_> = (0..6).map(body).collect();
@@ -98,6 +100,92 @@ fn a_damaged_journal_holds_up_its_own_log_only() {
         assert_eq!(next_batch(&mut watch).await, [(Land::SL, 0)]);
         node.journals[0].repair();
         assert_eq!(next_batch(&mut watch).await, [(Land::RP, 0)]);
+    });
+}
+
+/// Nachnutzung 9 of service 1 of the Saarland by Thüringen, and a Kommune of it.
+fn subscribed(node: &Node) {
+    use registry_proto::wire::registry as wire;
+    let body = |kind, n, bytes: Vec<u8>| Item::Body(kind, n, bytes.into());
+    let first = wire::SubscriptionMove {
+        subscription_id: uuid(9).to_string(),
+        service_id: uuid(1).to_string(),
+        publisher_land: "SL".to_owned(),
+        subscriber_land: "TH".to_owned(),
+        zustand: wire::SubscriptionState::Interesse as i32,
+        ..wire::SubscriptionMove::default()
+    };
+    let kommune = wire::Anschluss {
+        subscription_id: uuid(9).to_string(),
+        ars: "16051".to_owned(),
+        seit: "2026-11-01".to_owned(),
+        ..wire::Anschluss::default()
+    };
+    let status = wire::VersionStatus {
+        service_id: uuid(1).to_string(),
+        version: "1.0.0".to_owned(),
+        lifecycle: wire::Lifecycle::Zurueckgezogen as i32,
+        ..wire::VersionStatus::default()
+    };
+    node.append(
+        2,
+        &[
+            body(Kind::SubscriptionMove, 9, first.encode_to_vec()),
+            body(Kind::Anschluss, 9, kommune.encode_to_vec()),
+        ],
+    );
+    node.append(1, &[body(Kind::VersionStatus, 1, status.encode_to_vec())]);
+    wait_folded(&node.index, &node.journals[2]);
+    wait_folded(&node.index, &node.journals[1]);
+}
+
+#[test]
+fn moves_are_seen_in_the_snapshot_and_live_under_the_filters_of_their_service() {
+    runtime().block_on(async {
+        let node = Node::new(Admission::default());
+        node.append(1, &[Item::Define(1, NUMBER_A), Item::Define(2, NUMBER_B)]);
+        wait_folded(&node.index, &node.journals[1]);
+        let follow = |filter| node.begin(Start::Now(true), filter).unwrap();
+        let mut live = [
+            (follow(Filter::Service(1)), true),
+            (follow(Filter::Number(NUMBER_A)), true),
+            (follow(Filter::Service(2)), false),
+            (follow(Filter::Number(NUMBER_B)), false),
+        ];
+        for (watch, _) in &mut live {
+            watch.next().await.unwrap().unwrap();
+        }
+        subscribed(&node);
+        node.append(1, &[Item::Define(1, NUMBER_A), Item::Define(2, NUMBER_B)]);
+        for (mut watch, moved) in live {
+            let mut seen = Vec::new();
+            // the batch with the definitions comes to all of them, and to some it is the first
+            while !seen.iter().any(|it| matches!(it, (Land::SL, 3..))) || (moved && seen.len() < 4)
+            {
+                seen.extend(next_batch(&mut watch).await);
+            }
+            let moves = seen.iter().filter(|(land, at)| *land == Land::TH || *at == 2).count();
+            assert_eq!(moves, if moved { 3 } else { 0 }, "{seen:?}");
+        }
+        for (filter, expected) in [
+            (Filter::All, 5),
+            (Filter::Service(1), 4),
+            (Filter::Number(NUMBER_A), 4),
+            (Filter::Service(2), 1),
+            (Filter::Number(NUMBER_B), 1),
+            (Filter::Land(Land::TH), 2),
+        ] {
+            let mut watch = node.begin(Start::Snapshot(true), filter).unwrap();
+            let first = watch.next().await.unwrap().unwrap();
+            let Some(Message::Snapshot(part)) = first.message else { panic!("a snapshot") };
+            assert_eq!(part.events.len(), expected, "{filter:?}");
+            let named = |it: &&registry_proto::wire::registry::WatchEvent| {
+                Kind::from_wire(it.kind) == Kind::Anschluss
+            };
+            for event in part.events.iter().filter(named) {
+                assert_eq!(event.service_id, uuid(1).to_string());
+            }
+        }
     });
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use registry_core::{
     reject::Reject,
-    view::{Cut, Token, WatchFilter},
+    view::{Cut, FactsError, Subject, Token, WatchFilter},
 };
 use registry_proto::{terms::LogId, wire::registry::WatchEvent};
 use tokio::{sync::Semaphore, time::Instant};
@@ -111,22 +111,36 @@ pub(super) async fn filtered(
     batch: &Arc<Batch>,
 ) -> Result<Vec<WatchEvent>, Reject> {
     let land = batch.log.land;
-    let passes = |service| sight.filter.passes(land, service);
-    if !sight.filter.by_number() || !batch.events.iter().any(|event| passes(event.service)) {
-        let events = batch.events.iter().filter(|event| passes(event.service));
-        return Ok(events.map(|event| event.message.clone()).collect());
+    if !sight.filter.follows(land) {
+        return Ok(Vec::new());
+    }
+    // most batches need no look into the index
+    if let Some(services) = batch.plain_services() {
+        let passing: Vec<_> =
+            services.into_iter().map(|it| sight.filter.passes(land, it)).collect();
+        if !sight.filter.by_number() || !passing.contains(&true) {
+            let events = batch.events.iter().zip(passing).filter(|(_, passes)| *passes);
+            return Ok(events.map(|(event, _)| event.message.clone()).collect());
+        }
     }
     let (index, batch) = (sight.index.clone(), Arc::clone(batch));
     let filter = Arc::clone(sight.filter);
     blocking(move || {
-        let numbers = batch.numbers(index.store()).map_err(|error| {
+        let failed = |error: FactsError| {
             tracing::error!(error = %chain(&error), "watch cannot read the index");
             Reject::Storage { operation: "reading the index" }
-        })?;
-        let events = batch.events.iter().zip(numbers).filter(|(event, numbers)| {
-            filter.passes(land, event.service) && filter.passes_numbers(numbers)
-        });
-        Ok(events.map(|(event, _)| event.message.clone()).collect())
+        };
+        let subjects = batch.subjects(index.store()).map_err(failed)?;
+        let numbers = match filter.by_number() {
+            true => batch.numbers(index.store()).map_err(failed)?,
+            false => &[],
+        };
+        let passes = |(at, subject): &(usize, &Option<Subject>)| {
+            filter.passes(land, subject.map(|it| it.service))
+                && numbers.get(*at).is_none_or(|it| filter.passes_numbers(it))
+        };
+        let events = subjects.iter().enumerate().filter(passes);
+        Ok(events.map(|(at, subject)| batch.events[at].told(*subject)).collect())
     })
     .await
 }

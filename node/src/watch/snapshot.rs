@@ -78,5 +78,10 @@ impl Snapshot {
 fn event_at(index: &Index, at: Position) -> Result<WatchEvent, Reject> {
     let (_, entry) = index.entry(at)?;
     let record = fold::read(&entry.as_entry()).unwrap_or(Record::Hidden);
-    Ok(batches::event(&entry, record).message)
+    let event = batches::event(&entry, record);
+    let subject = event.about.subject(index.store(), at).map_err(|error| {
+        tracing::error!(error = %chain(&error), "snapshot cannot read the index");
+        Reject::Storage { operation: "reading the index" }
+    })?;
+    Ok(event.told(subject))
 }

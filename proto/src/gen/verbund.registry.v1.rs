@@ -1574,7 +1574,8 @@ pub struct Bestaetigung {
     /// Version that breaks, or that is retired.
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
-    /// What is acknowledged: freigegeben (of a breaking version), abgekuendigt or abgeschaltet.
+    /// What is acknowledged: freigegeben (of a breaking version), abgekuendigt, abgeschaltet or
+    /// zurueckgezogen.
     #[prost(enumeration = "Lifecycle", tag = "4")]
     pub anlass: i32,
     /// In words, optional.
@@ -1828,6 +1829,9 @@ pub struct AnschlussState {
     /// Recorded time.
     #[prost(message, optional, tag = "2")]
     pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Official name of the Kommune; empty when this node's Gemeindeverzeichnis has none.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
 }
 /// Request of ListSubscriptions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -40,6 +40,17 @@ const BESTAETIGUNG: u8 = b'q';
 const MITZEICHNUNG: u8 = b'm';
 const UEBERGABE: u8 = b'u';
 
+/// A table of moves, in the order in which watchers are told of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoveTable {
+    Status,
+    Uebergabe,
+    Mitzeichnung,
+    Subscription,
+    Anschluss,
+    Bestaetigung,
+}
+
 const HEAD: usize = 2;
 const LAND: usize = 4;
 const UUID: usize = 16;
@@ -149,6 +160,31 @@ pub(crate) fn subscriptions(id: Option<Uuid>) -> Vec<u8> {
     let mut key = vec![VERSION, SUBSCRIPTION];
     key.extend(id.iter().flat_map(Uuid::as_bytes));
     key
+}
+
+/// Prefix of the moves of one Nachnutzung that a Land made.
+pub(crate) fn subscriptions_in(id: Uuid, land: Land) -> Vec<u8> {
+    let mut key = subscriptions(Some(id));
+    key.extend(land_bytes(land));
+    key
+}
+
+/// Prefix of a table of moves.
+pub(crate) fn moves(table: MoveTable) -> Vec<u8> {
+    vec![VERSION, table.letter()]
+}
+
+/// Object and position in a key of a table of moves.
+pub(crate) fn parse_move(table: MoveTable, key: &[u8]) -> Result<(Uuid, Position), ParseKeyError> {
+    let object = if table == MoveTable::Status { HEAD + LAND } else { HEAD };
+    if key.len() < HEAD + LAND + UUID + PLACE || key[..HEAD] != [VERSION, table.letter()] {
+        return Err(ParseKeyError);
+    }
+    let at = match table {
+        MoveTable::Status => place_of(key, land_of(&key[HEAD..HEAD + LAND])?)?,
+        _ => landed_place(key)?,
+    };
+    Ok((uuid_of(&key[object..object + UUID])?, at))
 }
 
 /// Prefix of the Nachnutzungen of a service.
@@ -364,6 +400,31 @@ fn table(key: &[u8], letter: u8, group: usize) -> Result<&[u8], ParseKeyError> {
         return Ok(&key[HEAD..]);
     }
     Err(ParseKeyError)
+}
+
+// === impl MoveTable ===
+
+impl MoveTable {
+    /// All, in their order.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Status,
+        Self::Uebergabe,
+        Self::Mitzeichnung,
+        Self::Subscription,
+        Self::Anschluss,
+        Self::Bestaetigung,
+    ];
+
+    fn letter(self) -> u8 {
+        match self {
+            Self::Status => STATUS,
+            Self::Uebergabe => UEBERGABE,
+            Self::Mitzeichnung => MITZEICHNUNG,
+            Self::Subscription => SUBSCRIPTION,
+            Self::Anschluss => ANSCHLUSS,
+            Self::Bestaetigung => BESTAETIGUNG,
+        }
+    }
 }
 
 // === impl Position ===

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 use registry_proto::{
-    log::{Hash, Header, Kind, VerbundId, body_digest, leaf_hash},
+    log::{Hash, Header, Kind, Reference, VerbundId, body_digest, leaf_hash},
     terms::{Land, LogId},
     wire::registry::{Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion},
 };
@@ -53,6 +53,22 @@ impl Log {
         let leaf = leaf_hash(&header.encode().unwrap());
         self.entries.push(Entry { header, leaf, body: Some(body) });
         self.entries.last_mut().unwrap()
+    }
+
+    /// Appends a move that rests on another; gives its leaf hash.
+    pub(crate) fn say(
+        &mut self,
+        kind: Kind,
+        object: Uuid,
+        on: Option<Hash>,
+        said: &impl Message,
+    ) -> Hash {
+        let land = self.id.land;
+        let entry = self.push(kind, Some(object), said.encode_to_vec().into());
+        let reference = |leaf_hash| Reference { land, object_id: object, leaf_hash };
+        entry.header.references = on.into_iter().map(reference).collect();
+        entry.leaf = leaf_hash(&entry.header.encode().unwrap());
+        entry.leaf
     }
 
     pub(crate) fn define(&mut self, service: Uuid, name: &str, numbers: &[&str]) {

@@ -121,8 +121,8 @@ impl OwnLog {
     ///
     /// # Errors
     ///
-    /// As [`OwnServices::judge`]; [`Reject::Busy`] when too many bytes wait. Nothing is staged
-    /// then.
+    /// As [`OwnServices::judge`] and [`Submission::judge`]; [`Reject::Busy`] when too many bytes
+    /// wait. Nothing is staged then.
     pub(crate) fn submit(
         &mut self,
         ticket: Ticket,
@@ -142,6 +142,9 @@ impl OwnLog {
         {
             let published = self.repeated(&submission, entries)?;
             return Ok(self.waits(ticket, published, submission.ack_peers, now));
+        }
+        if let Some(refused) = submission.refused {
+            return Err(refused);
         }
         let verdicts = self.services.judge(&submission.records, &submission.pseudonym)?;
         if submission.dry_run {

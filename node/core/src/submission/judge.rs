@@ -53,7 +53,8 @@ impl Submission {
     }
 
     /// Judges every move against the catalogue of the node that holds the log `own`, and fills
-    /// the references of their entries.
+    /// the references of their entries. A request with an idempotency key is refused only by the
+    /// log, which knows whether it was published before.
     ///
     /// # Errors
     ///
@@ -66,13 +67,33 @@ impl Submission {
         own: LogId,
         today: Date,
     ) -> Result<Self, QueryError> {
+        match self.judge_all(catalogue, own, today) {
+            Err(QueryError::Reject(refused)) if self.request.is_some() => {
+                self.refused = Some(refused);
+                Ok(self)
+            }
+            judged => judged.map(|()| self),
+        }
+    }
+
+    fn judge_all<F: Facts>(
+        &mut self,
+        catalogue: &Catalogue<'_, F>,
+        own: LogId,
+        today: Date,
+    ) -> Result<(), QueryError> {
         let judge = Judge { catalogue, own, today };
         let mut violations = Vec::new();
         let mut moved = HashSet::new();
         for record in &mut self.records {
             let Some(said) = record.said.take() else { continue };
-            if !matches!(said, Move::Anschluss(_))
-                && !moved.insert((record.service, record.version))
+            let anlass = match &said {
+                Move::Bestaetigung(it) => it.anlass,
+                _ => 0,
+            };
+            // any number of Kommunen and of countersigned entries go into one batch
+            if !matches!(said, Move::Anschluss(_) | Move::Mitzeichnung(_))
+                && !moved.insert((record.service, record.version, anlass))
             {
                 let text = "zwei Schritte zum selben Gegenstand in einem Stapel; nacheinander \
                             einreichen";
@@ -84,7 +105,7 @@ impl Submission {
                 Err(other) => return Err(other),
             }
         }
-        if violations.is_empty() { Ok(self) } else { Err(Reject::Invalid(violations).into()) }
+        if violations.is_empty() { Ok(()) } else { Err(Reject::Invalid(violations).into()) }
     }
 }
 
@@ -180,8 +201,23 @@ impl<F: Facts> Judge<'_, F> {
         })
     }
 
-    /// Deadlines: a retirement not before its day, and a day once named only moves back.
+    /// Deadlines: no deprecation in the past, a retirement not before its day, and a day once
+    /// named only moves back.
     fn too_early(&self, path: &str, now: &Standing, it: &VersionStatus) -> Option<Reject> {
+        if it.lifecycle() == Lifecycle::Abgekuendigt
+            && let Ok(announced) = it.abkuendigung_am.parse::<Date>()
+            && announced < self.today
+            && now.life.abkuendigung_am != Some(announced)
+        {
+            return Some(Reject::field(
+                format!("{path}.abkuendigung_am"),
+                "ABKUENDIGUNG_RUECKWIRKEND",
+                format!(
+                    "{announced} liegt vor heute ({}); abgekündigt wird nicht rückwirkend",
+                    self.today
+                ),
+            ));
+        }
         let known = now.life.abschaltung_am?;
         match it.lifecycle() {
             Lifecycle::Abgeschaltet if self.today < known => Some(Reject::field(

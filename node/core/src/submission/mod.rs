@@ -5,6 +5,8 @@
 
 mod compare;
 mod judge;
+#[cfg(test)]
+mod judge_tests;
 mod prepare;
 
 use bytes::Bytes;
@@ -29,6 +31,9 @@ pub struct Submission {
     pub(crate) dry_run: bool,
     pub(crate) pseudonym: String,
     pub(crate) request: Option<RequestId>,
+    /// Why [`Submission::judge`] refuses it, unless the same request was published before: then
+    /// its own moves have changed what is judged.
+    pub(crate) refused: Option<Reject>,
     pub(crate) bytes: usize,
 }
 
@@ -104,6 +109,7 @@ impl Submission {
             dry_run: input.dry_run,
             pseudonym: input.pseudonym,
             request: input.request,
+            refused: None,
             bytes,
         })
     }

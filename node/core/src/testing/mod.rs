@@ -230,6 +230,7 @@ pub(crate) fn submission(records: &[(u128, Option<&str>, &str)]) -> Submission {
         dry_run: false,
         pseudonym: "p-test".to_owned(),
         request: None,
+        refused: None,
     }
 }
 

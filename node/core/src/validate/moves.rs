@@ -78,12 +78,15 @@ pub fn bestaetigung(
     record::semver(&mut findings, &record.version, "version");
     let fits = matches!(
         Lifecycle::try_from(record.anlass),
-        Ok(Lifecycle::Freigegeben | Lifecycle::Abgekuendigt | Lifecycle::Abgeschaltet)
+        Ok(Lifecycle::Freigegeben
+            | Lifecycle::Abgekuendigt
+            | Lifecycle::Abgeschaltet
+            | Lifecycle::Zurueckgezogen)
     );
     findings.require(fits, FIELD, "ANLASS", || {
         format!(
             "{} kann nicht bestätigt werden; erlaubt: LIFECYCLE_FREIGEGEBEN (einer Version, die \
-             bricht), LIFECYCLE_ABGEKUENDIGT, LIFECYCLE_ABGESCHALTET",
+             bricht), LIFECYCLE_ABGEKUENDIGT, LIFECYCLE_ABGESCHALTET, LIFECYCLE_ZURUECKGEZOGEN",
             lifecycle_name(record.anlass)
         )
     });

@@ -15,8 +15,9 @@ mod properties;
 mod rows;
 mod search;
 mod snapshot;
+mod subject;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod walk;
 
@@ -31,6 +32,7 @@ pub use self::{
     nachnutzung::{Affected, Connected, Owed, enough_for, needs},
     search::{Findable, STATES, SearchAsk, SearchFilters},
     snapshot::{Chunk, SnapshotCursor},
+    subject::{About, Subject, numbers_of},
     token::{Token, TokenError},
 };
 use crate::{

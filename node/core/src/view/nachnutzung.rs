@@ -229,7 +229,8 @@ impl<F: Facts> Catalogue<'_, F> {
                 .any(|(of, what)| *of == number && enough_for(to).contains(what));
             affected.push(Affected {
                 kommunen: kommunen.into_iter().filter(|it| !cut_off(it)).collect(),
-                must_acknowledge: subscription.is_bound(),
+                // a withdrawal does not wait; it is acknowledged afterwards
+                must_acknowledge: subscription.is_bound() && to != Lifecycle::Zurueckgezogen,
                 acknowledged,
                 ersatz,
                 subscription,

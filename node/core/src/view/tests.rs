@@ -21,13 +21,13 @@ pub(super) const A: &str = "99050012104000";
 pub(super) const B: &str = "99107023017000";
 
 #[derive(Default)]
-pub(super) struct World {
-    pub(super) facts: Memory,
-    pub(super) cut: Cut,
+pub(crate) struct World {
+    pub(crate) facts: Memory,
+    pub(crate) cut: Cut,
 }
 
 impl World {
-    pub(super) fn of(logs: &[Log]) -> Self {
+    pub(crate) fn of(logs: &[Log]) -> Self {
         let mut world = Self::default();
         for log in logs {
             for entry in &log.entries {
@@ -38,7 +38,7 @@ impl World {
         world
     }
 
-    pub(super) fn catalogue(&self) -> Catalogue<'_, Memory> {
+    pub(crate) fn catalogue(&self) -> Catalogue<'_, Memory> {
         Catalogue::new(&self.facts, &self.cut)
     }
 }

@@ -1,7 +1,7 @@
 //! Submissions, groups, answers, freshness.
 
 use registry_proto::{
-    log::{Checkpoint, Header, Kind, body_digest},
+    log::{Checkpoint, Header, Kind, RequestId, body_digest},
     terms::Land,
     wire::peer::{Ack, Follow, peer_message::Message},
 };
@@ -10,6 +10,7 @@ use super::{commits, only_commit, publishes, words};
 use crate::{
     limits,
     node::{Effect, Input},
+    reject::Reject,
     replicate::SessionId,
     submission::Submission,
     testing::{Bench, START_MS, definition, log, submission},
@@ -64,6 +65,20 @@ fn an_answer_needs_durability_and_fold() {
     let commit = commits(&mut bench, 2, definition(2));
     assert_eq!(bench.committed(commit.checkpoint), Vec::<String>::new());
     assert_eq!(bench.folded(2), ["reply 2 [1]"]);
+}
+
+#[test]
+fn a_repeated_request_is_answered_also_when_it_would_be_refused_by_now() {
+    let mut bench = Bench::open();
+    let asked = |content: &'static str, request: u8, refused: bool| Submission {
+        request: Some(RequestId([request; 16])),
+        refused: refused.then(|| Reject::field("records[0]", "ILLEGAL_MOVE", "too late")),
+        ..submission(&[(1, None, content)])
+    };
+    publishes(&mut bench, 1, asked("content", 1, false));
+    assert_eq!(words(&bench.submit(2, asked("content", 1, true))), ["reply 2 [0]"]);
+    assert_eq!(words(&bench.submit(3, asked("other", 1, true))), ["reply 3 conflict"]);
+    assert_eq!(words(&bench.submit(4, asked("content", 2, true))), ["reply 4 ILLEGAL_MOVE"]);
 }
 
 #[test]
