@@ -19,6 +19,10 @@ pub const PAGE_MAX: u32 = 500;
 pub const PAGE_DEFAULT: u32 = 100;
 /// Hits of a search when the caller names no limit.
 pub const SEARCH_DEFAULT: u32 = 20;
+/// Offers in an answer about a Leistung in a Gebiet.
+pub const OFFERS_MAX: u32 = 100;
+/// Such offers when the caller names no limit.
+pub const OFFERS_DEFAULT: u32 = 20;
 /// Submissions that wait between authorisation and answer.
 pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 /// Characters of an idempotency key.
