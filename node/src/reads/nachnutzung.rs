@@ -103,6 +103,7 @@ impl Reads {
             service_id: request.service_id.clone(),
             version: request.version.clone(),
             land: request.land.clone(),
+            ..GetVersionRequest::default()
         };
         let to = match request.lifecycle() {
             Lifecycle::Unspecified => Lifecycle::Abgeschaltet,
@@ -217,7 +218,7 @@ fn step(it: &Placed, superseded: bool, pending: bool) -> SubscriptionStep {
     }
 }
 
-fn connected_state(it: Connected) -> AnschlussState {
+pub(super) fn connected_state(it: Connected) -> AnschlussState {
     AnschlussState {
         anschluss: Some(it.anschluss),
         recorded_at: Some(timestamp(it.recorded_unix_ms)),

@@ -4,8 +4,8 @@ use registry_proto::wire::registry::{
     GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
     GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
     ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
-    ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse,
-    catalogue_service_server::CatalogueService,
+    ResolveLeistungRequest, ResolveLeistungResponse, ResolveVersionRequest, ResolveVersionResponse,
+    SearchServicesRequest, SearchServicesResponse, catalogue_service_server::CatalogueService,
 };
 use tonic::{Request, Response, Status};
 
@@ -40,6 +40,10 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<GetServiceRequest>,
     ) -> Result<Response<GetServiceResponse>, Status> {
+        let asked = request.get_ref();
+        if asked.zeitpunkt.is_some() || asked.with_proof {
+            return self.answering.answer(request, Reads::service).await;
+        }
         self.answering.answer_here(request, Reads::service)
     }
 
@@ -54,6 +58,10 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<GetVersionRequest>,
     ) -> Result<Response<GetVersionResponse>, Status> {
+        let asked = request.get_ref();
+        if asked.zeitpunkt.is_some() || asked.with_proof {
+            return self.answering.answer(request, Reads::version).await;
+        }
         self.answering.answer_here(request, Reads::version)
     }
 
@@ -62,6 +70,13 @@ impl CatalogueService for CatalogueApi {
         request: Request<ResolveVersionRequest>,
     ) -> Result<Response<ResolveVersionResponse>, Status> {
         self.answering.answer(request, Reads::resolve).await
+    }
+
+    async fn resolve_leistung(
+        &self,
+        request: Request<ResolveLeistungRequest>,
+    ) -> Result<Response<ResolveLeistungResponse>, Status> {
+        self.answering.answer(request, Reads::resolve_leistung).await
     }
 
     async fn search_services(

@@ -147,12 +147,13 @@ fn label(code: Code) -> &'static str {
 /// Names of a certificate in one line of the log.
 const NAMES_LOGGED_MAX: usize = 4;
 
-const METHODS: [&str; 19] = [
+const METHODS: [&str; 20] = [
     "/verbund.registry.v1.CatalogueService/ListServices",
     "/verbund.registry.v1.CatalogueService/GetService",
     "/verbund.registry.v1.CatalogueService/ListVersions",
     "/verbund.registry.v1.CatalogueService/GetVersion",
     "/verbund.registry.v1.CatalogueService/ResolveVersion",
+    "/verbund.registry.v1.CatalogueService/ResolveLeistung",
     "/verbund.registry.v1.CatalogueService/SearchServices",
     "/verbund.registry.v1.CatalogueService/GetInclusionProof",
     "/verbund.registry.v1.CatalogueService/GetStatus",

@@ -39,7 +39,7 @@ use crate::{
 
 /// What is asked. The fields are open so that a caller may put an area that took over in the place
 /// of one that is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct OfferAsk {
     /// The Leistung.
     pub number: Leistungsschluessel,

@@ -1,6 +1,7 @@
 //! One function per command: ask, then print.
 
 mod kinds;
+mod offers;
 mod proof;
 mod publish;
 mod service;
@@ -37,6 +38,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Version(Version::Resolve(args)) => {
             version::resolve(&connect(global).await?, format, args).await
+        }
+        Command::Resolve(args) => {
+            let charter = args.charter.as_deref().map(proof::charter).transpose()?;
+            offers::resolve(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Search(args) => service::search(&connect(global).await?, format, args).await,
         Command::Publish(args) => {
