@@ -123,11 +123,26 @@ impl Index {
         ask: impl FnOnce(&Catalogue<'_, Store>) -> Result<T, QueryError>,
     ) -> Result<(T, Arc<Cut>), Reject> {
         let (generation, cut) = self.readable()?;
+        let answer = self.ask_at(generation, &cut, ask)?;
+        Ok((answer, cut))
+    }
+
+    /// Asks the catalogue at a cut, which MUST lie within that of `generation`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub fn ask_at<T>(
+        &self,
+        generation: Generation,
+        cut: &Cut,
+        ask: impl FnOnce(&Catalogue<'_, Store>) -> Result<T, QueryError>,
+    ) -> Result<T, Reject> {
         let held = self.inner.keeper.held();
-        let answer = ask(&Catalogue::new(&self.inner.store, &cut).without(&held));
+        let answer = ask(&Catalogue::new(&self.inner.store, cut).without(&held));
         self.still(generation)?;
         match answer {
-            Ok(answer) => Ok((answer, cut)),
+            Ok(answer) => Ok(answer),
             Err(QueryError::Reject(reject)) => Err(reject),
             Err(QueryError::Facts(error)) => {
                 let cause = &error.source;

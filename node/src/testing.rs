@@ -49,6 +49,10 @@ pub(crate) enum Item {
 
 pub(crate) const NUMBER_A: &str = "99050012104000";
 pub(crate) const NUMBER_B: &str = "99107023017000";
+/// When the first entry was recorded; each next one a millisecond later.
+pub(crate) const RECORDED_MS: i64 = 1_700_000_000_000;
+/// When the first entry was received; each next one a second later.
+pub(crate) const RECEIVED_MS: i64 = 1_700_000_001_000;
 /// More than any test needs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -87,7 +91,7 @@ impl MemoryJournal {
             log: self.log,
             index,
             kind,
-            recorded_unix_ms: 1_700_000_000_000 + i64::try_from(index).unwrap(),
+            recorded_unix_ms: RECORDED_MS + i64::try_from(index).unwrap(),
             object_id: Some(object),
             audience: 1,
             batch_end,
@@ -98,7 +102,8 @@ impl MemoryJournal {
             request: None,
         };
         let header = header.encode().unwrap();
-        Stored { index, header, body: Some((salt, body)), received_unix_ms: 1_700_000_001_000 }
+        let received_unix_ms = RECEIVED_MS + 1_000 * i64::try_from(index).unwrap();
+        Stored { index, header, body: Some((salt, body)), received_unix_ms }
     }
 
     /// Takes over entries of another journal.

@@ -7,9 +7,10 @@ use registry_proto::{
         AsOf, GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest,
         GetServiceResponse, GetStatusRequest, GetStatusResponse, GetVersionRequest,
         GetVersionResponse, ListServicesRequest, ListServicesResponse, ListVersionsRequest,
-        ListVersionsResponse, LogPosition, ResolveVersionRequest, ResolveVersionResponse,
-        SearchServicesRequest, SearchServicesResponse, ServiceSummary, SuggestRequest,
-        SuggestResponse, VersionSummary,
+        ListVersionsResponse, LogPosition, ResolveLeistungRequest, ResolveLeistungResponse,
+        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
+        SearchServicesResponse, ServiceSummary, SuggestRequest, SuggestResponse, VersionSummary,
+        Zeitpunkt,
     },
 };
 
@@ -75,6 +76,8 @@ pub trait Paged: Clone {
     #[doc(hidden)]
     fn token(&mut self) -> &mut String;
     #[doc(hidden)]
+    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt>;
+    #[doc(hidden)]
     fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>);
 }
 
@@ -93,6 +96,7 @@ impl Client {
             land: filter.land.map_or_else(String::new, |land| land.to_string()),
             leistungsschluessel: filter.leistungsschluessel.unwrap_or_default(),
             themenfeld: filter.themenfeld.unwrap_or_default(),
+            zeitpunkt: None,
         };
         Pages::new(self.clone(), request, limit)
     }
@@ -118,6 +122,7 @@ impl Client {
             land: land.map_or_else(String::new, |land| land.to_string()),
             page_size: 0,
             page_token: String::new(),
+            zeitpunkt: None,
         };
         Pages::new(self.clone(), request, limit)
     }
@@ -157,6 +162,17 @@ impl Client {
     ) -> Result<ResolveVersionResponse, ClientError> {
         let mut catalogue = self.catalogue();
         self.answer("resolve the version", catalogue.resolve_version(self.request(request))).await
+    }
+
+    /// The versions that serve a Leistung in a Gebiet on a day. Proofs in the answer prove nothing
+    /// before [`crate::proof::verify_inclusion`] has verified them.
+    pub async fn resolve_leistung(
+        &self,
+        request: ResolveLeistungRequest,
+    ) -> Result<ResolveLeistungResponse, ClientError> {
+        let mut catalogue = self.catalogue();
+        let request = self.request(request);
+        self.answer("resolve the Leistung", catalogue.resolve_leistung(request)).await
     }
 
     /// The services whose words match, best first; `total` of the answer tells of hits beyond the
@@ -200,6 +216,13 @@ impl<R: Paged> Pages<R> {
     fn new(client: Client, request: R, limit: Option<u32>) -> Self {
         let state = if limit == Some(0) { State::Cut } else { State::More };
         Self { client, request, remaining: limit, state }
+    }
+
+    /// The same list as it was at a time.
+    #[must_use]
+    pub fn at(mut self, zeitpunkt: Option<Zeitpunkt>) -> Self {
+        *self.request.zeitpunkt() = zeitpunkt;
+        self
     }
 
     /// The next page, `None` after the last or when the limit is reached.
@@ -264,6 +287,10 @@ impl Paged for ListServicesRequest {
         &mut self.page_token
     }
 
+    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt> {
+        &mut self.zeitpunkt
+    }
+
     fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>) {
         (page.services, page.next_page_token, page.as_of)
     }
@@ -284,6 +311,10 @@ impl Paged for ListVersionsRequest {
 
     fn token(&mut self) -> &mut String {
         &mut self.page_token
+    }
+
+    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt> {
+        &mut self.zeitpunkt
     }
 
     fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>) {

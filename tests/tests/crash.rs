@@ -123,7 +123,7 @@ async fn shows(client: &Client, promise: &Promise) -> bool {
     let request = GetVersionRequest {
         service_id: promise.service.clone(),
         version: promise.version.clone(),
-        land: String::new(),
+        ..GetVersionRequest::default()
     };
     let Ok(answer) = client.version(request).await else { return false };
     let shown = answer.version.and_then(|it| it.provenance).expect("a version has a place");

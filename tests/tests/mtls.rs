@@ -233,7 +233,7 @@ async fn a_land_can_write_only_its_own_log() {
     let records = request(vec![definition(&id, "Echter Dienst")], vec![]);
     cluster.publish(SL, records).await.expect("published");
     let client = cluster.client(RP, Who::Reader).await.expect("connected");
-    let shown = GetServiceRequest { service_id: id, land: "SL".to_owned() };
+    let shown = GetServiceRequest { service_id: id, land: "SL".to_owned(), ..Default::default() };
     eventually(START, "RP shows what SL published", async || {
         client.service(shown.clone()).await.is_ok()
     })

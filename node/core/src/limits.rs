@@ -27,6 +27,10 @@ pub const SEARCH_FILTER_VALUES_MAX: usize = 50;
 pub const FACET_VALUES_MAX: usize = 100;
 /// Suggestions in an answer.
 pub const SUGGESTIONS_MAX: u32 = 10;
+/// Offers in an answer about a Leistung in a Gebiet.
+pub const OFFERS_MAX: u32 = 100;
+/// Such offers when the caller names no limit.
+pub const OFFERS_DEFAULT: u32 = 20;
 /// Submissions that wait between authorisation and answer.
 pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 /// Characters of an idempotency key.

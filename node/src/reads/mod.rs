@@ -1,18 +1,22 @@
 //! Answers of the catalogue: summaries from the index, records from the journal, and what both
 //! rest on. Runs on the caller's thread and reads the disk.
 
+mod history;
+mod kept;
 mod nachnutzung;
+mod offers;
 
 use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use prost::Message;
 use registry_core::{
     authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
-    view::{Cut, SearchAsk, Standing, VersionState},
+    view::{Catalogue, Cut, OfferAsk, QueryError, SearchAsk, ServiceState, Standing, When},
 };
 use registry_proto::{
     charter::Charter,
@@ -22,13 +26,13 @@ use registry_proto::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
         ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
-        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
+        LogPosition, ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
         SearchServicesResponse, Service, ServiceVersion, SuggestRequest, SuggestResponse, Version,
     },
 };
-
 use uuid::Uuid;
 
+use self::{history::Basis, kept::Kept};
 use crate::{
     batches::{provenance, timestamp},
     index::Index,
@@ -36,6 +40,7 @@ use crate::{
     lifecycle::chain,
     search::{Answer, Search},
     status::StatusBoard,
+    store::Store,
 };
 
 /// Reads for gRPC and web.
@@ -49,6 +54,26 @@ pub struct Reads {
     me: PeerIdentity,
     /// Version of the software.
     software: &'static str,
+    services: Kept<(GetServiceRequest, Option<When>), Placed<Service>>,
+    versions: Kept<(VersionAsked, Option<When>), Placed<Version>>,
+    offers: Kept<(OfferAsk, Option<When>), offers::Found>,
+    cuts: Kept<When, Cut>,
+}
+
+/// A record as it goes over the wire, and its entry.
+#[derive(Debug)]
+struct Placed<T> {
+    record: T,
+    at: Position,
+}
+
+/// How a version is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum VersionAsked {
+    /// By its number.
+    Exact { service: String, land: String, number: String },
+    /// The highest on a day that meets a requirement.
+    Highest { service: String, land: String, requirement: String, valid_at: String, today: Date },
 }
 
 // === impl Reads ===
@@ -63,7 +88,18 @@ impl Reads {
         me: PeerIdentity,
         software: &'static str,
     ) -> Self {
-        Self { index, search, board, charter, me, software }
+        Self {
+            index,
+            search,
+            board,
+            charter,
+            me,
+            software,
+            services: Kept::default(),
+            versions: Kept::default(),
+            offers: Kept::default(),
+            cuts: Kept::default(),
+        }
     }
 
     /// How much of the logs readers see now; who keeps an answer asks again when this changes.
@@ -84,8 +120,9 @@ impl Reads {
         &self,
         request: &ListServicesRequest,
     ) -> Result<ListServicesResponse, Reject> {
-        let (page, cut) = self.index.ask(|catalogue| catalogue.list_services(request))?;
-        let as_of = self.board.as_of(&cut, |land| names(&request.land, land));
+        let basis = self.basis(request.zeitpunkt.as_ref())?;
+        let page = self.ask(&basis, |catalogue| catalogue.list_services(request))?;
+        let as_of = self.board.as_of(&basis.cut, |land| names(&request.land, land));
         let next_page_token = page.next_page_token;
         Ok(ListServicesResponse { services: page.items, next_page_token, as_of })
     }
@@ -96,11 +133,33 @@ impl Reads {
     ///
     /// As [`registry_core::view::Catalogue::service`] and [`Index::ask`].
     pub fn service(&self, request: &GetServiceRequest) -> Result<GetServiceResponse, Reject> {
-        let ((state, revision), cut) = self.index.ask(|catalogue| {
-            let state = catalogue.service(request)?;
-            let revision = catalogue.revision(state.position.log.land, state.service)?;
-            Ok((state, revision))
+        let basis = self.basis(request.zeitpunkt.as_ref())?;
+        let asked = GetServiceRequest {
+            service_id: request.service_id.clone(),
+            land: request.land.clone(),
+            ..GetServiceRequest::default()
+        };
+        let question = (asked, basis.when);
+        let found = self.services.answer(&basis.newest, question, Placed::bytes, || {
+            let (state, revision) = self.ask(&basis, |catalogue| {
+                let state = catalogue.service(request)?;
+                let revision = catalogue.revision(state.position.log.land, state.service)?;
+                Ok((state, revision))
+            })?;
+            self.whole_service(&state, revision)
         })?;
+        Ok(GetServiceResponse {
+            service: Some(found.record.clone()),
+            as_of: self.board.as_of_land(&basis.cut, found.at.log.land),
+            proof: request.with_proof.then(|| self.proof(found.at)).transpose()?,
+        })
+    }
+
+    fn whole_service(
+        &self,
+        state: &ServiceState,
+        revision: u64,
+    ) -> Result<Placed<Service>, Reject> {
         let (entry, record) = self.record(state.position)?;
         let definition = match record {
             Record::Definition(definition) => Some(*definition),
@@ -114,8 +173,7 @@ impl Reads {
             version_count: state.version_count,
             revision,
         };
-        let as_of = self.board.as_of_land(&cut, state.position.log.land);
-        Ok(GetServiceResponse { service: Some(service), as_of })
+        Ok(Placed { record: service, at: state.position })
     }
 
     /// A page of versions.
@@ -127,8 +185,9 @@ impl Reads {
         &self,
         request: &ListVersionsRequest,
     ) -> Result<ListVersionsResponse, Reject> {
-        let ((land, page), cut) = self.index.ask(|catalogue| catalogue.list_versions(request))?;
-        let as_of = self.board.as_of_land(&cut, land);
+        let basis = self.basis(request.zeitpunkt.as_ref())?;
+        let (land, page) = self.ask(&basis, |catalogue| catalogue.list_versions(request))?;
+        let as_of = self.board.as_of_land(&basis.cut, land);
         let next_page_token = page.next_page_token;
         Ok(ListVersionsResponse { versions: page.items, next_page_token, as_of })
     }
@@ -139,13 +198,19 @@ impl Reads {
     ///
     /// As [`registry_core::view::Catalogue::version`] and [`Index::ask`].
     pub fn version(&self, request: &GetVersionRequest) -> Result<GetVersionResponse, Reject> {
-        let ((state, life), cut) = self.index.ask(|catalogue| {
-            let state = catalogue.version(request)?;
-            let life = catalogue.standing(&state)?;
-            Ok((state, life))
-        })?;
-        let as_of = self.board.as_of_land(&cut, state.position.log.land);
-        Ok(GetVersionResponse { version: Some(self.whole_version(&state, life)?), as_of })
+        let basis = self.basis(request.zeitpunkt.as_ref())?;
+        let asked = VersionAsked::Exact {
+            service: request.service_id.clone(),
+            land: request.land.clone(),
+            number: request.version.clone(),
+        };
+        let found =
+            self.known_version(&basis, asked, |catalogue| catalogue.version_stands(request))?;
+        Ok(GetVersionResponse {
+            version: Some(found.record.clone()),
+            as_of: self.board.as_of_land(&basis.cut, found.at.log.land),
+            proof: request.with_proof.then(|| self.proof(found.at)).transpose()?,
+        })
     }
 
     /// The version that meets a requirement.
@@ -158,13 +223,30 @@ impl Reads {
         request: &ResolveVersionRequest,
     ) -> Result<ResolveVersionResponse, Reject> {
         let today = Date::from_unix_ms(now_unix_ms());
-        let ((state, life), cut) = self.index.ask(|catalogue| {
-            let state = catalogue.resolve(request, today)?;
-            let life = catalogue.standing(&state)?;
-            Ok((state, life))
-        })?;
-        let as_of = self.board.as_of_land(&cut, state.position.log.land);
-        Ok(ResolveVersionResponse { version: Some(self.whole_version(&state, life)?), as_of })
+        let basis = self.basis(request.zeitpunkt.as_ref())?;
+        let asked = VersionAsked::Highest {
+            service: request.service_id.clone(),
+            land: request.land.clone(),
+            requirement: request.requirement.clone(),
+            valid_at: request.valid_at.clone(),
+            today,
+        };
+        let found =
+            self.known_version(&basis, asked, |catalogue| catalogue.resolve(request, today))?;
+        let as_of = self.board.as_of_land(&basis.cut, found.at.log.land);
+        Ok(ResolveVersionResponse { version: Some(found.record.clone()), as_of })
+    }
+
+    fn known_version(
+        &self,
+        basis: &Basis,
+        asked: VersionAsked,
+        ask: impl FnOnce(&Catalogue<'_, Store>) -> Result<Standing, QueryError>,
+    ) -> Result<Arc<Placed<Version>>, Reject> {
+        self.versions.answer(&basis.newest, (asked, basis.when), Placed::bytes, || {
+            let standing = self.ask(basis, ask)?;
+            Ok(Placed { record: self.whole_version(&standing)?, at: standing.state.position })
+        })
     }
 
     /// Services found by words.
@@ -225,7 +307,17 @@ impl Reads {
         &self,
         request: &GetInclusionProofRequest,
     ) -> Result<GetInclusionProofResponse, Reject> {
-        let at = position(request)?;
+        let at = request.position.as_ref().ok_or_else(|| {
+            Reject::field("position", "POSITION_MISSING", "name land, epoch and index")
+        })?;
+        self.proof_of(at)
+    }
+
+    fn proof_of(&self, at: &LogPosition) -> Result<GetInclusionProofResponse, Reject> {
+        self.proof(position(at)?)
+    }
+
+    fn proof(&self, at: Position) -> Result<GetInclusionProofResponse, Reject> {
         let not_found = || Reject::NotFound { what: "entry", name: at.to_string() };
         let journal = self.index.journals().find(at.log).ok_or_else(not_found)?;
         if at.index >= journal.size() {
@@ -268,17 +360,13 @@ impl Reads {
         })
     }
 
-    fn whole_version(
-        &self,
-        state: &VersionState,
-        standing: Option<Standing>,
-    ) -> Result<Version, Reject> {
-        let (entry, record) = self.record(state.position)?;
+    fn whole_version(&self, standing: &Standing) -> Result<Version, Reject> {
+        let (entry, record) = self.record(standing.state.position)?;
         let version = match record {
             Record::Version(version) => Some(*version),
             Record::Definition(_) | Record::Move(_) | Record::Hidden => None,
         };
-        let life = standing.map(|it| it.message());
+        let life = Some(standing.message());
         Ok(Version { version, provenance: Some(provenance(&entry)), life })
     }
 
@@ -286,6 +374,14 @@ impl Reads {
         let (_, entry) = self.index.entry(at)?;
         let record = fold::read(&entry.as_entry()).unwrap_or(Record::Hidden);
         Ok((entry, record))
+    }
+}
+
+// === impl Placed ===
+
+impl<T: Message> Placed<T> {
+    fn bytes(&self) -> usize {
+        self.record.encoded_len()
     }
 }
 
@@ -302,7 +398,7 @@ impl Index {
         land: Land,
         service: Uuid,
     ) -> Result<Option<ServiceVersion>, Reject> {
-        let (at, _) = self.ask(|catalogue| Ok(catalogue.highest(land, service)?))?;
+        let (at, _) = self.ask(|catalogue| Ok(catalogue.highest_version(land, service)?))?;
         let Some(at) = at else { return Ok(None) };
         let (_, entry) = self.entry(at)?;
         Ok(match fold::read(&entry.as_entry()) {
@@ -341,10 +437,7 @@ fn names(filter: &str, land: Land) -> bool {
     filter.is_empty() || filter == land.code()
 }
 
-fn position(request: &GetInclusionProofRequest) -> Result<Position, Reject> {
-    let Some(position) = &request.position else {
-        return Err(Reject::field("position", "POSITION_MISSING", "name land, epoch and index"));
-    };
+fn position(position: &LogPosition) -> Result<Position, Reject> {
     let land = position.land.parse().map_err(|error: registry_proto::terms::ParseLandError| {
         Reject::field("position.land", "LAND_UNKNOWN", error.to_string())
     })?;

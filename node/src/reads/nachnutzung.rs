@@ -104,6 +104,7 @@ impl Reads {
             service_id: request.service_id.clone(),
             version: request.version.clone(),
             land: request.land.clone(),
+            ..GetVersionRequest::default()
         };
         let to = match request.lifecycle() {
             Lifecycle::Unspecified => Lifecycle::Abgeschaltet,
@@ -218,7 +219,7 @@ fn step(it: &Placed, superseded: bool, pending: bool) -> SubscriptionStep {
     }
 }
 
-fn connected_state(it: Connected) -> AnschlussState {
+pub(super) fn connected_state(it: Connected) -> AnschlussState {
     let gebiete = CodeLists::shipped().gebiete();
     let found = it.anschluss.ars.parse().ok().and_then(|ars| gebiete.find(&ars));
     AnschlussState {

@@ -127,6 +127,7 @@ async fn services(State(web): State<WebState>, who: Who, Query(params): Params) 
             land: text(&params, "land"),
             leistungsschluessel: text(&params, "leistungsschluessel"),
             themenfeld: text(&params, "themenfeld"),
+            ..ListServicesRequest::default()
         },
     );
     web.answer("ListServicesResponse", web.api.list_services(request).await)
@@ -138,7 +139,8 @@ async fn service(
     Path(service_id): Path<String>,
     Query(params): Params,
 ) -> Response {
-    let request = ask(who, GetServiceRequest { service_id, land: text(&params, "land") });
+    let land = text(&params, "land");
+    let request = ask(who, GetServiceRequest { service_id, land, ..Default::default() });
     web.answer("GetServiceResponse", web.api.get_service(request).await)
 }
 
@@ -159,6 +161,7 @@ async fn versions(
             land: text(&params, "land"),
             page_size,
             page_token: text(&params, "page_token"),
+            ..ListVersionsRequest::default()
         },
     );
     web.answer("ListVersionsResponse", web.api.list_versions(request).await)
@@ -171,7 +174,7 @@ async fn version(
     Query(params): Params,
 ) -> Response {
     let land = text(&params, "land");
-    let request = ask(who, GetVersionRequest { service_id, version, land });
+    let request = ask(who, GetVersionRequest { service_id, version, land, ..Default::default() });
     web.answer("GetVersionResponse", web.api.get_version(request).await)
 }
 
@@ -188,6 +191,7 @@ async fn resolve(
             requirement: text(&params, "requirement"),
             valid_at: text(&params, "valid_at"),
             land: text(&params, "land"),
+            ..ResolveVersionRequest::default()
         },
     );
     web.answer("ResolveVersionResponse", web.api.resolve_version(request).await)

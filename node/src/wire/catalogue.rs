@@ -4,8 +4,9 @@ use registry_proto::wire::registry::{
     GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
     GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
     ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
-    ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse,
-    SuggestRequest, SuggestResponse, catalogue_service_server::CatalogueService,
+    ResolveLeistungRequest, ResolveLeistungResponse, ResolveVersionRequest, ResolveVersionResponse,
+    SearchServicesRequest, SearchServicesResponse, SuggestRequest, SuggestResponse,
+    catalogue_service_server::CatalogueService,
 };
 use tonic::{Request, Response, Status};
 
@@ -45,6 +46,10 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<GetServiceRequest>,
     ) -> Result<Response<GetServiceResponse>, Status> {
+        let asked = request.get_ref();
+        if asked.zeitpunkt.is_some() || asked.with_proof {
+            return self.answering.answer(request, Reads::service).await;
+        }
         self.answering.answer_here(request, Reads::service)
     }
 
@@ -59,6 +64,10 @@ impl CatalogueService for CatalogueApi {
         &self,
         request: Request<GetVersionRequest>,
     ) -> Result<Response<GetVersionResponse>, Status> {
+        let asked = request.get_ref();
+        if asked.zeitpunkt.is_some() || asked.with_proof {
+            return self.answering.answer(request, Reads::version).await;
+        }
         self.answering.answer_here(request, Reads::version)
     }
 
@@ -67,6 +76,13 @@ impl CatalogueService for CatalogueApi {
         request: Request<ResolveVersionRequest>,
     ) -> Result<Response<ResolveVersionResponse>, Status> {
         self.answering.answer(request, Reads::resolve).await
+    }
+
+    async fn resolve_leistung(
+        &self,
+        request: Request<ResolveLeistungRequest>,
+    ) -> Result<Response<ResolveLeistungResponse>, Status> {
+        self.answering.answer(request, Reads::resolve_leistung).await
     }
 
     async fn search_services(

@@ -153,6 +153,7 @@ const METHODS: &[&str] = &[
     "/verbund.registry.v1.CatalogueService/ListVersions",
     "/verbund.registry.v1.CatalogueService/GetVersion",
     "/verbund.registry.v1.CatalogueService/ResolveVersion",
+    "/verbund.registry.v1.CatalogueService/ResolveLeistung",
     "/verbund.registry.v1.CatalogueService/SearchServices",
     "/verbund.registry.v1.CatalogueService/Suggest",
     "/verbund.registry.v1.CatalogueService/GetInclusionProof",

@@ -12,13 +12,15 @@ use registry_core::{
 use registry_proto::{
     charter::Charter,
     log::{
-        Checkpoint, Frontier, Hash, LogSigner, Origin, SignedCheckpoint, check_inclusion, leaf_hash,
+        Checkpoint, Frontier, Hash, Kind, LogSigner, Origin, SignedCheckpoint, check_inclusion,
+        leaf_hash,
     },
     terms::Land,
     wire::registry::{
         self as wire, GetInclusionProofRequest, GetServiceRequest, GetStatusRequest,
         GetVersionRequest, ListServicesRequest, ListVersionsRequest, LogPosition,
-        ResolveVersionRequest, SearchServicesRequest, catalogue_service_server::CatalogueService,
+        ResolveLeistungRequest, ResolveVersionRequest, SearchServicesRequest, ServiceVersion,
+        Zeitpunkt, ZustaendigeStelle, catalogue_service_server::CatalogueService,
     },
 };
 use tonic::{Code, Request};
@@ -34,7 +36,10 @@ use crate::{
     search::Search,
     status::StatusBoard,
     store::Store,
-    testing::{Item, MemoryJournal, NUMBER_A, NUMBER_B, folded, uuid},
+    testing::{
+        Item, MemoryJournal, NUMBER_A, NUMBER_B, RECEIVED_MS, RECORDED_MS, folded, uuid,
+        wait_folded,
+    },
 };
 
 fn signer(seed: u8) -> LogSigner {
@@ -191,6 +196,180 @@ async fn a_proof_holds_against_the_signed_root() {
     journal.set_checkpoint(size, note);
     let wrong = api.get_inclusion_proof(request(ask(0))).await.unwrap_err();
     assert_eq!(wrong.code(), Code::Internal);
+}
+
+/// A service that serves the Saarland, with a body that is responsible for all of it and one for
+/// the Regionalverband.
+fn serving() -> Item {
+    let body = |gebiet: &str| ZustaendigeStelle {
+        name: format!("Stelle für {gebiet}"),
+        gebiet: gebiet.to_owned(),
+        ..ZustaendigeStelle::default()
+    };
+    let version = ServiceVersion {
+        service_id: uuid(1).to_string(),
+        version: "3.0.0".to_owned(),
+        lifecycle: wire::Lifecycle::Freigegeben as i32,
+        onlinedienste: vec![wire::Onlinedienst {
+            vertrauensniveau: "20".to_owned(),
+            ..wire::Onlinedienst::default()
+        }],
+        verfuegbarkeitsgebiet: vec!["10".to_owned()],
+        zustaendige_stellen: vec![body("10"), body("10041")],
+        ..ServiceVersion::default()
+    };
+    Item::Body(Kind::ServiceVersion, 1, version.encode_to_vec().into())
+}
+
+#[tokio::test]
+async fn an_answer_about_a_leistung_holds_all_that_a_caller_needs() {
+    let journal = journal();
+    journal.append(&[serving()]);
+    checkpoint(&journal, 5);
+    let (index, _folder) = folded(std::slice::from_ref(&journal));
+    let api = api(index);
+    let ask = |ars: &str, with_proof| ResolveLeistungRequest {
+        leistungsschluessel: NUMBER_A.to_owned(),
+        ars: ars.to_owned(),
+        valid_at: "2026-11-23".to_owned(),
+        with_proof,
+        ..ResolveLeistungRequest::default()
+    };
+    // the second time from memory
+    for with_proof in [false, false, true] {
+        let answer = api.resolve_leistung(request(ask("10041", with_proof))).await.unwrap();
+        let answer = answer.into_inner();
+        assert_eq!((answer.total, answer.valid_at.as_str()), (1, "2026-11-23"));
+        assert_eq!(answer.as_of[0].folded, 5);
+        let [angebot] = answer.angebote.as_slice() else { panic!("{answer:?}") };
+        assert_eq!((angebot.land.as_str(), angebot.gebiet.as_str()), ("SL", "10"));
+        assert_eq!(angebot.service.as_ref().unwrap().bezeichnung, "Leistung 1");
+        assert_eq!(angebot.definition.as_ref().unwrap().index, 0);
+        assert_eq!(angebot.onlinedienste[0].vertrauensniveau, "20");
+        assert_eq!(angebot.zustaendige_stellen[0].gebiet, "10041");
+        assert_eq!(angebot.zustaendige_stellen.len(), 1);
+        let version = angebot.version.as_ref().unwrap();
+        assert_eq!(version.version.as_ref().unwrap().version, "3.0.0");
+        assert!(version.life.as_ref().unwrap().released);
+        let proofs = [&angebot.proof, &angebot.definition_proof];
+        assert!(proofs.iter().all(|it| it.is_some() == with_proof));
+    }
+    let nobody = api.resolve_leistung(request(ask("07", true))).await.unwrap().into_inner();
+    assert_eq!((nobody.total, nobody.angebote.len(), nobody.as_of.len()), (0, 0, 1));
+    let wrong = api.resolve_leistung(request(ask("1", false))).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+
+    let ask = GetServiceRequest {
+        service_id: uuid(1).to_string(),
+        with_proof: true,
+        ..Default::default()
+    };
+    assert!(api.get_service(request(ask)).await.unwrap().into_inner().proof.is_some());
+}
+
+/// How many entries answers rest on that show the state of a time; the same for all calls.
+#[track_caller]
+fn check_past(api: &CatalogueApi, zeitpunkt: Zeitpunkt, entries: u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+    runtime.block_on(async {
+        let service_id = uuid(1).to_string();
+        let zeitpunkt = Some(zeitpunkt);
+        let ask = ListServicesRequest { zeitpunkt, ..Default::default() };
+        let listed = api.list_services(request(ask)).await.unwrap().into_inner();
+        assert_eq!(listed.as_of[0].folded, entries);
+        assert_eq!(listed.services.len(), [0, 0, 1, 1, 2][entries as usize]);
+
+        let ask =
+            GetServiceRequest { service_id: service_id.clone(), zeitpunkt, ..Default::default() };
+        let service = api.get_service(request(ask)).await;
+        let ask = ListVersionsRequest {
+            service_id: service_id.clone(),
+            zeitpunkt,
+            ..ListVersionsRequest::default()
+        };
+        let versions = api.list_versions(request(ask)).await;
+        let ask = GetVersionRequest {
+            service_id: service_id.clone(),
+            version: "2.0.0".to_owned(),
+            zeitpunkt,
+            ..GetVersionRequest::default()
+        };
+        let second = api.get_version(request(ask)).await;
+        let ask = ResolveVersionRequest {
+            service_id,
+            valid_at: "2026-11-23".to_owned(),
+            zeitpunkt,
+            ..ResolveVersionRequest::default()
+        };
+        let best = api.resolve_version(request(ask)).await;
+        if entries == 0 {
+            let refused = [service.is_err(), versions.is_err(), second.is_err(), best.is_err()];
+            assert_eq!(refused, [true; 4]);
+            return;
+        }
+        let service = service.unwrap().into_inner();
+        assert_eq!(service.as_of.unwrap().folded, entries);
+        let count = u32::try_from(entries).unwrap().min(3) - 1;
+        assert_eq!(service.service.unwrap().version_count, count);
+        assert_eq!(versions.unwrap().into_inner().versions.len(), count as usize);
+        assert_eq!(second.is_ok(), count == 2);
+        let best = best.unwrap().into_inner().version.unwrap().version.unwrap();
+        assert_eq!(best.version, format!("{count}.0.0"));
+    });
+}
+
+fn ms(unix_ms: i64) -> Option<prost_types::Timestamp> {
+    Some(crate::batches::timestamp(unix_ms))
+}
+
+#[test]
+fn a_state_of_the_past_is_shown_by_either_clock() {
+    let journal = journal();
+    let (index, folder) = folded(std::slice::from_ref(&journal));
+    let api = api(index.clone());
+    let both = |recorded, received| Zeitpunkt {
+        recorded_at: ms(RECORDED_MS + recorded),
+        seen_at: ms(RECEIVED_MS + 1_000 * received),
+    };
+    let recorded = |at| Zeitpunkt { seen_at: None, ..both(at, 0) };
+    let seen = |at| Zeitpunkt { recorded_at: None, ..both(0, at) };
+    // the first batch has two entries
+    for (at, entries) in [(-1, 0), (0, 0), (1, 2), (2, 3), (3, 4), (99, 4)] {
+        check_past(&api, recorded(at), entries);
+        check_past(&api, seen(at), entries);
+        check_past(&api, both(99, at), entries);
+        check_past(&api, both(at, 99), entries);
+    }
+    check_past(&api, Zeitpunkt::default(), 4);
+    // what comes later does not change it
+    journal.append(&[Item::Release(1, "9.0.0")]);
+    folder.notifier().notify();
+    wait_folded(&index, &journal);
+    for (at, entries) in [(-1, 0), (1, 2), (2, 3), (3, 4)] {
+        check_past(&api, recorded(at), entries);
+        check_past(&api, seen(at), entries);
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_none_is_refused_and_a_damaged_entry_is_named() {
+    let journal = journal();
+    let (index, _folder) = folded(std::slice::from_ref(&journal));
+    let api = api(index);
+    let ask = |seconds| ListServicesRequest {
+        zeitpunkt: Some(Zeitpunkt {
+            recorded_at: Some(prost_types::Timestamp { seconds, nanos: 0 }),
+            seen_at: None,
+        }),
+        ..ListServicesRequest::default()
+    };
+    let wrong = api.list_services(request(ask(i64::MAX))).await.unwrap_err();
+    assert_eq!(wrong.code(), Code::InvalidArgument);
+    journal.damage(3);
+    let damaged = api.list_services(request(ask(RECORDED_MS / 1_000))).await.unwrap_err();
+    assert_eq!(damaged.code(), Code::Unavailable);
+    journal.repair();
+    api.list_services(request(ask(RECORDED_MS / 1_000))).await.unwrap();
 }
 
 #[tokio::test]

@@ -2758,6 +2758,18 @@ pub mod nachnutzung_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Which state an answer shows, when it shall not be the newest: of each log the entries before the
+/// first one that is later than the times given. Both given, both count. It is rounded down to whole
+/// atomic batches. Not to be mixed up with valid_at, the day that validity is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Zeitpunkt {
+    /// What the owners had said by then, by the recorded times that they signed. Unset means all.
+    #[prost(message, optional, tag = "1")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What this node knew by then, by its own clock. Unset means all.
+    #[prost(message, optional, tag = "2")]
+    pub seen_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// A service as the catalogue shows it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Service {
@@ -2867,6 +2879,9 @@ pub struct ListServicesRequest {
     /// Only services of this Themenfeld.
     #[prost(string, tag = "5")]
     pub themenfeld: ::prost::alloc::string::String,
+    /// State to show; unset means the newest.
+    #[prost(message, optional, tag = "6")]
+    pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
 }
 /// Answer of ListServices.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2890,6 +2905,12 @@ pub struct GetServiceRequest {
     /// Owner; needed only if two Laender use the same UUID.
     #[prost(string, tag = "2")]
     pub land: ::prost::alloc::string::String,
+    /// State to show; unset means the newest.
+    #[prost(message, optional, tag = "3")]
+    pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
+    /// True to have the entry proved as well.
+    #[prost(bool, tag = "4")]
+    pub with_proof: bool,
 }
 /// Answer of GetService.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2900,6 +2921,9 @@ pub struct GetServiceResponse {
     /// What the answer rests on: the log of the owner.
     #[prost(message, optional, tag = "2")]
     pub as_of: ::core::option::Option<AsOf>,
+    /// Proof that the entry is in the log of its owner; unset unless asked for.
+    #[prost(message, optional, tag = "3")]
+    pub proof: ::core::option::Option<GetInclusionProofResponse>,
 }
 /// Request of ListVersions.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2916,6 +2940,9 @@ pub struct ListVersionsRequest {
     /// From the previous answer.
     #[prost(string, tag = "4")]
     pub page_token: ::prost::alloc::string::String,
+    /// State to show; unset means the newest.
+    #[prost(message, optional, tag = "5")]
+    pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
 }
 /// Answer of ListVersions.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2942,6 +2969,12 @@ pub struct GetVersionRequest {
     /// Owner; needed only if two Laender use the same UUID.
     #[prost(string, tag = "3")]
     pub land: ::prost::alloc::string::String,
+    /// State to show; unset means the newest.
+    #[prost(message, optional, tag = "4")]
+    pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
+    /// True to have the entry proved as well.
+    #[prost(bool, tag = "5")]
+    pub with_proof: bool,
 }
 /// Answer of GetVersion.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2952,6 +2985,9 @@ pub struct GetVersionResponse {
     /// What the answer rests on: the log of the owner.
     #[prost(message, optional, tag = "2")]
     pub as_of: ::core::option::Option<AsOf>,
+    /// Proof that the entry is in the log of its owner; unset unless asked for.
+    #[prost(message, optional, tag = "3")]
+    pub proof: ::core::option::Option<GetInclusionProofResponse>,
 }
 /// Request of ResolveVersion.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2968,6 +3004,9 @@ pub struct ResolveVersionRequest {
     /// Owner; needed only if two Laender use the same UUID.
     #[prost(string, tag = "4")]
     pub land: ::prost::alloc::string::String,
+    /// State to show; unset means the newest.
+    #[prost(message, optional, tag = "5")]
+    pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
 }
 /// Answer of ResolveVersion.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2978,6 +3017,123 @@ pub struct ResolveVersionResponse {
     /// What the answer rests on: the log of the owner.
     #[prost(message, optional, tag = "2")]
     pub as_of: ::core::option::Option<AsOf>,
+}
+/// Request of ResolveLeistung.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResolveLeistungRequest {
+    /// `^99\d{12}$`.
+    #[prost(string, tag = "1")]
+    pub leistungsschluessel: ::prost::alloc::string::String,
+    /// ARS of the area, significant digits (2, 3, 5, 9 or 12), or "00" for the Bund.
+    #[prost(string, tag = "2")]
+    pub ars: ::prost::alloc::string::String,
+    /// Day (YYYY-MM-DD) on which it must be served; empty means today (UTC).
+    #[prost(string, tag = "3")]
+    pub valid_at: ::prost::alloc::string::String,
+    /// State of the catalogue to ask; unset means the newest.
+    #[prost(message, optional, tag = "4")]
+    pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
+    /// True to have every record proved as well.
+    #[prost(bool, tag = "5")]
+    pub with_proof: bool,
+    /// 1..100; 0 means 20.
+    #[prost(uint32, tag = "6")]
+    pub limit: u32,
+}
+/// A version that serves a Leistung in a Gebiet on a day.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Angebot {
+    /// The service.
+    #[prost(message, optional, tag = "1")]
+    pub service: ::core::option::Option<ServiceSummary>,
+    /// Owner of the service.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// The version: the whole record with its parameters, its entry and where it stands.
+    #[prost(message, optional, tag = "3")]
+    pub version: ::core::option::Option<Version>,
+    /// The area of the offer that encloses the area asked for most closely.
+    #[prost(string, tag = "4")]
+    pub gebiet: ::prost::alloc::string::String,
+    /// Entry points with their Vertrauensniveau, as in the record.
+    #[prost(message, repeated, tag = "5")]
+    pub onlinedienste: ::prost::alloc::vec::Vec<Onlinedienst>,
+    /// Of the responsible bodies in the record those whose area encloses the area asked for most
+    /// closely.
+    #[prost(message, repeated, tag = "6")]
+    pub zustaendige_stellen: ::prost::alloc::vec::Vec<ZustaendigeStelle>,
+    /// The Nachnutzung that brings the service to this area; unset when the owner serves it itself.
+    #[prost(message, optional, tag = "7")]
+    pub nachnutzung: ::core::option::Option<AngebotNachnutzung>,
+    /// Entry of the definition.
+    #[prost(message, optional, tag = "8")]
+    pub definition: ::core::option::Option<LogPosition>,
+    /// Proof of the version's entry; unset unless asked for.
+    #[prost(message, optional, tag = "9")]
+    pub proof: ::core::option::Option<GetInclusionProofResponse>,
+    /// Proof of the definition's entry; unset unless asked for.
+    #[prost(message, optional, tag = "10")]
+    pub definition_proof: ::core::option::Option<GetInclusionProofResponse>,
+}
+/// How a Nachnutzung brings a service to an area.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AngebotNachnutzung {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub subscription_id: ::prost::alloc::string::String,
+    /// Land that re-uses the service.
+    #[prost(string, tag = "2")]
+    pub subscriber_land: ::prost::alloc::string::String,
+    /// Versions that the Nachnutzung asks for.
+    #[prost(string, tag = "3")]
+    pub version_requirement: ::prost::alloc::string::String,
+    /// On whose behalf, as far as they lie around the area; empty when the Land acts for itself.
+    #[prost(message, repeated, tag = "4")]
+    pub auftraggeber: ::prost::alloc::vec::Vec<Auftraggeber>,
+    /// Way of re-use.
+    #[prost(string, tag = "5")]
+    pub modell: ::prost::alloc::string::String,
+    /// Reference of the contract.
+    #[prost(string, tag = "6")]
+    pub vertrag_id: ::prost::alloc::string::String,
+    /// https URL of the contract.
+    #[prost(string, tag = "7")]
+    pub vertrag_url: ::prost::alloc::string::String,
+    /// Cost in words.
+    #[prost(string, tag = "8")]
+    pub kosten_text: ::prost::alloc::string::String,
+    /// Functional contact address.
+    #[prost(string, tag = "9")]
+    pub kontakt: ::prost::alloc::string::String,
+    /// How far the nearest Kommune around the area is; unset while nothing is said of any.
+    #[prost(message, optional, tag = "10")]
+    pub anschluss: ::core::option::Option<AnschlussState>,
+    /// Entry of the last move.
+    #[prost(message, optional, tag = "11")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// Proof of that entry; unset unless asked for.
+    #[prost(message, optional, tag = "12")]
+    pub proof: ::core::option::Option<GetInclusionProofResponse>,
+}
+/// Answer of ResolveLeistung.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResolveLeistungResponse {
+    /// The offers of the nearest enclosing area, in the order of (land, service_id); of each service
+    /// the highest version that serves. Empty when nobody serves it there.
+    #[prost(message, repeated, tag = "1")]
+    pub angebote: ::prost::alloc::vec::Vec<Angebot>,
+    /// Number of such offers, also beyond the limit.
+    #[prost(uint32, tag = "2")]
+    pub total: u32,
+    /// Day the answer is about.
+    #[prost(string, tag = "3")]
+    pub valid_at: ::prost::alloc::string::String,
+    /// Area the answer is about.
+    #[prost(string, tag = "4")]
+    pub ars: ::prost::alloc::string::String,
+    /// What the answer rests on, per Land.
+    #[prost(message, repeated, tag = "5")]
+    pub as_of: ::prost::alloc::vec::Vec<AsOf>,
 }
 /// Request of SearchServices. Values of one filter are alternatives; filters narrow each other.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3442,6 +3598,36 @@ pub mod catalogue_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Tells who serves a Leistung in a Gebiet on a day, with everything a caller needs to use it.
+        pub async fn resolve_leistung(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ResolveLeistungRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolveLeistungResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CatalogueService/ResolveLeistung",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.CatalogueService",
+                        "ResolveLeistung",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Finds services by words in their names, keys and areas of life, with facets.
         pub async fn search_services(
             &mut self,
@@ -3610,6 +3796,14 @@ pub mod catalogue_service_server {
             request: tonic::Request<super::ResolveVersionRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ResolveVersionResponse>,
+            tonic::Status,
+        >;
+        /// Tells who serves a Leistung in a Gebiet on a day, with everything a caller needs to use it.
+        async fn resolve_leistung(
+            &self,
+            request: tonic::Request<super::ResolveLeistungRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ResolveLeistungResponse>,
             tonic::Status,
         >;
         /// Finds services by words in their names, keys and areas of life, with facets.
@@ -3932,6 +4126,52 @@ pub mod catalogue_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ResolveVersionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.CatalogueService/ResolveLeistung" => {
+                    #[allow(non_camel_case_types)]
+                    struct ResolveLeistungSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::ResolveLeistungRequest>
+                    for ResolveLeistungSvc<T> {
+                        type Response = super::ResolveLeistungResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ResolveLeistungRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::resolve_leistung(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ResolveLeistungSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -40,6 +40,8 @@ pub(crate) struct Script {
     pub(crate) services: Vec<wire::ServiceSummary>,
     pub(crate) versions: Vec<wire::VersionSummary>,
     pub(crate) as_of: Vec<wire::AsOf>,
+    pub(crate) offers: wire::ResolveLeistungResponse,
+    pub(crate) asked_for_offers: Vec<wire::ResolveLeistungRequest>,
     /// Entries on a page, whatever is asked for.
     pub(crate) page: usize,
     pub(crate) status: wire::GetStatusResponse,
@@ -171,7 +173,8 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
             ..wire::ServiceDefinition::default()
         };
         let service = wire::Service { definition: Some(definition), ..wire::Service::default() };
-        Ok(Response::new(wire::GetServiceResponse { service: Some(service), as_of: None }))
+        let service = Some(service);
+        Ok(Response::new(wire::GetServiceResponse { service, ..Default::default() }))
     }
 
     async fn list_versions(
@@ -200,6 +203,19 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
     ) -> Answer<wire::ResolveVersionResponse> {
         drop(self.script().await?);
         Ok(Response::new(wire::ResolveVersionResponse::default()))
+    }
+
+    async fn resolve_leistung(
+        &self,
+        request: Request<wire::ResolveLeistungRequest>,
+    ) -> Answer<wire::ResolveLeistungResponse> {
+        let request = request.into_inner();
+        let mut script = self.script().await?;
+        let mut answer = script.offers.clone();
+        answer.ars.clone_from(&request.ars);
+        answer.valid_at.clone_from(&request.valid_at);
+        script.asked_for_offers.push(request);
+        Ok(Response::new(answer))
     }
 
     async fn search_services(

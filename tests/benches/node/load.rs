@@ -69,7 +69,7 @@ pub(crate) async fn read(caller: Caller, _n: u64) {
     let asked = GetVersionRequest {
         service_id: caller.service.clone(),
         version: "1.0.0".to_owned(),
-        land: String::new(),
+        ..GetVersionRequest::default()
     };
     let answer = caller.client.version(asked).await.expect("read");
     assert!(answer.version.is_some());

@@ -81,9 +81,7 @@ pub fn version(service: Uuid, number: &SemVer, at: Position) -> Vec<u8> {
 
 /// Key: service (16) | land (4) | epoch (8) | index (8), for definitions. Value: empty.
 pub fn owner(service: Uuid, at: Position) -> Vec<u8> {
-    let mut key = owners_of(service);
-    key.extend(land_bytes(at.log.land));
-    placed(key, at)
+    placed(owner_group(service, at.log.land), at)
 }
 
 /// Key: Leistungsschluessel (14 digits) | land (4) | service (16) | epoch (8) | index (8).
@@ -114,13 +112,7 @@ pub fn subscribed(service: Uuid, id: Uuid, at: Position) -> Vec<u8> {
 /// Key: Nachnutzung (16) | ARS (12, padded with 0) | land (4) | epoch (8) | index (8). Value:
 /// `MoveFact`.
 pub fn anschluss(id: Uuid, ars: &str, at: Position) -> Vec<u8> {
-    let mut key = anschluesse_of(id);
-    let mut padded = [0; ARS];
-    for (to, from) in padded.iter_mut().zip(ars.bytes()) {
-        *to = from;
-    }
-    key.extend(padded);
-    landed(key, at)
+    landed(anschluss_of(id, ars), at)
 }
 
 /// Key: Nachnutzung (16) | SemVer (24) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
@@ -201,6 +193,17 @@ pub(crate) fn anschluesse_of(id: Uuid) -> Vec<u8> {
     key
 }
 
+/// Prefix of what is said of a Kommune of a Nachnutzung.
+pub(crate) fn anschluss_of(id: Uuid, ars: &str) -> Vec<u8> {
+    let mut key = anschluesse_of(id);
+    let mut padded = [0; ARS];
+    for (to, from) in padded.iter_mut().zip(ars.bytes()) {
+        *to = from;
+    }
+    key.extend(padded);
+    key
+}
+
 /// Prefix of the acknowledgements of a Nachnutzung.
 pub(crate) fn bestaetigungen_of(id: Uuid) -> Vec<u8> {
     let mut key = vec![VERSION, BESTAETIGUNG];
@@ -262,6 +265,13 @@ pub(crate) fn version_group(land: Land, service: Uuid, number: &SemVer) -> Vec<u
 pub(crate) fn owners_of(service: Uuid) -> Vec<u8> {
     let mut key = vec![VERSION, OWNER];
     key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of the definitions with which a Land owns a service.
+pub(crate) fn owner_group(service: Uuid, land: Land) -> Vec<u8> {
+    let mut key = owners_of(service);
+    key.extend(land_bytes(land));
     key
 }
 

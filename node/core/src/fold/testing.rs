@@ -5,7 +5,10 @@ use prost::Message;
 use registry_proto::{
     log::{Hash, Header, Kind, Reference, VerbundId, body_digest, leaf_hash},
     terms::{Land, LogId},
-    wire::registry::{Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion},
+    wire::registry::{
+        Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion, SubscriptionMove,
+        SubscriptionState,
+    },
 };
 use uuid::Uuid;
 
@@ -79,6 +82,34 @@ impl Log {
     pub(crate) fn release(&mut self, service: Uuid, number: &str, ab: &str, bis: &str) {
         let version = version(service, number, ab, bis);
         self.push(Kind::ServiceVersion, Some(service), version.encode_to_vec().into());
+    }
+
+    /// Releases a version for areas, valid since 2026 began.
+    pub(crate) fn release_in(&mut self, service: Uuid, number: &str, areas: &[&str]) {
+        let version = ServiceVersion {
+            verfuegbarkeitsgebiet: areas.iter().map(|&area| area.to_owned()).collect(),
+            ..version(service, number, "2026-01-01", "")
+        };
+        self.push(Kind::ServiceVersion, Some(service), version.encode_to_vec().into());
+    }
+
+    /// Moves a Nachnutzung on; gives the leaf that the next move rests on.
+    pub(crate) fn subscribe(
+        &mut self,
+        id: Uuid,
+        zustand: SubscriptionState,
+        rests_on: Option<Hash>,
+        says: SubscriptionMove,
+    ) -> Hash {
+        let zustand = zustand as i32;
+        let says = SubscriptionMove { subscription_id: id.to_string(), zustand, ..says };
+        let body = says.encode_to_vec().into();
+        let land = self.id.land;
+        let entry = self.push(Kind::SubscriptionMove, Some(id), body);
+        let reference = |leaf_hash| Reference { land, object_id: id, leaf_hash };
+        entry.header.references = rests_on.map(reference).into_iter().collect();
+        entry.leaf = leaf_hash(&entry.header.encode().unwrap());
+        entry.leaf
     }
 }
 

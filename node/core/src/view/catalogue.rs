@@ -138,7 +138,11 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         let Some(service) = service else { return Err(checks.reject().into()) };
         checks.finish()?;
 
-        let (service, position) = self.defined(service, land)?;
+        let land = self.owner(service, land)?;
+        let group = keys::definitions_of(land, service);
+        let found = walk::pick(self.facts, self.cut, DEFINITIONS, &group)?;
+        let Some(Fact { key, .. }) = found else { return Err(not_found(service).into()) };
+        let (service, position) = keys::parse_definition(&key).map_err(FactsError::from)?;
         let (latest_version, version_count) = self.count(position.log.land, service)?;
         Ok(ServiceState { service, position, latest_version, version_count })
     }
@@ -160,8 +164,7 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         let Some(service) = service else { return Err(checks.reject().into()) };
         checks.finish()?;
 
-        let (service, position) = self.defined(service, land)?;
-        let land = position.log.land;
+        let land = self.owner(service, land)?;
         let of = AfterService { land, service };
         let mut checks = Checks::default();
         if after.as_ref().is_some_and(|after| after.of != of) {
@@ -195,6 +198,15 @@ impl<'a, F: Facts> Catalogue<'a, F> {
     ///
     /// As [`Self::service`].
     pub fn version(&self, request: &GetVersionRequest) -> Result<VersionState, QueryError> {
+        Ok(self.version_stands(request)?.state)
+    }
+
+    /// One version, and where it stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::service`].
+    pub fn version_stands(&self, request: &GetVersionRequest) -> Result<Standing, QueryError> {
         let mut checks = Checks::default();
         let service = checks.service_id(&request.service_id);
         let number = checks.parsed::<SemVer>("version", "SEMVER_FORM", &request.version);
@@ -204,15 +216,14 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         };
         checks.finish()?;
 
-        let (service, definition) = self.defined(service, land)?;
-        let group = keys::version_group(definition.log.land, service, &number);
-        let found = walk::pick(self.facts, self.cut, VERSIONS, &group)?;
-        let Some(Fact { key, .. }) = found else {
-            let name = format!("{service} {number}");
-            return Err(Reject::NotFound { what: "version", name }.into());
-        };
-        let (_, _, position) = keys::parse_version(&key).map_err(FactsError::from)?;
-        Ok(VersionState { service, number, position })
+        let group = keys::version_group(self.owner(service, land)?, service, &number);
+        match walk::pick(self.facts, self.cut, VERSIONS, &group)? {
+            Some(fact) => Ok(self.stands(&fact)?),
+            None => {
+                let name = format!("{service} {number}");
+                Err(Reject::NotFound { what: "version", name }.into())
+            }
+        }
     }
 
     /// The highest version that meets the requirement, is released, and is valid on the day.
@@ -224,7 +235,7 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         &self,
         request: &ResolveVersionRequest,
         today: Date,
-    ) -> Result<VersionState, QueryError> {
+    ) -> Result<Standing, QueryError> {
         let mut checks = Checks::default();
         let service = checks.service_id(&request.service_id);
         let text = if request.requirement.is_empty() { "*" } else { &request.requirement };
@@ -236,9 +247,9 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         };
         checks.finish()?;
 
-        let (service, definition) = self.defined(service, land)?;
-        let all = keys::versions_of(definition.log.land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        let all = keys::versions_of(self.owner(service, land)?, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all)
+            .beginning_with(VERSIONS_AT_ONCE);
         while let Some(Fact { key, value }) = walk.next()? {
             let (_, number, _) = keys::parse_version(&key).map_err(FactsError::from)?;
             if !requirement.matches(&number) {
@@ -246,23 +257,22 @@ impl<'a, F: Facts> Catalogue<'a, F> {
             }
             let standing = self.stands(&Fact { key, value })?;
             if standing.serves_on(day) && valid_on(&standing.fact, day) {
-                return Ok(standing.state);
+                return Ok(standing);
             }
         }
         let name = format!("{service} {text} that is released and valid on {day}");
         Err(Reject::NotFound { what: "version", name }.into())
     }
 
-    /// Finds the owner of a service and the entry of its newest definition.
-    fn defined(&self, service: Uuid, land: Option<Land>) -> Result<(Uuid, Position), QueryError> {
-        let land = match land {
-            Some(land) => land,
-            None => self.only_owner(service)?,
-        };
-        let group = keys::definitions_of(land, service);
-        let found = walk::pick(self.facts, self.cut, DEFINITIONS, &group)?;
-        let Some(Fact { key, .. }) = found else { return Err(not_found(service).into()) };
-        Ok(keys::parse_definition(&key).map_err(FactsError::from)?)
+    /// The owner of a service: `land` if it has defined it, or the only one that has. The table of
+    /// owners has no values, so this costs less than reading a definition.
+    fn owner(&self, service: Uuid, land: Option<Land>) -> Result<Land, QueryError> {
+        let Some(land) = land else { return self.only_owner(service) };
+        let group = keys::owner_group(service, land);
+        match walk::pick(self.facts, self.cut, OWNERS, &group)? {
+            Some(_) => Ok(land),
+            None => Err(not_found(service).into()),
+        }
     }
 
     fn only_owner(&self, service: Uuid) -> Result<Land, QueryError> {
@@ -403,8 +413,11 @@ fn not_found(service: Uuid) -> Reject {
     Reject::NotFound { what: "service", name: service.to_string() }
 }
 
+/// Versions that a walk for the highest one reads at first.
+pub(super) const VERSIONS_AT_ONCE: usize = 4;
+
 /// `gueltig_ab <= day <= gueltig_bis`; an empty end is open. Days of another form were not folded.
-fn valid_on(fact: &VersionFact, day: Date) -> bool {
+pub(super) fn valid_on(fact: &VersionFact, day: Date) -> bool {
     let begun = fact.gueltig_ab.parse::<Date>().map_or(fact.gueltig_ab.is_empty(), |ab| ab <= day);
     let open =
         fact.gueltig_bis.parse::<Date>().map_or(fact.gueltig_bis.is_empty(), |bis| day <= bis);

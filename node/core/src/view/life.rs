@@ -69,7 +69,11 @@ impl<F: Facts> Catalogue<'_, F> {
     /// # Errors
     ///
     /// [`FactsError`] if the facts cannot be read.
-    pub fn highest(&self, land: Land, service: Uuid) -> Result<Option<Position>, FactsError> {
+    pub fn highest_version(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<Position>, FactsError> {
         let all = keys::versions_of(land, service);
         let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
         match walk.next()? {

@@ -6,9 +6,11 @@
 
 mod catalogue;
 mod filter;
+mod history;
 mod life;
 mod nachnutzung;
 mod notices;
+mod offers;
 mod page;
 #[cfg(test)]
 mod properties;
@@ -28,8 +30,10 @@ use registry_proto::terms::{Land, LogId};
 pub use self::{
     catalogue::{Catalogue, Page, ServiceState, VersionState},
     filter::{WatchFilter, numbers_around},
+    history::{Stamp, When},
     life::Standing,
     nachnutzung::{Affected, Connected, Owed, enough_for, needs},
+    offers::{Offer, OfferAsk, Reuse},
     search::{Findable, STATES, SearchAsk, SearchFilters},
     snapshot::{Chunk, SnapshotCursor},
     subject::{About, Subject, numbers_of},
@@ -100,6 +104,17 @@ impl Cut {
     /// Lets `size` entries of a log count.
     pub fn set(&mut self, log: LogId, size: u64) {
         self.0.insert(log, size);
+    }
+
+    /// The state after at most `most` entries of each log that `self` holds; `most` is asked once
+    /// for each.
+    ///
+    /// # Errors
+    ///
+    /// Those of `most`.
+    pub fn until<E>(&self, mut most: impl FnMut(LogId, u64) -> Result<u64, E>) -> Result<Self, E> {
+        let shorter = |(&log, &size): (&LogId, &u64)| Ok((log, most(log, size)?.min(size)));
+        self.0.iter().map(shorter).collect::<Result<_, E>>().map(Self)
     }
 
     /// True if the entry counts.

@@ -242,7 +242,7 @@ impl<F: Facts> Catalogue<'_, F> {
 }
 
 /// Nachnutzungen of one service that are looked at.
-const SUBSCRIPTIONS_MAX: usize = 10_000;
+pub(super) const SUBSCRIPTIONS_MAX: usize = 10_000;
 
 /// Acknowledgements that cover a state: whoever took note of the deprecation knows the day of the
 /// retirement.

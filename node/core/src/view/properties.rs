@@ -4,11 +4,14 @@ use proptest::prelude::*;
 use registry_proto::{
     log::Kind,
     terms::Land,
-    wire::registry::{ListServicesRequest, ListVersionsRequest, ResolveVersionRequest},
+    wire::registry::{
+        ListServicesRequest, ListVersionsRequest, ResolveVersionRequest, SubscriptionMove,
+        SubscriptionState,
+    },
 };
 
 use super::{
-    SnapshotCursor, WatchFilter,
+    OfferAsk, SnapshotCursor, WatchFilter,
     tests::{A, B, World, day, id},
 };
 use crate::fold::{
@@ -38,13 +41,39 @@ fn build(steps: &[Vec<(u8, u8, bool)>]) -> Vec<Log> {
                 }
                 minor => {
                     let number = format!("1.{minor}.{}", u8::from(flag));
-                    log.release(uuid(service), &number, "2026-01-01", "");
+                    match service {
+                        0 => log.release(uuid(service), &number, "2026-01-01", ""),
+                        1 => log.release_in(uuid(service), &number, &["10", "07"]),
+                        _ => log.release_in(uuid(service), &number, &["10041"]),
+                    }
                 }
             }
         }
         logs.push(log);
     }
+    if let [publisher, subscriber, ..] = logs.as_mut_slice() {
+        reuse(publisher, subscriber);
+    }
     logs
+}
+
+/// The second Land re-uses service 2 of the first, whether it is there or not.
+fn reuse(publisher: &mut Log, subscriber: &mut Log) {
+    use SubscriptionState::{Abstimmung, Interesse, Produktiv, Vertrag, Zugesagt};
+    let mut rests_on = None;
+    for state in [Interesse, Abstimmung, Zugesagt, Vertrag, Produktiv] {
+        let says = SubscriptionMove {
+            service_id: id(2),
+            publisher_land: publisher.id.land.to_string(),
+            subscriber_land: subscriber.id.land.to_string(),
+            version_requirement: "^1".to_owned(),
+            gebiete: vec!["07".to_owned()],
+            ..SubscriptionMove::default()
+        };
+        let moves =
+            if matches!(state, Abstimmung | Zugesagt) { &mut *publisher } else { &mut *subscriber };
+        rests_on = Some(moves.subscribe(uuid(100), state, rests_on, says));
+    }
 }
 
 /// Every answer of a world, in words.
@@ -59,6 +88,17 @@ fn answers(world: &World) -> Vec<String> {
     for (land, service) in view.defined_after(None, usize::MAX).unwrap() {
         all.push(format!("{:?}", view.findable(land, service)));
         all.push(format!("{:?}", view.summary_of(land, service)));
+    }
+    for number in [A, B] {
+        for ars in ["00", "10", "10041", "07", "071310001001", "06"] {
+            let ask = OfferAsk {
+                number: number.parse().unwrap(),
+                ars: ars.parse().unwrap(),
+                day: day("2026-11-23"),
+                limit: 2,
+            };
+            all.push(format!("{:?}", view.offers(&ask)));
+        }
     }
     for service in 0..4 {
         for land in ["", "SL", "RP"] {

@@ -182,7 +182,7 @@ fn resolution_takes_the_highest_released_version_valid_on_the_day() {
         };
         let found = world.catalogue().resolve(&request, day("2026-11-23"));
         match expected {
-            Some(number) => assert_eq!(found.unwrap().number.to_string(), number),
+            Some(number) => assert_eq!(found.unwrap().state.number.to_string(), number),
             None => assert!(matches!(rejected(found), Reject::NotFound { .. }), "{request:?}"),
         }
     }
@@ -211,7 +211,11 @@ fn what_has_another_form_is_refused_by_field() {
     let world = World::of(&[saarland()]);
     let view = world.catalogue();
     let service = |service_id: &str, land: &str| {
-        view.service(&GetServiceRequest { service_id: service_id.into(), land: land.into() })
+        view.service(&GetServiceRequest {
+            service_id: service_id.into(),
+            land: land.into(),
+            ..Default::default()
+        })
     };
     assert_eq!(reason(service("x", "")), ("service_id".to_owned(), "UUID_FORM"));
     assert_eq!(reason(service(&id(1), "XX")), ("land".to_owned(), "LAND_UNKNOWN"));

@@ -61,6 +61,8 @@ pub(super) struct Walk<'a, F: Facts> {
     to: Vec<u8>,
     ahead: VecDeque<Fact>,
     chunk: usize,
+    /// Nothing is left beyond what was read. What arrives meanwhile lies beyond the cut.
+    at_end: bool,
 }
 
 const CHUNK_FIRST: usize = 16;
@@ -78,7 +80,14 @@ impl<'a, F: Facts> Walk<'a, F> {
         from: Vec<u8>,
         to: Vec<u8>,
     ) -> Self {
-        Self { facts, cut, table, order, from, to, ahead: VecDeque::new(), chunk: CHUNK_FIRST }
+        let (ahead, chunk) = (VecDeque::new(), CHUNK_FIRST);
+        Self { facts, cut, table, order, from, to, ahead, chunk, at_end: false }
+    }
+
+    /// Reads this many facts at first, for a walk that is likely to end early.
+    pub(super) fn beginning_with(mut self, facts: usize) -> Self {
+        self.chunk = facts.clamp(1, CHUNK_MAX);
+        self
     }
 
     /// Walks over the groups with this prefix.
@@ -120,7 +129,7 @@ impl<'a, F: Facts> Walk<'a, F> {
             Order::Ascending => self.from = keys::after(prefix),
             Order::Descending => self.to = prefix.to_vec(),
         }
-        if self.ahead.is_empty() {
+        if self.ahead.is_empty() && !self.at_end {
             // it may go on beyond what was read: look for the one fact instead of reading all
             return pick(self.facts, self.cut, self.table, prefix);
         }
@@ -141,9 +150,10 @@ impl<'a, F: Facts> Walk<'a, F> {
     }
 
     fn read_ahead(&mut self) -> Result<(), FactsError> {
-        if self.ahead.is_empty() && self.from < self.to {
+        if self.ahead.is_empty() && !self.at_end && self.from < self.to {
             let reverse = self.order == Order::Descending;
             self.ahead = self.facts.scan(&self.from, &self.to, reverse, self.chunk)?.into();
+            self.at_end = self.ahead.len() < self.chunk;
             self.chunk = (self.chunk * 2).min(CHUNK_MAX);
         }
         Ok(())

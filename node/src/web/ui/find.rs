@@ -132,6 +132,7 @@ fn search(reads: &Reads, query: &Query) -> Result<Hits, Reject> {
             query: query.words.clone(),
             limit: PAGE_MAX,
             land: land.to_owned(),
+            ..SearchServicesRequest::default()
         })
     };
     let mut answer = ask("")?;

@@ -228,8 +228,11 @@ impl Asked {
     }
 
     fn service(&self, reads: &Reads) -> Result<(GetServiceResponse, ServiceDefinition), Refused> {
-        let answer = reads
-            .service(&GetServiceRequest { service_id: self.id.clone(), land: self.land.clone() })?;
+        let answer = reads.service(&GetServiceRequest {
+            service_id: self.id.clone(),
+            land: self.land.clone(),
+            ..GetServiceRequest::default()
+        })?;
         let definition = answer.service.as_ref().and_then(|it| it.definition.clone());
         Ok((answer, definition.ok_or(Refused::NotFound)?))
     }
@@ -245,6 +248,7 @@ impl Asked {
             land: self.land.clone(),
             page_size,
             page_token,
+            zeitpunkt: None,
         })
     }
 
@@ -257,6 +261,7 @@ impl Asked {
             service_id: self.id.clone(),
             version: number.to_owned(),
             land: self.land.clone(),
+            ..GetVersionRequest::default()
         })?;
         answer.version.filter(|it| it.version.is_some()).ok_or(Refused::NotFound)
     }

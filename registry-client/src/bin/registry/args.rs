@@ -3,8 +3,13 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use prost_types::Timestamp;
 use registry_client::connect::ANSWER_TIMEOUT;
-use registry_proto::{terms::Land, wire::registry::LogPosition};
+use registry_proto::{
+    terms::{Date, Land},
+    wire::registry::{LogPosition, Zeitpunkt},
+};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Werkzeug für das Register des Verbunds: lesen, veröffentlichen, mitverfolgen, nachprüfen
 #[derive(Debug, Parser)]
@@ -64,6 +69,9 @@ pub(crate) enum Command {
     /// Versionen eines Dienstes auflisten, anzeigen, auswählen
     #[command(subcommand)]
     Version(Version),
+    /// Wer bietet eine Leistung in einem Gebiet an einem Tag an?
+    #[command(after_help = OFFER_EXAMPLES)]
+    Resolve(Resolve),
     /// Dienste suchen: nach Wörtern in jeder Form und Schreibweise, nach Schlüsseln, nach Merkmalen
     #[command(after_help = SEARCH_EXAMPLES)]
     Search(Search),
@@ -92,6 +100,42 @@ pub(crate) enum Command {
     Completion(Completion),
 }
 
+/// Which state of the catalogue to show.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Stand des Katalogs")]
+pub(crate) struct Past {
+    /// Was die Länder bis dahin eingetragen hatten, z. B. 2026-03-01 oder 2026-03-01T12:00:00Z
+    #[arg(long, value_name = "ZEIT", value_parser = instant)]
+    pub(crate) recorded_at: Option<Timestamp>,
+    /// Was dieser Knoten bis dahin gesehen hatte
+    #[arg(long, value_name = "ZEIT", value_parser = instant)]
+    pub(crate) seen_at: Option<Timestamp>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Resolve {
+    /// Leistungsschlüssel (14 Ziffern)
+    #[arg(value_name = "SCHLÜSSEL")]
+    pub(crate) leistungsschluessel: String,
+    /// Regionalschlüssel mit 2, 3, 5, 9 oder 12 Ziffern; 00 für den Bund
+    #[arg(value_name = "ARS")]
+    pub(crate) ars: String,
+    /// Tag, an dem das Angebot gelten muss, JJJJ-MM-TT (ohne Angabe heute)
+    #[arg(long, value_name = "TAG")]
+    pub(crate) am: Option<String>,
+    /// Höchstens so viele, 1 bis 100 (ohne Angabe 20)
+    #[arg(long, value_name = "ANZAHL", default_value_t = 0, hide_default_value = true)]
+    pub(crate) limit: u32,
+    /// Zu jedem Eintrag den Beweis mitgeben, dass er im Protokoll seines Landes steht
+    #[arg(long)]
+    pub(crate) proof: bool,
+    /// Die Beweise gegen diese Gründungsurkunde nachprüfen (charter.binpb, aus eigener Hand)
+    #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
+    pub(crate) charter: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) past: Past,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Service {
     /// Dienste auflisten, vollständig, wenn --limit fehlt
@@ -116,6 +160,8 @@ pub(crate) struct ServiceList {
     /// Höchstens so viele
     #[arg(long, value_name = "ANZAHL")]
     pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) past: Past,
 }
 
 #[derive(Args, Debug)]
@@ -126,6 +172,8 @@ pub(crate) struct ServiceShow {
     /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
+    #[command(flatten)]
+    pub(crate) past: Past,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +203,8 @@ pub(crate) struct VersionList {
     /// Höchstens so viele
     #[arg(long, value_name = "ANZAHL")]
     pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) past: Past,
 }
 
 #[derive(Args, Debug)]
@@ -168,6 +218,8 @@ pub(crate) struct VersionShow {
     /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
+    #[command(flatten)]
+    pub(crate) past: Past,
 }
 
 #[derive(Args, Debug)]
@@ -184,6 +236,8 @@ pub(crate) struct VersionResolve {
     /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
+    #[command(flatten)]
+    pub(crate) past: Past,
 }
 
 #[derive(Args, Debug)]
@@ -373,7 +427,37 @@ impl std::fmt::Display for Wait {
     }
 }
 
+// === impl Past ===
+
+impl Past {
+    /// As requests name it.
+    pub(crate) fn zeitpunkt(&self) -> Option<Zeitpunkt> {
+        let newest = self.recorded_at.is_none() && self.seen_at.is_none();
+        let Self { recorded_at, seen_at } = self;
+        (!newest).then(|| Zeitpunkt { recorded_at: *recorded_at, seen_at: *seen_at })
+    }
+}
+
 // === values ===
+
+/// A moment, or the last one of a day (UTC).
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let bad = || "erwartet wird ein Tag wie 2026-03-01 oder 2026-03-01T12:00:00Z".to_owned();
+    let moment = match text.parse::<Date>() {
+        Ok(day) => day.to_time().with_hms_nano(23, 59, 59, 999_999_999).map(|it| it.assume_utc()),
+        Err(_) => {
+            return OffsetDateTime::parse(&text.replacen(' ', "T", 1), &Rfc3339)
+                .map(timestamp)
+                .map_err(|_| bad());
+        }
+    };
+    moment.map(timestamp).map_err(|_| bad())
+}
+
+fn timestamp(at: OffsetDateTime) -> Timestamp {
+    // below 1,000,000,000
+    Timestamp { seconds: at.unix_timestamp(), nanos: at.nanosecond() as i32 }
+}
 
 fn duration(text: &str) -> Result<Wait, String> {
     let (digits, unit) =
@@ -455,6 +539,16 @@ Beispiele:
   registry version diff UUID 1.0.0 1.1.0
   registry version diff UUID --against-previous -o json";
 
+const OFFER_EXAMPLES: &str = "\
+Beispiele:
+  registry resolve 99050012104000 10041
+  registry resolve 99050012104000 100410100100 --am 2027-01-01 -o yaml
+  registry resolve 99050012104000 10 --recorded-at 2026-03-01
+  registry resolve 99050012104000 10 --charter charter.binpb
+
+Gezeigt wird, wer das Gebiet am engsten umschließt, also der Kreis vor dem Land und das Land vor
+dem Bund, je Dienst die höchste Version, die am Tag gilt.";
+
 const PUBLISH_EXAMPLES: &str = "\
 Eine Datei enthält YAML-Dokumente (durch --- getrennt) oder JSON-Objekte, jedes eines von:
   service_definition: {...}     neuer Dienst oder neuer Stand eines Dienstes
@@ -522,6 +616,24 @@ mod tests {
         assert_eq!(duration("2m").map(|w| w.0), Ok(Duration::from_secs(120)));
         for bad in ["", "s", "0", "1h", "-1s", "99999999999999999999", "61m"] {
             assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_moment_is_a_time_or_the_end_of_a_day() {
+        let check = |text: &str, expect: &str| {
+            let found = match instant(text) {
+                Ok(at) => format!("{} {}", at.seconds, at.nanos),
+                Err(_) => "nothing".to_owned(),
+            };
+            assert_eq!(found, expect, "{text}");
+        };
+        check("1970-01-01", "86399 999999999");
+        check("1970-01-02T00:00:00Z", "86400 0");
+        check("1970-01-02T01:00:00.5+01:00", "86400 500000000");
+        check("1970-01-02 00:00:01Z", "86401 0");
+        for bad in ["", "heute", "1970-01-32", "1970-01-02T00:00:00", "12:00"] {
+            check(bad, "nothing");
         }
     }
 

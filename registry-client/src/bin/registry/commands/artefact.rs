@@ -244,7 +244,9 @@ async fn of_version(
     land: String,
 ) -> Result<Vec<Artefakt>, CliError> {
     let (service_id, version) = (service_id.to_owned(), version.to_owned());
-    let answer = client.version(GetVersionRequest { service_id, version, land }).await?;
+    let answer = client
+        .version(GetVersionRequest { service_id, version, land, ..GetVersionRequest::default() })
+        .await?;
     Ok(answer.version.and_then(|it| it.version).unwrap_or_default().artefakte)
 }
 

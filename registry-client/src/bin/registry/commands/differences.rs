@@ -81,6 +81,7 @@ async fn version(
         service_id: args.id.clone(),
         version: number.to_owned(),
         land: args.land.map_or_else(String::new, |land| land.to_string()),
+        ..GetVersionRequest::default()
     };
     let answer = client.version(request).await?;
     Ok(answer.version.and_then(|it| it.version).unwrap_or_default())

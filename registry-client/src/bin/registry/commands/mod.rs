@@ -3,6 +3,7 @@
 mod artefact;
 mod differences;
 mod kinds;
+mod offers;
 mod proof;
 mod publish;
 mod service;
@@ -42,6 +43,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Version(Version::Diff(args)) => {
             differences::versions(&connect(global).await?, format, args).await
+        }
+        Command::Resolve(args) => {
+            let charter = args.charter.as_deref().map(proof::charter).transpose()?;
+            offers::resolve(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Search(args) => service::search(&connect(global).await?, format, args).await,
         Command::Publish(args) => {

@@ -29,6 +29,7 @@ pub(super) async fn list(
     let progress = output::progress();
     let listing = client
         .service_pages(filter, args.limit)
+        .at(args.past.zeitpunkt())
         .collect(|so_far| {
             progress.set_message(format!("{so_far} Dienste geladen"));
             progress.tick();
@@ -97,6 +98,8 @@ pub(super) async fn show(
     args: ServiceShow,
 ) -> Result<(), CliError> {
     let request = GetServiceRequest {
+        zeitpunkt: args.past.zeitpunkt(),
+        with_proof: false,
         service_id: args.id,
         land: args.land.map_or_else(String::new, |land| land.to_string()),
     };

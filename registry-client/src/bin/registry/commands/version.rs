@@ -23,6 +23,7 @@ pub(super) async fn list(
     let progress = output::progress();
     let listing = client
         .version_pages(&args.id, args.land, args.limit)
+        .at(args.past.zeitpunkt())
         .collect(|so_far| {
             progress.set_message(format!("{so_far} Versionen geladen"));
             progress.tick();
@@ -47,8 +48,13 @@ pub(super) async fn show(
     format: Format,
     args: VersionShow,
 ) -> Result<(), CliError> {
-    let request =
-        GetVersionRequest { service_id: args.id, version: args.version, land: code(args.land) };
+    let request = GetVersionRequest {
+        zeitpunkt: args.past.zeitpunkt(),
+        with_proof: false,
+        service_id: args.id,
+        version: args.version,
+        land: code(args.land),
+    };
     let answer = client.version(request).await?;
     print(format, answer.version.as_ref(), answer.as_of.as_ref())
 }
@@ -59,6 +65,7 @@ pub(super) async fn resolve(
     args: VersionResolve,
 ) -> Result<(), CliError> {
     let request = ResolveVersionRequest {
+        zeitpunkt: args.past.zeitpunkt(),
         service_id: args.id,
         requirement: args.requirement,
         valid_at: args.at.unwrap_or_default(),
@@ -154,7 +161,7 @@ fn details(version: Version) -> String {
     ])
 }
 
-fn lifecycle(lifecycle: Lifecycle) -> &'static str {
+pub(super) fn lifecycle(lifecycle: Lifecycle) -> &'static str {
     match lifecycle {
         Lifecycle::Unspecified => "unbekannt",
         Lifecycle::Entwurf => "Entwurf",
@@ -165,7 +172,7 @@ fn lifecycle(lifecycle: Lifecycle) -> &'static str {
     }
 }
 
-fn open_end(day: &str) -> String {
+pub(super) fn open_end(day: &str) -> String {
     if day.is_empty() { "offen".to_owned() } else { day.to_owned() }
 }
 

@@ -1,0 +1,285 @@
+//! Who serves a Leistung in a Gebiet on a day.
+//!
+//! A version of a service serves an area on a day if it serves on that day (released or not yet
+//! retired, countersigned), its validity contains the day, and one of these holds:
+//!
+//! - one of its own areas encloses the area asked for, or
+//! - a Nachnutzung of the service is in use (`produktiv`), has an area that encloses it (its own,
+//!   or one of a body it acts for), and asks for versions like this one. A Land is heard about its
+//!   own areas only; the Bund about all.
+//!
+//! Of one service the nearest way counts, its own before a Nachnutzung that is as near, and on
+//! that way the highest version. Of several services those whose way is nearest are given: an
+//! offer for the Kreis hides one for the whole Land, and a Land hides the Bund.
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+
+use registry_proto::{
+    terms::{Ars, Date, Ebene, Land, Leistungsschluessel, SemVer},
+    wire::registry::{ResolveLeistungRequest, ServiceSummary, SubscriptionState},
+};
+use uuid::Uuid;
+
+use super::{
+    Catalogue, Connected, Facts, FactsError, QueryError, Standing,
+    catalogue::{Definition, VERSIONS_AT_ONCE, valid_on},
+    nachnutzung::{SUBSCRIPTIONS_MAX, needs},
+    page::Checks,
+    walk::{BY_NUMBER, Order, VERSIONS, Walk},
+};
+use crate::{
+    fold::{Fact, Position, Said, VersionFact, keys},
+    limits::{OFFERS_DEFAULT, OFFERS_MAX},
+    moves::nachnutzung::Subscription,
+    reject::Reject,
+};
+
+/// What is asked. The fields are open so that a caller may put an area that took over in the place
+/// of one that is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OfferAsk {
+    /// The Leistung.
+    pub number: Leistungsschluessel,
+    /// The Gebiet.
+    pub ars: Ars,
+    /// The day.
+    pub day: Date,
+    /// Offers that are given at most; others are counted.
+    pub limit: usize,
+}
+
+/// A version that serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// The service.
+    pub service: ServiceSummary,
+    /// Entry of its newest definition.
+    pub definition: Position,
+    /// The version.
+    pub standing: Standing,
+    /// The area that encloses the one asked for.
+    pub gebiet: Ars,
+    /// The Nachnutzung that brings it there; `None` if the owner serves the area itself.
+    pub reuse: Option<Reuse>,
+}
+
+/// How a Nachnutzung brings a service to an area.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reuse {
+    /// It.
+    pub subscription: Subscription,
+    /// The nearest Kommune around the area of which the subscriber said something.
+    pub anschluss: Option<Connected>,
+}
+
+/// A way in which a service reaches the area.
+struct Way {
+    standing: Standing,
+    gebiet: Ars,
+    by: Option<Subscription>,
+}
+
+// === impl OfferAsk ===
+
+impl OfferAsk {
+    /// Reads a request.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject::Invalid`] on fields of another form.
+    pub fn parse(request: &ResolveLeistungRequest, today: Date) -> Result<Self, Reject> {
+        let mut checks = Checks::default();
+        let number = checks.parsed(
+            "leistungsschluessel",
+            "LEISTUNGSSCHLUESSEL_FORM",
+            &request.leistungsschluessel,
+        );
+        let ars = checks.parsed("ars", "ARS_FORM", &request.ars);
+        let day = checks.optional("valid_at", "DATE_FORM", &request.valid_at).unwrap_or(today);
+        let limit = match request.limit {
+            0 => OFFERS_DEFAULT,
+            asked => asked,
+        };
+        if limit > OFFERS_MAX {
+            checks.add("limit", "PAGE_SIZE", format_args!("{limit} is more than {OFFERS_MAX}"));
+        }
+        let (Some(number), Some(ars)) = (number, ars) else { return Err(checks.reject()) };
+        checks.finish()?;
+        Ok(Self { number, ars, day, limit: limit as usize })
+    }
+}
+
+impl<F: Facts> Catalogue<'_, F> {
+    /// The offers of the nearest enclosing area in the order of (Land, service id), and how many
+    /// there are.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError::Facts`] if the facts cannot be read.
+    pub fn offers(&self, ask: &OfferAsk) -> Result<(Vec<Offer>, u32), QueryError> {
+        let mut nearest = Ebene::Bund;
+        let (mut kept, mut total) = (Vec::new(), 0_u32);
+        let all = keys::by_number_in(&ask.number, None);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, BY_NUMBER, Order::Ascending, all);
+        while let Some(Fact { key, .. }) = walk.next()? {
+            let (service, at) = keys::parse_by_number(&key).map_err(FactsError::from)?;
+            let land = at.log.land;
+            let Some(way) = self.way(land, service, ask, nearest)? else { continue };
+            // the definition that counts now may have dropped the key
+            let has = |it: &Definition| {
+                it.fact.leistungsschluessel.iter().any(|it| it == ask.number.as_str())
+            };
+            let Some(definition) = self.newest(land, service)?.filter(has) else { continue };
+            if way.gebiet.ebene() > nearest {
+                nearest = way.gebiet.ebene();
+                kept.clear();
+                total = 0;
+            }
+            total = total.saturating_add(1);
+            if kept.len() < ask.limit {
+                kept.push((definition, way));
+            }
+        }
+        let offers = kept.into_iter().map(|(definition, way)| self.offer(definition, way, ask));
+        Ok((offers.collect::<Result<_, _>>()?, total))
+    }
+
+    fn offer(&self, definition: Definition, way: Way, ask: &OfferAsk) -> Result<Offer, FactsError> {
+        let Way { standing, gebiet, by } = way;
+        let reuse = match by {
+            Some(subscription) => {
+                let anschluss = self.anschluss_around(&subscription, &ask.ars)?;
+                Some(Reuse { subscription, anschluss })
+            }
+            None => None,
+        };
+        let position = definition.position;
+        let service = self.summary(definition)?;
+        Ok(Offer { service, definition: position, standing, gebiet, reuse })
+    }
+
+    /// The nearest way of a service to the area, if it is at least as near as `least`.
+    fn way(
+        &self,
+        land: Land,
+        service: Uuid,
+        ask: &OfferAsk,
+        least: Ebene,
+    ) -> Result<Option<Way>, FactsError> {
+        let near = |list: &[String]| {
+            around(list.iter(), &ask.ars).filter(|gebiet| gebiet.ebene() >= least)
+        };
+        let own = self.highest(land, service, ask.day, |_, fact| near(&fact.gebiete).is_some())?;
+        let own = own.and_then(|standing| {
+            let gebiet = near(&standing.fact.gebiete)?;
+            Some(Way { standing, gebiet, by: None })
+        });
+        let nearer = |gebiet: &Ars| match &own {
+            Some(own) => gebiet.ebene() > own.gebiet.ebene(),
+            None => gebiet.ebene() >= least,
+        };
+        if !nearer(&ask.ars) {
+            return Ok(own);
+        }
+        for (gebiet, subscription) in self.in_use(land, service, &ask.ars)? {
+            if !nearer(&gebiet) {
+                break;
+            }
+            let wanted = |number: &SemVer, _: &VersionFact| needs(&subscription, number);
+            if let Some(standing) = self.highest(land, service, ask.day, wanted)? {
+                return Ok(Some(Way { standing, gebiet, by: Some(subscription) }));
+            }
+        }
+        Ok(own)
+    }
+
+    /// The highest version that is wanted, valid and in service on the day.
+    fn highest(
+        &self,
+        land: Land,
+        service: Uuid,
+        day: Date,
+        wanted: impl Fn(&SemVer, &VersionFact) -> bool,
+    ) -> Result<Option<Standing>, FactsError> {
+        let all = keys::versions_of(land, service);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all)
+            .beginning_with(VERSIONS_AT_ONCE);
+        while let Some(found) = walk.next()? {
+            let (_, number, _) = keys::parse_version(&found.key)?;
+            let fact = VersionFact::parse(&found.value)?;
+            if valid_on(&fact, day) && wanted(&number, &fact) {
+                let standing = self.stands(&found)?;
+                if standing.serves_on(day) {
+                    return Ok(Some(standing));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Nachnutzungen of a service that are in use around the area, each with its nearest area;
+    /// the nearest first, then in the order of their ids.
+    fn in_use(
+        &self,
+        land: Land,
+        service: Uuid,
+        ars: &Ars,
+    ) -> Result<Vec<(Ars, Subscription)>, FactsError> {
+        let mut ids = Vec::new();
+        self.each(&keys::subscribed_to(service), |fact| {
+            let at = keys::landed_place(&fact.key)?;
+            let id = keys::parse_subscribed(&fact.key)?;
+            // the subscriber made the first move, and only these can act for the area
+            let acts = at.log.land == ars.land() || at.log.land == Land::BUND;
+            if acts && self.cut.holds(at) && ids.last() != Some(&id) {
+                ids.push(id);
+            }
+            Ok(ids.len() < SUBSCRIPTIONS_MAX)
+        })?;
+        let mut found = Vec::new();
+        for id in ids {
+            let Some(it) = self.subscription(id)? else { continue };
+            let fits = it.service == service
+                && it.publisher == land
+                && it.zustand() == SubscriptionState::Produktiv
+                && Ars::from(it.subscriber).covers(ars);
+            let bodies = it.terms.auftraggeber.iter().flat_map(|it| &it.gebiete);
+            let nearest = around(it.terms.gebiete.iter().chain(bodies), ars);
+            let own = nearest.filter(|gebiet| Ars::from(it.subscriber).covers(gebiet));
+            found.extend(own.filter(|_| fits).map(|gebiet| (gebiet, it)));
+        }
+        found.sort_by_key(|(gebiet, it)| (Reverse(gebiet.ebene()), it.id));
+        Ok(found)
+    }
+
+    /// What the subscriber said last of the nearest Kommune around an area.
+    fn anschluss_around(
+        &self,
+        of: &Subscription,
+        ars: &Ars,
+    ) -> Result<Option<Connected>, FactsError> {
+        for digits in [12, 9, 5] {
+            let Some(kommune) = ars.as_str().get(..digits) else { continue };
+            let rows = self.rows(&keys::anschluss_of(of.id, kommune))?;
+            let said = rows.into_iter().rev().find_map(|it| match it.fact.said {
+                Some(Said::Anschluss(anschluss)) if it.at.log.land == of.subscriber => {
+                    let recorded_unix_ms = it.fact.recorded_unix_ms;
+                    Some(Connected { at: it.at, recorded_unix_ms, anschluss })
+                }
+                _ => None,
+            });
+            if said.is_some() {
+                return Ok(said);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Of the areas that enclose `ars` the nearest.
+fn around<'a>(list: impl Iterator<Item = &'a String>, ars: &Ars) -> Option<Ars> {
+    list.filter_map(|it| it.parse::<Ars>().ok()).filter(|it| it.covers(ars)).max_by_key(Ars::ebene)
+}
