@@ -151,7 +151,7 @@ impl App {
         })?;
         stop_with(&engine, &shutdown);
 
-        let artefacts = open_artefacts(&config, &metrics)?;
+        let artefacts = open_artefacts(&config, &index, &metrics)?;
         let lists = Lists::shipped();
         data::follow(config.data.clone(), lists.clone(), &shutdown).await;
         let bound = listeners.addresses();
@@ -343,12 +343,16 @@ fn open_index(
 }
 
 /// Opens the store of the configuration; its tasks start later.
-fn open_artefacts(config: &Config, metrics: &Arc<Metrics>) -> Result<Artefacts, StartError> {
+fn open_artefacts(
+    config: &Config,
+    index: &Index,
+    metrics: &Arc<Metrics>,
+) -> Result<Artefacts, StartError> {
     Ok(Artefacts::new(artefacts::Setup {
         store: ChunkStore::open(&config.artefacts.store)?,
         land: config.land,
         fetch: config.artefacts.fetch,
-        wanted: Box::new(artefacts::NoSubscriptions),
+        wanted: Box::new(artefacts::Subscribed { index: index.clone(), own: config.land }),
         metrics: metrics.clone(),
         clock: Box::new(|| wall_ms().div_euclid(1_000)),
     }))

@@ -46,7 +46,7 @@ use tokio::{sync::Notify, time::Instant};
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::{config::FetchPolicy, lifecycle::chain, observe::Metrics};
+use crate::{config::FetchPolicy, index::Index, lifecycle::chain, observe::Metrics};
 
 /// The artefacts of a node. Clones are one.
 #[derive(Clone)]
@@ -80,9 +80,14 @@ pub trait Wanted: Send + Sync {
     fn wanted(&self, land: Land, service: Uuid) -> bool;
 }
 
-/// Nothing is subscribed to.
-#[derive(Clone, Copy, Debug)]
-pub struct NoSubscriptions;
+/// Services with a Nachnutzung of this Land that is not over.
+#[derive(Clone, Debug)]
+pub struct Subscribed {
+    /// Where Nachnutzungen are looked up.
+    pub index: Index,
+    /// The Land of this node.
+    pub own: Land,
+}
 
 struct Inner {
     store: ChunkStore,
@@ -405,11 +410,13 @@ impl fmt::Debug for Setup {
     }
 }
 
-// === impl NoSubscriptions ===
+// === impl Subscribed ===
 
-impl Wanted for NoSubscriptions {
-    fn wanted(&self, _land: Land, _service: Uuid) -> bool {
-        false
+impl Wanted for Subscribed {
+    fn wanted(&self, land: Land, service: Uuid) -> bool {
+        let all = self.index.ask(|catalogue| Ok(catalogue.subscriptions_of(land, service)?));
+        // a catalogue that cannot be asked now is asked again in a minute
+        all.is_ok_and(|(all, _)| all.iter().any(|it| it.subscriber == self.own && it.is_open()))
     }
 }
 

@@ -29,6 +29,15 @@ struct World {
     clock: Arc<AtomicI64>,
 }
 
+/// Wants nothing.
+struct Nothing;
+
+impl Wanted for Nothing {
+    fn wanted(&self, _land: Land, _service: uuid::Uuid) -> bool {
+        false
+    }
+}
+
 // === impl World ===
 
 impl World {
@@ -40,7 +49,7 @@ impl World {
             store: ChunkStore::open(&ArtefactStore::Directory(dir.path().to_owned())).unwrap(),
             land: Land::SL,
             fetch,
-            wanted: Box::new(NoSubscriptions),
+            wanted: Box::new(Nothing),
             metrics: Arc::new(Metrics::new("1.2.3")),
             clock: Box::new(move || seen.load(Ordering::Relaxed)),
         });

@@ -183,7 +183,7 @@ fn version(ozg: &OzgLeistung, land: Land, step: u32) -> ServiceVersion {
         parameter: parameter(step),
         datenaustausch: vec![Datenaustausch {
             standard: format!("https://standard.example/ozg/{}", ozg.id),
-            version: format!("{}.0", step + 1),
+            version: ["1.0", "1.1", "2.0"][(step as usize).min(2)].to_owned(),
             transport: ["fit_connect", "osci_xta"][index(ozg, 2)].to_owned(),
         }],
         zustaendige_stellen: vec![ZustaendigeStelle {
@@ -389,6 +389,22 @@ mod tests {
             assert!(approved.is_sorted_by(|a, b| a < b), "{approved:?}");
         }
         assert!(counts[0] == 0 && counts[1..].iter().all(|count| *count > 100), "{counts:?}");
+    }
+
+    #[test]
+    fn every_version_says_how_it_compares_with_the_one_before() {
+        struct NoFiles;
+        impl crate::compat::Artefacts for NoFiles {
+            fn bytes(&self, _: &registry_proto::wire::registry::Artefakt) -> Option<bytes::Bytes> {
+                None
+            }
+        }
+        for DemoService { versions, .. } in demo_records(lead) {
+            for pair in versions.windows(2) {
+                let verdict = crate::compat::compare(&pair[0], &pair[1], &NoFiles);
+                assert_eq!(verdict.allowed(), Ok(()), "{verdict:#?}");
+            }
+        }
     }
 
     #[test]
