@@ -3,12 +3,14 @@
 mod support;
 
 use registry_proto::wire::registry::{
-    AsOf, GetStatusResponse, ReplicationState, ServiceSummary, VersionSummary,
+    Angebot, AngebotNachnutzung, Anschluss, AnschlussState, AnschlussStatus, AsOf, Auftraggeber,
+    GetStatusResponse, Provenance, ReplicationState, ResolveLeistungResponse, ServiceSummary,
+    ServiceVersion, Version, VersionSummary,
 };
 use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
 
-use crate::support::{Bench, Ran, bare};
+use crate::support::{Bench, Ran, bare, prove::World};
 
 fn services(count: usize) -> Vec<ServiceSummary> {
     (0..count)
@@ -216,6 +218,78 @@ fn the_examples_can_be_published_as_they_are_read() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.err.contains("2 Datensätze geprüft, nichts geschrieben"), "{ran:?}");
     assert!(bench.node.script().published[0].dry_run);
+}
+
+#[test]
+fn an_offer_names_the_nachnutzung_that_brings_it() {
+    let bench = Bench::new();
+    let anschluss = Anschluss {
+        ars: "16051".to_owned(),
+        status: AnschlussStatus::Angeschlossen as i32,
+        seit: "2026-02-01".to_owned(),
+        ..Anschluss::default()
+    };
+    let nachnutzung = AngebotNachnutzung {
+        subscriber_land: "TH".to_owned(),
+        version_requirement: "^1".to_owned(),
+        auftraggeber: vec![Auftraggeber { name: "Zweckverband".to_owned(), gebiete: vec![] }],
+        vertrag_id: "V-1".to_owned(),
+        anschluss: Some(AnschlussState { anschluss: Some(anschluss), recorded_at: None }),
+        ..AngebotNachnutzung::default()
+    };
+    let angebot = Angebot {
+        gebiet: "16051".to_owned(),
+        nachnutzung: Some(nachnutzung),
+        ..Angebot::default()
+    };
+    bench.node.script().offers =
+        ResolveLeistungResponse { angebote: vec![angebot], total: 3, ..Default::default() };
+    let ran = bench.registry(&["resolve", "99050012104000", "16051"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for words in
+        ["durch TH für Zweckverband, Anforderung ^1", "V-1", "16051 angeschlossen seit 2026-02-01"]
+    {
+        assert!(ran.out.contains(words), "{words} {ran:?}");
+    }
+    assert!(ran.err.contains("2 weitere Angebote"), "{ran:?}");
+    let found = json(&bench.registry(&["resolve", "99050012104000", "16051", "-o", "json"]));
+    assert_eq!(found["angebote"][0]["nachnutzung"]["subscriber_land"], "TH");
+    assert_eq!((&found["ars"], &found["verified"]), (&"16051".into(), &false.into()));
+
+    bench.node.script().offers = ResolveLeistungResponse::default();
+    let none = bench.registry(&["resolve", "99050012104000", "10", "--am", "2026-11-23"]);
+    assert_eq!((none.code, none.out.as_str()), (Some(0), ""), "{none:?}");
+    assert!(none.err.contains("in 10 bietet am 2026-11-23 kein Land"), "{none:?}");
+}
+
+#[test]
+fn an_offer_that_is_not_proved_is_not_shown() {
+    let bench = Bench::new();
+    let world = World::new(3);
+    let charter = bench.pki.path("charter.binpb");
+    std::fs::write(&charter, world.charter.raw()).expect("file");
+    let charter = charter.to_str().expect("UTF-8");
+    let angebot = |proof| Angebot {
+        land: "SL".to_owned(),
+        version: Some(Version {
+            version: Some(ServiceVersion::default()),
+            provenance: Some(Provenance {
+                position: Some(World::position(1)),
+                ..Provenance::default()
+            }),
+            life: None,
+        }),
+        proof,
+        ..Angebot::default()
+    };
+    // no proof; a proof of another entry; a proof of another content
+    for proof in [None, Some(world.answer(2)), Some(world.answer(1))] {
+        bench.node.script().offers =
+            ResolveLeistungResponse { angebote: vec![angebot(proof)], ..Default::default() };
+        let ran = bench.registry(&["resolve", "99050012104000", "10", "--charter", charter]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""), "{ran:?}");
+        assert!(ran.err.starts_with("Fehler: "), "{ran:?}");
+    }
 }
 
 #[test]

@@ -41,7 +41,6 @@ pub(crate) struct Script {
     pub(crate) versions: Vec<wire::VersionSummary>,
     pub(crate) as_of: Vec<wire::AsOf>,
     pub(crate) offers: wire::ResolveLeistungResponse,
-    pub(crate) asked_for_offers: Vec<wire::ResolveLeistungRequest>,
     /// Entries on a page, whatever is asked for.
     pub(crate) page: usize,
     pub(crate) status: wire::GetStatusResponse,
@@ -210,12 +209,9 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
         request: Request<wire::ResolveLeistungRequest>,
     ) -> Answer<wire::ResolveLeistungResponse> {
         let request = request.into_inner();
-        let mut script = self.script().await?;
-        let mut answer = script.offers.clone();
-        answer.ars.clone_from(&request.ars);
-        answer.valid_at.clone_from(&request.valid_at);
-        script.asked_for_offers.push(request);
-        Ok(Response::new(answer))
+        let answer = self.script().await?.offers.clone();
+        let wire::ResolveLeistungRequest { ars, valid_at, .. } = request;
+        Ok(Response::new(wire::ResolveLeistungResponse { ars, valid_at, ..answer }))
     }
 
     async fn search_services(

@@ -434,7 +434,7 @@ impl Past {
     pub(crate) fn zeitpunkt(&self) -> Option<Zeitpunkt> {
         let newest = self.recorded_at.is_none() && self.seen_at.is_none();
         let Self { recorded_at, seen_at } = self;
-        (!newest).then(|| Zeitpunkt { recorded_at: *recorded_at, seen_at: *seen_at })
+        (!newest).then_some(Zeitpunkt { recorded_at: *recorded_at, seen_at: *seen_at })
     }
 }
 

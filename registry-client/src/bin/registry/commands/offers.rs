@@ -7,6 +7,7 @@ use registry_client::{
 };
 use registry_proto::{
     charter::Charter,
+    log::Kind,
     wire::registry::{
         Angebot, AngebotNachnutzung, AnschlussState, AnschlussStatus, GetInclusionProofResponse,
         LogPosition, Onlinedienst, ResolveLeistungRequest, ServiceDefinition, ServiceVersion,
@@ -92,18 +93,19 @@ fn verify(angebot: &Angebot, charter: &Charter) -> Result<usize, ProofError> {
     let entry = proved(angebot.proof.as_ref(), at, charter)?;
     let record = version.and_then(|it| it.version.as_ref());
     let owns = at.is_some_and(|at| at.land == angebot.land);
-    if !owns || body::<ServiceVersion>(&entry).as_ref() != record {
+    let signed = body::<ServiceVersion>(&entry, Kind::ServiceVersion);
+    if !owns || signed.is_none() || signed.as_ref() != record {
         return Err(ProofError::Body);
     }
     let entry = proved(angebot.definition_proof.as_ref(), angebot.definition.as_ref(), charter)?;
-    let named = body::<ServiceDefinition>(&entry).map(|it| it.service_id);
-    if named.as_deref() != record.map(|it| it.service_id.as_str()) {
+    let signed = body::<ServiceDefinition>(&entry, Kind::ServiceDefinition);
+    if signed.map(|it| it.service_id).as_deref() != record.map(|it| it.service_id.as_str()) {
         return Err(ProofError::Body);
     }
     let Some(nachnutzung) = &angebot.nachnutzung else { return Ok(2) };
     let entry = proved(nachnutzung.proof.as_ref(), nachnutzung.position.as_ref(), charter)?;
-    let named = body::<SubscriptionMove>(&entry).map(|it| it.subscription_id);
-    if named.as_ref() != Some(&nachnutzung.subscription_id) {
+    let signed = body::<SubscriptionMove>(&entry, Kind::SubscriptionMove);
+    if signed.map(|it| it.subscription_id).as_ref() != Some(&nachnutzung.subscription_id) {
         return Err(ProofError::Body);
     }
     Ok(3)
@@ -119,8 +121,11 @@ fn proved(
     verify_inclusion(&proof, charter, &at)
 }
 
-fn body<M: Message + Default>(entry: &VerifiedEntry) -> Option<M> {
-    entry.body().and_then(|body| M::decode(body.clone()).ok())
+fn body<M: Message + Default>(entry: &VerifiedEntry, kind: Kind) -> Option<M> {
+    entry
+        .body()
+        .filter(|_| entry.header().kind == kind)
+        .and_then(|body| M::decode(body.clone()).ok())
 }
 
 fn details(angebot: &Angebot, verified: Option<usize>) -> String {
