@@ -248,7 +248,7 @@ fn what_is_typed_is_completed_to_names_each_once() {
     check("hu", 1, &["Hundesteuer"]);
     check("hundest", 0, &["Hundesteuer", "Hundeschule"]);
     check("hundesch", 0, &["Hundeschule"]);
-    check("hundset", 0, &["Hundesteuer"]);
+    check("hundseteuer", 0, &["Hundesteuer"]);
     check("katze", 0, &[]);
 }
 

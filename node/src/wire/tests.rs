@@ -20,7 +20,7 @@ use registry_proto::{
         self as wire, GetInclusionProofRequest, GetServiceRequest, GetStatusRequest,
         GetVersionRequest, ListServicesRequest, ListVersionsRequest, LogPosition,
         ResolveLeistungRequest, ResolveVersionRequest, SearchServicesRequest, ServiceVersion,
-        Zeitpunkt, ZustaendigeStelle, catalogue_service_server::CatalogueService,
+        SuggestRequest, Zeitpunkt, ZustaendigeStelle, catalogue_service_server::CatalogueService,
     },
 };
 use tonic::{Code, Request};
@@ -151,7 +151,12 @@ async fn every_read_answers_with_records_and_what_they_rest_on() {
 
     let ask = SearchServicesRequest { query: "LEISTUNG 2".to_owned(), ..Default::default() };
     let answer = api.search_services(request(ask)).await.unwrap().into_inner();
-    assert_eq!((answer.total, answer.services[0].service_id.clone()), (2, uuid(2).to_string()));
+    assert_eq!((answer.total, answer.services[0].service_id.clone()), (1, uuid(2).to_string()));
+    assert_eq!(answer.as_of.len(), 1);
+    let ask = SuggestRequest { prefix: "leist".to_owned(), ..Default::default() };
+    let answer = api.suggest(request(ask)).await.unwrap().into_inner();
+    let texts: Vec<_> = answer.suggestions.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(texts, ["Leistung 1", "Leistung 2"]);
 
     let status = api.get_status(request(GetStatusRequest {})).await.unwrap().into_inner();
     assert_eq!((status.verbund, status.test), (charter().id().to_string(), true));
