@@ -190,7 +190,7 @@ impl Client {
 // === impl Pages ===
 
 impl<R: Paged> Pages<R> {
-    fn new(client: Client, request: R, limit: Option<u32>) -> Self {
+    pub(crate) fn new(client: Client, request: R, limit: Option<u32>) -> Self {
         let state = if limit == Some(0) { State::Cut } else { State::More };
         Self { client, request, remaining: limit, state }
     }
