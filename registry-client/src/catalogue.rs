@@ -76,9 +76,13 @@ pub trait Paged: Clone {
     #[doc(hidden)]
     fn token(&mut self) -> &mut String;
     #[doc(hidden)]
-    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt>;
-    #[doc(hidden)]
     fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>);
+}
+
+/// A list that can be asked for as it was.
+pub trait Dated: Paged {
+    #[doc(hidden)]
+    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt>;
 }
 
 // === impl Client ===
@@ -212,17 +216,19 @@ impl Client {
 
 // === impl Pages ===
 
-impl<R: Paged> Pages<R> {
-    fn new(client: Client, request: R, limit: Option<u32>) -> Self {
-        let state = if limit == Some(0) { State::Cut } else { State::More };
-        Self { client, request, remaining: limit, state }
-    }
-
+impl<R: Dated> Pages<R> {
     /// The same list as it was at a time.
     #[must_use]
     pub fn at(mut self, zeitpunkt: Option<Zeitpunkt>) -> Self {
         *self.request.zeitpunkt() = zeitpunkt;
         self
+    }
+}
+
+impl<R: Paged> Pages<R> {
+    pub(crate) fn new(client: Client, request: R, limit: Option<u32>) -> Self {
+        let state = if limit == Some(0) { State::Cut } else { State::More };
+        Self { client, request, remaining: limit, state }
     }
 
     /// The next page, `None` after the last or when the limit is reached.
@@ -287,10 +293,6 @@ impl Paged for ListServicesRequest {
         &mut self.page_token
     }
 
-    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt> {
-        &mut self.zeitpunkt
-    }
-
     fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>) {
         (page.services, page.next_page_token, page.as_of)
     }
@@ -313,11 +315,21 @@ impl Paged for ListVersionsRequest {
         &mut self.page_token
     }
 
+    fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>) {
+        (page.versions, page.next_page_token, page.as_of.into_iter().collect())
+    }
+}
+
+// === impl Dated ===
+
+impl Dated for ListServicesRequest {
     fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt> {
         &mut self.zeitpunkt
     }
+}
 
-    fn open(page: Self::Page) -> (Vec<Self::Entry>, String, Vec<AsOf>) {
-        (page.versions, page.next_page_token, page.as_of.into_iter().collect())
+impl Dated for ListVersionsRequest {
+    fn zeitpunkt(&mut self) -> &mut Option<Zeitpunkt> {
+        &mut self.zeitpunkt
     }
 }

@@ -11,8 +11,9 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use registry_proto::wire::registry::{
-    catalogue_service_client::CatalogueServiceClient, publish_service_client::PublishServiceClient,
-    watch_service_client::WatchServiceClient,
+    catalogue_service_client::CatalogueServiceClient,
+    nachnutzung_service_client::NachnutzungServiceClient,
+    publish_service_client::PublishServiceClient, watch_service_client::WatchServiceClient,
 };
 use rustls::AlertDescription;
 use rustls_pki_types::ServerName;
@@ -137,6 +138,12 @@ impl Client {
 
     pub(crate) fn catalogue(&self) -> CatalogueServiceClient<Channel> {
         CatalogueServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn nachnutzung(&self) -> NachnutzungServiceClient<Channel> {
+        NachnutzungServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }

@@ -301,6 +301,7 @@ impl Refusal {
             | Code::PermissionDenied
             | Code::AlreadyExists
             | Code::FailedPrecondition
+            | Code::Aborted
             | Code::Unauthenticated => Class::Refused,
             Code::NotFound => Class::NotFound,
             Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
@@ -311,7 +312,6 @@ impl Refusal {
             | Code::Unknown
             | Code::OutOfRange
             | Code::Unimplemented
-            | Code::Aborted
             | Code::Internal
             | Code::DataLoss => Class::Other,
         }
@@ -386,6 +386,7 @@ mod tests {
             (Code::PermissionDenied, 3),
             (Code::AlreadyExists, 3),
             (Code::FailedPrecondition, 3),
+            (Code::Aborted, 3),
             (Code::Unauthenticated, 3),
             (Code::NotFound, 4),
             (Code::Unavailable, 5),

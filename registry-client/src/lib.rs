@@ -1,6 +1,7 @@
 //! Client of a registry node.
 //!
 //! - [`Client`]: connects over mutual TLS (TLS 1.3, AES-GCM, NIST curves) and reads the catalogue.
+//! - [`nachnutzung`]: who re-uses what, whom a move affects, what needs attention.
 //! - [`publish`]: writes to the log of the node's Land.
 //! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
@@ -15,6 +16,7 @@ pub mod catalogue;
 pub mod connect;
 pub mod diff;
 pub mod error;
+pub mod nachnutzung;
 pub mod proof;
 pub mod publish;
 mod tls;

@@ -306,7 +306,7 @@ fn position(event: &WatchEvent) -> Option<&LogPosition> {
 }
 
 /// Wait before the try after `tries` failed ones; `chance` is any number and spreads the clients.
-fn backoff(tries: u32, chance: u32) -> Duration {
+pub(crate) fn backoff(tries: u32, chance: u32) -> Duration {
     let longest = BACKOFF_MIN.saturating_mul(1 << tries.min(16)).min(BACKOFF_MAX);
     longest / 2 + (longest / 2).mul_f64(f64::from(chance) / f64::from(u32::MAX))
 }

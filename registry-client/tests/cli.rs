@@ -234,7 +234,7 @@ fn an_offer_names_the_nachnutzung_that_brings_it() {
         version_requirement: "^1".to_owned(),
         auftraggeber: vec![Auftraggeber { name: "Zweckverband".to_owned(), gebiete: vec![] }],
         vertrag_id: "V-1".to_owned(),
-        anschluss: Some(AnschlussState { anschluss: Some(anschluss), recorded_at: None }),
+        anschluss: Some(AnschlussState { anschluss: Some(anschluss), ..AnschlussState::default() }),
         ..AngebotNachnutzung::default()
     };
     let angebot = Angebot {

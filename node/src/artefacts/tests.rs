@@ -33,7 +33,7 @@ struct World {
 struct Nothing;
 
 impl Wanted for Nothing {
-    fn wanted(&self, _land: Land, _service: uuid::Uuid) -> bool {
+    fn wanted(&self, _land: Land, _service: Uuid) -> bool {
         false
     }
 }

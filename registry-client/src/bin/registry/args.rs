@@ -1,5 +1,9 @@
 //! The command line as types. Doc comments are the help texts.
 
+mod moves;
+mod nachnutzung;
+mod writing;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -10,6 +14,15 @@ use registry_proto::{
     wire::registry::{LogPosition, Zeitpunkt},
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+pub(crate) use self::{
+    moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
+    nachnutzung::{
+        Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
+        Nachnutzung, Stand, Step, Terms, Vertrag,
+    },
+    writing::Writing,
+};
 
 /// Werkzeug für das Register des Verbunds: lesen, veröffentlichen, mitverfolgen, nachprüfen
 #[derive(Debug, Parser)]
@@ -39,7 +52,7 @@ pub(crate) struct Global {
     #[arg(long, value_name = "DATEI", env = "REGISTRY_KEY", hide_env = true, global = true)]
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) key: Option<PathBuf>,
-    /// Ausgabe als table, json oder yaml
+    /// Ausgabe als table, json oder yaml (csv: nur nachnutzung matrix)
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "table", global = true)]
     #[arg(hide_possible_values = true, hide_default_value = true)]
     pub(crate) output: Format,
@@ -55,6 +68,7 @@ pub(crate) enum Format {
     Table,
     Json,
     Yaml,
+    Csv,
 }
 
 /// A span of time as the command line writes it.
@@ -72,6 +86,15 @@ pub(crate) enum Command {
     /// Wer bietet eine Leistung in einem Gebiet an einem Tag an?
     #[command(after_help = OFFER_EXAMPLES)]
     Resolve(Resolve),
+    /// Nachnutzung: wer welchen Dienst eines anderen Landes verwendet
+    #[command(subcommand)]
+    Nachnutzung(Nachnutzung),
+    /// Einen Eintrag eines gemeinsamen Dienstes mitzeichnen
+    #[command(after_help = moves::COUNTERSIGN_EXAMPLES)]
+    Mitzeichnen(Countersign),
+    /// Was bei einem Land ansteht, das Dringendste zuerst
+    #[command(after_help = moves::INBOX_EXAMPLES)]
+    Inbox(Inbox),
     /// Dienste suchen: nach Wörtern in jeder Form und Schreibweise, nach Schlüsseln, nach Merkmalen
     #[command(after_help = SEARCH_EXAMPLES)]
     Search(Search),
@@ -144,6 +167,9 @@ pub(crate) enum Service {
     /// Einen Dienst mit seinem neuesten Steckbrief anzeigen
     #[command(after_help = "Beispiel:\n  registry service show UUID -o yaml")]
     Show(ServiceShow),
+    /// Felder vieler Steckbriefe des eigenen Landes auf einmal ändern
+    #[command(after_help = moves::EDIT_EXAMPLES)]
+    Edit(ServiceEdit),
 }
 
 #[derive(Args, Debug)]
@@ -190,6 +216,15 @@ pub(crate) enum Version {
     /// Anzeigen, worin sich zwei Versionen unterscheiden, Feld für Feld
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(VersionDiff),
+    /// Eine Version abkündigen, mit dem Tag ihrer Abschaltung
+    #[command(after_help = moves::DEPRECATE_EXAMPLES)]
+    Deprecate(Deprecate),
+    /// Eine abgekündigte Version abschalten
+    #[command(after_help = moves::RETIRE_EXAMPLES)]
+    Retire(Retire),
+    /// Eine Version zurückziehen, sofort und endgültig
+    #[command(after_help = moves::WITHDRAW_EXAMPLES)]
+    Withdraw(Withdraw),
 }
 
 #[derive(Args, Debug)]
@@ -295,12 +330,8 @@ pub(crate) struct Publish {
     #[arg(short, long = "file", value_name = "DATEI", required = true, num_args = 1..)]
     #[arg(value_hint = ValueHint::FilePath)]
     pub(crate) files: Vec<PathBuf>,
-    /// Erst antworten, wenn so viele andere Länder den Stapel dauerhaft haben (0 bis 16)
-    #[arg(long, value_name = "ANZAHL", default_value_t = 0, hide_default_value = true)]
-    pub(crate) ack_peers: u32,
-    /// Nur prüfen, nichts schreiben
-    #[arg(long)]
-    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) writing: Writing,
 }
 
 #[derive(Debug, Subcommand)]
@@ -511,6 +542,10 @@ Veröffentlichen (mit einem Zertifikat der Rolle publisher):
   registry publish -f dienst.yaml --dry-run
   registry publish -f dienst.yaml
 
+Nachnutzen:
+  registry nachnutzung interesse DIENST --land SL --version '^1' --gebiet 16
+  registry inbox
+
 Ende-Codes:
   0 erledigt   1 anderer Fehler   2 falscher Aufruf oder falsche Datei
   3 abgelehnt  4 nicht gefunden   5 nicht erreichbar, später erneut
@@ -553,6 +588,8 @@ const PUBLISH_EXAMPLES: &str = "\
 Eine Datei enthält YAML-Dokumente (durch --- getrennt) oder JSON-Objekte, jedes eines von:
   service_definition: {...}     neuer Dienst oder neuer Stand eines Dienstes
   service_version: {...}        neue Version eines Dienstes
+  version_status, subscription_move, anschluss, bestaetigung, mitzeichnung, uebergabe
+                                Schritte, für die es auch eigene Befehle gibt
   records: [{...}, {...}]       mehrere davon
 Alle Dateien zusammen sind ein Stapel: alles wird veröffentlicht oder nichts.
 
@@ -562,7 +599,8 @@ Beispiele:
   registry publish -f dienst.yaml version.yaml --ack-peers 1
 
 Tragen Sie service_id selbst ein, dann kann dieselbe Datei nach einer Störung gefahrlos
-noch einmal veröffentlicht werden: was schon steht, bleibt unverändert.";
+noch einmal veröffentlicht werden: was schon steht, bleibt unverändert. Dasselbe leistet
+--idempotency-key: ein wiederholter Aufruf wird mit dem beantwortet, was aus dem ersten wurde.";
 
 const ARTEFACT_PUSH_EXAMPLES: &str = "\
 Beispiel:

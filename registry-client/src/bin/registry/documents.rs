@@ -30,7 +30,7 @@ pub(crate) struct Documents {
 }
 
 /// Where records come from, in their order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Sources(Vec<Source>);
 
 #[derive(Clone, Debug)]
@@ -90,6 +90,26 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Documents, CliError> {
     }
     within_limits(&records)?;
     Ok(Documents { records, sources })
+}
+
+/// Reads a message of the protos from JSON.
+pub(crate) fn message<M: prost::Message + Default>(
+    name: &str,
+    value: &Value,
+) -> Result<M, CliError> {
+    let descriptor = json::descriptor(name)?;
+    let mut findings = Vec::new();
+    check_message(value, &descriptor, "", &mut findings);
+    let wrong = |path: &str, text: &str| {
+        CliError::Usage(format!("der Wert passt nicht: {path}: {text}; nichts wurde gesendet"))
+    };
+    if let Some(Finding { path, text }) = findings.first() {
+        return Err(wrong(path, text));
+    }
+    DynamicMessage::deserialize_with_options(descriptor, value, &DeserializeOptions::new())
+        .map_err(|error| wrong(name, &error.to_string()))?
+        .transcode_to()
+        .map_err(|error| CliError::Internal(format!("{name}: {error}")))
 }
 
 fn summary(mistakes: &[String]) -> String {
@@ -221,7 +241,8 @@ fn record(
     if !value.as_object().is_some_and(|o| o.values().any(|v| !v.is_null())) {
         findings.push(Finding {
             path: place.to_owned(),
-            text: "enthält weder service_definition noch service_version".to_owned(),
+            text: "enthält keinen Datensatz, etwa service_definition oder service_version"
+                .to_owned(),
         });
         return Ok(None);
     }
@@ -257,7 +278,7 @@ fn check_message(
             findings.push(Finding { path, text: unknown_key(key, descriptor) });
             continue;
         };
-        if field.containing_oneof().is_some()
+        if field.containing_oneof().is_some_and(|it| !it.is_synthetic())
             && let Some(other) = chosen.replace(key.clone())
         {
             let text = format!("steht neben {other}; nur eines von beiden ist möglich");
@@ -334,7 +355,8 @@ fn mistyped(path: &str, expected: &str, found: &Value) -> Finding {
     Finding { path: path.to_owned(), text: format!("{expected} erwartet, {what} gefunden{hint}") }
 }
 
-fn unknown_key(key: &str, descriptor: &MessageDescriptor) -> String {
+/// What is said of a field that does not exist.
+pub(crate) fn unknown_key(key: &str, descriptor: &MessageDescriptor) -> String {
     let names: Vec<_> = descriptor.fields().map(|field| field.name().to_owned()).collect();
     let near = names
         .iter()
@@ -366,9 +388,9 @@ fn distance(left: &str, right: &str) -> usize {
 // === impl Sources ===
 
 impl Sources {
-    /// Number of records.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// True if the records come from no file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Turns a path of the request (`records[3].service_version.version`) into a place in a file.
@@ -461,6 +483,12 @@ mod tests {
     fn both_records_in_one_object_are_refused() {
         let found = mistakes("service_definition: {land: SL}\nservice_version: {version: 1.0.0}\n");
         assert!(found.iter().any(|f| f.contains("nur eines von beiden")), "{found:?}");
+    }
+
+    #[test]
+    fn a_record_may_carry_the_revision_it_expects() {
+        let found = mistakes("service_definition: {land: SL}\nexpected_revision: 3\n");
+        assert!(found.is_empty(), "{found:?}");
     }
 
     #[test]

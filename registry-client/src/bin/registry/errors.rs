@@ -18,8 +18,15 @@ use crate::{documents::Sources, output::clean};
 pub(crate) enum CliError {
     /// The client library.
     Client(ClientError),
-    /// A publication was refused; the records come from these places.
-    Publish(ClientError, Sources),
+    /// What was to be written under a key was refused; its records come from these places.
+    Write {
+        /// Why.
+        error: Box<ClientError>,
+        /// Where the records come from.
+        sources: Sources,
+        /// Idempotency key of the request.
+        key: String,
+    },
     /// The call is wrong; the text says why and what helps.
     Usage(String),
     /// A file was not transferred.
@@ -38,12 +45,13 @@ impl CliError {
     /// Exit code by class; a closed pipe on standard output is success.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Client(error) | Self::Publish(error, _) => error.class().exit_code(),
+            Self::Client(error) => error.class().exit_code(),
             Self::File(FileError::Client(error)) => error.class().exit_code(),
             Self::File(FileError::Chunk { .. } | FileError::Whole { .. }) => {
                 Class::Refused.exit_code()
             }
             Self::File(_) => Class::Usage.exit_code(),
+            Self::Write { error, .. } => error.class().exit_code(),
             Self::Usage(_) => Class::Usage.exit_code(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) | Self::Internal(_) => Class::Other.exit_code(),
@@ -55,8 +63,10 @@ impl CliError {
     pub(crate) fn report(&self) -> Option<String> {
         let text = match self {
             Self::Client(error) => client(error, None),
-            Self::Publish(error, sources) => client(error, Some(sources)),
             Self::File(error) => file(error),
+            Self::Write { error, sources, key } => {
+                described(error, Some(sources).filter(|it| !it.is_empty()), Some(key))
+            }
             Self::Usage(text) => text.clone(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("Standardausgabe nicht beschreibbar: {error}"),
@@ -81,6 +91,10 @@ impl From<ClientError> for CliError {
 
 /// German text of an error of the library.
 pub(crate) fn client(error: &ClientError, sources: Option<&Sources>) -> String {
+    described(error, sources, None)
+}
+
+fn described(error: &ClientError, sources: Option<&Sources>, key: Option<&str>) -> String {
     match error {
         ClientError::Config(error) => config(error),
         ClientError::Connect(error) => connect(error),
@@ -88,13 +102,13 @@ pub(crate) fn client(error: &ClientError, sources: Option<&Sources>) -> String {
         ClientError::TimedOut { after, .. } => format!(
             "keine Antwort innerhalb von {after:?}.{}\n{NEXT}später erneut versuchen oder \
              --timeout erhöhen",
-            unknown_outcome(sources)
+            unknown_outcome(key)
         ),
         ClientError::Broken { detail, .. } => format!(
             "die Verbindung brach ab, bevor die Antwort da war ({}).{}\n{NEXT}erneut versuchen; \
              läuft der Knoten? registry status",
             clean(detail),
-            unknown_outcome(sources)
+            unknown_outcome(key)
         ),
         ClientError::Protocol(what) => format!(
             "der Knoten hält sich nicht an das Protokoll: {what}.\n{NEXT}Softwarestand des \
@@ -114,7 +128,7 @@ fn file(error: &FileError) -> String {
     match error {
         FileError::Client(error) => format!(
             "{}\nWas übertragen ist, bleibt; derselbe Aufruf setzt fort.",
-            client(error, None)
+            described(error, None, None)
         ),
         FileError::File { operation, path, source } => {
             let what = match *operation {
@@ -148,14 +162,13 @@ fn file(error: &FileError) -> String {
     }
 }
 
-fn unknown_outcome(sources: Option<&Sources>) -> &'static str {
-    match sources {
-        Some(_) => {
-            " Ob veröffentlicht wurde, ist nicht bekannt. Mit eingetragener service_id kann \
-             dieselbe Datei gefahrlos erneut veröffentlicht werden, ohne sie zuerst mit registry \
-             service list nachsehen."
-        }
-        None => "",
+fn unknown_outcome(key: Option<&str>) -> String {
+    match key {
+        Some(key) => format!(
+            " Ob geschrieben wurde, ist nicht bekannt. Derselbe Aufruf mit --idempotency-key {key} \
+             schreibt nichts doppelt und sagt, was daraus wurde."
+        ),
+        None => String::new(),
     }
 }
 
@@ -322,6 +335,7 @@ fn refused(refusal: &Refusal, sources: Option<&Sources>) -> String {
         Code::PermissionDenied | Code::Unauthenticated => format!("nicht erlaubt: {message}"),
         Code::AlreadyExists => format!("steht schon mit anderem Inhalt: {message}"),
         Code::FailedPrecondition => format!("nicht möglich: {message}"),
+        Code::Aborted => format!("inzwischen geändert: {message}"),
         Code::NotFound => format!("nicht gefunden: {message}"),
         Code::Unavailable => format!("zurzeit nicht möglich: {message}"),
         Code::DeadlineExceeded => format!("nicht rechtzeitig fertig: {message}"),
@@ -330,7 +344,6 @@ fn refused(refusal: &Refusal, sources: Option<&Sources>) -> String {
         code @ (Code::Ok
         | Code::Cancelled
         | Code::Unknown
-        | Code::Aborted
         | Code::OutOfRange
         | Code::Internal
         | Code::DataLoss) => format!("der Knoten meldet {code:?}: {message}"),
@@ -361,6 +374,9 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
         _ if reason == "RESYNC_REQUIRED" => {
             "das Token gilt nicht mehr; registry watch ohne --resume neu beginnen"
         }
+        _ if reason == "MISSING_ACKNOWLEDGEMENTS" => {
+            "mit --dry-run ansehen, wer noch fehlt; begründet geht es mit --ohne-bestaetigung"
+        }
         _ if reason == "AMBIGUOUS_SERVICE" => "das Land mit --land angeben",
         Code::InvalidArgument if sources.is_some() => {
             "Felder berichtigen, mit --dry-run prüfen; nichts wurde veröffentlicht"
@@ -371,6 +387,10 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
         }
         Code::Unauthenticated => "mit --cert und --key ein gültiges Zertifikat angeben",
         Code::NotFound => "Kennung prüfen: registry service list",
+        Code::Aborted => {
+            "neu lesen (registry service show oder registry nachnutzung show zeigen die Revision) \
+             und neu entscheiden; nichts wurde geschrieben"
+        }
         Code::AlreadyExists => "eine höhere Version vergeben; Veröffentlichtes ist unveränderlich",
         Code::Unavailable | Code::ResourceExhausted => "später erneut versuchen; registry status",
         Code::Unimplemented => "Softwarestand des Knotens mit registry status ansehen",
@@ -381,7 +401,6 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
         | Code::InvalidArgument
         | Code::DeadlineExceeded
         | Code::FailedPrecondition
-        | Code::Aborted
         | Code::OutOfRange => return None,
     };
     Some(next.to_owned())

@@ -17,7 +17,7 @@ pub(crate) fn print(
     table: impl FnOnce() -> String,
 ) -> Result<(), CliError> {
     let text = match format {
-        Format::Table => table(),
+        Format::Table | Format::Csv => table(),
         Format::Json => {
             let mut text = serde_json::to_string_pretty(&object()?).map_err(internal)?;
             text.push('\n');
@@ -32,7 +32,7 @@ pub(crate) fn print(
 pub(crate) fn print_streamed(format: Format, object: &Object) -> Result<(), CliError> {
     let text = match format {
         Format::Yaml => format!("---\n{}", serde_norway::to_string(object).map_err(internal)?),
-        Format::Json | Format::Table => {
+        Format::Json | Format::Table | Format::Csv => {
             format!("{}\n", serde_json::to_string(object).map_err(internal)?)
         }
     };
@@ -56,6 +56,24 @@ pub(crate) fn table<const N: usize>(
     whole: &[usize],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    let mut table = empty(heads.map(str::to_owned).to_vec());
+    for row in rows {
+        table.add_row(row.map(|cell| clean(&cell)));
+    }
+    finished(table, whole)
+}
+
+/// A table of any number of columns; the first row is its head.
+pub(crate) fn grid(rows: &[Vec<String>]) -> String {
+    let Some((head, rows)) = rows.split_first() else { return String::new() };
+    let mut table = empty(head.clone());
+    for row in rows {
+        table.add_row(row.iter().map(|cell| clean(cell)));
+    }
+    finished(table, &[0, 1])
+}
+
+fn empty(heads: Vec<String>) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(heads);
     match width() {
@@ -66,9 +84,10 @@ pub(crate) fn table<const N: usize>(
             table.set_content_arrangement(ContentArrangement::Disabled);
         }
     }
-    for row in rows {
-        table.add_row(row.map(|cell| clean(&cell)));
-    }
+    table
+}
+
+fn finished(mut table: Table, whole: &[usize]) -> String {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
         if whole.contains(&column.index) {

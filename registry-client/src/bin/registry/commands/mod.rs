@@ -2,7 +2,11 @@
 
 mod artefact;
 mod differences;
+mod edit;
+mod inbox;
 mod kinds;
+mod life;
+mod nachnutzung;
 mod offers;
 mod proof;
 mod publish;
@@ -10,12 +14,13 @@ mod service;
 mod status;
 mod version;
 mod watch;
+mod write;
 
 use clap_complete::generate;
 use registry_client::{Client, ClientConfig};
 
 use crate::{
-    args::{Artefact, Cli, Command, ExampleKind, Global, Service, Version},
+    args::{Artefact, Cli, Command, ExampleKind, Format, Global, Nachnutzung, Service, Version},
     documents,
     errors::CliError,
     output, usage,
@@ -25,12 +30,23 @@ use crate::{
 pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     let global = &cli.global;
     let format = global.output;
+    if format == Format::Csv && !matches!(cli.command, Command::Nachnutzung(Nachnutzung::Matrix(_)))
+    {
+        return Err(CliError::Usage(
+            "csv gibt es nur bei registry nachnutzung matrix; hier table, json oder yaml"
+                .to_owned(),
+        ));
+    }
     match cli.command {
         Command::Service(Service::List(args)) => {
             service::list(&connect(global).await?, format, args).await
         }
         Command::Service(Service::Show(args)) => {
             service::show(&connect(global).await?, format, args).await
+        }
+        Command::Service(Service::Edit(args)) => {
+            let prepared = edit::prepare(&args)?;
+            edit::edit(&connect(global).await?, format, args, prepared).await
         }
         Command::Version(Version::List(args)) => {
             version::list(&connect(global).await?, format, args).await
@@ -48,6 +64,23 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             let charter = args.charter.as_deref().map(proof::charter).transpose()?;
             offers::resolve(&connect(global).await?, format, args, charter.as_ref()).await
         }
+        Command::Version(Version::Deprecate(args)) => {
+            life::deprecate(&connect(global).await?, format, args).await
+        }
+        Command::Version(Version::Retire(args)) => {
+            life::retire(&connect(global).await?, format, args).await
+        }
+        Command::Version(Version::Withdraw(args)) => {
+            life::withdraw(&connect(global).await?, format, args).await
+        }
+        Command::Mitzeichnen(args) => {
+            life::countersign(&connect(global).await?, format, args).await
+        }
+        Command::Nachnutzung(command) => {
+            let wanted = nachnutzung::prepare(&command)?;
+            nachnutzung::run(&connect(global).await?, format, command, wanted).await
+        }
+        Command::Inbox(args) => inbox::inbox(&connect(global).await?, format, args).await,
         Command::Search(args) => service::search(&connect(global).await?, format, args).await,
         Command::Publish(args) => {
             // the files first: their mistakes need no node
@@ -130,4 +163,9 @@ fn german(texts: &[registry_proto::wire::registry::LocalizedText]) -> String {
 /// A number of things with its noun.
 fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
+}
+
+/// Today (UTC), as nodes count days.
+fn today() -> String {
+    time::OffsetDateTime::now_utc().date().to_string()
 }

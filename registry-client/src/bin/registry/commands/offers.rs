@@ -15,10 +15,7 @@ use registry_proto::{
     },
 };
 
-use super::{
-    count,
-    version::{lifecycle, open_end},
-};
+use super::{count, kinds::lifecycle, version::open_end};
 use crate::{
     args::{Format, Resolve},
     errors::CliError,

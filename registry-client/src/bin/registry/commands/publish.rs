@@ -1,15 +1,14 @@
 //! `registry publish`.
 
 use registry_client::Client;
-use registry_proto::wire::registry::{PublishRequest, PublishResponse, PublishedRecord};
+use registry_proto::wire::registry::{PublishResponse, PublishedRecord};
 
-use super::count;
+use super::write;
 use crate::{
     args::{Format, Publish},
-    documents::{Documents, Sources},
+    documents::Documents,
     errors::CliError,
-    json::{self, Node, Object},
-    output::{self, clean},
+    output,
 };
 
 pub(super) async fn publish(
@@ -19,47 +18,38 @@ pub(super) async fn publish(
     documents: Documents,
 ) -> Result<(), CliError> {
     let Documents { records, sources } = documents;
-    let request = PublishRequest {
-        records,
-        ack_peers: args.ack_peers,
-        dry_run: args.dry_run,
-        ..PublishRequest::default()
-    };
-    let answer = match client.publish(request).await {
-        Ok(answer) => answer,
-        Err(error) => return Err(CliError::Publish(error, sources)),
-    };
-    let object = || {
-        let acknowledged = answer.acknowledged_by.iter().cloned().map(Node::Text).collect();
-        Ok(Object::default()
-            .with("records", json::list("PublishedRecord", &answer.records)?)
-            .with("acknowledged_by", Node::List(acknowledged))
-            .with("dry_run", Node::Bool(args.dry_run)))
-    };
-    output::print(format, object, || table(&answer, args.dry_run))?;
-    for warning in answer.records.iter().flat_map(|record| &record.warnings) {
-        let place = sources.place(&clean(&warning.field));
-        eprintln!("Hinweis: {place}: {}", clean(&warning.description));
-    }
-    eprintln!("{}", outcome(&answer, args.dry_run, &sources));
+    let writing = args.writing;
+    let answer = write::send(client, records, sources.clone(), &writing, writing.key()).await?;
+    let object = || write::object(&answer, &writing);
+    output::print(format, object, || table(&answer, writing.dry_run))?;
+    write::tell(&answer, &sources);
+    eprintln!("{}", write::outcome(&answer, &writing));
     Ok(())
 }
 
-fn table(answer: &PublishResponse, dry_run: bool) -> String {
+/// What became of each record.
+pub(super) fn table(answer: &PublishResponse, dry_run: bool) -> String {
     output::table(
         ["Dienst", "Version", "Eintrag", "Ergebnis"],
         &[0, 1, 2],
         answer.records.iter().map(|record| {
-            let version = if record.version.is_empty() { "Steckbrief" } else { &record.version };
             let place = output::place(record.position.as_ref());
             [
                 record.service_id.clone(),
-                version.to_owned(),
+                what(record),
                 if place.is_empty() { "–".to_owned() } else { place },
                 result(record, dry_run).to_owned(),
             ]
         }),
     )
+}
+
+fn what(record: &PublishedRecord) -> String {
+    match (record.version.as_str(), record.subscription_id.as_str()) {
+        ("", "") => "Steckbrief".to_owned(),
+        ("", _) => "Nachnutzung".to_owned(),
+        (version, _) => version.to_owned(),
+    }
 }
 
 fn result(record: &PublishedRecord, dry_run: bool) -> &'static str {
@@ -68,17 +58,4 @@ fn result(record: &PublishedRecord, dry_run: bool) -> &'static str {
         (false, true) => "in Ordnung",
         (false, false) => "veröffentlicht",
     }
-}
-
-fn outcome(answer: &PublishResponse, dry_run: bool, sources: &Sources) -> String {
-    let records = count(sources.len(), "Datensatz", "Datensätze");
-    if dry_run {
-        return format!("{records} geprüft, nichts geschrieben.");
-    }
-    let holders = if answer.acknowledged_by.is_empty() {
-        "noch von keinem anderen Land bestätigt".to_owned()
-    } else {
-        format!("bestätigt von {}", clean(&answer.acknowledged_by.join(", ")))
-    };
-    format!("{records} dauerhaft gespeichert, {holders}.")
 }

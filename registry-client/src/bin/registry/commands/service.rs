@@ -177,6 +177,7 @@ fn details(answer: &GetServiceResponse) -> String {
         ("Herausgeber", definition.herausgeber.map_or_else(String::new, |h| h.name)),
         ("Version", or_dash(&service.latest_version)),
         ("Versionen", service.version_count.to_string()),
+        ("Revision", service.revision.to_string()),
         ("Eintrag", output::place(provenance.position.as_ref())),
         ("Eingetragen", provenance.recorded_at.as_ref().map_or_else(String::new, output::instant)),
         ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),

@@ -4,10 +4,12 @@ use registry_client::Client;
 use registry_proto::{
     terms::Land,
     wire::registry::{
-        AsOf, GetVersionRequest, Lifecycle, ResolveVersionRequest, Version, VersionSummary,
+        AsOf, GetVersionRequest, Lifecycle, ResolveVersionRequest, Version, VersionLife,
+        VersionSummary,
     },
 };
 
+use super::kinds;
 use crate::{
     args::{Format, VersionList, VersionResolve, VersionShow},
     errors::CliError,
@@ -107,7 +109,7 @@ fn table(versions: &[VersionSummary]) -> String {
         versions.iter().map(|version| {
             [
                 version.version.clone(),
-                lifecycle(version.lifecycle()).to_owned(),
+                stand(version),
                 version.gueltig_ab.clone(),
                 open_end(&version.gueltig_bis),
                 version.freigabe_status.to_string(),
@@ -122,6 +124,15 @@ fn table(versions: &[VersionSummary]) -> String {
 fn details(version: Version) -> String {
     let provenance = version.provenance.unwrap_or_default();
     let record = version.version.unwrap_or_default();
+    let life = version.life.unwrap_or_else(|| VersionLife {
+        lifecycle: record.lifecycle,
+        abkuendigung_am: record.abkuendigung_am.clone(),
+        abschaltung_am: record.abschaltung_am.clone(),
+        released: true,
+        ..VersionLife::default()
+    });
+    let followers = [life.nachfolger_version.as_str(), &life.nachfolger_service_id];
+    let followers: Vec<_> = followers.into_iter().filter(|it| !it.is_empty()).collect();
     let note = record.versionshinweis.clone().unwrap_or_default();
     let links: Vec<_> = record.onlinedienste.iter().map(|o| o.link.clone()).collect();
     let reuse: Vec<_> = record.nachnutzung.iter().map(|n| n.modell.clone()).collect();
@@ -138,11 +149,14 @@ fn details(version: Version) -> String {
     output::pairs([
         ("Dienst", record.service_id.clone()),
         ("Version", record.version.clone()),
-        ("Stand", lifecycle(record.lifecycle()).to_owned()),
+        ("Stand", kinds::lifecycle(life.lifecycle()).to_owned()),
         ("Gültig ab", record.gueltig_ab.clone()),
         ("Gültig bis", open_end(&record.gueltig_bis)),
-        ("Abgekündigt am", record.abkuendigung_am.clone()),
-        ("Abschaltung am", record.abschaltung_am.clone()),
+        ("Abgekündigt am", life.abkuendigung_am.clone()),
+        ("Abschaltung am", life.abschaltung_am.clone()),
+        ("Nachfolger", followers.join(", ")),
+        ("Grund", life.grund.clone()),
+        ("Mitzeichnung", countersigned(&life)),
         ("Freigabestatus", record.freigabe_status.to_string()),
         ("Freigegeben durch", record.fachlich_freigegeben_durch.clone()),
         ("Änderung", note.text),
@@ -161,15 +175,34 @@ fn details(version: Version) -> String {
     ])
 }
 
-pub(super) fn lifecycle(lifecycle: Lifecycle) -> &'static str {
-    match lifecycle {
-        Lifecycle::Unspecified => "unbekannt",
-        Lifecycle::Entwurf => "Entwurf",
-        Lifecycle::Freigegeben => "freigegeben",
-        Lifecycle::Abgekuendigt => "abgekündigt",
-        Lifecycle::Abgeschaltet => "abgeschaltet",
-        Lifecycle::Zurueckgezogen => "zurückgezogen",
+/// Where a version stands, with the day it ends and who has not countersigned.
+fn stand(version: &VersionSummary) -> String {
+    let word = kinds::lifecycle(version.lifecycle());
+    let Some(life) = &version.life else { return word.to_owned() };
+    let mut text = word.to_owned();
+    if life.lifecycle() == Lifecycle::Abgekuendigt {
+        text.push_str(&format!(" zum {}", life.abschaltung_am));
     }
+    if !life.released {
+        text.push_str(&format!(", wartet auf {}", life.fehlt.join(" ")));
+    }
+    text
+}
+
+/// Who countersigned and who is waited for; empty when there are no co-owners.
+fn countersigned(life: &VersionLife) -> String {
+    if life.k == 0 {
+        return String::new();
+    }
+    let names = |of: &[String]| if of.is_empty() { "niemand".to_owned() } else { of.join(", ") };
+    let waits = if life.released { "genügt" } else { "genügt nicht" };
+    format!(
+        "{} von {} nötigen ({waits}); gezeichnet: {}; aus: {}",
+        life.mitgezeichnet.len(),
+        life.k,
+        names(&life.mitgezeichnet),
+        names(&life.fehlt)
+    )
 }
 
 pub(super) fn open_end(day: &str) -> String {

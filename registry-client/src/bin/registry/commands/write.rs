@@ -1,0 +1,107 @@
+//! Sends what a command writes, and tells what became of it.
+
+use std::time::Duration;
+
+use registry_client::{Client, ClientError};
+use registry_proto::wire::registry::{PublishRequest, PublishResponse, Record, record};
+
+use crate::{
+    args::{Format, Writing},
+    documents::Sources,
+    errors::{self, CliError},
+    json::{self, Node, Object},
+    output::{self, clean},
+};
+
+/// Publishes one batch under the key of the call; tries again while the node cannot.
+pub(super) async fn send(
+    client: &Client,
+    records: Vec<Record>,
+    sources: Sources,
+    writing: &Writing,
+    key: String,
+) -> Result<PublishResponse, CliError> {
+    let expected = writing.expected_revision;
+    let records = records
+        .into_iter()
+        .map(|it| Record { expected_revision: it.expected_revision.or(expected), ..it });
+    let request = PublishRequest {
+        records: records.collect(),
+        ack_peers: writing.ack_peers,
+        dry_run: writing.dry_run,
+        // a dry run writes nothing that could be met again
+        idempotency_key: if writing.dry_run { String::new() } else { key.clone() },
+    };
+    let retrying = |error: &ClientError, wait: Duration| {
+        let why = errors::client(error, None);
+        let why = why.lines().next().unwrap_or_default();
+        eprintln!("Noch nicht geschrieben, neuer Versuch in {wait:.1?}: {why}");
+    };
+    let answer = client.publish_again(request, retrying).await;
+    answer.map_err(|error| CliError::Write { error: Box::new(error), sources, key })
+}
+
+/// As [`send`], of moves that stand in no file.
+pub(super) async fn moves(
+    client: &Client,
+    said: Vec<record::Record>,
+    writing: &Writing,
+    key: String,
+) -> Result<PublishResponse, CliError> {
+    let records = said.into_iter().map(|it| Record { record: Some(it), expected_revision: None });
+    send(client, records.collect(), Sources::default(), writing, key).await
+}
+
+/// The answer as structured output.
+pub(super) fn object(answer: &PublishResponse, writing: &Writing) -> Result<Object, CliError> {
+    let acknowledged = answer.acknowledged_by.iter().cloned().map(Node::Text).collect();
+    Ok(Object::default()
+        .with("records", json::list("PublishedRecord", &answer.records)?)
+        .with("acknowledged_by", Node::List(acknowledged))
+        .with("dry_run", Node::Bool(writing.dry_run)))
+}
+
+/// Prints what became of one move, with its lines for people.
+pub(super) fn report<const N: usize>(
+    format: Format,
+    answer: &PublishResponse,
+    writing: &Writing,
+    lines: [(&str, String); N],
+) -> Result<(), CliError> {
+    let table = || {
+        let first = answer.records.first();
+        let place = output::place(first.and_then(|it| it.position.as_ref()));
+        let revision =
+            first.filter(|it| it.position.is_some()).map(|it| it.revision).unwrap_or_default();
+        let mut text = output::pairs(lines);
+        let revision = if revision == 0 { String::new() } else { revision.to_string() };
+        text.push_str(&output::pairs([("Eintrag    ", place), ("Revision   ", revision)]));
+        text
+    };
+    output::print(format, || object(answer, writing), table)?;
+    tell(answer, &Sources::default());
+    eprintln!("{}", outcome(answer, writing));
+    Ok(())
+}
+
+/// Findings that did not stop it, on standard error.
+pub(super) fn tell(answer: &PublishResponse, sources: &Sources) {
+    for warning in answer.records.iter().flat_map(|record| &record.warnings) {
+        let place = sources.place(&clean(&warning.field));
+        eprintln!("Hinweis: {place}: {}", clean(&warning.description));
+    }
+}
+
+/// How safe it is, in one line.
+pub(super) fn outcome(answer: &PublishResponse, writing: &Writing) -> String {
+    let records = super::count(answer.records.len(), "Datensatz", "Datensätze");
+    if writing.dry_run {
+        return format!("{records} geprüft, nichts geschrieben.");
+    }
+    let holders = if answer.acknowledged_by.is_empty() {
+        "noch von keinem anderen Land bestätigt".to_owned()
+    } else {
+        format!("bestätigt von {}", clean(&answer.acknowledged_by.join(", ")))
+    };
+    format!("{records} dauerhaft gespeichert, {holders}.")
+}
