@@ -75,6 +75,7 @@ async function pages(base) {
     ["version", `${at(changed)}/versionen/${changed.latest_version}`, 200],
     ["version-erste", `${at(changed)}/versionen/1.0.0`, 200],
     ["unterschied", `${at(changed)}/diff?von=1.0.0&bis=${changed.latest_version}`, 200],
+    ["nachnutzungen", "/nachnutzungen", 200],
     ["verbund", "/verbund", 200],
     ["fehlt", "/leistungen/SL/00000000-0000-7000-8000-000000000000", 404],
     ["unverstaendlich", "/leistungen/SL/keine-uuid", 400],

@@ -164,7 +164,8 @@ fn version(ozg: &OzgLeistung, land: Land, step: u32) -> ServiceVersion {
         fachlich_freigegeben_am: approved,
         fachlich_freigegeben_durch: format!("Demonstration {} (erfunden)", land.name()),
         onlinedienste: vec![Onlinedienst {
-            link: format!("{base}/antrag"),
+            // the entry point stays from version to version: a new one would break with it
+            link: format!("https://{host}/ozg/{}/antrag", ozg.id),
             linktyp: "01".to_owned(),
             titel: ozg.name.clone(),
             language_code: "de".to_owned(),

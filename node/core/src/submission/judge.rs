@@ -139,8 +139,9 @@ impl<F: Facts> Judge<'_, F> {
             Move::Bestaetigung(it) => self.bestaetigung(path, record, it),
             Move::Mitzeichnung(it) => self.mitzeichnung(path, record, it),
             Move::Uebergabe(_) => Err(Reject::Precondition {
-                reason: "HANDOVER",
-                description: "handovers are not judged here".to_owned(),
+                reason: "HANDOVER_NOT_SUPPORTED",
+                description: "this version of the node takes no handovers yet; nothing was written"
+                    .to_owned(),
             }
             .into()),
         }

@@ -1,7 +1,4 @@
 //! The board of Nachnutzungen: one column per state, one card per Nachnutzung.
-//!
-//! The page is served as soon as the catalogue answers with the data; until then nothing links
-//! here.
 
 use maud::{Markup, html};
 use registry_proto::wire::registry::SubscriptionState;

@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 /// The catalogue.
 pub(super) const CATALOGUE: &str = "/";
+/// Who re-uses what.
+pub(super) const NACHNUTZUNGEN: &str = "/nachnutzungen";
 /// State of the Verbund.
 pub(super) const VERBUND: &str = "/verbund";
 /// What programs read.

@@ -15,6 +15,7 @@ mod error;
 mod find;
 pub(super) mod guard;
 mod links;
+mod nachnutzungen;
 mod page;
 mod parts;
 mod richtext;
@@ -118,6 +119,7 @@ pub(super) fn routes(api: CatalogueApi, face: Face) -> Router {
         .route("/leistungen/{land}/{service}", get(service))
         .route("/leistungen/{land}/{service}/versionen/{version}", get(version))
         .route("/leistungen/{land}/{service}/diff", get(diff))
+        .route("/nachnutzungen", get(nachnutzungen))
         .route("/verbund", get(verbund))
         .route("/assets/{hash}/{file}", get(asset))
         .fallback(missing)
@@ -167,6 +169,10 @@ async fn diff(
         diff_page(reads, &Asked::new(land, id)?, (named("von"), named("bis")))
     })
     .await
+}
+
+async fn nachnutzungen(State(ui): State<Ui>, Extension(who): Who) -> Response {
+    ui.show(&who, |reads, _, _| nachnutzungen::page(reads)).await
 }
 
 async fn verbund(State(ui): State<Ui>, Extension(who): Who) -> Response {

@@ -23,6 +23,7 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Area {
     Catalogue,
+    Nachnutzung,
     Verbund,
     None,
 }
@@ -99,6 +100,7 @@ impl Frame {
                     nav.head__nav aria-label="Hauptnavigation" {
                         ul {
                             (entry(Area::Catalogue, links::CATALOGUE, "Katalog"))
+                            (entry(Area::Nachnutzung, links::NACHNUTZUNGEN, "Nachnutzung"))
                             (entry(Area::Verbund, links::VERBUND, "Verbund"))
                         }
                     }

@@ -281,6 +281,7 @@ async fn answers_have_their_status_and_their_headers() {
         ("/gibt/es/nicht".to_owned(), StatusCode::NOT_FOUND),
         ("/api/v1/gibtesnicht".to_owned(), StatusCode::NOT_FOUND),
         ("/verbund".to_owned(), StatusCode::OK),
+        ("/nachnutzungen".to_owned(), StatusCode::OK),
     ] {
         let answer = get(&router, &path).await;
         assert_eq!(answer.status, status, "{path:.80}");
