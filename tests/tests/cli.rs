@@ -1,5 +1,7 @@
 //! The manual of the command line is a test: every `console` block in `tests/cli/*.md` is run
-//! against a demo and must print what stands there.
+//! against a demo and must print what stands there. A chapter with the line
+//! `<!-- own processes -->` has a Verbund of its own, one process for each Land and without
+//! catalogue, whose nodes it starts and stops itself: `systemctl start|stop registry-node@sl`.
 //!
 //! A line `$ …` is a command for the shell (a trailing `\` continues it), the lines below are what
 //! it prints on both outputs, `? n` is its exit code if it is not 0. `...` stands for any lines,
@@ -16,7 +18,8 @@ use std::{
 };
 
 use registry_node::demo::{Demo, DemoArgs};
-use registry_tests::cluster::binary;
+use registry_proto::terms::Land::{self, HE, RP, SL, TH};
+use registry_tests::cluster::{Cluster, binary};
 use tokio::process::Command;
 
 /// One command of a block.
@@ -35,6 +38,8 @@ struct Stage {
     /// Port in the manual, port of this demo.
     ports: Vec<(String, String)>,
     path: std::ffi::OsString,
+    /// The processes of a chapter that has its own.
+    cluster: Option<Cluster>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,45 +56,60 @@ async fn the_manual_is_true() {
     demo.load().await.expect("the catalogue is published");
     demo.wait_live().await.expect("all nodes show it");
 
-    let mut chapters: Vec<_> = fs::read_dir(chapters()).expect("tests/cli").collect();
-    chapters.sort_by_key(|it| it.as_ref().expect("entry").path());
+    let chapters = chapters(false);
     assert!(chapters.len() > 3, "the manual has some chapters");
     let mut problems = String::new();
-    for chapter in chapters {
-        let path = chapter.expect("entry").path();
-        let stage = Stage::new(&args.dir, &demo);
+    for path in chapters {
+        let ports: Vec<_> = demo.apps.iter().map(|app| app.bound().grpc.port()).collect();
+        let mut stage = Stage::new(&args.dir, &ports, None);
         stage.play(&path, &mut problems).await;
     }
     assert!(demo.stop().await, "the demo stops in order");
     assert!(problems.is_empty(), "{problems}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_stories_of_the_manual_are_true() {
+    let mut problems = String::new();
+    for path in chapters(true) {
+        let links = [(SL, RP), (SL, HE), (SL, TH), (RP, HE), (RP, TH), (HE, TH)];
+        let cluster = Cluster::prepare(&LAENDER, &links);
+        let ports: Vec<_> = LAENDER.iter().map(|it| cluster.bound(*it).grpc.port()).collect();
+        let data = cluster.dir().to_owned();
+        let mut stage = Stage::new(&data, &ports, Some(cluster));
+        stage.play(&path, &mut problems).await;
+    }
+    assert!(problems.is_empty(), "{problems}");
+}
+
 // === impl Stage ===
 
 impl Stage {
-    fn new(demo_data: &Path, demo: &Demo) -> Self {
+    /// `ports` are those of [`LAENDER`].
+    fn new(demo_data: &Path, ports: &[u16], cluster: Option<Cluster>) -> Self {
         let scratch = tempfile::tempdir().expect("temporary directory");
         std::os::unix::fs::symlink(demo_data, scratch.path().join("demo-data")).expect("link");
         let ports = (7443..)
-            .zip(&demo.apps)
-            .map(|(port, app)| {
-                (format!("localhost:{port}"), format!("localhost:{}", app.bound().grpc.port()))
-            })
+            .zip(ports)
+            .map(|(port, here)| (format!("localhost:{port}"), format!("localhost:{here}")))
             .collect();
         let mut path = vec![binary("registry").parent().expect("a directory").to_owned()];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let path = std::env::join_paths(path).expect("PATH");
-        Self { scratch, ports, path }
+        Self { scratch, ports, path, cluster }
     }
 
     /// Plays a chapter and tells what differs.
-    async fn play(&self, chapter: &Path, problems: &mut String) {
+    async fn play(&mut self, chapter: &Path, problems: &mut String) {
         let text = fs::read_to_string(chapter).expect("chapter");
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
         let name = chapter.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut differing = Vec::new();
         for step in steps(&text) {
-            let printed = self.run(&step.command).await;
+            let printed = match self.operate(&step.command).await {
+                Some(printed) => printed,
+                None => self.run(&step.command).await,
+            };
             if !matches(&step.expected, &printed) {
                 let _ = write!(
                     problems,
@@ -108,6 +128,29 @@ impl Stage {
             }
             fs::write(chapter, lines.join("\n") + "\n").expect("chapter");
         }
+    }
+
+    /// Starts or stops nodes, if that is the command; what it prints then.
+    async fn operate(&mut self, command: &str) -> Option<Vec<String>> {
+        let rest = command.strip_prefix("systemctl ")?;
+        let cluster = self.cluster.as_mut().expect("a chapter with its own processes");
+        let (verb, units) = rest.split_once(' ').expect("systemctl VERB UNIT..");
+        let laender: Vec<Land> = units
+            .split_whitespace()
+            .map(|unit| unit.strip_prefix("registry-node@").expect("registry-node@LAND"))
+            .map(|land| land.to_uppercase().parse().expect("a Land"))
+            .collect();
+        for land in &laender {
+            match verb {
+                "start" => cluster.run(*land),
+                "stop" => assert!(cluster.terminate(*land, LIMIT).await.success(), "{land} stops"),
+                other => panic!("systemctl {other}"),
+            }
+        }
+        if verb == "start" {
+            cluster.wait_open(&laender).await;
+        }
+        Some(Vec::new())
     }
 
     /// What a command prints, and its exit code if it is not 0.
@@ -200,9 +243,20 @@ fn line_matches(expected: &str, line: &str) -> bool {
     }
 }
 
-fn chapters() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("cli")
+/// Chapters with processes of their own, or the others.
+fn chapters(own: bool) -> Vec<PathBuf> {
+    let all = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("cli")).expect("tests/cli");
+    let mut all: Vec<_> = all.map(|it| it.expect("entry").path()).collect();
+    all.retain(|path| {
+        let text = fs::read_to_string(path).expect("chapter");
+        text.lines().any(|line| line == "<!-- own processes -->") == own
+    });
+    all.sort();
+    all
 }
+
+/// In the order of the ports of the manual.
+const LAENDER: [Land; 4] = [SL, RP, HE, TH];
 
 const LIMIT: Duration = Duration::from_secs(30);
 

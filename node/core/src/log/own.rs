@@ -397,8 +397,8 @@ pub(crate) enum Outcome {
 
 fn other_request() -> Reject {
     Reject::Conflict {
-        what: "a request with this idempotency_key",
-        name: String::new(),
+        what: "a request",
+        name: "with this idempotency_key".to_owned(),
         hint: "repeat the same request, or choose another key for another one".to_owned(),
     }
 }

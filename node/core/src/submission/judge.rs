@@ -59,8 +59,8 @@ impl Submission {
     /// # Errors
     ///
     /// [`Reject::Invalid`] naming the moves that would be legal; [`Reject::Precondition`] with
-    /// `MISSING_ACKNOWLEDGEMENTS`; [`Reject::NotFound`]; [`Reject::Denied`] if this Land has no
-    /// say; [`crate::view::FactsError`].
+    /// `MISSING_ACKNOWLEDGEMENTS`, or with `OTHER_LAND` if this Land has no say;
+    /// [`Reject::NotFound`]; [`crate::view::FactsError`].
     pub fn judge<F: Facts>(
         mut self,
         catalogue: &Catalogue<'_, F>,
@@ -266,7 +266,10 @@ impl<F: Facts> Judge<'_, F> {
                         ),
                     );
                 }
-                (Some(known.zustand()), known.side(own).ok_or_else(|| no_side(own))?)
+                let side = known.side(own).ok_or_else(|| {
+                    other_land(format!("{own} ist an dieser Nachnutzung nicht beteiligt"))
+                })?;
+                (Some(known.zustand()), side)
             }
         };
         if known.is_none() && it.subscriber_land != own.code() {
@@ -341,7 +344,11 @@ impl<F: Facts> Judge<'_, F> {
             return Err(Reject::NotFound { what: "Nachnutzung", name }.into());
         };
         if known.side(self.own.land) != Some(Side::Subscriber) {
-            return Err(no_side(self.own.land).into());
+            return Err(other_land(format!(
+                "das sagt das anschließende Land ({}); dieser Knoten schreibt für {}",
+                known.subscriber, self.own.land
+            ))
+            .into());
         }
         Ok(known)
     }
@@ -418,7 +425,12 @@ impl<F: Facts> Judge<'_, F> {
         };
         let leaders = self.catalogue.leaders(land, service, Some(at))?;
         if !leaders.laender.contains(&self.own.land) {
-            return Err(no_side(self.own.land).into());
+            return Err(other_land(format!(
+                "{} führt diesen Eintrag nicht mit; mitzeichnen kann, wen der Steckbrief unter \
+                 mitfederfuehrung nennt",
+                self.own.land
+            ))
+            .into());
         }
         let references = vec![Reference { land, object_id: service, leaf_hash: leaf }];
         Ok(Judged { references, ..Judged::default() })
@@ -487,8 +499,8 @@ fn names<'a>(all: impl Iterator<Item = &'static str> + 'a) -> String {
     if all.is_empty() { "nichts".to_owned() } else { all.join(", ") }
 }
 
-fn no_side(land: Land) -> Reject {
-    Reject::Denied { action: "make this move", reason: format!("{land} is neither side of it") }
+fn other_land(description: String) -> Reject {
+    Reject::Precondition { reason: "OTHER_LAND", description }
 }
 
 fn invalid(

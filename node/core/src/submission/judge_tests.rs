@@ -130,7 +130,6 @@ fn shown(verdict: Verdict) -> String {
         Err(QueryError::Reject(Reject::Precondition { reason, description })) => {
             format!("{reason}: {description}")
         }
-        Err(QueryError::Reject(Reject::Denied { reason, .. })) => format!("denied: {reason}"),
         Err(QueryError::Reject(Reject::NotFound { what, name })) => {
             format!("not found: {what} {name}")
         }
@@ -289,7 +288,7 @@ fn kommunen_are_connected_by_the_subscriber_under_a_contract_inside_its_areas() 
     let bound = Logs::bound();
     bound.check(Land::TH, TODAY, connected("16051"), "ok");
     bound.check(Land::TH, TODAY, connected("16052"), "ARS_OUTSIDE: 16052");
-    bound.check(Land::SL, TODAY, connected("10041"), "denied: SL is neither side");
+    bound.check(Land::SL, TODAY, connected("10041"), "OTHER_LAND: anschließende Land (TH)");
     Logs::new().check(Land::TH, TODAY, connected("16051"), "not found: Nachnutzung");
     let batch = vec![connected("16051"), connected("16053")];
     let judged = bound.judged(Land::TH, TODAY, "", batch).expect("any number of Kommunen");
@@ -307,7 +306,7 @@ fn only_what_is_owed_is_acknowledged() {
     breaks.check(Land::TH, TODAY, said("1.0.0", Abgekuendigt), "NOT_OWED: 2.0.0 FREIGEGEBEN");
     let told = Logs::bound().deprecated("2027-05-01");
     told.check(Land::TH, TODAY, said("1.0.0", Abgekuendigt), "ok");
-    told.check(Land::SL, TODAY, said("1.0.0", Abgekuendigt), "denied: SL is neither side");
+    told.check(Land::SL, TODAY, said("1.0.0", Abgekuendigt), "OTHER_LAND: anschließende Land (TH)");
     let mut withdrawn = Logs::bound();
     withdrawn.sl.say(Kind::VersionStatus, uuid(1), None, &status(Zurueckgezogen, "", ""));
     withdrawn.check(Land::TH, TODAY, said("1.0.0", Zurueckgezogen), "ok");
@@ -329,9 +328,9 @@ fn only_co_owners_countersign_and_only_what_is_there() {
     };
     let leaf = |logs: &Logs, at: usize| logs.sl.entries[at].leaf;
     logs.check(Land::TH, TODAY, said(leaf(&logs, 3)), "ok");
-    logs.check(Land::HE, TODAY, said(leaf(&logs, 3)), "denied: HE is neither side");
+    logs.check(Land::HE, TODAY, said(leaf(&logs, 3)), "OTHER_LAND: HE führt");
     // before the definition that names the co-owners
-    logs.check(Land::TH, TODAY, said(leaf(&logs, 1)), "denied: TH is neither side");
+    logs.check(Land::TH, TODAY, said(leaf(&logs, 1)), "OTHER_LAND: TH führt");
     logs.check(Land::TH, TODAY, said(Hash::EMPTY_ROOT), "not found: Eintrag");
 }
 

@@ -391,6 +391,9 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
             "neu lesen (registry service show oder registry nachnutzung show zeigen die Revision) \
              und neu entscheiden; nichts wurde geschrieben"
         }
+        Code::AlreadyExists if refusal.message.contains("idempotency_key") => {
+            "denselben Aufruf wiederholen, oder für einen anderen einen anderen Schlüssel nehmen"
+        }
         Code::AlreadyExists => "eine höhere Version vergeben; Veröffentlichtes ist unveränderlich",
         Code::Unavailable | Code::ResourceExhausted => "später erneut versuchen; registry status",
         Code::Unimplemented => "Softwarestand des Knotens mit registry status ansehen",

@@ -7,7 +7,7 @@ use registry_proto::wire::registry::{
 
 use super::{
     super::{kinds, write},
-    next_commands,
+    next_commands, turn,
 };
 use crate::{
     args::{Acknowledge, Aendern, End, Format, Interesse, Step, Terms, Vertrag, Writing},
@@ -149,7 +149,8 @@ async fn send(
         && let Ok(now) = client.subscription(&id).await
     {
         let now = now.subscription.unwrap_or_default();
-        let first = next_commands(&now).into_iter().next();
+        let turn = turn(&now);
+        let first = next_commands(&now).into_iter().find(|(land, _)| *land == turn);
         next = first.map(|(land, command)| format!("{land}: {command}")).unwrap_or_default();
     }
     let lines = [("Nachnutzung", id), ("Zustand", zustand), ("Danach", next)];
