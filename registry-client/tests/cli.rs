@@ -208,6 +208,42 @@ fn all_files_together_are_one_batch() {
 }
 
 #[test]
+fn a_publication_is_tried_again_under_the_same_key() {
+    let bench = Bench::new();
+    let file = bench.file("a.yaml", "service_definition: {land: SL}\n");
+    bench.node.script().unavailable = 2;
+    let ran = bench.registry(&["publish", "-f", &file]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(ran.err.matches("neuer Versuch in").count(), 2, "{ran:?}");
+    let keys: Vec<_> = {
+        let script = bench.node.script();
+        script.published.iter().map(|it| it.idempotency_key.clone()).collect()
+    };
+    assert!(keys.len() == 3 && keys[0].len() == 32, "{keys:?}");
+    assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+
+    // a dry run has nothing to be met again, and is not tried again
+    bench.node.script().unavailable = 1;
+    let ran = bench.registry(&["publish", "-f", &file, "--dry-run"]);
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let args = ["publish", "-f", &file, "--idempotency-key", "k-1", "--expected-revision", "7"];
+    let ran = bench.registry(&args);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let script = bench.node.script();
+    let last = script.published.last().expect("published");
+    assert_eq!(last.idempotency_key, "k-1");
+    assert_eq!(last.records[0].expected_revision, Some(7));
+}
+
+#[test]
+fn csv_is_for_the_matrix_only() {
+    let bench = Bench::new();
+    let ran = bench.registry(&["service", "list", "-o", "csv"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.err.contains("nur bei registry nachnutzung matrix"), "{ran:?}");
+}
+
+#[test]
 fn the_examples_can_be_published_as_they_are_read() {
     let bench = Bench::new();
     let service = bench.registry(&["example", "service"]);

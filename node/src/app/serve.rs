@@ -181,7 +181,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
     );
     let answering = answering(parts);
     let nachnutzung =
-        NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.token().clone());
+        NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.clone());
     let publish = PublishApi::new(
         parts.own,
         parts.lists.clone(),

@@ -49,7 +49,7 @@ impl Reads {
         let (all, cut) = self.index.ask(|catalogue| {
             let found = catalogue.subscriptions(after, size + 1, passes)?;
             let messages = found.iter().map(|it| message(catalogue, it));
-            Ok(messages.collect::<Result<Vec<_>, _>>()?)
+            messages.collect::<Result<Vec<_>, QueryError>>()
         })?;
         let mut subscriptions = all;
         let more = subscriptions.len() > size;

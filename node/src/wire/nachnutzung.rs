@@ -5,26 +5,31 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use registry_core::{
     authorize::{self, Action},
     reject::Reject,
+    view::Cut,
 };
 use registry_proto::wire::registry::{
     GetImpactRequest, GetImpactResponse, GetSubscriptionRequest, GetSubscriptionResponse,
     ListNoticesRequest, ListNoticesResponse, ListSubscriptionsRequest, ListSubscriptionsResponse,
-    WatchNoticesRequest, WatchNoticesResponse, nachnutzung_service_server::NachnutzungService,
+    Notice, WatchNoticesRequest, WatchNoticesResponse,
+    nachnutzung_service_server::NachnutzungService,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use super::{answer::Answering, caller::caller, status::status};
-use crate::{index::Index, reads::Reads};
+use crate::{
+    index::Index,
+    lifecycle::{Shutdown, TaskKind},
+    reads::Reads,
+};
 
 /// Handlers of the service.
 #[derive(Clone, Debug)]
 pub struct NachnutzungApi {
     answering: Answering,
     index: Index,
-    shutdown: CancellationToken,
+    shutdown: Shutdown,
     streams: Arc<tokio::sync::Semaphore>,
 }
 
@@ -39,7 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl NachnutzungApi {
     /// Answers from these reads; streams end with `shutdown`.
-    pub fn new(answering: Answering, index: Index, shutdown: CancellationToken) -> Self {
+    pub fn new(answering: Answering, index: Index, shutdown: Shutdown) -> Self {
         let streams = Arc::new(tokio::sync::Semaphore::new(STREAMS_MAX));
         Self { answering, index, shutdown, streams }
     }
@@ -91,37 +96,68 @@ impl NachnutzungService for NachnutzungApi {
         // a Land of another form is refused at once
         let first = self.answering.read(asked.clone(), Reads::notices).await?;
         let (sender, receiver) = mpsc::channel(1);
-        let (answering, mut folded) = (self.answering.clone(), self.index.folded());
-        let shutdown = self.shutdown.clone();
-        tokio::spawn(async move {
+        let follow = Follow {
+            answering: self.answering.clone(),
+            folded: self.index.folded(),
+            asked,
+            last: first.notices,
+            sender,
+        };
+        let shutdown = self.shutdown.token().clone();
+        self.shutdown.spawn(TaskKind::Stream, async move {
             let _place = place;
-            let mut last = first.notices;
-            let mut next = Ok(WatchNoticesResponse { notices: last.clone() });
-            loop {
-                let ended = next.is_err();
-                if sender.send(next).await.is_err() || ended {
-                    return;
-                }
-                next = loop {
-                    // deadlines come nearer also when nobody writes
-                    tokio::select! {
-                        () = shutdown.cancelled() => return,
-                        () = sender.closed() => return,
-                        _ = tokio::time::timeout(DAYS_CHANGE, folded.changed()) => {}
-                    }
-                    match answering.read(asked.clone(), Reads::notices).await {
-                        Ok(now) if now.notices == last => {}
-                        Ok(now) => {
-                            last = now.notices;
-                            break Ok(WatchNoticesResponse { notices: last.clone() });
-                        }
-                        Err(status) => break Err(status),
-                    }
-                    tokio::time::sleep(LOOK_EVERY).await;
-                };
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = follow.run() => {}
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
+    }
+}
+
+/// One stream of notices.
+struct Follow {
+    answering: Answering,
+    folded: watch::Receiver<Arc<Cut>>,
+    asked: ListNoticesRequest,
+    last: Vec<Notice>,
+    sender: mpsc::Sender<Result<WatchNoticesResponse, Status>>,
+}
+
+// === impl Follow ===
+
+impl Follow {
+    /// Sends the notices now, and again whenever they change, until nobody listens.
+    async fn run(mut self) {
+        let mut next = Ok(WatchNoticesResponse { notices: self.last.clone() });
+        loop {
+            let ended = next.is_err();
+            if self.sender.send(next).await.is_err() || ended {
+                return;
+            }
+            let Some(changed) = self.changed().await else { return };
+            next = changed;
+        }
+    }
+
+    /// The notices once they differ from those sent last; `None` when nobody listens.
+    async fn changed(&mut self) -> Option<Result<WatchNoticesResponse, Status>> {
+        loop {
+            // deadlines come nearer also when nobody writes
+            tokio::select! {
+                () = self.sender.closed() => return None,
+                _ = tokio::time::timeout(DAYS_CHANGE, self.folded.changed()) => {}
+            }
+            match self.answering.read(self.asked.clone(), Reads::notices).await {
+                Ok(now) if now.notices == self.last => {}
+                Ok(now) => {
+                    self.last.clone_from(&now.notices);
+                    return Some(Ok(WatchNoticesResponse { notices: now.notices }));
+                }
+                Err(status) => return Some(Err(status)),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 }
 

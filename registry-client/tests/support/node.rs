@@ -46,6 +46,8 @@ pub(crate) struct Script {
     pub(crate) status: wire::GetStatusResponse,
     pub(crate) proof: wire::GetInclusionProofResponse,
     pub(crate) published: Vec<wire::PublishRequest>,
+    /// Publications that are answered with `UNAVAILABLE` before one is taken.
+    pub(crate) unavailable: u32,
     /// One list of steps per watch; when it is used up, watches are unavailable.
     pub(crate) watches: VecDeque<Vec<Step>>,
     pub(crate) watched: Vec<wire::WatchRequest>,
@@ -277,6 +279,10 @@ impl wire::publish_service_server::PublishService for Answers {
             })
             .collect();
         script.published.push(request);
+        if script.unavailable > 0 {
+            script.unavailable -= 1;
+            return Err(Status::unavailable("planned"));
+        }
         Ok(Response::new(wire::PublishResponse { records, acknowledged_by: Vec::new() }))
     }
 }

@@ -98,7 +98,8 @@ fn finished(mut table: Table, whole: &[usize]) -> String {
 }
 
 /// Label and value, one pair a line; empty values are left out.
-pub(crate) fn pairs<const N: usize>(pairs: [(&str, String); N]) -> String {
+pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let pairs: Vec<_> = pairs.into_iter().collect();
     let longest = pairs.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (label, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {

@@ -197,7 +197,7 @@ fn countersigned(life: &VersionLife) -> String {
     let names = |of: &[String]| if of.is_empty() { "niemand".to_owned() } else { of.join(", ") };
     let waits = if life.released { "genügt" } else { "genügt nicht" };
     format!(
-        "{} von {} nötigen ({waits}); gezeichnet: {}; aus: {}",
+        "{} von {} nötigen ({waits}); gezeichnet: {}; offen: {}",
         life.mitgezeichnet.len(),
         life.k,
         names(&life.mitgezeichnet),

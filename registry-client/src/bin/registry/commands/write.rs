@@ -66,17 +66,15 @@ pub(super) fn report<const N: usize>(
     format: Format,
     answer: &PublishResponse,
     writing: &Writing,
-    lines: [(&str, String); N],
+    lines: [(&'static str, String); N],
 ) -> Result<(), CliError> {
     let table = || {
         let first = answer.records.first();
         let place = output::place(first.and_then(|it| it.position.as_ref()));
         let revision =
             first.filter(|it| it.position.is_some()).map(|it| it.revision).unwrap_or_default();
-        let mut text = output::pairs(lines);
         let revision = if revision == 0 { String::new() } else { revision.to_string() };
-        text.push_str(&output::pairs([("Eintrag    ", place), ("Revision   ", revision)]));
-        text
+        output::pairs(lines.into_iter().chain([("Eintrag", place), ("Revision", revision)]))
     };
     output::print(format, || object(answer, writing), table)?;
     tell(answer, &Sources::default());

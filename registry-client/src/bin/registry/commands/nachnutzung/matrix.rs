@@ -50,9 +50,10 @@ fn lines<'a>(all: impl Iterator<Item = &'a Subscription>) -> Lines {
     for it in all {
         let line = lines.entry((it.publisher_land.clone(), it.service_id.clone())).or_default();
         line.bezeichnung.clone_from(&it.bezeichnung);
-        let cell = line.cells.entry(it.subscriber_land.clone()).or_insert(it.zustand());
-        if rank(it.zustand()) > rank(*cell) {
-            *cell = it.zustand();
+        let zustand = it.zustand();
+        let cell = line.cells.entry(it.subscriber_land.clone()).or_insert(zustand);
+        if rank(zustand) > rank(*cell) {
+            *cell = zustand;
         }
     }
     lines
