@@ -94,3 +94,94 @@ fn refused(path: &str, refusal: &Refusal, verdict: &Verdict) -> Vec<FieldViolati
         );
     std::iter::once(first).chain(breaking).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use registry_proto::wire::registry::{Onlinedienst, Versionshinweis};
+
+    use super::*;
+    use crate::testing::submission;
+
+    struct NoFiles;
+
+    impl Artefacts for NoFiles {
+        fn bytes(&self, _: &Artefakt) -> Option<Bytes> {
+            None
+        }
+    }
+
+    /// "1.1.0 a b!": version 1.1.0 with the entry points a and b, said to break.
+    fn version(text: &str) -> ServiceVersion {
+        let breaking = text.ends_with('!');
+        let mut words = text.trim_end_matches('!').split_whitespace();
+        let version = words.next().expect("a number").to_owned();
+        let link = |name: &str| Onlinedienst {
+            link: format!("https://sl.example/{name}"),
+            language_code: "de".to_owned(),
+            ..Onlinedienst::default()
+        };
+        ServiceVersion {
+            version,
+            onlinedienste: words.map(link).collect(),
+            versionshinweis: Some(Versionshinweis { text: "neu".to_owned(), breaking }),
+            ..ServiceVersion::default()
+        }
+    }
+
+    /// Compares these new versions of one service with `published`; gives the verdicts, or the
+    /// reasons of the refusal with their fields.
+    #[track_caller]
+    fn check(published: Option<&str>, new: &[&str], expect: &str) {
+        let service = Uuid::from_u128(1);
+        let new: Vec<_> = new.iter().map(|it| version(it)).collect();
+        let numbers: Vec<String> = new.iter().map(|it| it.version.clone()).collect();
+        let records: Vec<_> =
+            numbers.iter().map(|number| (1_u128, Some(number.as_str()), "")).collect();
+        let mut asked = submission(&records);
+        for (record, it) in asked.records.iter_mut().zip(new) {
+            record.release = Some(Box::new(it));
+        }
+        assert_eq!(asked.released(), [service]);
+        let previous = published.map(|it| (service, version(it))).into_iter().collect();
+        let got = match asked.compare(previous, &NoFiles) {
+            Ok(done) => done
+                .records
+                .iter()
+                .map(|it| match &it.verdict {
+                    None => "-".to_owned(),
+                    Some(it) => format!("{} {}", it.from, it.is_breaking()),
+                })
+                .collect::<Vec<_>>()
+                .join(", "),
+            Err(Reject::Invalid(all)) => {
+                all.iter().map(|it| it.reason).collect::<Vec<_>>().join(", ")
+            }
+            Err(other) => other.to_string(),
+        };
+        assert_eq!(got, expect, "{numbers:?} after {published:?}");
+    }
+
+    #[test]
+    fn a_version_is_compared_with_the_one_before_it() {
+        check(None, &["1.0.0 a"], "-");
+        check(Some("1.0.0 a"), &["1.1.0 a b"], "1.0.0 false");
+        check(Some("1.0.0 a"), &["2.0.0 b!"], "1.0.0 true");
+        // in a batch with the one before it there
+        check(None, &["1.0.0 a", "1.1.0 a b", "2.0.0 b!"], "-, 1.0.0 false, 1.1.0 true");
+        check(Some("1.0.0 a"), &["1.1.0 a", "1.2.0 a"], "1.0.0 false, 1.1.0 false");
+    }
+
+    #[test]
+    fn what_breaks_needs_its_number_and_its_note() {
+        check(Some("1.0.0 a"), &["1.1.0 b"], "BREAKING_NEEDS_MAJOR, ONLINEDIENST_REMOVED");
+        check(Some("1.0.0 a"), &["2.0.0 b"], "BREAKING_NOT_DECLARED, ONLINEDIENST_REMOVED");
+        check(None, &["1.0.0 a", "1.0.1 b"], "BREAKING_NEEDS_MAJOR, ONLINEDIENST_REMOVED");
+    }
+
+    #[test]
+    fn what_does_not_follow_is_left_to_the_log() {
+        check(Some("2.0.0 a"), &["1.0.0 b"], "-");
+        check(Some("1.0.0 a"), &["1.0.0 a"], "-");
+    }
+}
