@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use registry_client::{Client, ClientError};
-use registry_proto::wire::registry::{PublishRequest, PublishResponse, Record, record};
+use registry_proto::wire::registry::{
+    Compatibility, CompatibilitySeverity, PublishRequest, PublishResponse, Record, record,
+};
 
 use crate::{
     args::{Format, Writing},
@@ -88,7 +90,35 @@ pub(super) fn tell(answer: &PublishResponse, sources: &Sources) {
         let place = sources.place(&clean(&warning.field));
         eprintln!("Hinweis: {place}: {}", clean(&warning.description));
     }
+    for record in &answer.records {
+        if let Some(compared) = &record.compatibility {
+            eprint!("{}", verdict(&record.version, compared));
+        }
+    }
 }
+
+/// How a version compares with the one before it, one line for each difference.
+fn verdict(version: &str, compared: &Compatibility) -> String {
+    let outcome = if compared.breaking { "bricht" } else { "bricht nicht" };
+    let mut text = format!("{version} {outcome} mit {}.\n", clean(&compared.previous_version));
+    for change in compared.changes.iter().take(CHANGES_SHOWN_MAX) {
+        let word = match change.severity() {
+            CompatibilitySeverity::Breaking => "bricht",
+            CompatibilitySeverity::Note => "Hinweis",
+            CompatibilitySeverity::Compatible | CompatibilitySeverity::Unspecified => "vereinbar",
+        };
+        let (path, what) = (clean(&change.path), clean(&change.description));
+        text.push_str(&format!("  {word:9}  {path}: {what}\n"));
+    }
+    let more = compared.changes.len().saturating_sub(CHANGES_SHOWN_MAX);
+    if more > 0 {
+        text.push_str(&format!("  … und {more} weitere (alle mit -o json)\n"));
+    }
+    text
+}
+
+/// Differences that are shown of one version.
+const CHANGES_SHOWN_MAX: usize = 20;
 
 /// How safe it is, in one line.
 pub(super) fn outcome(answer: &PublishResponse, writing: &Writing) -> String {
