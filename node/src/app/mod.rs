@@ -146,9 +146,7 @@ impl App {
             streams: &shutdown,
         };
         let (handle, board, connected) = foundation.start_core(logs)?;
-        serve::follow_fold(index.clone(), own, handle.clone()).await.map_err(|error| {
-            StartError::System { what: "a thread", source: std::io::Error::other(error) }
-        })?;
+        follow_fold(&index, own, &handle).await?;
         stop_with(&engine, &shutdown);
 
         let artefacts = open_artefacts(&config, &index, &metrics)?;
@@ -176,14 +174,8 @@ impl App {
         serve::serve(parts, listeners)
             .map_err(|source| StartError::System { what: "a listening socket", source })?;
         dial_all(&config.peers, &tls, &connected, &handle, &shutdown);
-        let peers = config.peers.iter().map(sessions::Peer::from).collect();
-        let partners = artefacts::Partners { peers, tls, connected: connected.clone() };
-        let grace = config.artefacts.grace;
-        artefacts::Tasks { artefacts, index: index.clone(), partners, grace }.start(&shutdown);
-        info!(
-            land = %identity.land, node = identity.node, grpc = %bound.grpc,
-            data_dir = %config.data_dir.display(), verbund = %config.charter.id(), "node serves"
-        );
+        fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
+        tell_that_it_serves(&config, &identity, &bound);
         Ok(Self {
             identity,
             bound,
@@ -356,6 +348,35 @@ fn open_artefacts(
         metrics: metrics.clone(),
         clock: Box::new(|| wall_ms().div_euclid(1_000)),
     }))
+}
+
+/// Lets the core hear on the folder's thread what readers see.
+async fn follow_fold(index: &Index, own: LogId, handle: &Handle) -> Result<(), StartError> {
+    let system =
+        |error| StartError::System { what: "a thread", source: std::io::Error::other(error) };
+    serve::follow_fold(index.clone(), own, handle.clone()).await.map_err(system)
+}
+
+/// Follows, fetches and collects the files of versions.
+fn fetch_artefacts(
+    config: &Config,
+    artefacts: Artefacts,
+    index: &Index,
+    tls: Arc<TlsContext>,
+    connected: &Connected,
+    shutdown: &Shutdown,
+) {
+    let peers = config.peers.iter().map(sessions::Peer::from).collect();
+    let partners = artefacts::Partners { peers, tls, connected: connected.clone() };
+    let grace = config.artefacts.grace;
+    artefacts::Tasks { artefacts, index: index.clone(), partners, grace }.start(shutdown);
+}
+
+fn tell_that_it_serves(config: &Config, identity: &PeerIdentity, bound: &Bound) {
+    info!(
+        land = %identity.land, node = identity.node, grpc = %bound.grpc,
+        data_dir = %config.data_dir.display(), verbund = %config.charter.id(), "node serves"
+    );
 }
 
 fn dial_all(

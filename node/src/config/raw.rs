@@ -148,6 +148,14 @@ impl RawConfig {
             client.end(problems);
         }
 
+        raw.read_behaviour(&mut top, problems);
+        top.end(problems);
+        raw
+    }
+
+    /// The sections that say how the node behaves.
+    fn read_behaviour(&mut self, top: &mut Section, problems: &mut Problems) {
+        let raw = self;
         let mut fence = top.section(problems, "fence");
         raw.fence_policy = fence.text(problems, "policy");
         raw.fence_available_after = fence.text(problems, "available_after");
@@ -173,9 +181,6 @@ impl RawConfig {
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");
         shutdown.end(problems);
-
-        top.end(problems);
-        raw
     }
 }
 

@@ -12,8 +12,8 @@
 //!
 //! - `json-schema-diff` 0.1: draft 7 through the unmaintained `schemars` 0.8, no `required` of
 //!   `$defs`, no bound on `$ref`, `unwrap()` on input;
-//! - `drift` 0.2: OpenAPI 3.0 only, and its typed model drops keywords it does not know; `todo!()`
-//!   and `panic!` are reached from documents;
+//! - `drift` 0.2: OpenAPI 3.0 only, and its typed model drops keywords it does not know; documents
+//!   reach code that is not written and panics;
 //! - `jsoncompat` 0.5: says of itself that it is alpha; OpenAPI 3.1 in JSON and draft 2020-12 only,
 //!   brings a command line, random numbers and code generators;
 //! - `openapiv3`, `oas3`: one minor version of OpenAPI each, no comparison; a comparison over their
