@@ -1,4 +1,4 @@
-//! Files of versions: asks, sends and receives their chunks; whole files in [`file`].
+//! Files of versions: asks, sends and receives their chunks; whole files in [`mod@file`].
 
 pub mod file;
 
