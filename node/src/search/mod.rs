@@ -1,8 +1,8 @@
 //! Finds services by words.
 //!
-//! [`follower`] keeps a full-text index at what the catalogue shows; [`analyzer`] and
-//! [`compounds`] make words of texts; [`document`] says what of a service is looked up, [`query`]
-//! how it is asked for, [`collect`] takes the best and counts facets; [`engine`] owns the files.
+//! `follower` keeps a full-text index at what the catalogue shows; `analyzer` and
+//! `compounds` make words of texts; `document` says what of a service is looked up, `query`
+//! how it is asked for, `collect` takes the best and counts facets; `engine` owns the files.
 //!
 //! A search sees one commit of the index together with the cut of the catalogue it was made at,
 //! and shows its hits from the facts at that cut: the same logs give the same answer, whatever

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each move names the one it rests on by its leaf hash. Of several that rest on the same, one
-//! counts (see [`rank`]) and the others are superseded, the same on every node.
+//! counts (see `rank`) and the others are superseded, the same on every node.
 
 use std::collections::BTreeMap;
 
