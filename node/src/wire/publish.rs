@@ -10,13 +10,14 @@ use registry_core::{
     submission::Submission,
 };
 use registry_proto::{
-    terms::{Date, LogId},
+    terms::{Date, Land, LogId},
     wire::registry::{
         self as wire, Compatibility, CompatibilityChange, CompatibilitySeverity, LogPosition,
-        PublishRequest, PublishResponse, publish_service_server::PublishService,
+        PublishRequest, PublishResponse, ServiceVersion, publish_service_server::PublishService,
     },
 };
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     artefacts::{self, Artefacts},
@@ -66,12 +67,13 @@ impl PublishApi {
 
     /// New versions are compared with those before them, files included.
     async fn compared(&self, submission: Submission) -> Result<Submission, Reject> {
-        let mut previous = HashMap::new();
-        for service in submission.released() {
-            if let Some(version) = self.index.highest_version(self.own.land, service)? {
-                previous.insert(service, version);
-            }
-        }
+        let (index, land, services) = (self.index.clone(), self.own.land, submission.released());
+        let previous = if services.len() <= COMPARED_HERE_MAX {
+            highest(&index, land, services)?
+        } else {
+            let read = tokio::task::spawn_blocking(move || highest(&index, land, services));
+            read.await.map_err(|_| Reject::Storage { operation: "reading the catalogue" })??
+        };
         let named = previous.values().flat_map(|it| &it.artefakte).chain(submission.artefakte());
         let files = self.artefacts.comparable(named).await?;
         submission.compare(previous, &files)
@@ -113,6 +115,23 @@ impl PublishService for PublishApi {
         }
         Ok(Response::new(response(outcome.map_err(status)?)))
     }
+}
+
+/// Versions before new ones that are read where they are asked for: a few microseconds each.
+const COMPARED_HERE_MAX: usize = 8;
+
+fn highest(
+    index: &Index,
+    land: Land,
+    services: Vec<Uuid>,
+) -> Result<HashMap<Uuid, ServiceVersion>, Reject> {
+    let mut all = HashMap::new();
+    for service in services {
+        if let Some(version) = index.highest_version(land, service)? {
+            all.insert(service, version);
+        }
+    }
+    Ok(all)
 }
 
 fn response(published: Published) -> PublishResponse {
