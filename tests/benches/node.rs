@@ -3,7 +3,8 @@
 //! ```sh
 //! cargo bench -p registry-tests --bench node            # all
 //! cargo bench -p registry-tests --bench node -- --smoke # seconds, only to see that it runs
-//! cargo bench -p registry-tests --bench node -- --catch-up
+//! cargo bench -p registry-tests --bench node -- --rates    # publishing and reading alone
+//! cargo bench -p registry-tests --bench node -- --catch-up # catching up alone
 //! ```
 //!
 //! Every figure has a ratio to a tonic echo of 2 KB each way over the same mutual TLS with as many
@@ -39,19 +40,26 @@ struct Size {
     samples: usize,
 }
 
+/// What is measured.
+struct Parts {
+    rates: bool,
+    catch_up: bool,
+}
+
 const FULL: Size = Size { span: Duration::from_secs(8), entries: 200_000, samples: 1_000 };
 const SMOKE: Size = Size { span: Duration::from_millis(500), entries: 5_000, samples: 50 };
 const MANY: usize = 64;
 
 fn main() {
-    let smoke = std::env::args().any(|it| it == "--smoke");
-    let size = if smoke { SMOKE } else { FULL };
+    let asked = |flag: &str| std::env::args().any(|it| it == flag);
+    let size = if asked("--smoke") { SMOKE } else { FULL };
+    let parts = Parts { rates: !asked("--catch-up"), catch_up: !asked("--rates") };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("runtime");
-    runtime.block_on(run(&size, std::env::args().any(|it| it == "--catch-up")));
+    runtime.block_on(run(&size, &parts));
 }
 
-async fn run(size: &Size, only_catch_up: bool) {
+async fn run(size: &Size, parts: &Parts) {
     let dir = tempfile::tempdir().expect("temporary directory");
     println!("data in {}; payload 2 KB", dir.path().display());
     let (listeners, bound) = bind(&[SL, RP]).await;
@@ -67,11 +75,13 @@ async fn run(size: &Size, only_catch_up: bool) {
     wait("the fence opens", || rp.board().load().fence_open).await;
     let latencies = latency(&prepared, &sl, &rp, size.samples).await;
     rp.stop().await;
-    if !only_catch_up {
+    if parts.rates {
         rates(size, &prepared, &sl).await;
     }
-    publish_many(&prepared, &sl, size.entries).await;
-    catch_up(&prepared, &sl).await;
+    if parts.catch_up {
+        publish_many(&prepared, &sl, size.entries).await;
+        catch_up(&prepared, &sl).await;
+    }
     println!("\npublish at SL to watch at RP          {latencies}");
     sl.stop().await;
 }

@@ -37,6 +37,11 @@ pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
 /// Bytes of submissions that wait to be staged.
 pub const SUBMISSION_BYTES_WAITING_MAX: usize = 64 << 20;
+/// Submissions of a group from which on the next group waits for as many, so that publishers who
+/// come back together share a signature and a sync.
+pub const GATHER_FROM: usize = 4;
+/// How long a group waits for them, milliseconds.
+pub const GATHER_MS_MAX: u64 = 2;
 /// Partners a publisher may wait for.
 pub const ACK_PEERS_MAX: u32 = 16;
 /// How long a publisher waits for partners, milliseconds.
@@ -105,6 +110,8 @@ pub const ARTEFACT_CHUNK_BYTES: u64 = 8 << 20;
 pub const PARAMETER_SCHEMA_BYTES_MAX: usize = 65_536;
 
 const _: () = assert!(BATCH_BYTES_MAX >= BODY_BYTES_MAX);
+const _: () = assert!(GATHER_MS_MAX < ACK_WAIT_MS_MAX);
+const _: () = assert!(GATHER_FROM < SUBMISSIONS_WAITING_MAX);
 const _: () = assert!(SEARCH_DEPTH_MAX >= PAGE_MAX);
 const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
 const _: () = assert!(MESSAGE_BYTES_MAX >= BODY_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));

@@ -191,23 +191,48 @@ impl Driver {
         engine.spawn_thread(TaskKind::Driver, "driver", move || {
             // ranges are read by tasks that effects start
             let _entered = runtime.enter();
-            drive(queue, node, performer, clock, &token);
+            drive(Inbox { queue, runtime: runtime.clone(), clock }, node, performer, &token);
         })
     }
 }
 
+/// The end of the queue that the driver reads.
+struct Inbox {
+    queue: mpsc::Receiver<Event>,
+    runtime: tokio::runtime::Handle,
+    clock: Clock,
+}
+
+impl Inbox {
+    /// Waits for events, not longer than until `due`; false when there will be no more.
+    fn receive(&mut self, events: &mut Vec<Event>, due_mono_ms: Option<u64>) -> bool {
+        let Some(due) = due_mono_ms else {
+            return self.queue.blocking_recv_many(events, BURST_MAX) > 0;
+        };
+        let wait = Duration::from_millis(due.saturating_sub(self.clock.now().mono_ms));
+        let received = self.queue.recv_many(events, BURST_MAX);
+        match self.runtime.block_on(async { tokio::time::timeout(wait, received).await }) {
+            Ok(count) => count > 0,
+            Err(_elapsed) => {
+                events.push(Event::Input(Input::Due));
+                true
+            }
+        }
+    }
+}
+
 fn drive(
-    mut queue: mpsc::Receiver<Event>,
+    mut inbox: Inbox,
     mut node: Node,
     mut performer: Performer,
-    clock: Clock,
     token: &tokio_util::sync::CancellationToken,
 ) {
+    let clock = inbox.clock;
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
     let mut stop_by: Option<Instant> = None;
     // the ticker keeps this loop turning, so the token is seen in time
-    while queue.blocking_recv_many(&mut events, BURST_MAX) > 0 {
+    while inbox.receive(&mut events, node.due_mono_ms()) {
         if token.is_cancelled() {
             // who was let in before is still answered: its records may be on the disk
             let by = *stop_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);

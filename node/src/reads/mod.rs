@@ -388,18 +388,27 @@ impl<T: Message> Placed<T> {
 // === impl Index ===
 
 impl Index {
-    /// The record of the highest version of a service.
+    /// Where the highest version of a service stands.
     ///
     /// # Errors
     ///
-    /// As [`Self::ask`] and [`Self::entry`].
+    /// As [`Self::ask`].
     pub(crate) fn highest_version(
         &self,
         land: Land,
         service: Uuid,
-    ) -> Result<Option<ServiceVersion>, Reject> {
-        let (at, _) = self.ask(|catalogue| Ok(catalogue.highest_version(land, service)?))?;
-        let Some(at) = at else { return Ok(None) };
+    ) -> Result<Option<Position>, Reject> {
+        let asked = self.ask(|catalogue| Ok(catalogue.highest_version(land, service)?));
+        asked.map(|(at, _)| at)
+    }
+
+    /// The version that stands at a position; `None` if something else does, or its body is not
+    /// here.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::entry`].
+    pub(crate) fn version_at(&self, at: Position) -> Result<Option<ServiceVersion>, Reject> {
         let (_, entry) = self.entry(at)?;
         Ok(match fold::read(&entry.as_entry()) {
             Ok(Record::Version(version)) => Some(*version),

@@ -1,12 +1,14 @@
 //! One thread that keeps the search index at what the catalogue shows.
 //!
-//! It looks at the catalogue at one cut, puts the documents of all services that entries since the
-//! last cut are about, commits, and only then shows readers the new index together with that cut.
-//! It is woken when something was folded and rests between two commits, so it is behind by a
-//! fraction of a second and never in the way of the folder. Bodies come from the journal.
+//! It looks at the catalogue at one cut, puts the documents that entries since the last cut
+//! changed, commits, and only then shows readers the new index together with that cut. Most
+//! entries of a busy log change no document: then there is nothing to commit, and the index is
+//! shown as it is together with the new cut. It is woken when something was folded and rests for
+//! longer than it worked, so it is behind by a fraction of a second and never in the way of the
+//! folder. Bodies come from the journal.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
@@ -17,7 +19,7 @@ use std::{
 
 use registry_core::{
     fold::{self, Record},
-    view::{Catalogue, Cut, FactsError},
+    view::{Catalogue, Cut, FactsError, Findable},
 };
 use registry_proto::terms::{Land, LogId};
 use uuid::Uuid;
@@ -31,7 +33,6 @@ use crate::{
     index::{Generation, Index},
     journals::{ParseError, Parsed, ReadError},
     lifecycle::chain,
-    store::Store,
 };
 
 /// The thread; ends when this is dropped.
@@ -61,6 +62,18 @@ pub(super) struct Work {
     engine: Option<Engine>,
     /// What the index shows.
     at: Option<(Generation, Arc<Cut>)>,
+    /// What was last put into it.
+    put: Put,
+}
+
+/// What the documents of services were made of, as far as it is remembered.
+#[derive(Default)]
+struct Put {
+    known: HashMap<(Land, Uuid), Findable>,
+    /// Entries since the last commit.
+    entries: u64,
+    /// A document changed since the last commit.
+    changed: bool,
 }
 
 /// Why the index does not follow.
@@ -88,8 +101,16 @@ enum StepError {
     Panic,
 }
 
-/// Rest between two commits.
+/// Rest between two steps, at least.
 const PAUSE: Duration = Duration::from_millis(150);
+/// Rest after a step, in times of what it took, and at most.
+const PAUSE_TIMES: u32 = 10;
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Services whose documents are remembered; beyond that all are forgotten.
+const KNOWN_MAX: usize = 100_000;
+/// Entries after which a place is committed although no document changed: so many are read again
+/// after a start, at most.
+const UNCOMMITTED_MAX: u64 = 50_000;
 /// Rest after a failure.
 const RETRY: Duration = Duration::from_secs(5);
 /// Services that are listed at once.
@@ -179,7 +200,7 @@ impl Wake {
 impl Work {
     pub(super) fn new(index: Index, place: Place) -> Self {
         let search = Search::new(index.clone());
-        Self { index, search, place, engine: None, at: None }
+        Self { index, search, place, engine: None, at: None, put: Put::default() }
     }
 
     #[cfg(test)]
@@ -189,12 +210,14 @@ impl Work {
 
     fn run(&mut self, wake: &Wake) {
         while wake.wait() {
+            let begun = Instant::now();
             let followed = self.step(&|| wake.stops());
             if !followed {
                 // nobody else may come by
                 wake.news();
             }
-            if !wake.rest(if followed { PAUSE } else { RETRY }) {
+            let rest = (begun.elapsed() * PAUSE_TIMES).clamp(PAUSE, PAUSE_MAX);
+            if !wake.rest(if followed { rest } else { RETRY }) {
                 return;
             }
         }
@@ -210,6 +233,7 @@ impl Work {
         // its files are deleted before the next attempt
         self.engine = None;
         self.at = None;
+        self.put = Put::default();
         self.search.close(&format!("it failed: {reason}"));
         false
     }
@@ -227,7 +251,7 @@ impl Work {
         let done = match &goes_on {
             Some(at) if *at == cut && self.at.is_some() => return Ok(()),
             Some(at) => match self.touched(at, &cut) {
-                Ok(touched) => self.update(touched, &cut)?,
+                Ok(touched) => self.update(touched, at, &cut)?,
                 Err(error) => {
                     tracing::warn!(reason = %chain(&error), "search index is built again");
                     self.build(&cut, stops)?
@@ -238,9 +262,16 @@ impl Work {
         let Some(engine) = self.engine.as_mut().filter(|_| done) else { return Ok(()) };
         if self.index.still(generation).is_err() {
             engine.rollback()?;
+            self.put = Put::default();
             return Ok(());
         }
-        let searcher = engine.commit(&stamp(&self.index, &cut)?)?;
+        let searcher = if self.put.is_due() {
+            let searcher = engine.commit(&stamp(&self.index, &cut)?)?;
+            self.put.committed();
+            searcher
+        } else {
+            engine.searcher()?
+        };
         self.search.show(Snapshot { searcher, cut: Arc::clone(&cut), generation });
         self.at = Some((generation, cut));
         Ok(())
@@ -259,7 +290,7 @@ impl Work {
     }
 
     /// Services that entries between two cuts are about.
-    fn touched(&self, from: &Cut, to: &Cut) -> Result<BTreeSet<(Land, Uuid)>, StepError> {
+    fn touched(&mut self, from: &Cut, to: &Cut) -> Result<BTreeSet<(Land, Uuid)>, StepError> {
         let mut touched = BTreeSet::new();
         for (log, size) in to.iter() {
             let mut next = from.size(log);
@@ -277,6 +308,7 @@ impl Work {
                 }
                 for stored in stored {
                     next = stored.index + 1;
+                    self.put.entries += 1;
                     let entry = Parsed::of(log, stored)
                         .map_err(|source| StepError::Entry { log, source })?;
                     touched.extend(entry.header.object_id.map(|service| (log.land, service)));
@@ -286,11 +318,25 @@ impl Work {
         Ok(touched)
     }
 
-    fn update(&self, touched: BTreeSet<(Land, Uuid)>, cut: &Cut) -> Result<bool, StepError> {
+    /// Puts what changed of the `touched` between two cuts.
+    fn update(
+        &mut self,
+        touched: BTreeSet<(Land, Uuid)>,
+        from: &Cut,
+        to: &Cut,
+    ) -> Result<bool, StepError> {
         let Some(engine) = &self.engine else { return Ok(false) };
-        let catalogue = Catalogue::new(self.index.store(), cut);
+        let catalogue = Catalogue::new(self.index.store(), to);
+        let before = Catalogue::new(self.index.store(), from);
         for (land, service) in touched {
-            put(&self.index, engine, &catalogue, land, service)?;
+            let now = catalogue.findable(land, service)?;
+            // most of these are no services: moves have objects of their own
+            if now.is_none() && before.findable(land, service)?.is_none() {
+                continue;
+            }
+            if self.put.changes(land, service, now) {
+                put(&self.index, engine, land, service, now)?;
+            }
         }
         Ok(true)
     }
@@ -302,6 +348,7 @@ impl Work {
         self.at = None;
         // closes the old one first: its files go away
         self.engine = None;
+        self.put = Put { changed: true, ..Put::default() };
         let engine = self.engine.insert(Engine::create(&self.place)?);
         let catalogue = Catalogue::new(self.index.store(), cut);
         let (mut last, mut count) = (None, 0_usize);
@@ -312,7 +359,8 @@ impl Work {
                 return Ok(false);
             }
             for (land, service) in &services {
-                put(&self.index, engine, &catalogue, *land, *service)?;
+                let now = catalogue.findable(*land, *service)?;
+                put(&self.index, engine, *land, *service, now)?;
             }
             last = Some(end);
             count += services.len();
@@ -323,16 +371,45 @@ impl Work {
     }
 }
 
-/// Puts the document of a service as it is at the catalogue's cut. A definition that cannot be
-/// read is reported and not found; it does not stop the others.
+// === impl Put ===
+
+impl Put {
+    /// True if the document of a service is not known to be made of `now`; it is from here on.
+    fn changes(&mut self, land: Land, service: Uuid, now: Option<Findable>) -> bool {
+        let known = self.known.get(&(land, service));
+        if now.is_some() && known == now.as_ref() {
+            return false;
+        }
+        self.changed = true;
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        match now {
+            Some(now) => self.known.insert((land, service), now),
+            None => self.known.remove(&(land, service)),
+        };
+        true
+    }
+
+    fn is_due(&self) -> bool {
+        self.changed || self.entries >= UNCOMMITTED_MAX
+    }
+
+    fn committed(&mut self) {
+        (self.changed, self.entries) = (false, 0);
+    }
+}
+
+/// Puts the document of a service as it is `now`. A definition that cannot be read is reported and
+/// not found; it does not stop the others.
 fn put(
     index: &Index,
     engine: &Engine,
-    catalogue: &Catalogue<'_, Store>,
     land: Land,
     service: Uuid,
+    now: Option<Findable>,
 ) -> Result<(), StepError> {
-    let Some(findable) = catalogue.findable(land, service)? else {
+    let Some(findable) = now else {
         engine.remove(land, service);
         return Ok(());
     };

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod nachnutzung;
 pub mod observed;
 pub mod peer;
+mod previous;
 pub mod publish;
 pub mod status;
 pub mod watch;

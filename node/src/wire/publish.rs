@@ -1,23 +1,23 @@
 //! `verbund.registry.v1.PublishService`: the way of a submission through the stages of the core.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use registry_core::{
     compat::{Severity, Verdict},
     envelope::Envelope,
+    fold::Position,
     log::{Published, PublishedRecord},
     reject::Reject,
     submission::Submission,
 };
 use registry_proto::{
-    terms::{Date, Land, LogId},
+    terms::{Date, LogId},
     wire::registry::{
         self as wire, Compatibility, CompatibilityChange, CompatibilitySeverity, LogPosition,
-        PublishRequest, PublishResponse, ServiceVersion, publish_service_server::PublishService,
+        PublishRequest, PublishResponse, publish_service_server::PublishService,
     },
 };
 use tonic::{Request, Response, Status};
-use uuid::Uuid;
 
 use crate::{
     artefacts::{self, Artefacts},
@@ -25,7 +25,7 @@ use crate::{
     driver::{Handle, wall_ms},
     index::Index,
     observe::Metrics,
-    wire::{caller::caller, status::status},
+    wire::{caller::caller, previous::Previous, status::status},
 };
 
 /// Handlers of the publish service.
@@ -34,6 +34,7 @@ pub struct PublishApi {
     own: LogId,
     lists: Lists,
     index: Index,
+    previous: Previous,
     driver: Handle,
     metrics: Arc<Metrics>,
     artefacts: Artefacts,
@@ -51,7 +52,8 @@ impl PublishApi {
         metrics: Arc<Metrics>,
         artefacts: Artefacts,
     ) -> Self {
-        Self { own, lists, index, driver, metrics, artefacts }
+        let previous = Previous::new(index.clone(), own.land);
+        Self { own, lists, index, previous, driver, metrics, artefacts }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
@@ -61,17 +63,27 @@ impl PublishApi {
         let submission =
             if submission.has_moves() { self.judged(submission).await? } else { submission };
         self.artefacts.require(&named).await?;
+        let new: Vec<_> = submission.releases().map(|(at, it)| (at, Arc::clone(it))).collect();
         let submission = self.compared(submission).await?;
-        self.driver.publish(submission).await
+        let published = self.driver.publish(submission).await?;
+        for (record, version) in
+            new.iter().filter_map(|(n, it)| Some((published.records.get(*n)?, it)))
+        {
+            if let Some(index) = record.index {
+                let at = Position { log: record.log, index };
+                self.previous.keep(record.service.uuid(), at, version);
+            }
+        }
+        Ok(published)
     }
 
     /// New versions are compared with those before them, files included.
     async fn compared(&self, submission: Submission) -> Result<Submission, Reject> {
-        let (index, land, services) = (self.index.clone(), self.own.land, submission.released());
+        let (previous, services) = (self.previous.clone(), submission.released());
         let previous = if services.len() <= COMPARED_HERE_MAX {
-            highest(&index, land, services)?
+            previous.of(services)?
         } else {
-            let read = tokio::task::spawn_blocking(move || highest(&index, land, services));
+            let read = tokio::task::spawn_blocking(move || previous.of(services));
             read.await.map_err(|_| Reject::Storage { operation: "reading the catalogue" })??
         };
         let named = previous.values().flat_map(|it| &it.artefakte).chain(submission.artefakte());
@@ -119,20 +131,6 @@ impl PublishService for PublishApi {
 
 /// Versions before new ones that are read where they are asked for: a few microseconds each.
 const COMPARED_HERE_MAX: usize = 8;
-
-fn highest(
-    index: &Index,
-    land: Land,
-    services: Vec<Uuid>,
-) -> Result<HashMap<Uuid, ServiceVersion>, Reject> {
-    let mut all = HashMap::new();
-    for service in services {
-        if let Some(version) = index.highest_version(land, service)? {
-            all.insert(service, version);
-        }
-    }
-    Ok(all)
-}
 
 fn response(published: Published) -> PublishResponse {
     PublishResponse {

@@ -5,6 +5,7 @@
 //!            -> acknowledged (waiting.rs)
 //! ```
 
+mod gather;
 mod own;
 mod requests;
 mod services;

@@ -13,6 +13,7 @@ use crate::{
     limits,
     log::{
         Ticket,
+        gather::Gather,
         services::{Entry, Mark, OwnServices, Verdict},
         waiting::{Published, PublishedRecord, Waiting},
     },
@@ -63,6 +64,7 @@ pub(crate) struct OwnLog {
     pending: Vec<CommitEntry>,
     pending_bytes: usize,
     committing: bool,
+    gather: Gather,
 }
 
 // === impl OwnLog ===
@@ -85,6 +87,7 @@ impl OwnLog {
             pending: Vec::new(),
             pending_bytes: 0,
             committing: false,
+            gather: Gather::default(),
         }
     }
 
@@ -169,6 +172,9 @@ impl OwnLog {
             };
             records.push(answer);
         }
+        if staged > 0 {
+            self.gather.staged(now);
+        }
         let published = Published { records, acknowledged_by: Vec::new() };
         Ok(self.waits(ticket, published, submission.ack_peers, now))
     }
@@ -224,15 +230,17 @@ impl OwnLog {
     ) -> Result<(), HeaderError> {
         let digest = registry_proto::log::body_digest(&salt, &body);
         let header = self.header(kind, None, true, "node", &body, digest, now);
+        self.gather.hurry();
         self.push(&header, salt, body).map(|_| ())
     }
 
-    /// Takes what is staged as the next group, if none is under way. `signed_ms` is the time of
-    /// the newest signature.
+    /// Takes what is staged as the next group, if none is under way and it waits for nobody.
+    /// `signed_ms` is the time of the newest signature.
     pub(crate) fn take_commit(&mut self, signed_ms: i64, now: Now) -> Option<Commit> {
-        if self.committing || self.pending.is_empty() {
+        if self.committing || self.pending.is_empty() || self.gather.waits(now) {
             return None;
         }
+        self.gather.taken();
         self.committing = true;
         self.pending_bytes = 0;
         self.sealed = self.frontier.clone();
@@ -245,12 +253,19 @@ impl OwnLog {
         })
     }
 
+    /// When the group that is staged goes at the latest, on the monotonic clock; `None` while
+    /// there is none, or another is under way.
+    pub(crate) fn gathers_until(&self) -> Option<u64> {
+        if self.committing { None } else { self.gather.until() }
+    }
+
     /// Takes back what is staged and not under way to the disk, and says how much is left.
     pub(crate) fn discard(&mut self) -> u64 {
         self.frontier = self.sealed.clone();
         self.pending.clear();
         self.pending_bytes = 0;
         self.services.take_back();
+        self.gather.discarded();
         self.frontier.size()
     }
 

@@ -86,6 +86,8 @@ pub enum Input {
     },
     /// Time passed; comes at least every 200 ms.
     Tick,
+    /// The time that [`super::Node::due_mono_ms`] named has come.
+    Due,
 }
 
 /// An entry of the own log that came back from a partner.

@@ -158,6 +158,7 @@ impl Node {
             }
             Input::RangeFailed { range } => self.replication.range_failed(&range),
             Input::Tick => self.tick(now),
+            Input::Due => {}
         }
         self.commit(now);
         self.collect();
@@ -166,6 +167,12 @@ impl Node {
     /// What is to be done, in this order.
     pub fn effects(&mut self) -> std::collections::vec_deque::Drain<'_, Effect> {
         self.effects.drain(..)
+    }
+
+    /// When the node wants to be woken with [`Input::Due`] if nothing else happens before, on the
+    /// monotonic clock, milliseconds. A later tick does as well, and makes publishers wait for it.
+    pub fn due_mono_ms(&self) -> Option<u64> {
+        self.may_commit().then(|| self.own.gathers_until()).flatten()
     }
 
     /// The node in numbers.
@@ -230,7 +237,7 @@ impl Node {
     }
 
     fn commit(&mut self, now: Now) {
-        if self.own_failed || !self.fence.is_open() {
+        if !self.may_commit() {
             return;
         }
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
@@ -238,6 +245,10 @@ impl Node {
         if let Some(commit) = self.own.take_commit(signed_ms, now) {
             self.effects.push_back(Effect::Commit(commit));
         }
+    }
+
+    fn may_commit(&self) -> bool {
+        !self.own_failed && self.fence.is_open()
     }
 
     fn committed(&mut self, signed: SignedCheckpoint, now: Now) {

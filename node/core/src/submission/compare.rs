@@ -1,6 +1,6 @@
 //! New versions compared with those before them, so that what breaks is called so.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use registry_proto::{
     terms::SemVer,
@@ -19,6 +19,12 @@ use crate::{
 const SHOWN_MAX: usize = 20;
 
 impl Submission {
+    /// The new versions, each under the place of its record in the request.
+    pub fn releases(&self) -> impl Iterator<Item = (usize, &Arc<ServiceVersion>)> {
+        let all = self.records.iter().enumerate();
+        all.filter_map(|(at, record)| Some((at, record.release.as_ref()?)))
+    }
+
     /// The services of which there are new versions, each once.
     pub fn released(&self) -> Vec<Uuid> {
         let new = self.records.iter().filter(|it| it.release.is_some());
@@ -42,7 +48,7 @@ impl Submission {
     /// the paths to what breaks.
     pub fn compare(
         mut self,
-        mut previous: HashMap<Uuid, ServiceVersion>,
+        mut previous: HashMap<Uuid, Arc<ServiceVersion>>,
         artefacts: &dyn Artefacts,
     ) -> Result<Self, Reject> {
         let mut violations = Vec::new();
@@ -50,7 +56,7 @@ impl Submission {
             let Some(new) = record.release.take() else { continue };
             let service = record.service.uuid();
             let Some(old) = previous.remove(&service) else {
-                previous.insert(service, *new);
+                previous.insert(service, new);
                 continue;
             };
             // a version that does not follow is refused, or stands already: the log says so
@@ -63,7 +69,7 @@ impl Submission {
                 Ok(()) => record.verdict = Some(verdict),
                 Err(refusal) => violations.extend(refused(&record.path, &refusal, &verdict)),
             }
-            previous.insert(service, *new);
+            previous.insert(service, new);
         }
         violations.truncate(limits::VIOLATIONS_MAX);
         if violations.is_empty() { Ok(self) } else { Err(Reject::Invalid(violations)) }
@@ -140,10 +146,10 @@ mod tests {
             numbers.iter().map(|number| (1_u128, Some(number.as_str()), "")).collect();
         let mut asked = submission(&records);
         for (record, it) in asked.records.iter_mut().zip(new) {
-            record.release = Some(Box::new(it));
+            record.release = Some(Arc::new(it));
         }
         assert_eq!(asked.released(), [service]);
-        let previous = published.map(|it| (service, version(it))).into_iter().collect();
+        let previous = published.map(|it| (service, Arc::new(version(it)))).into_iter().collect();
         let got = match asked.compare(previous, &NoFiles) {
             Ok(done) => done
                 .records

@@ -9,6 +9,8 @@ mod judge;
 mod judge_tests;
 mod prepare;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use registry_proto::{
     log::{Hash, Kind, Reference, RequestId},
@@ -59,7 +61,7 @@ pub(crate) struct Prepared {
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,
     /// The version, for [`Submission::compare`].
-    pub(crate) release: Option<Box<ServiceVersion>>,
+    pub(crate) release: Option<Arc<ServiceVersion>>,
     /// How it compares with the version before it.
     pub(crate) verdict: Option<Verdict>,
     pub(crate) body: Bytes,

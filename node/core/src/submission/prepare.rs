@@ -1,5 +1,7 @@
 //! From a record of a request to bytes that can be appended.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use prost::Message;
 use registry_proto::{
@@ -122,7 +124,7 @@ impl Make<'_> {
         let version = semver(&record.version, &path)?;
         let body = encode(&record, &path)?;
         let made = self.made(Kind::ServiceVersion, service, body, warnings, path);
-        Ok(Prepared { version: Some(version), release: Some(Box::new(record)), ..made })
+        Ok(Prepared { version: Some(version), release: Some(Arc::new(record)), ..made })
     }
 
     fn moved<T: Clone + Message>(

@@ -38,7 +38,14 @@ pub(super) fn scan(text: &str) -> Latin {
     let mut extended = None;
     let mut previous = None;
     let mut skip = 0;
-    for (n, (at, c)) in text.char_indices().enumerate() {
+    let mut chars = text.char_indices().enumerate().peekable();
+    while let Some((n, (at, c))) = chars.next() {
+        // letters of German, with no mark behind them
+        let alone = chars.peek().is_none_or(|(_, (_, next))| *next < MARKS_FROM);
+        if skip == 0 && alone && matches!(c, ' '..='~' | '\u{ae}'..='\u{17e}') {
+            previous = Some(c);
+            continue;
+        }
         if skip > 0 {
             skip -= 1;
             previous = Some(c);
@@ -70,6 +77,9 @@ fn sequence_marks(rest: &str) -> usize {
     let fits = SEQUENCES.iter().filter(|sequence| rest.starts_with(**sequence));
     fits.map(|sequence| sequence.chars().count() - 1).max().unwrap_or(0)
 }
+
+/// No combining mark stands before this one.
+const MARKS_FROM: char = '\u{300}';
 
 fn within(ranges: &[(char, char)], c: char) -> bool {
     let after = ranges.partition_point(|(first, _)| *first <= c);
@@ -351,6 +361,7 @@ mod tests {
             assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "in order");
         }
         assert!(SEQUENCES.is_sorted());
+        assert!(MARKS.iter().all(|mark| *mark >= MARKS_FROM));
     }
 
     #[test]

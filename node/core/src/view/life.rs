@@ -75,7 +75,8 @@ impl<F: Facts> Catalogue<'_, F> {
         service: Uuid,
     ) -> Result<Option<Position>, FactsError> {
         let all = keys::versions_of(land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all)
+            .beginning_with(2);
         match walk.next()? {
             Some(fact) => Ok(Some(keys::parse_version(&fact.key)?.2)),
             None => Ok(None),
