@@ -13,6 +13,11 @@ use registry_node::{
 };
 use tracing::error;
 
+/// Requests are made by one thread and let go by another, which the allocator of glibc pays with
+/// locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// `EX_USAGE` of sysexits.h.
 const BAD_CONFIG: u8 = 64;
 

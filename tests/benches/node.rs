@@ -30,6 +30,10 @@ use registry_proto::terms::{
 
 use crate::load::{clients, latency, publish_many, rate};
 
+/// As in the binary of the node.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How much is measured.
 struct Size {
     /// Time per rate.

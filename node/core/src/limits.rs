@@ -41,7 +41,7 @@ pub const SUBMISSION_BYTES_WAITING_MAX: usize = 64 << 20;
 /// come back together share a signature and a sync.
 pub const GATHER_FROM: usize = 4;
 /// How long a group waits for them, milliseconds.
-pub const GATHER_MS_MAX: u64 = 2;
+pub const GATHER_MS_MAX: u64 = 3;
 /// Partners a publisher may wait for.
 pub const ACK_PEERS_MAX: u32 = 16;
 /// How long a publisher waits for partners, milliseconds.

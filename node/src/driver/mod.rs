@@ -191,48 +191,52 @@ impl Driver {
         engine.spawn_thread(TaskKind::Driver, "driver", move || {
             // ranges are read by tasks that effects start
             let _entered = runtime.enter();
-            drive(Inbox { queue, runtime: runtime.clone(), clock }, node, performer, &token);
+            drive(queue, node, performer, clock, &token);
         })
     }
 }
 
-/// The end of the queue that the driver reads.
-struct Inbox {
-    queue: mpsc::Receiver<Event>,
-    runtime: tokio::runtime::Handle,
+/// Waits for events, not longer than until `due_mono_ms`; false when there will be no more.
+///
+/// While a group gathers, the driver looks at the queue from time to time only: to be woken by
+/// each of many publishers costs more than what they bring.
+#[expect(clippy::disallowed_methods, reason = "this thread rests so that others need not wake it")]
+fn receive(
+    queue: &mut mpsc::Receiver<Event>,
+    events: &mut Vec<Event>,
     clock: Clock,
-}
-
-impl Inbox {
-    /// Waits for events, not longer than until `due`; false when there will be no more.
-    fn receive(&mut self, events: &mut Vec<Event>, due_mono_ms: Option<u64>) -> bool {
-        let Some(due) = due_mono_ms else {
-            return self.queue.blocking_recv_many(events, BURST_MAX) > 0;
-        };
-        let wait = Duration::from_millis(due.saturating_sub(self.clock.now().mono_ms));
-        let received = self.queue.recv_many(events, BURST_MAX);
-        match self.runtime.block_on(async { tokio::time::timeout(wait, received).await }) {
-            Ok(count) => count > 0,
-            Err(_elapsed) => {
-                events.push(Event::Input(Input::Due));
-                true
-            }
+    due_mono_ms: Option<u64>,
+) -> bool {
+    let Some(due) = due_mono_ms else {
+        return queue.blocking_recv_many(events, BURST_MAX) > 0;
+    };
+    if clock.now().mono_ms >= due {
+        events.push(Event::Input(Input::Due));
+        return true;
+    }
+    std::thread::sleep(LOOK_EVERY);
+    while events.len() < BURST_MAX {
+        match queue.try_recv() {
+            Ok(event) => events.push(event),
+            Err(mpsc::error::TryRecvError::Empty) => break,
+            Err(mpsc::error::TryRecvError::Disconnected) => return !events.is_empty(),
         }
     }
+    true
 }
 
 fn drive(
-    mut inbox: Inbox,
+    mut queue: mpsc::Receiver<Event>,
     mut node: Node,
     mut performer: Performer,
+    clock: Clock,
     token: &tokio_util::sync::CancellationToken,
 ) {
-    let clock = inbox.clock;
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
     let mut stop_by: Option<Instant> = None;
     // the ticker keeps this loop turning, so the token is seen in time
-    while inbox.receive(&mut events, node.due_mono_ms()) {
+    while receive(&mut queue, &mut events, clock, node.due_mono_ms()) {
         if token.is_cancelled() {
             // who was let in before is still answered: its records may be on the disk
             let by = *stop_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);
@@ -272,6 +276,8 @@ fn drive(
     performer.end();
 }
 
+/// Time between two looks at the queue while a group gathers.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 /// Inputs taken from the queue at once.
 const BURST_MAX: usize = 256;
 /// How long a stopping node waits for the answers it owes; within the grace period.

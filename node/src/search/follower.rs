@@ -52,6 +52,8 @@ struct Wake {
 struct Signal {
     news: bool,
     stop: bool,
+    /// The thread rests: news do not wake it.
+    rests: bool,
 }
 
 /// The state of the thread; tests drive it without one.
@@ -171,8 +173,11 @@ impl Wake {
     }
 
     fn news(&self) {
-        self.lock().news = true;
-        self.changed.notify_one();
+        let mut signal = self.lock();
+        signal.news = true;
+        if !signal.rests {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits for news; false when the thread must end.
@@ -186,8 +191,12 @@ impl Wake {
 
     /// Waits for some time, whatever comes; false when the thread must end.
     fn rest(&self, time: Duration) -> bool {
-        let waited = self.changed.wait_timeout_while(self.lock(), time, |it| !it.stop);
-        !waited.unwrap_or_else(PoisonError::into_inner).0.stop
+        let mut signal = self.lock();
+        signal.rests = true;
+        let waited = self.changed.wait_timeout_while(signal, time, |it| !it.stop);
+        let mut signal = waited.unwrap_or_else(PoisonError::into_inner).0;
+        signal.rests = false;
+        !signal.stop
     }
 
     fn stops(&self) -> bool {

@@ -224,10 +224,14 @@ impl Store {
             return Err(PublishError::Gap { log });
         }
         state.stamp.facts += facts.len() as u64;
+        let before = state.overlay.active();
         state.overlay.extend(facts);
         state.stamp.logs.insert(log, Progress { size, last: Some(last) });
         Arc::make_mut(&mut state.cut).set(log, size);
-        self.shared.work.notify_one();
+        // in between the writer waits for more, or for its time to come
+        if before == 0 || state.overlay.active() >= WRITE_FACTS {
+            self.shared.work.notify_one();
+        }
         Ok(())
     }
 

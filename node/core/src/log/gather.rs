@@ -93,8 +93,8 @@ mod tests {
         check(1, &[100], "with 1");
         check(limits::GATHER_FROM - 1, &[100], "with 1");
         check(4, &[100, 100, 101, 101], "with 4");
-        check(4, &[100, 101], "at 102");
-        check(5, &[100, 101, 102], "with 3");
+        check(4, &[100, 101], "at 103");
+        check(5, &[100, 101, 103], "with 3");
     }
 
     #[test]
