@@ -39,7 +39,7 @@ pub fn manifest() -> Result<Value, DiffError> {
     let one = json!([{"required": ["service_definition"]}, {"required": ["service_version"]}]);
     let single = json!({
         "type": "object",
-        "properties": record.clone(),
+        "properties": record,
         "additionalProperties": false,
         "oneOf": one,
     });

@@ -143,7 +143,7 @@ async fn service(
         .map_or_else(String::new, |it| german(&it.bezeichnung));
     let plan = plan::plan(records, wanted, &standing)
         .map_err(|error| CliError::Internal(error.to_string()))?;
-    let first = wanted.definition.or(wanted.versions.first().copied()).unwrap_or_default();
+    let first = wanted.definition.or_else(|| wanted.versions.first().copied()).unwrap_or_default();
     let file = directory.sources.file(first).to_owned();
     Ok(Service { land, title, file, plan })
 }

@@ -116,8 +116,8 @@ pub(super) fn read_within(paths: &[PathBuf], limits: &Limits) -> Result<Director
             })?;
         opened.push(Opened { found, text, reading, attached: preparing.attached });
     }
-    let mut directory = Directory::default();
-    directory.is_whole = paths.iter().any(|it| it.is_dir());
+    let is_whole = paths.iter().any(|it| it.is_dir());
+    let mut directory = Directory { is_whole, ..Directory::default() };
     directory.fill(opened, limits)?;
     Ok(directory)
 }

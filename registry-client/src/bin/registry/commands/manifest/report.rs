@@ -129,7 +129,10 @@ fn head(service: &Service) -> Object {
 
 /// Services that only the log has, for programs.
 pub(super) fn only_in_log(services: &[ServiceSummary]) -> Node {
-    let one = |it: &ServiceSummary| json!({"service_id": it.service_id, "land": it.land, "bezeichnung": it.bezeichnung});
+    let one = |it: &ServiceSummary| {
+        let name = &it.bezeichnung;
+        json!({"service_id": it.service_id, "land": it.land, "bezeichnung": name})
+    };
     Node::Json(services.iter().map(one).collect())
 }
 

@@ -1,0 +1,137 @@
+//! A catalogue as files between two Verbünde: what one exports, the other publishes, and exports
+//! byte for byte the same.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use registry_node::demo::{Demo, DemoArgs};
+use registry_tests::cluster::binary;
+use tempfile::TempDir;
+
+/// A demo with the node of SL, as its publisher sees it.
+struct Verbund {
+    dir: TempDir,
+    demo: Demo,
+}
+
+// === impl Verbund ===
+
+impl Verbund {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let args = DemoArgs {
+            dir: dir.path().join("demo-data"),
+            http: false,
+            any_port: true,
+            prepare: false,
+            empty: true,
+        };
+        let demo = Demo::start(&args).await.expect("the demo starts");
+        demo.wait_live().await.expect("all nodes answer");
+        Self { dir, demo }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    async fn registry(&self, args: &[&str]) -> Output {
+        let pki = self.path("demo-data/pki");
+        let mut command = Command::new(binary("registry"));
+        let port = self.demo.apps[0].bound().grpc.port();
+        command
+            .env("REGISTRY_ENDPOINT", format!("https://localhost:{port}"))
+            .env("REGISTRY_CA", pki.join("ca.pem"))
+            .env("REGISTRY_CERT", pki.join("publisher-sl.pem"))
+            .env("REGISTRY_KEY", pki.join("publisher-sl.key"))
+            .current_dir(self.dir.path())
+            .args(args);
+        tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("ran")
+    }
+
+    /// Standard error of a call that succeeds.
+    async fn done(&self, args: &[&str]) -> String {
+        let output = self.registry(args).await;
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    }
+
+    /// Entries of the log of SL.
+    async fn entries(&self) -> String {
+        let output = self.registry(&["status", "-o", "yaml"]).await;
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let own = text.split("- land: SL").nth(1).unwrap_or_else(|| panic!("{text}"));
+        let line = own.lines().find(|line| line.trim_start().starts_with("size:"));
+        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+    }
+}
+
+/// All files under a directory.
+fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).expect("directory") {
+            let path = entry.expect("entry").path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(dir).expect("inside").to_owned();
+                found.insert(name, fs::read(&path).expect("file"));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_published_elsewhere_exports_the_same_bytes() {
+    let (one, other) = (Verbund::start().await, Verbund::start().await);
+    let example = one.registry(&["example", "manifest"]).await;
+    let text = String::from_utf8(example.stdout).expect("UTF-8");
+    let text = text
+        .replace(
+            "  kurztext:\n",
+            "  volltext:\n    - language_code: de\n      text: \"<p>Zeile eins,\\n  Größe: 5 m²</p>\
+             \\n\"\n  kurztext:\n",
+        )
+        .replace(
+            "  # artefakte:\n  #   - datei: dateien/antrag.pdf\n",
+            "  artefakte:\n  - datei: dateien/antrag.pdf\n    name: Antrag (neu).pdf\n  - datei: \
+             dateien/antrag.pdf\n    name: .versteckt\n  - datei: dateien/kurz\n",
+        );
+    let records = one.path("katalog/dateien");
+    fs::create_dir_all(&records).expect("folders");
+    fs::write(records.join("antrag.pdf"), b"%PDF\n\0\xff").expect("file");
+    fs::write(records.join("kurz"), b"x").expect("file");
+    fs::write(one.path("katalog/dienst.yaml"), text).expect("manifest");
+
+    one.done(&["apply", "-f", "katalog"]).await;
+    one.done(&["export", "abschrift"]).await;
+    let exported = tree(&one.path("abschrift"));
+    assert_eq!(exported.len(), 4, "{:?}", exported.keys());
+
+    let abschrift = one.path("abschrift").display().to_string();
+    let applied = other.done(&["apply", "-f", &abschrift]).await;
+    assert!(applied.contains("1 Dienst veröffentlicht."), "{applied}");
+    other.done(&["export", "abschrift"]).await;
+    assert_eq!(tree(&other.path("abschrift")), exported);
+
+    let before = other.entries().await;
+    let again = other.done(&["apply", "-f", &abschrift]).await;
+    assert!(again.contains("Nichts zu tun: 1 Dienst"), "{again}");
+    other.done(&["diff", "-f", &abschrift]).await;
+    assert_eq!(other.entries().await, before);
+
+    // without the files, the digests stand in the manifest, and mean the same
+    other.done(&["export", "--without-artefacts", "nur-text"]).await;
+    assert_eq!(tree(&other.path("nur-text")).len(), 1);
+    other.done(&["diff", "-f", "nur-text"]).await;
+    for verbund in [one, other] {
+        assert!(verbund.demo.stop().await, "the demo stops in order");
+    }
+}
