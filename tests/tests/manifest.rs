@@ -60,13 +60,13 @@ impl Verbund {
         String::from_utf8(output.stderr).expect("UTF-8")
     }
 
-    /// Entries of the log of SL.
-    async fn entries(&self) -> String {
+    /// Entries of the log of SL; an empty one has no line of its own.
+    async fn entries(&self) -> Option<String> {
         let output = self.registry(&["status", "-o", "yaml"]).await;
         let text = String::from_utf8(output.stdout).expect("UTF-8");
         let own = text.split("- land: SL").nth(1).unwrap_or_else(|| panic!("{text}"));
-        let line = own.lines().find(|line| line.trim_start().starts_with("size:"));
-        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+        let own = own.split("\n- ").next().unwrap_or_default();
+        own.lines().find(|line| line.trim_start().starts_with("size:")).map(str::to_owned)
     }
 }
 
@@ -108,7 +108,21 @@ async fn an_export_published_elsewhere_exports_the_same_bytes() {
     fs::create_dir_all(&records).expect("folders");
     fs::write(records.join("antrag.pdf"), b"%PDF\n\0\xff").expect("file");
     fs::write(records.join("kurz"), b"x").expect("file");
-    fs::write(one.path("katalog/dienst.yaml"), text).expect("manifest");
+    let manifest = one.path("katalog/dienst.yaml");
+
+    // a mistake is found before the files are sent
+    let wrong = text.replace("lizenz: EUPL-1.2", "lizenz: ''");
+    fs::write(&manifest, wrong).expect("manifest");
+    let before = one.entries().await;
+    let refused = one.registry(&["apply", "-f", "katalog"]).await;
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{told}");
+    assert!(told.contains("[LIZENZ_MISSING]") && told.contains("katalog/dienst.yaml:"), "{told}");
+    fs::write(&manifest, text).expect("manifest");
+    let checked = one.registry(&["apply", "-f", "katalog", "--dry-run"]).await;
+    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
+    assert!(checked.status.success() && told.contains("nicht ganz geprüft"), "{checked:?}");
+    assert_eq!(one.entries().await, before);
 
     one.done(&["apply", "-f", "katalog"]).await;
     one.done(&["export", "abschrift"]).await;
@@ -126,6 +140,7 @@ async fn an_export_published_elsewhere_exports_the_same_bytes() {
     assert!(again.contains("Nichts zu tun: 1 Dienst"), "{again}");
     other.done(&["diff", "-f", &abschrift]).await;
     assert_eq!(other.entries().await, before);
+    assert!(before.is_some());
 
     // without the files, the digests stand in the manifest, and mean the same
     other.done(&["export", "--without-artefacts", "nur-text"]).await;

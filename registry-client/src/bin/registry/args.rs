@@ -507,6 +507,7 @@ Nachnutzen:
 Ende-Codes:
   0 erledigt   1 anderer Fehler   2 falscher Aufruf oder falsche Datei
   3 abgelehnt  4 nicht gefunden   5 nicht erreichbar, später erneut
+  registry diff: 1 Unterschiede, 6 anderer Fehler
   130 mit Strg-C beendet";
 
 const SERVICE_LIST_EXAMPLES: &str = "\

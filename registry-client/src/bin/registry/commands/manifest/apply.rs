@@ -142,7 +142,7 @@ impl Publishing<'_> {
     /// The missing files, then the records in as few batches as they fit in.
     async fn one(&self, service: &Service) -> Result<Outcome, CliError> {
         let records = service.plan.to_publish();
-        let missing = self.files(&records).await?;
+        let missing = self.files(&records, service.plan.revision).await?;
         let mut answers = Vec::with_capacity(records.len());
         let mut revision = service.plan.revision;
         for batch in batches(&self.directory.records, &records) {
@@ -197,7 +197,10 @@ impl Publishing<'_> {
                 all.len()
             )));
         }
-        let missing = self.files(&all).await?;
+        let mut missing = false;
+        for service in services {
+            missing |= self.files(&service.plan.to_publish(), service.plan.revision).await?;
+        }
         let answers = if all.is_empty() { Ok(Vec::new()) } else { self.send(sent, &all).await };
         let mut answers = match answers {
             Ok(answers) => answers.into_iter(),
@@ -246,19 +249,23 @@ impl Publishing<'_> {
         Ok(answer.records)
     }
 
-    /// Sends the files of records that the node does not have. In a dry run only tells whether
-    /// some are missing.
-    async fn files(&self, records: &[usize]) -> Result<bool, CliError> {
+    /// Sends the files of records that the node does not have, once it has found nothing else wrong
+    /// with them: a mistake should not wait for gigabytes. In a dry run only tells whether some
+    /// are missing.
+    async fn files(&self, records: &[usize], revision: u64) -> Result<bool, CliError> {
         let named: Vec<&Local> =
             records.iter().filter_map(|at| self.directory.files.get(at)).flatten().collect();
-        if named.is_empty() {
+        let chunks: BTreeSet<Hash> =
+            named.iter().flat_map(|it| it.layout.chunks().map(|(chunk, _)| chunk)).collect();
+        let chunks: Vec<Hash> = chunks.into_iter().collect();
+        if self.client.have_chunks(&chunks).await?.len() == chunks.len() {
             return Ok(false);
         }
         if self.writing.dry_run {
-            let chunks: BTreeSet<Hash> =
-                named.iter().flat_map(|it| it.layout.chunks().map(|(chunk, _)| chunk)).collect();
-            let chunks: Vec<Hash> = chunks.into_iter().collect();
-            return Ok(self.client.have_chunks(&chunks).await?.len() < chunks.len());
+            return Ok(true);
+        }
+        if let Some(batch) = batches(&self.directory.records, records).first() {
+            self.probe(batch, revision).await?;
         }
         // the bytes of the files are what there is to see now
         self.progress.finish_and_clear();
@@ -270,6 +277,17 @@ impl Publishing<'_> {
             bar.finish_and_clear();
         }
         Ok(false)
+    }
+
+    /// What the node says of records whose files it does not have; nothing is written.
+    async fn probe(&self, batch: &[usize], revision: u64) -> Result<(), CliError> {
+        let records = batch.iter().filter_map(|at| self.record(*at, revision)).collect();
+        let writing = Writing { dry_run: true, ..Writing::default() };
+        let sources = self.directory.sources.select(batch);
+        match write::send(self.client, records, sources, &writing, String::new()).await {
+            Err(error) if !is_only_missing_files(&error) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 

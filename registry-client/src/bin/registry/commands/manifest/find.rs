@@ -84,7 +84,7 @@ impl Search<'_> {
         let here = folder.iter().fold(root.to_owned(), |path, part| path.join(part));
         let failed = |error: io::Error| unreadable(label, &error);
         let mut entries = Vec::new();
-        for entry in fs::read_dir(here).map_err(failed)? {
+        for entry in fs::read_dir(&here).map_err(failed)? {
             self.entries += 1;
             if self.entries > self.limits.entries {
                 return Err(too_much("Einträge in den Verzeichnissen", self.limits.entries));
@@ -100,13 +100,13 @@ impl Search<'_> {
                 folder.push(name);
                 self.folder(root, folder, &label)?;
                 folder.pop();
+            } else if kind.is_symlink() && (is_manifest(&name) || here.join(&name).is_dir()) {
+                // to pass over it in silence would look like services that are gone
+                return Err(CliError::Usage(format!(
+                    "{label} ist eine symbolische Verknüpfung; Manifeste und ihre Verzeichnisse \
+                     müssen im Verzeichnis selbst liegen"
+                )));
             } else if is_manifest(&name) {
-                if kind.is_symlink() {
-                    return Err(CliError::Usage(format!(
-                        "{label} ist eine symbolische Verknüpfung; Manifeste müssen im Verzeichnis \
-                         selbst liegen"
-                    )));
-                }
                 self.add(Found { root: root.to_owned(), folder: folder.clone(), name, label })?;
             }
         }

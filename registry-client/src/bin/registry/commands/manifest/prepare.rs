@@ -1,7 +1,7 @@
 //! What a manifest says beside the fields of its records: whose a version is, and where files lie.
 
 use registry_client::manifest::render::FILE_KEY;
-use registry_proto::terms::ServiceId;
+use registry_proto::terms::{Land, ServiceId};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -45,6 +45,15 @@ impl Preparing {
                     self.current = Some(text);
                 }
                 Id::Other => {}
+            }
+            match fields.get("land").and_then(Value::as_str) {
+                Some(land) if !land.is_empty() && land.parse::<Land>().is_err() => {
+                    findings.push(Finding {
+                        path: format!("{name}.land"),
+                        text: format!("{land:?} ist kein Land; erwartet wird etwa SL, oder nichts"),
+                    });
+                }
+                _ => {}
             }
         }
         if let Some((name, fields)) = object(fields, ["service_version", "serviceVersion"]) {

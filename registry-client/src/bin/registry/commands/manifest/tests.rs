@@ -109,6 +109,7 @@ fn mistakes_are_named_with_file_and_line() {
             ("d.yaml", "service_definition:\n  service_id: ABC\n"),
             ("e.yaml", "version_status:\n  version: 1.0.0\n"),
             ("f.yaml", "a: [\n"),
+            ("g.yaml", "service_definition: {land: XX}\n"),
         ],
         &[
             "  a.yaml:3, service_definition.themenfelt: dieses Feld gibt es nicht; meinten Sie",
@@ -118,6 +119,7 @@ fn mistakes_are_named_with_file_and_line() {
             "  d.yaml:2, service_definition.service_id: \"ABC\" ist keine UUID",
             "  e.yaml:1, version_status: gehört nicht in ein Manifest",
             "  f.yaml:1: kein gültiges YAML",
+            "  g.yaml:1, service_definition.land: \"XX\" ist kein Land",
         ],
     );
 }
@@ -150,18 +152,28 @@ fn files_of_versions_stay_in_the_directory() {
         ("fehlt.pdf", "gibt es nicht"),
         ("ordner", "ist keine Datei"),
         ("link.pdf", "führt über eine symbolische Verknüpfung"),
-        ("linkordner/a.pdf", "führt über eine symbolische Verknüpfung"),
         ("7", "erwartet wird der Pfad einer Datei"),
     ] {
         let dir = directory(&[("m.yaml", &names(path)), ("ordner/a.pdf", "a")]);
         symlink("ordner/a.pdf", dir.path().join("link.pdf")).expect("link");
-        symlink("ordner", dir.path().join("linkordner")).expect("link");
         let text = refused(dir.path(), &Limits::default());
         assert!(text.contains("m.yaml:4") && text.contains(why), "{path}: {text}");
     }
-    let dir = directory(&[("a.yaml", &defines(""))]);
-    symlink("a.yaml", dir.path().join("b.yaml")).expect("link");
-    assert!(refused(dir.path(), &Limits::default()).contains("b.yaml ist eine symbolische"));
+    let dir = directory(&[("m.yaml", &names("linkordner/a.pdf")), ("ordner/a.pdf", "a")]);
+    symlink("ordner", dir.path().join("linkordner")).expect("link");
+    let error = read_within(&[dir.path().join("m.yaml")], &Limits::default()).expect_err("refused");
+    let text = error.report().expect("a text");
+    assert!(text.contains("führt über eine symbolische Verknüpfung"), "{text}");
+}
+
+#[test]
+fn manifests_behind_links_are_not_passed_over() {
+    for (target, link) in [("a.yaml", "b.yaml"), ("ordner", "link")] {
+        let dir = directory(&[("a.yaml", &defines("")), ("ordner/c.yaml", "{}")]);
+        symlink(target, dir.path().join(link)).expect("link");
+        let text = refused(dir.path(), &Limits::default());
+        assert!(text.contains(&format!("{link} ist eine symbolische")), "{text}");
+    }
 }
 
 #[test]
