@@ -150,3 +150,77 @@ async fn an_export_published_elsewhere_exports_the_same_bytes() {
         assert!(verbund.demo.stop().await, "the demo stops in order");
     }
 }
+
+const ID: &str = "01930000-0000-7000-8000-000000000001";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_replaces_only_what_loses_nothing() {
+    let sl = Verbund::start().await;
+    let example = sl.registry(&["example", "service"]).await;
+    let example = String::from_utf8(example.stdout).expect("UTF-8");
+    let service = |id: &str| {
+        let line = format!("  service_id: \"{id}\"");
+        example.replace("  # service_id: \"01930000-0000-7000-8000-000000000000\"", &line)
+    };
+    let version = sl.registry(&["example", "version"]).await;
+    let version = String::from_utf8(version.stdout).expect("UTF-8");
+    let release = async |number: &str| {
+        let text = version
+            .replace("HIER-DIE-UUID-DES-DIENSTES-EINTRAGEN", ID)
+            .replace("\"1.0.0\"\n\n  # FIM", &format!("\"{number}\"\n\n  # FIM"));
+        assert!(text.contains(&format!("version: \"{number}\"")));
+        fs::write(sl.path("version.yaml"), text).expect("version");
+        sl.done(&["publish", "-f", "version.yaml"]).await;
+    };
+    let export = async |dir: &str, force: &[&str]| {
+        let output = sl.registry(&[&["export", dir], force].concat()).await;
+        let told = String::from_utf8(output.stderr).expect("UTF-8");
+        (output.status.code(), told)
+    };
+    fs::write(sl.path("dienst.yaml"), service(ID)).expect("definition");
+    sl.done(&["publish", "-f", "dienst.yaml"]).await;
+    release("1.0.0").await;
+    let name = format!("{ID}.yaml");
+
+    // a manifest as it was exported grows
+    assert_eq!(export("k", &[]).await.0, Some(0));
+    release("1.1.0").await;
+    let (code, told) = export("k", &[]).await;
+    assert!(code == Some(0) && told.contains("1 ersetzt"), "{told}");
+
+    // one with a comment does not, unless forced
+    let manifest = sl.path("k").join(&name);
+    let text = fs::read_to_string(&manifest).expect("manifest");
+    let commented = format!("# von Hand\n{text}");
+    fs::write(&manifest, &commented).expect("manifest");
+    assert!(export("k", &[]).await.1.contains("1 unverändert"));
+    release("1.2.0").await;
+    let (code, told) = export("k", &[]).await;
+    assert!(code == Some(3) && told.contains("sagt etwas anderes"), "{told}");
+    assert_eq!(fs::read_to_string(&manifest).expect("manifest"), commented);
+    assert_eq!(export("k", &["--force"]).await.0, Some(0));
+    assert!(fs::read_to_string(&manifest).expect("manifest").contains("version: 1.2.0"));
+
+    // neither does a file of somebody else
+    fs::create_dir(sl.path("fremd")).expect("folder");
+    fs::write(sl.path("fremd").join(&name), "# kein Datensatz\n").expect("file");
+    let (code, told) = export("fremd", &[]).await;
+    assert!(code == Some(3) && told.contains("andere Datei"), "{told}");
+    fs::write(sl.path("fremd").join(&name), "kein: Manifest\n").expect("file");
+    assert_eq!(export("fremd", &[]).await.0, Some(2));
+    assert_eq!(export("fremd", &["--force"]).await.0, Some(0));
+
+    // and a manifest of two services is never cut
+    let other = ID.replace("0001", "0002");
+    let both = format!("{}---\n{}", fs::read_to_string(&manifest).expect("text"), service(&other));
+    fs::create_dir(sl.path("zwei")).expect("folder");
+    fs::write(sl.path("zwei/beide.yaml"), &both).expect("manifest");
+    sl.done(&["apply", "-f", "zwei"]).await;
+    assert!(export("zwei", &[]).await.1.contains("2 unverändert"));
+    release("1.3.0").await;
+    let (code, told) = export("zwei", &["--force"]).await;
+    assert!(code == Some(3) && told.contains("teilt sich Manifeste"), "{told}");
+    assert_eq!(fs::read_to_string(sl.path("zwei/beide.yaml")).expect("manifest"), both);
+    assert_eq!(tree(&sl.path("zwei")).len(), 1);
+    assert!(sl.demo.stop().await, "the demo stops in order");
+}

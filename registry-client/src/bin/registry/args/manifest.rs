@@ -107,8 +107,8 @@ Ende-Codes: 0 alles steht so im Protokoll, 3 mindestens ein Dienst abgelehnt, so
 pub(super) const DIFF_EXAMPLES: &str = "\
 Beispiele:
   registry diff -f katalog/
+  registry diff -f katalog/gewerbe.yaml
   registry diff -f katalog/ -o json
-  registry diff -f katalog/ || registry apply -f katalog/
 
 Ende-Codes: 0 kein Unterschied, 1 Unterschiede, 6 anderer Fehler (sonst überall 1), alle übrigen
 wie überall. Ist PFAD ein Verzeichnis, zählt auch als Unterschied, was nur im Protokoll steht;
