@@ -6,6 +6,7 @@
 //! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
 //! - [`diff`]: what differs between two records, field by field.
+//! - [`manifest`]: a catalogue as files, against what stands in the log.
 //! - [`proof`]: verifies what a node answers against the charter, without trusting the node.
 //! - [`error`]: what can go wrong, sorted by who can change it.
 //!
@@ -16,6 +17,7 @@ pub mod catalogue;
 pub mod connect;
 pub mod diff;
 pub mod error;
+pub mod manifest;
 pub mod nachnutzung;
 pub mod proof;
 pub mod publish;

@@ -46,6 +46,10 @@ pub(crate) struct Script {
     pub(crate) status: wire::GetStatusResponse,
     pub(crate) proof: wire::GetInclusionProofResponse,
     pub(crate) published: Vec<wire::PublishRequest>,
+    /// Answers of the next publications that are refused.
+    pub(crate) refused: VecDeque<Status>,
+    /// Revision of every service.
+    pub(crate) revision: u64,
     /// Publications that are answered with `UNAVAILABLE` before one is taken.
     pub(crate) unavailable: u32,
     /// One list of steps per watch; when it is used up, watches are unavailable.
@@ -164,7 +168,7 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
         &self,
         request: Request<wire::GetServiceRequest>,
     ) -> Answer<wire::GetServiceResponse> {
-        drop(self.script().await?);
+        let revision = self.script().await?.revision;
         let definition = wire::ServiceDefinition {
             service_id: request.into_inner().service_id,
             bezeichnung: vec![wire::LocalizedText {
@@ -173,7 +177,8 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
             }],
             ..wire::ServiceDefinition::default()
         };
-        let service = wire::Service { definition: Some(definition), ..wire::Service::default() };
+        let definition = Some(definition);
+        let service = wire::Service { definition, revision, ..wire::Service::default() };
         let service = Some(service);
         Ok(Response::new(wire::GetServiceResponse { service, ..Default::default() }))
     }
@@ -279,6 +284,9 @@ impl wire::publish_service_server::PublishService for Answers {
             })
             .collect();
         script.published.push(request);
+        if let Some(status) = script.refused.pop_front() {
+            return Err(status);
+        }
         if script.unavailable > 0 {
             script.unavailable -= 1;
             return Err(Status::unavailable("planned"));

@@ -1,6 +1,7 @@
 //! The command line as types. Doc comments are the help texts.
 
 mod artefact;
+mod manifest;
 mod moves;
 mod nachnutzung;
 mod writing;
@@ -18,6 +19,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
+    manifest::{Apply, Diff, Export, Schema, SchemaKind},
     moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
     nachnutzung::{
         Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
@@ -103,6 +105,18 @@ pub(crate) enum Command {
     /// Datensätze aus YAML- oder JSON-Dateien als einen Stapel veröffentlichen: alle oder keinen
     #[command(after_help = PUBLISH_EXAMPLES)]
     Publish(Publish),
+    /// Ein Verzeichnis mit Manifesten veröffentlichen: was fehlt oder anders ist, sonst nichts
+    #[command(after_help = manifest::APPLY_EXAMPLES)]
+    Apply(Apply),
+    /// Anzeigen, worin sich Manifeste und Katalog unterscheiden, Feld für Feld
+    #[command(after_help = manifest::DIFF_EXAMPLES)]
+    Diff(Diff),
+    /// Den Katalog eines Landes als Manifeste in ein Verzeichnis schreiben
+    #[command(after_help = manifest::EXPORT_EXAMPLES)]
+    Export(Export),
+    /// JSON Schema der Manifeste ausgeben, für Editoren
+    #[command(after_help = manifest::SCHEMA_EXAMPLES)]
+    Schema(Schema),
     /// Dateien von Versionen senden, holen, auflisten
     #[command(subcommand)]
     Artefact(Artefact),
@@ -370,7 +384,7 @@ pub(crate) struct Proof {
 
 #[derive(Args, Debug)]
 pub(crate) struct Example {
-    /// service (Steckbrief) oder version
+    /// service (Steckbrief), version oder manifest (beides, mit neuer UUID)
     #[arg(value_name = "ART", value_enum, hide_possible_values = true)]
     pub(crate) kind: ExampleKind,
 }
@@ -379,6 +393,7 @@ pub(crate) struct Example {
 pub(crate) enum ExampleKind {
     Service,
     Version,
+    Manifest,
 }
 
 #[derive(Args, Debug)]
@@ -480,6 +495,11 @@ Veröffentlichen (mit einem Zertifikat der Rolle publisher):
   registry publish -f dienst.yaml --dry-run
   registry publish -f dienst.yaml
 
+Katalog als Dateien (zum Beispiel in git):
+  registry export katalog/
+  registry diff -f katalog/
+  registry apply -f katalog/
+
 Nachnutzen:
   registry nachnutzung interesse DIENST --land SL --version '^1' --gebiet 16
   registry inbox
@@ -487,6 +507,7 @@ Nachnutzen:
 Ende-Codes:
   0 erledigt   1 anderer Fehler   2 falscher Aufruf oder falsche Datei
   3 abgelehnt  4 nicht gefunden   5 nicht erreichbar, später erneut
+  registry diff: 1 Unterschiede, 6 anderer Fehler
   130 mit Strg-C beendet";
 
 const SERVICE_LIST_EXAMPLES: &str = "\

@@ -31,6 +31,12 @@ pub(crate) enum CliError {
     Usage(String),
     /// A file was not transferred.
     File(FileError),
+    /// Some of what was asked for was refused; the text says what and why.
+    Refused(String),
+    /// A comparison found differences; they were printed.
+    Differences,
+    /// What went wrong with a comparison, where the exit code of other errors means differences.
+    Comparison(Box<Self>),
     /// Standard output cannot be written.
     Output(io::Error),
     /// Ended by Ctrl-C.
@@ -53,6 +59,12 @@ impl CliError {
             Self::File(_) => Class::Usage.exit_code(),
             Self::Write { error, .. } => error.class().exit_code(),
             Self::Usage(_) => Class::Usage.exit_code(),
+            Self::Refused(_) => Class::Refused.exit_code(),
+            Self::Differences => DIFFERENCES,
+            Self::Comparison(error) => match error.exit_code() {
+                DIFFERENCES => COMPARISON_FAILED,
+                other => other,
+            },
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Output(_) | Self::Internal(_) => Class::Other.exit_code(),
             Self::Interrupted => 130,
@@ -67,13 +79,23 @@ impl CliError {
             Self::Write { error, sources, key } => {
                 described(error, Some(sources).filter(|it| !it.is_empty()), Some(key))
             }
-            Self::Usage(text) => text.clone(),
+            Self::Usage(text) | Self::Refused(text) => text.clone(),
+            Self::Differences => return None,
+            Self::Comparison(error) => return error.report(),
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("Standardausgabe nicht beschreibbar: {error}"),
             Self::Internal(text) => format!("Fehler in registry selbst: {text}"),
             Self::Interrupted => return None,
         };
         Some(format!("Fehler: {text}"))
+    }
+
+    /// An error of a comparison; never ends with the code that tells of differences.
+    pub(crate) fn beside_differences(self) -> Self {
+        match self {
+            Self::Differences => self,
+            other => Self::Comparison(Box::new(other)),
+        }
     }
 }
 
@@ -434,3 +456,7 @@ fn proof(error: &ProofError) -> String {
 }
 
 const NEXT: &str = "Nächster Schritt: ";
+/// Exit code of a comparison that found differences, as of `diff`.
+const DIFFERENCES: u8 = 1;
+/// Exit code in place of the same for other errors.
+const COMPARISON_FAILED: u8 = 6;

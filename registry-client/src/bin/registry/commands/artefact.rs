@@ -43,20 +43,27 @@ pub(super) fn describe(args: ArtefactPush) -> Result<Described, CliError> {
             "{name:?} taugt nicht als Name; einen anderen mit --name nennen"
         )));
     }
-    let (typ, medientyp) = kind(&name);
     let bar = bar("Prüfsummen", std::fs::metadata(&path).map_or(0, |it| it.len()));
     let layout = artefact::describe(&path, &mut |step| advance(&bar, step))?;
     bar.finish_and_clear();
+    let typ = args.typ.unwrap_or_default();
+    let descriptor = descriptor(name, &typ, &args.medientyp.unwrap_or_default(), &layout);
+    Ok(Described { path, layout, descriptor })
+}
+
+/// The descriptor of a file; without type or media type those of its ending.
+pub(super) fn descriptor(name: String, typ: &str, medientyp: &str, layout: &Layout) -> Artefakt {
     let raw = |hash: Hash| hash.as_bytes().to_vec().into();
-    let descriptor = Artefakt {
+    let by_ending = kind(&name);
+    let or = |given: &str, ending: &str| if given.is_empty() { ending } else { given }.to_owned();
+    Artefakt {
+        typ: or(typ, by_ending.0),
+        medientyp: or(medientyp, by_ending.1),
         name,
-        typ: args.typ.unwrap_or_else(|| typ.to_owned()),
-        medientyp: args.medientyp.unwrap_or_else(|| medientyp.to_owned()),
         bytes: layout.bytes(),
         sha256: raw(layout.sha256()),
         chunks: layout.chunks().map(|(chunk, _)| raw(chunk)).collect(),
-    };
-    Ok(Described { path, layout, descriptor })
+    }
 }
 
 pub(super) async fn push(
@@ -321,7 +328,7 @@ fn here(state: &ArtefactState, chunks: usize) -> String {
 }
 
 /// Bytes on standard error; silent if that is no terminal.
-fn bar(what: &str, bytes: u64) -> ProgressBar {
+pub(super) fn bar(what: &str, bytes: u64) -> ProgressBar {
     let style = "{prefix} {bytes}/{total_bytes} {wide_bar} {bytes_per_sec} noch {eta} {msg}";
     let style =
         ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -330,7 +337,7 @@ fn bar(what: &str, bytes: u64) -> ProgressBar {
         .with_prefix(what.to_owned())
 }
 
-fn advance(bar: &ProgressBar, step: Step) {
+pub(super) fn advance(bar: &ProgressBar, step: Step) {
     match step {
         Step::Read(bytes) | Step::Skipped(bytes) | Step::Moved(bytes) => {
             bar.set_message("");

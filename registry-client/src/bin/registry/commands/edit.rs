@@ -10,7 +10,7 @@ use registry_proto::{
 };
 use serde_json::{Map, Value};
 
-use super::{count, german, publish, write};
+use super::{count, german, own_land, publish, write};
 use crate::{
     args::{Format, ServiceEdit},
     documents::{self, Sources},
@@ -53,7 +53,7 @@ pub(super) async fn edit(
     args: ServiceEdit,
     (selection, changes): (Selection, Vec<Change>),
 ) -> Result<(), CliError> {
-    let own = own_land(client, &selection).await?;
+    let own = writes_for(client, &selection).await?;
     let ids = selected(client, own, selection).await?;
     let progress = output::progress();
     let mut edited = Vec::new();
@@ -95,12 +95,8 @@ pub(super) async fn edit(
 }
 
 /// The Land of the node; only its definitions can be edited there.
-async fn own_land(client: &Client, selection: &Selection) -> Result<Land, CliError> {
-    let status = client.status().await?;
-    let own: Land = status
-        .land
-        .parse()
-        .map_err(|_| CliError::Internal(format!("Land des Knotens: {:?}", status.land)))?;
+async fn writes_for(client: &Client, selection: &Selection) -> Result<Land, CliError> {
+    let own = own_land(client).await?;
     match selection.filter.land {
         Some(other) if other != own => Err(CliError::Usage(format!(
             "dieser Knoten schreibt für {own}, nicht für {other}.\nNächster Schritt: den Knoten \

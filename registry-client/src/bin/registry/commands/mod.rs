@@ -6,6 +6,7 @@ mod edit;
 mod inbox;
 mod kinds;
 mod life;
+mod manifest;
 mod nachnutzung;
 mod offers;
 mod proof;
@@ -18,6 +19,7 @@ mod write;
 
 use clap_complete::generate;
 use registry_client::{Client, ClientConfig};
+use registry_proto::terms::Land;
 
 use crate::{
     args::{Artefact, Cli, Command, ExampleKind, Format, Global, Nachnutzung, Service, Version},
@@ -87,6 +89,19 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             let documents = documents::read(&args.files)?;
             publish::publish(&connect(global).await?, format, args, documents).await
         }
+        Command::Apply(args) => {
+            let directory = manifest::read(&args.manifests.files)?;
+            manifest::apply(&connect(global).await?, format, args, directory).await
+        }
+        Command::Diff(args) => {
+            let compared = async {
+                let directory = manifest::read(&args.manifests.files)?;
+                manifest::diff(&connect(global).await?, format, args, directory).await
+            };
+            compared.await.map_err(CliError::beside_differences)
+        }
+        Command::Export(args) => manifest::export(&connect(global).await?, format, args).await,
+        Command::Schema(args) => manifest::schema(args.kind),
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait
             let described = artefact::describe(args)?;
@@ -113,6 +128,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Example(args) => output::write(match args.kind {
             ExampleKind::Service => include_str!("../templates/service.yaml"),
             ExampleKind::Version => include_str!("../templates/version.yaml"),
+            ExampleKind::Manifest => return output::write(&manifest::example()),
         }),
         Command::Completion(args) => {
             let mut script = Vec::new();
@@ -149,6 +165,12 @@ async fn connect(global: &Global) -> Result<Client, CliError> {
         timeout: global.timeout.0,
     };
     Ok(Client::connect(config).await?)
+}
+
+/// The Land that the node writes for.
+async fn own_land(client: &Client) -> Result<Land, CliError> {
+    let land = client.status().await?.land;
+    land.parse().map_err(|_| CliError::Internal(format!("Land des Knotens: {land:?}")))
 }
 
 /// The German text, else the first one.

@@ -1,22 +1,35 @@
 //! Reads records from YAML and JSON files. Every mistake is found in one go, with file, document
 //! and path.
 
+mod check;
+mod lines;
+mod sources;
+
 use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
+use check::{check_message, mistyped};
+use prost_reflect::{DeserializeOptions, DynamicMessage};
 use registry_client::{connect::MESSAGE_BYTES_MAX, publish::RECORDS_MAX};
 use registry_proto::wire::registry::Record;
 use serde::Deserialize;
 use serde_json::Value;
+use sources::Source;
 
+pub(crate) use self::{
+    check::{Finding, unknown_key},
+    sources::Sources,
+};
 use crate::{errors::CliError, json};
 
 /// Bytes of one file.
-const FILE_BYTES_MAX: u64 = 32 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of the records of one request, with room for what is around them.
+pub(crate) const BATCH_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (64 << 10);
 /// Mistakes that are shown; the rest is counted.
 const FINDINGS_SHOWN_MAX: usize = 50;
 
@@ -29,34 +42,25 @@ pub(crate) struct Documents {
     pub(crate) sources: Sources,
 }
 
-/// Where records come from, in their order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sources(Vec<Source>);
-
-#[derive(Clone, Debug)]
-struct Source {
-    file: String,
-    /// From 1.
-    document: usize,
-    /// `records[2].` if the document holds several.
-    prefix: String,
+/// What was read so far.
+#[derive(Debug, Default)]
+pub(crate) struct Reading {
+    pub(crate) records: Vec<Record>,
+    pub(crate) sources: Sources,
+    /// One line each, with its place.
+    pub(crate) mistakes: Vec<String>,
 }
 
-/// A mistake in a file.
-#[derive(Debug)]
-struct Finding {
-    path: String,
-    text: String,
-}
+/// Takes out of a record, given as JSON, what is none of its fields. It is told the place the
+/// record will have among the records of the file.
+type Prepare<'a> = dyn FnMut(usize, &mut Value, &mut Vec<Finding>) + 'a;
 
 /// Records of a document, each with the prefix of its paths, and the mistakes.
 type Opened = (Vec<(String, Record)>, Vec<Finding>);
 
 /// Reads all `files`; "-" is standard input.
 pub(crate) fn read(files: &[PathBuf]) -> Result<Documents, CliError> {
-    let mut records = Vec::new();
-    let mut sources = Sources::default();
-    let mut mistakes = Vec::new();
+    let mut all = Reading::default();
     for path in files {
         let file = if path == Path::new("-") {
             "Standardeingabe".to_owned()
@@ -64,32 +68,59 @@ pub(crate) fn read(files: &[PathBuf]) -> Result<Documents, CliError> {
             path.display().to_string()
         };
         let text = load(path, &file)?;
-        for (index, document) in parse(path, &text).into_iter().enumerate() {
+        all.append(Reading::of(path, &file, &text, None, &mut |_, _, _| ())?);
+    }
+    if !all.mistakes.is_empty() {
+        return Err(CliError::Usage(summary(&all.mistakes)));
+    }
+    within_limits(&all.records)?;
+    Ok(Documents { records: all.records, sources: all.sources })
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// Reads one file; `lines` is its text if places shall be named by lines.
+    pub(crate) fn of(
+        path: &Path,
+        file: &str,
+        text: &str,
+        lines: Option<&Arc<str>>,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<Self, CliError> {
+        let mut all = Self::default();
+        for (index, document) in parse(path, text).into_iter().enumerate() {
+            let before = all.records.len();
             let (found, findings) = match document {
                 Ok(Value::Null) => continue,
-                Ok(value) => open(&value)?,
+                Ok(value) => open(value, &mut |at, value, findings| {
+                    prepare(before + at, value, findings);
+                })?,
                 Err(text) => (Vec::new(), vec![Finding { path: String::new(), text }]),
             };
-            let document = index + 1;
+            let source = |prefix| {
+                let text = lines.cloned();
+                Source { file: file.to_owned(), document: index + 1, prefix, text }
+            };
             for finding in findings {
-                let place = if finding.path.is_empty() {
-                    String::new()
-                } else {
-                    format!(", {}", finding.path)
-                };
-                mistakes.push(format!("  {file}, Dokument {document}{place}: {}", finding.text));
+                let place = source(String::new()).place(&finding.path);
+                let comma = if finding.path.is_empty() { "" } else { ", " };
+                all.mistakes.push(format!("  {place}{comma}{}: {}", finding.path, finding.text));
             }
             for (prefix, record) in found {
-                sources.0.push(Source { file: file.clone(), document, prefix });
-                records.push(record);
+                all.sources.push(source(prefix));
+                all.records.push(record);
             }
         }
+        Ok(all)
     }
-    if !mistakes.is_empty() {
-        return Err(CliError::Usage(summary(&mistakes)));
+
+    /// What was read of another file behind this.
+    pub(crate) fn append(&mut self, more: Self) {
+        self.records.extend(more.records);
+        self.sources.append(more.sources);
+        self.mistakes.extend(more.mistakes);
     }
-    within_limits(&records)?;
-    Ok(Documents { records, sources })
 }
 
 /// Reads a message of the protos from JSON.
@@ -112,7 +143,8 @@ pub(crate) fn message<M: prost::Message + Default>(
         .map_err(|error| CliError::Internal(format!("{name}: {error}")))
 }
 
-fn summary(mistakes: &[String]) -> String {
+/// All mistakes, and what to do.
+pub(crate) fn summary(mistakes: &[String]) -> String {
     let shown = mistakes.iter().take(FINDINGS_SHOWN_MAX).cloned().collect::<Vec<_>>().join("\n");
     let more = mistakes.len().saturating_sub(FINDINGS_SHOWN_MAX);
     let more = if more > 0 { format!("\n  … und {more} weitere") } else { String::new() };
@@ -136,7 +168,7 @@ fn within_limits(records: &[Record]) -> Result<(), CliError> {
         ));
     }
     let bytes: usize = records.iter().map(prost::Message::encoded_len).sum();
-    if records.len() > RECORDS_MAX || bytes > MESSAGE_BYTES_MAX - (64 << 10) {
+    if records.len() > RECORDS_MAX || bytes > BATCH_BYTES_MAX {
         return Err(CliError::Usage(format!(
             "{} Datensätze mit {bytes} Byte sind zu viel für einen Stapel (höchstens {RECORDS_MAX} \
              und 4 MiB).\nNächster Schritt: auf mehrere Aufrufe verteilen",
@@ -146,7 +178,8 @@ fn within_limits(records: &[Record]) -> Result<(), CliError> {
     Ok(())
 }
 
-fn load(path: &Path, file: &str) -> Result<String, CliError> {
+/// The text of a file; `file` is what it is called.
+pub(crate) fn load(path: &Path, file: &str) -> Result<String, CliError> {
     let mut bytes = Vec::new();
     let read = if path == Path::new("-") {
         io::stdin().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)
@@ -197,31 +230,39 @@ fn plain(value: serde_norway::Value) -> Result<Value, String> {
     serde_json::to_value(value).map_err(|e| format!("nicht als Datensatz lesbar: {e}"))
 }
 
-fn open(document: &Value) -> Result<Opened, CliError> {
+fn open(mut document: Value, prepare: &mut Prepare<'_>) -> Result<Opened, CliError> {
     let mut findings = Vec::new();
     let mut records = Vec::new();
-    let list = document.as_object().and_then(|object| object.get("records"));
-    if let Some(list) = list {
-        for key in document.as_object().into_iter().flat_map(|o| o.keys()) {
-            if key != "records" {
-                findings.push(Finding {
-                    path: key.clone(),
-                    text: "steht neben records; ein Dokument enthält nur eines davon".to_owned(),
-                });
-            }
+    if document.get("records").is_none() {
+        prepare(0, &mut document, &mut findings);
+        if let Some(record) = record(&document, "", &mut findings)? {
+            records.push((String::new(), record));
         }
-        let Some(list) = list.as_array() else {
-            findings.push(mistyped("records", "Liste", list));
-            return Ok((records, findings));
-        };
-        for (index, value) in list.iter().enumerate() {
-            let prefix = format!("records[{index}].");
-            if let Some(record) = record(value, &prefix, &mut findings)? {
-                records.push((prefix, record));
-            }
+        return Ok((records, findings));
+    }
+    for key in document.as_object().into_iter().flat_map(|o| o.keys()) {
+        if key != "records" {
+            findings.push(Finding {
+                path: key.clone(),
+                text: "steht neben records; ein Dokument enthält nur eines davon".to_owned(),
+            });
         }
-    } else if let Some(record) = record(document, "", &mut findings)? {
-        records.push((String::new(), record));
+    }
+    let Some(list) = document.get_mut("records").and_then(Value::as_array_mut) else {
+        findings.push(mistyped("records", "Liste", &document["records"]));
+        return Ok((records, findings));
+    };
+    for (index, value) in list.iter_mut().enumerate() {
+        let prefix = format!("records[{index}].");
+        let mut found = Vec::new();
+        prepare(records.len(), value, &mut found);
+        findings.extend(found.into_iter().map(|it| Finding {
+            path: format!("{prefix}{}", it.path).trim_end_matches('.').to_owned(),
+            text: it.text,
+        }));
+        if let Some(record) = record(value, &prefix, &mut findings)? {
+            records.push((prefix, record));
+        }
     }
     Ok((records, findings))
 }
@@ -259,165 +300,18 @@ fn record(
     }
 }
 
-fn check_message(
-    value: &Value,
-    descriptor: &MessageDescriptor,
-    path: &str,
-    findings: &mut Vec<Finding>,
-) {
-    let Some(object) = value.as_object() else {
-        findings.push(mistyped(path, "Objekt mit Feldern", value));
-        return;
-    };
-    let mut chosen: Option<String> = None;
-    for (key, value) in object {
-        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        let Some(field) =
-            descriptor.get_field_by_name(key).or_else(|| descriptor.get_field_by_json_name(key))
-        else {
-            findings.push(Finding { path, text: unknown_key(key, descriptor) });
-            continue;
-        };
-        if field.containing_oneof().is_some_and(|it| !it.is_synthetic())
-            && let Some(other) = chosen.replace(key.clone())
-        {
-            let text = format!("steht neben {other}; nur eines von beiden ist möglich");
-            findings.push(Finding { path: path.clone(), text });
-        }
-        check_field(value, &field, &path, findings);
-    }
-}
-
-fn check_field(value: &Value, field: &FieldDescriptor, path: &str, findings: &mut Vec<Finding>) {
-    if value.is_null() {
-        return;
-    }
-    if !field.is_list() {
-        return check_value(value, &field.kind(), path, findings);
-    }
-    let Some(list) = value.as_array() else {
-        findings.push(mistyped(path, "Liste", value));
-        return;
-    };
-    for (index, value) in list.iter().enumerate() {
-        check_value(value, &field.kind(), &format!("{path}[{index}]"), findings);
-    }
-}
-
-fn check_value(value: &Value, kind: &Kind, path: &str, findings: &mut Vec<Finding>) {
-    let expected = match kind {
-        Kind::Message(descriptor) => return check_message(value, descriptor, path, findings),
-        Kind::Enum(descriptor) => {
-            let known = match value {
-                Value::String(name) => descriptor.get_value_by_name(name).is_some(),
-                Value::Number(_) => true,
-                _ => false,
-            };
-            if !known {
-                let names: Vec<_> = descriptor.values().map(|v| v.name().to_owned()).collect();
-                let text = format!("{value} ist kein Wert; erlaubt: {}", names.join(", "));
-                findings.push(Finding { path: path.to_owned(), text });
-            }
-            return;
-        }
-        Kind::String | Kind::Bytes => value.is_string().then_some(()).ok_or("Text"),
-        Kind::Bool => value.is_boolean().then_some(()).ok_or("true oder false"),
-        Kind::Double
-        | Kind::Float
-        | Kind::Int32
-        | Kind::Int64
-        | Kind::Uint32
-        | Kind::Uint64
-        | Kind::Sint32
-        | Kind::Sint64
-        | Kind::Fixed32
-        | Kind::Fixed64
-        | Kind::Sfixed32
-        | Kind::Sfixed64 => (value.is_number() || value.is_string()).then_some(()).ok_or("Zahl"),
-    };
-    if let Err(expected) = expected {
-        findings.push(mistyped(path, expected, value));
-    }
-}
-
-fn mistyped(path: &str, expected: &str, found: &Value) -> Finding {
-    let (what, hint) = match found {
-        Value::Null => ("nichts", ""),
-        Value::Bool(_) | Value::Number(_) if expected == "Text" => {
-            ("Zahl oder Wahrheitswert", "; den Wert in Anführungszeichen setzen")
-        }
-        Value::Bool(_) => ("Wahrheitswert", ""),
-        Value::Number(_) => ("Zahl", ""),
-        Value::String(_) => ("Text", ""),
-        Value::Array(_) => ("Liste", ""),
-        Value::Object(_) => ("Objekt mit Feldern", ""),
-    };
-    Finding { path: path.to_owned(), text: format!("{expected} erwartet, {what} gefunden{hint}") }
-}
-
-/// What is said of a field that does not exist.
-pub(crate) fn unknown_key(key: &str, descriptor: &MessageDescriptor) -> String {
-    let names: Vec<_> = descriptor.fields().map(|field| field.name().to_owned()).collect();
-    let near = names
-        .iter()
-        .map(|name| (distance(key, name), name))
-        .filter(|(distance, name)| *distance <= name.chars().count() / 3 + 1)
-        .min();
-    match near {
-        Some((_, name)) => format!("dieses Feld gibt es nicht; meinten Sie {name}?"),
-        None => format!("dieses Feld gibt es nicht; möglich: {}", names.join(", ")),
-    }
-}
-
-/// Levenshtein distance.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, l) in left.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, r) in right.iter().enumerate() {
-            let replace = diagonal + usize::from(l != *r);
-            diagonal = row[j + 1];
-            row[j + 1] = replace.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[right.len()]
-}
-
-// === impl Sources ===
-
-impl Sources {
-    /// True if the records come from no file.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Turns a path of the request (`records[3].service_version.version`) into a place in a file.
-    pub(crate) fn place(&self, field: &str) -> String {
-        let found = field.strip_prefix("records[").and_then(|rest| rest.split_once(']')).and_then(
-            |(index, rest)| {
-                let source = self.0.get(index.parse::<usize>().ok()?)?;
-                Some((source, rest.trim_start_matches('.')))
-            },
-        );
-        match found {
-            Some((source, rest)) => {
-                format!("{}, Dokument {}, {}{rest}", source.file, source.document, source.prefix)
-            }
-            None => field.to_owned(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn opened(document: Value) -> Opened {
+        open(document, &mut |_, _, _| ()).expect("descriptors")
+    }
+
     fn mistakes(yaml: &str) -> Vec<String> {
         parse(Path::new("x.yaml"), yaml)
             .into_iter()
-            .flat_map(|document| open(&document.expect("YAML")).expect("descriptors").1)
+            .flat_map(|document| opened(document.expect("YAML")).1)
             .map(|finding| format!("{}: {}", finding.path, finding.text))
             .collect()
     }
@@ -452,7 +346,7 @@ mod tests {
             .into_iter()
             .map(|document| document.expect("YAML"))
             .filter(|document| !document.is_null())
-            .flat_map(|document| open(&document).expect("descriptors").0)
+            .flat_map(|document| opened(document).0)
             .map(|(prefix, _)| prefix)
             .collect();
         assert_eq!(records, ["records[0].", "records[1].", ""]);
@@ -464,7 +358,7 @@ mod tests {
         let parsed = parse(Path::new("x.json"), text);
         assert_eq!(parsed.len(), 2);
         for document in parsed {
-            let (records, findings) = open(&document.expect("JSON")).expect("descriptors");
+            let (records, findings) = opened(document.expect("JSON"));
             assert!(findings.is_empty(), "{findings:?}");
             assert_eq!(records.len(), 1);
         }
@@ -489,18 +383,5 @@ mod tests {
     fn a_record_may_carry_the_revision_it_expects() {
         let found = mistakes("service_definition: {land: SL}\nexpected_revision: 3\n");
         assert!(found.is_empty(), "{found:?}");
-    }
-
-    #[test]
-    fn fields_of_the_request_are_places_in_files() {
-        let source =
-            Source { file: "a.yaml".to_owned(), document: 2, prefix: "records[1].".to_owned() };
-        let sources = Sources(vec![source]);
-        assert_eq!(
-            sources.place("records[0].service_version.version"),
-            "a.yaml, Dokument 2, records[1].service_version.version"
-        );
-        assert_eq!(sources.place("records[7].x"), "records[7].x");
-        assert_eq!(sources.place("ack_peers"), "ack_peers");
     }
 }

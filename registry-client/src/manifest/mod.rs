@@ -1,0 +1,16 @@
+//! A catalogue as files: what a directory of records says against what stands in the log.
+//!
+//! A manifest is a YAML file of records, as `registry publish` reads them, limited to definitions
+//! and versions; a version names its artefacts by paths beside the file.
+//!
+//! - [`plan`]: what publishing the files would change, from the records alone.
+//! - [`render`]: a service as the text of a manifest, the same for the same records.
+//! - [`paths`]: paths of artefacts, which stay in the directory.
+//! - [`schema`]: the JSON Schema of a manifest, for editors.
+//!
+//! Nothing here reads a file or asks a node.
+
+pub mod paths;
+pub mod plan;
+pub mod render;
+pub mod schema;
