@@ -122,6 +122,8 @@ impl Artefacts {
             if asked || known != self.inner.known.count() {
                 self.plan();
             }
+            // a log that grows entry by entry is not read entry by entry
+            tokio::time::sleep(REST).await;
             asked = tokio::select! {
                 changed = folded.changed() => match changed {
                     Ok(()) => false,
@@ -315,5 +317,7 @@ impl Partners {
 
 /// What is wanted is looked at again after this time.
 const PLAN_AGAIN: Duration = Duration::from_secs(60);
+/// Rest between two looks at what was folded.
+const REST: Duration = Duration::from_millis(100);
 /// A store that cannot be listed is listed again after this time.
 const LIST_AGAIN: Duration = Duration::from_secs(5);
