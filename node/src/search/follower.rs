@@ -290,7 +290,10 @@ impl Work {
         let Some(engine) = &self.engine else { return Ok(false) };
         let catalogue = Catalogue::new(self.index.store(), cut);
         for (land, service) in touched {
-            put(&self.index, engine, &catalogue, land, service)?;
+            // one that moves to another Land is found there and no longer here
+            for land in catalogue.found_under(land, service)? {
+                put(&self.index, engine, &catalogue, land, service)?;
+            }
         }
         Ok(true)
     }
