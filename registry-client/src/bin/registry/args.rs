@@ -3,6 +3,7 @@
 mod artefact;
 mod moves;
 mod nachnutzung;
+mod uebergabe;
 mod writing;
 
 use std::{path::PathBuf, time::Duration};
@@ -22,6 +23,9 @@ pub(crate) use self::{
     nachnutzung::{
         Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
         Nachnutzung, Stand, Step, Terms, Vertrag,
+    },
+    uebergabe::{
+        Answer as UebergabeAnswer, List as UebergabeList, Offer as UebergabeOffer, Uebergabe,
     },
     writing::Writing,
 };
@@ -91,6 +95,9 @@ pub(crate) enum Command {
     /// Nachnutzung: wer welchen Dienst eines anderen Landes verwendet
     #[command(subcommand)]
     Nachnutzung(Nachnutzung),
+    /// Übergabe: ein Dienst geht mit Versionen und Nachnutzungen an ein anderes Land
+    #[command(subcommand)]
+    Uebergabe(Uebergabe),
     /// Einen Eintrag eines gemeinsamen Dienstes mitzeichnen
     #[command(after_help = moves::COUNTERSIGN_EXAMPLES)]
     Mitzeichnen(Countersign),
@@ -197,7 +204,7 @@ pub(crate) struct ServiceShow {
     /// UUID des Dienstes
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -234,7 +241,7 @@ pub(crate) struct VersionList {
     /// UUID des Dienstes
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     /// Höchstens so viele
@@ -252,7 +259,7 @@ pub(crate) struct VersionShow {
     /// Version, z. B. 1.4.2
     #[arg(value_name = "VERSION")]
     pub(crate) version: String,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -270,7 +277,7 @@ pub(crate) struct VersionResolve {
     /// Tag, an dem die Version gelten muss, JJJJ-MM-TT (ohne Angabe heute)
     #[arg(long, value_name = "TAG")]
     pub(crate) at: Option<String>,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -292,7 +299,7 @@ pub(crate) struct VersionDiff {
     /// Mit der nächstniedrigeren Version vergleichen
     #[arg(long)]
     pub(crate) against_previous: bool,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
 }
