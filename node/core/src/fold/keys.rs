@@ -254,6 +254,13 @@ pub(crate) fn uebergaben_of(service: Uuid) -> Vec<u8> {
     key
 }
 
+/// Prefix of what a Land said about handovers of a service.
+pub(crate) fn uebergaben_by(service: Uuid, land: Land) -> Vec<u8> {
+    let mut key = uebergaben_of(service);
+    key.extend(land_bytes(land));
+    key
+}
+
 /// Prefix of all definitions, or of those of a Land.
 pub(crate) fn definitions_in(land: Option<Land>) -> Vec<u8> {
     let mut key = vec![VERSION, DEFINITION];

@@ -275,8 +275,10 @@ fn judge_editor(
     known: Option<&OwnService>,
     pseudonym: &str,
 ) -> Result<(), Reject> {
-    let of_service =
-        matches!(record.kind, Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus);
+    let of_service = matches!(
+        record.kind,
+        Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus | Kind::Uebergabe
+    );
     let editors = known.map(|it| it.editors.as_slice()).unwrap_or_default();
     if !of_service || editors.is_empty() || editors.iter().any(|it| it == pseudonym) {
         return Ok(());

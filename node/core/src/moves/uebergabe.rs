@@ -58,6 +58,9 @@ pub enum Outcome {
 
 /// Owners of one service, at most.
 pub const OWNERS_MAX: usize = 32;
+/// What one Land says about handovers of one UUID is heard so far and no further, the first
+/// entries first: so nobody makes a service of others slow to read.
+pub const STEPS_MAX: usize = 100;
 
 /// The services of one UUID, each with its owners in their order; the last one owns it now.
 ///

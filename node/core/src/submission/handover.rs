@@ -14,7 +14,7 @@ use super::{
 use crate::{
     fold::Position,
     log::Mark,
-    moves::uebergabe::{self, OWNERS_MAX, Outcome, Said},
+    moves::uebergabe::{self, OWNERS_MAX, Outcome, STEPS_MAX, Said},
     reject::Reject,
     view::{Facts, Lineage, Lineages, QueryError},
 };
@@ -101,6 +101,12 @@ impl<F: Facts> Judge<'_, F> {
     pub(super) fn uebergabe(&self, path: &str, record: &Prepared, it: &Uebergabe) -> Verdict {
         let service = record.service.uuid();
         let found = self.catalogue.lineages(service)?;
+        // what is offered can be taken back
+        let left = if it.schritt() == Schritt::Angebot { 2 } else { 1 };
+        let steps = found.said.iter().filter(|it| it.at.log.land == self.own.land).count();
+        if steps + left > STEPS_MAX {
+            return too_often(path);
+        }
         let judged = match it.schritt() {
             Schritt::Annahme => self.annahme(path, &found, service, it)?,
             Schritt::Ruecknahme => self.ruecknahme(path, &found, it)?,
@@ -113,7 +119,7 @@ impl<F: Facts> Judge<'_, F> {
     fn angebot(&self, path: &str, found: &Lineages, service: Uuid, it: &Uebergabe) -> Verdict {
         let own = self.own.land;
         let Some(lineage) = found.owned_by(own) else {
-            let Some(other) = found.meant_by(own).or(found.all.first()) else {
+            let Some(other) = found.meant_by(own).or_else(|| found.all.first()) else {
                 let name = service.to_string();
                 return Err(Reject::NotFound { what: "service", name }.into());
             };
@@ -129,8 +135,7 @@ impl<F: Facts> Judge<'_, F> {
             );
         }
         if lineage.owners.len() >= OWNERS_MAX {
-            let text = format!("die Leistung wurde {OWNERS_MAX} Mal übergeben, mehr geht nicht");
-            return invalid(path, "HANDOVER_COUNT", text);
+            return too_often(path);
         }
         let to = it.an_land.parse::<Land>().ok();
         if let Some(to) = to.filter(|to| found.all.iter().any(|it| it != lineage && it.names(*to)))
@@ -298,6 +303,14 @@ fn reference(offer: &Said) -> Reference {
 fn leaf(bytes: &[u8]) -> Result<Hash, QueryError> {
     let hash = Hash::try_from(bytes);
     hash.map_err(|_| Reject::Storage { operation: "reading the index" }.into())
+}
+
+fn too_often(path: &str) -> Verdict {
+    let text = format!(
+        "diese Leistung wurde zu oft übergeben: höchstens {OWNERS_MAX} Eigentümer, höchstens \
+         {STEPS_MAX} Schritte eines Landes"
+    );
+    invalid(path, "HANDOVER_COUNT", text)
 }
 
 fn illegal(path: &str, text: String) -> Verdict {

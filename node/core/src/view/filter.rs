@@ -13,11 +13,11 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
-use super::{Facts, FactsError, page::Checks, rows::ROWS_MAX};
+use super::{Facts, FactsError, page::Checks};
 use crate::{
     fold::{DefinitionFact, Fact, MoveFact, Position, Said, keys},
     limits::FILTER_VALUES_MAX,
-    moves::uebergabe::OWNERS_MAX,
+    moves::uebergabe::{OWNERS_MAX, STEPS_MAX},
     reject::Reject,
 };
 
@@ -152,8 +152,9 @@ fn offer_taken<F: Facts>(
 ) -> Result<Option<Position>, FactsError> {
     let Some(value) = facts.get(&keys::uebergabe(service, taken))? else { return Ok(None) };
     let Some(Said::Uebergabe(acceptance)) = MoveFact::parse(&value)?.said else { return Ok(None) };
-    let from = keys::uebergaben_of(service);
-    for Fact { key, value } in facts.scan(&from, &keys::after(&from), false, ROWS_MAX)? {
+    let Ok(land) = acceptance.von_land.parse() else { return Ok(None) };
+    let from = keys::uebergaben_by(service, land);
+    for Fact { key, value } in facts.scan(&from, &keys::after(&from), false, STEPS_MAX)? {
         if MoveFact::parse(&value)?.leaf == acceptance.angebot {
             return Ok(Some(keys::landed_place(&key)?));
         }

@@ -14,6 +14,8 @@ mod nachnutzung;
 mod notices;
 mod offers;
 mod owners;
+#[cfg(test)]
+mod owners_tests;
 mod page;
 #[cfg(test)]
 mod properties;

@@ -16,10 +16,10 @@ use super::{
     walk::{self, DEFINITIONS, OWNERS, Order, VERSIONS, Walk},
 };
 use crate::{
-    fold::{Fact, Position, Said, keys},
+    fold::{Fact, MoveFact, Position, Said, keys},
     moves::{
         joint::Countersigned,
-        uebergabe::{self, Owner},
+        uebergabe::{self, Owner, STEPS_MAX},
     },
     reject::Reject,
 };
@@ -145,11 +145,17 @@ impl<F: Facts> Catalogue<'_, F> {
     /// What is said about handovers of a service, in the order of Land and place.
     pub(super) fn handovers(&self, service: Uuid) -> Result<Vec<uebergabe::Said>, FactsError> {
         let mut said = Vec::new();
-        for row in self.rows(&keys::uebergaben_of(service))? {
-            let Some(Said::Uebergabe(record)) = row.fact.said else { continue };
-            let (at, leaf) = (row.at, leaf_of(&row.fact.leaf)?);
-            let recorded_unix_ms = row.fact.recorded_unix_ms;
-            said.push(uebergabe::Said { at, leaf, recorded_unix_ms, record });
+        for land in spoke(self.facts, service)? {
+            let from = keys::uebergaben_by(service, land);
+            for Fact { key, value } in
+                self.facts.scan(&from, &keys::after(&from), false, STEPS_MAX)?
+            {
+                let (at, fact) = (keys::landed_place(&key)?, MoveFact::parse(&value)?);
+                if let (true, Some(Said::Uebergabe(record))) = (self.cut.holds(at), fact.said) {
+                    let (leaf, recorded_unix_ms) = (leaf_of(&fact.leaf)?, fact.recorded_unix_ms);
+                    said.push(uebergabe::Said { at, leaf, recorded_unix_ms, record });
+                }
+            }
         }
         Ok(said)
     }
@@ -208,7 +214,9 @@ impl<F: Facts> Catalogue<'_, F> {
         if self.may_be_handed_over(service)? {
             let found = self.lineages(service)?;
             return match land {
-                Some(land) => found.meant_by(land).cloned().ok_or(not_found(service).into()),
+                Some(land) => {
+                    found.meant_by(land).cloned().ok_or_else(|| not_found(service).into())
+                }
                 None => only(service, found.all),
             };
         }
@@ -310,6 +318,19 @@ impl<F: Facts> Versions<'_, F> {
             Self::Read(facts) => Ok(facts.next()),
         }
     }
+}
+
+/// The Länder that said anything about handovers of a service, in the order of their codes.
+pub(super) fn spoke<F: Facts>(facts: &F, service: Uuid) -> Result<Vec<Land>, FactsError> {
+    let mut from = keys::uebergaben_of(service);
+    let to = keys::after(&from);
+    let mut found = Vec::new();
+    while let Some(next) = facts.scan(&from, &to, false, 1)?.pop() {
+        let land = keys::landed_place(&next.key)?.log.land;
+        from = keys::after(&keys::uebergaben_by(service, land));
+        found.push(land);
+    }
+    Ok(found)
 }
 
 fn only(service: Uuid, mut found: Vec<Lineage>) -> Result<Lineage, QueryError> {

@@ -4,15 +4,13 @@
 //! subscriber named first, in the same log and before the entry: so every node decides alike,
 //! however late it reads the entry.
 
-use std::collections::BTreeSet;
-
 use registry_proto::{
     terms::{Land, LogId},
     wire::registry::SubscriptionMove,
 };
 use uuid::Uuid;
 
-use super::{Facts, FactsError, filter::numbers_in_force, rows::ROWS_MAX};
+use super::{Facts, FactsError, filter::numbers_in_force, owners::spoke};
 use crate::fold::{Fact, Move, MoveFact, Position, Record, Said, keys};
 
 /// A service and its owner.
@@ -113,13 +111,7 @@ pub fn numbers_of<F: Facts>(facts: &F, of: Subject) -> Result<Vec<String>, Facts
         Position { log, index: u64::MAX }
     };
     let mut numbers = numbers_in_force(facts, of.service, at_end(of.owner))?;
-    let from = keys::uebergaben_of(of.service);
-    let mut others = BTreeSet::new();
-    for Fact { key, .. } in facts.scan(&from, &keys::after(&from), false, ROWS_MAX)? {
-        others.insert(keys::landed_place(&key)?.log.land);
-    }
-    others.remove(&of.owner);
-    for land in others {
+    for land in spoke(facts, of.service)?.into_iter().filter(|land| *land != of.owner) {
         numbers.extend(numbers_in_force(facts, of.service, at_end(land))?);
     }
     Ok(numbers)
