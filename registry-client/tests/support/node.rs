@@ -245,7 +245,7 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
         &self,
         _: Request<wire::ListHandoversRequest>,
     ) -> Answer<wire::ListHandoversResponse> {
-        self.script().await?;
+        drop(self.script().await?);
         Ok(Response::new(wire::ListHandoversResponse::default()))
     }
 
