@@ -12,7 +12,10 @@ use registry_core::fold::FOLD_VERSION;
 use registry_proto::{
     log::{Hash, Header, Kind, VerbundId, body_digest, leaf_hash},
     terms::{Land, LogId},
-    wire::registry::{Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion, VersionStatus},
+    wire::registry::{
+        Lifecycle, LocalizedText, ServiceDefinition, ServiceVersion, Uebergabe, UebergabeSchritt,
+        VersionStatus,
+    },
 };
 use uuid::Uuid;
 
@@ -207,6 +210,29 @@ impl Item {
 }
 
 /// The withdrawal of a version.
+/// An offer to hand a service over.
+pub(crate) fn offer(service: u8, from: Land, to: Land) -> Item {
+    let said = Uebergabe {
+        service_id: uuid(service).to_string(),
+        von_land: from.to_string(),
+        an_land: to.to_string(),
+        schritt: UebergabeSchritt::Angebot as i32,
+        ..Uebergabe::default()
+    };
+    Item::Body(Kind::Uebergabe, service, said.encode_to_vec().into())
+}
+
+/// Takes the offer with this leaf hash.
+pub(crate) fn take(service: u8, offer: &Hash) -> Item {
+    let said = Uebergabe {
+        service_id: uuid(service).to_string(),
+        schritt: UebergabeSchritt::Annahme as i32,
+        angebot: offer.as_bytes().to_vec().into(),
+        ..Uebergabe::default()
+    };
+    Item::Body(Kind::Uebergabe, service, said.encode_to_vec().into())
+}
+
 pub(crate) fn withdraw(service: u8, number: &str) -> Item {
     let status = VersionStatus {
         service_id: uuid(service).to_string(),

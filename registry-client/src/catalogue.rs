@@ -6,11 +6,11 @@ use registry_proto::{
     wire::registry::{
         AsOf, GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest,
         GetServiceResponse, GetStatusRequest, GetStatusResponse, GetVersionRequest,
-        GetVersionResponse, ListServicesRequest, ListServicesResponse, ListVersionsRequest,
-        ListVersionsResponse, LogPosition, ResolveLeistungRequest, ResolveLeistungResponse,
-        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
-        SearchServicesResponse, ServiceSummary, SuggestRequest, SuggestResponse, VersionSummary,
-        Zeitpunkt,
+        GetVersionResponse, ListHandoversRequest, ListHandoversResponse, ListServicesRequest,
+        ListServicesResponse, ListVersionsRequest, ListVersionsResponse, LogPosition,
+        ResolveLeistungRequest, ResolveLeistungResponse, ResolveVersionRequest,
+        ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse, ServiceSummary,
+        SuggestRequest, SuggestResponse, VersionSummary, Zeitpunkt,
     },
 };
 
@@ -148,6 +148,19 @@ impl Client {
     ) -> Result<GetServiceResponse, ClientError> {
         let mut catalogue = self.catalogue();
         self.answer("show the service", catalogue.get_service(self.request(request))).await
+    }
+
+    /// Offers to hand services over, and what became of them.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn handovers(
+        &self,
+        request: ListHandoversRequest,
+    ) -> Result<ListHandoversResponse, ClientError> {
+        let mut catalogue = self.catalogue();
+        self.answer("list handovers", catalogue.list_handovers(self.request(request))).await
     }
 
     /// One version.

@@ -184,6 +184,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.clone());
     let publish = PublishApi::new(
         parts.own,
+        parts.charter.members().iter().map(|it| it.land).collect(),
         parts.lists.clone(),
         parts.index.clone(),
         parts.driver.clone(),

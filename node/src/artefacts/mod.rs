@@ -62,7 +62,7 @@ pub struct Setup {
     pub land: Land,
     /// Which others are.
     pub fetch: FetchPolicy,
-    /// Asked under [`FetchPolicy::Subscribed`].
+    /// Asked which services this Land re-uses or took over.
     pub wanted: Box<dyn Wanted>,
     /// Counts here.
     pub metrics: Arc<Metrics>,
@@ -73,11 +73,14 @@ pub struct Setup {
 /// A wall clock, Unix seconds.
 pub type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 
-/// Knows which services this Land subscribes to.
+/// Knows which services this Land subscribes to, and which it took over. Is asked again every
+/// minute and on [`Artefacts::reconsider`]; MUST be quick.
 pub trait Wanted: Send + Sync {
-    /// Whether the artefacts of this service shall be here. Is asked again every minute and on
-    /// [`Artefacts::reconsider`]; MUST be quick.
+    /// Whether the artefacts of this service shall be here under [`FetchPolicy::Subscribed`].
     fn wanted(&self, land: Land, service: Uuid) -> bool;
+
+    /// Whether this Land owns this service, of which `land` published versions.
+    fn owned(&self, land: Land, service: Uuid) -> bool;
 }
 
 /// Services with a Nachnutzung of this Land that is not over.
@@ -368,6 +371,7 @@ impl Artefacts {
                     FetchPolicy::Subscribed => self.inner.wanted.wanted(*land, *service),
                     FetchPolicy::None => false,
                 }
+                || self.inner.wanted.owned(*land, *service)
         })
     }
 
@@ -417,6 +421,11 @@ impl Wanted for Subscribed {
         let all = self.index.ask(|catalogue| Ok(catalogue.subscriptions_of(land, service)?));
         // a catalogue that cannot be asked now is asked again in a minute
         all.is_ok_and(|(all, _)| all.iter().any(|it| it.subscriber == self.own && it.is_open()))
+    }
+
+    fn owned(&self, land: Land, service: Uuid) -> bool {
+        let owner = self.index.ask(|catalogue| Ok(catalogue.owner_now(land, service)?));
+        owner.is_ok_and(|(owner, _)| owner == self.own)
     }
 }
 

@@ -36,6 +36,10 @@ impl Wanted for Nothing {
     fn wanted(&self, _land: Land, _service: Uuid) -> bool {
         false
     }
+
+    fn owned(&self, _land: Land, _service: Uuid) -> bool {
+        false
+    }
 }
 
 // === impl World ===

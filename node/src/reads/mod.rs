@@ -16,18 +16,20 @@ use registry_core::{
     authorize::PeerIdentity,
     fold::{self, Position, Record},
     reject::Reject,
+    submission::content_of,
     view::{Catalogue, Cut, OfferAsk, QueryError, SearchAsk, ServiceState, Standing, When},
 };
 use registry_proto::{
     charter::Charter,
-    log::{Origin, SignedCheckpoint, check_inclusion, leaf_hash, prove_inclusion},
+    log::{Hash, Origin, SignedCheckpoint, check_inclusion, leaf_hash, prove_inclusion},
     terms::{Date, Land, LogId},
     wire::registry::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
-        ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
-        LogPosition, ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
-        SearchServicesResponse, Service, ServiceVersion, SuggestRequest, SuggestResponse, Version,
+        ListHandoversRequest, ListHandoversResponse, ListServicesRequest, ListServicesResponse,
+        ListVersionsRequest, ListVersionsResponse, LogPosition, ResolveVersionRequest,
+        ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse, Service,
+        ServiceOwner, ServiceVersion, SuggestRequest, SuggestResponse, Version,
     },
 };
 use uuid::Uuid;
@@ -65,6 +67,8 @@ pub struct Reads {
 struct Placed<T> {
     record: T,
     at: Position,
+    /// Owner of the service today.
+    owner: Land,
 }
 
 /// How a version is asked for.
@@ -141,16 +145,18 @@ impl Reads {
         };
         let question = (asked, basis.when);
         let found = self.services.answer(&basis.newest, question, Placed::bytes, || {
-            let (state, revision) = self.ask(&basis, |catalogue| {
+            let (state, revision, owners) = self.ask(&basis, |catalogue| {
                 let state = catalogue.service(request)?;
-                let revision = catalogue.revision(state.position.log.land, state.service)?;
-                Ok((state, revision))
+                let of = &state.lineage;
+                let revision = catalogue.revision(of.land(), of.service)?;
+                let owners = catalogue.owners_of(of)?;
+                Ok((state, revision, owners))
             })?;
-            self.whole_service(&state, revision)
+            self.whole_service(&state, revision, owners)
         })?;
         Ok(GetServiceResponse {
             service: Some(found.record.clone()),
-            as_of: self.board.as_of_land(&basis.cut, found.at.log.land),
+            as_of: self.board.as_of_land(&basis.cut, found.owner),
             proof: request.with_proof.then(|| self.proof(found.at)).transpose()?,
         })
     }
@@ -159,6 +165,7 @@ impl Reads {
         &self,
         state: &ServiceState,
         revision: u64,
+        owners: Vec<ServiceOwner>,
     ) -> Result<Placed<Service>, Reject> {
         let (entry, record) = self.record(state.position)?;
         let definition = match record {
@@ -172,8 +179,10 @@ impl Reads {
             latest_version: latest.unwrap_or_default(),
             version_count: state.version_count,
             revision,
+            land: state.lineage.land().to_string(),
+            owners,
         };
-        Ok(Placed { record: service, at: state.position })
+        Ok(Placed { record: service, at: state.position, owner: state.lineage.land() })
     }
 
     /// A page of versions.
@@ -208,7 +217,7 @@ impl Reads {
             self.known_version(&basis, asked, |catalogue| catalogue.version_stands(request))?;
         Ok(GetVersionResponse {
             version: Some(found.record.clone()),
-            as_of: self.board.as_of_land(&basis.cut, found.at.log.land),
+            as_of: self.board.as_of_land(&basis.cut, found.owner),
             proof: request.with_proof.then(|| self.proof(found.at)).transpose()?,
         })
     }
@@ -233,7 +242,7 @@ impl Reads {
         };
         let found =
             self.known_version(&basis, asked, |catalogue| catalogue.resolve(request, today))?;
-        let as_of = self.board.as_of_land(&basis.cut, found.at.log.land);
+        let as_of = self.board.as_of_land(&basis.cut, found.owner);
         Ok(ResolveVersionResponse { version: Some(found.record.clone()), as_of })
     }
 
@@ -245,8 +254,23 @@ impl Reads {
     ) -> Result<Arc<Placed<Version>>, Reject> {
         self.versions.answer(&basis.newest, (asked, basis.when), Placed::bytes, || {
             let standing = self.ask(basis, ask)?;
-            Ok(Placed { record: self.whole_version(&standing)?, at: standing.state.position })
+            let (at, owner) = (standing.state.position, standing.owner);
+            Ok(Placed { record: self.whole_version(&standing)?, at, owner })
         })
+    }
+
+    /// Offers to hand services over, and what became of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`registry_core::view::Catalogue::list_handovers`] and [`Index::ask`].
+    pub fn handovers(
+        &self,
+        request: &ListHandoversRequest,
+    ) -> Result<ListHandoversResponse, Reject> {
+        let ((handovers, total), cut) =
+            self.index.ask(|catalogue| catalogue.list_handovers(request))?;
+        Ok(ListHandoversResponse { handovers, total, as_of: self.board.as_of(&cut, |_| true) })
     }
 
     /// Services found by words.
@@ -414,6 +438,16 @@ impl Index {
             Ok(Record::Version(version)) => Some(*version),
             _ => None,
         })
+    }
+
+    /// What is in the body of an entry, as a submission compares it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::entry`].
+    pub(crate) fn content(&self, at: Position) -> Result<Hash, Reject> {
+        let (_, entry) = self.entry(at)?;
+        Ok(content_of(entry.body.as_deref().unwrap_or_default()))
     }
 
     /// The entry at a position, as it is stored and as it is read.

@@ -112,11 +112,7 @@ impl Reads {
         };
         let today = Date::from_unix_ms(now_unix_ms());
         let ((affected, life, earliest), cut) = self.index.ask(|catalogue| {
-            let state = catalogue.version(&version)?;
-            let Some(standing) = catalogue.standing(&state)? else {
-                let name = request.version.clone();
-                return Err(Reject::NotFound { what: "version", name }.into());
-            };
+            let standing = catalogue.version_stands(&version)?;
             let found = catalogue.impact(&standing, to, today)?;
             let affected = found.into_iter().map(|it| affected(catalogue, it));
             let affected = affected.collect::<Result<Vec<_>, QueryError>>()?;

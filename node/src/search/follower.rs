@@ -338,13 +338,16 @@ impl Work {
         let catalogue = Catalogue::new(self.index.store(), to);
         let before = Catalogue::new(self.index.store(), from);
         for (land, service) in touched {
-            let now = catalogue.findable(land, service)?;
-            // most of these are no services: moves have objects of their own
-            if now.is_none() && before.findable(land, service)?.is_none() {
-                continue;
-            }
-            if self.put.changes(land, service, now) {
-                put(&self.index, engine, land, service, now)?;
+            // one that moves to another Land is found there and no longer here
+            for land in catalogue.found_under(land, service)? {
+                let now = catalogue.findable(land, service)?;
+                // most of these are no services: moves have objects of their own
+                if now.is_none() && before.findable(land, service)?.is_none() {
+                    continue;
+                }
+                if self.put.changes(land, service, now) {
+                    put(&self.index, engine, land, service, now)?;
+                }
             }
         }
         Ok(true)

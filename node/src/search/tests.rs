@@ -24,7 +24,7 @@ use crate::{
     index::Index,
     journals::Journals,
     store::{OpenOutcome, Store},
-    testing::{Item, MemoryJournal, eventually, folded, uuid, wait_folded, wait_open},
+    testing::{Item, MemoryJournal, eventually, folded, offer, take, uuid, wait_folded, wait_open},
 };
 
 /// A search over journals, driven by the test.
@@ -301,13 +301,24 @@ proptest! {
 
     #[test]
     fn any_interleaving_of_all_logs_gives_the_same_search_results(
-        steps in prop::collection::vec((0..3_usize, 0..20_u8, 0..5_u8, any::<bool>()), 1..50),
+        steps in prop::collection::vec((0..3_usize, 0..22_u8, 0..5_u8, any::<bool>()), 1..50),
     ) {
         let laender = [Land::HE, Land::RP, Land::SL];
         let journals = laender.map(MemoryJournal::of);
         let mut grown = Bench::over(&journals);
+        let mut offers = Vec::new();
         for (at, what, service, look) in &steps {
-            journals[*at].append(&[step(laender[*at], *what, *service)]);
+            let (land, next) = (laender[*at], laender[(*at + 1) % 3]);
+            let found = offers.iter().rev().find(|(of, _)| of == service);
+            let item = match (what, found) {
+                (20, _) => offer(*service, land, next),
+                (21, Some((_, leaf))) => take(*service, leaf),
+                _ => step(land, *what, *service),
+            };
+            journals[*at].append(&[item]);
+            if *what == 20 {
+                offers.extend(journals[*at].leaves().pop().map(|leaf| (*service, leaf)));
+            }
             if *look {
                 grown.follow(&journals);
             }
@@ -510,4 +521,27 @@ fn versions_of_a_service_change_its_status() {
     journal.append(&[Item::Release(1, "1.1.0")]);
     bench.follow(std::slice::from_ref(&journal));
     assert_eq!(status(&bench), "freigegeben");
+}
+
+#[test]
+fn a_service_that_moves_is_found_once_under_its_owner() {
+    let [from, to] = [Land::SL, Land::HE].map(MemoryJournal::of);
+    from.append(&[define(1, Land::SL, "Hundesteuer", "99000000000001", "")]);
+    from.append(&[offer(1, Land::SL, Land::HE)]);
+    let journals = [from, to];
+    let mut bench = Bench::over(&journals);
+    let found = |bench: &Bench| {
+        let services = bench.ask(&query_of("hundesteuer")).services;
+        services.into_iter().map(|it| it.land).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&bench), ["SL"]);
+    journals[1].append(&[take(1, &journals[0].leaves()[1])]);
+    bench.follow(&journals);
+    assert_eq!(found(&bench), ["HE"]);
+    assert_eq!(found(&Bench::over(&journals)), ["HE"]);
+    // its definition is that of the former owner until it has made one
+    journals[1].append(&[define(1, Land::HE, "Baumpflege", "99000000000001", "")]);
+    bench.follow(&journals);
+    assert!(found(&bench).is_empty(), "{:?}", bench.names("hundesteuer"));
+    assert_eq!(bench.names("baumpflege"), ["Baumpflege"]);
 }

@@ -3,10 +3,10 @@
 use registry_proto::wire::registry::{
     GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
     GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
-    ListServicesRequest, ListServicesResponse, ListVersionsRequest, ListVersionsResponse,
-    ResolveLeistungRequest, ResolveLeistungResponse, ResolveVersionRequest, ResolveVersionResponse,
-    SearchServicesRequest, SearchServicesResponse, SuggestRequest, SuggestResponse,
-    catalogue_service_server::CatalogueService,
+    ListHandoversRequest, ListHandoversResponse, ListServicesRequest, ListServicesResponse,
+    ListVersionsRequest, ListVersionsResponse, ResolveLeistungRequest, ResolveLeistungResponse,
+    ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse,
+    SuggestRequest, SuggestResponse, catalogue_service_server::CatalogueService,
 };
 use tonic::{Request, Response, Status};
 
@@ -97,6 +97,13 @@ impl CatalogueService for CatalogueApi {
         request: Request<SuggestRequest>,
     ) -> Result<Response<SuggestResponse>, Status> {
         self.answering.answer(request, Reads::suggest).await
+    }
+
+    async fn list_handovers(
+        &self,
+        request: Request<ListHandoversRequest>,
+    ) -> Result<Response<ListHandoversResponse>, Status> {
+        self.answering.answer(request, Reads::handovers).await
     }
 
     async fn get_inclusion_proof(

@@ -156,6 +156,7 @@ const METHODS: &[&str] = &[
     "/verbund.registry.v1.CatalogueService/ResolveLeistung",
     "/verbund.registry.v1.CatalogueService/SearchServices",
     "/verbund.registry.v1.CatalogueService/Suggest",
+    "/verbund.registry.v1.CatalogueService/ListHandovers",
     "/verbund.registry.v1.CatalogueService/GetInclusionProof",
     "/verbund.registry.v1.CatalogueService/GetStatus",
     "/verbund.registry.v1.WatchService/Watch",

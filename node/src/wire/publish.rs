@@ -1,6 +1,6 @@
 //! `verbund.registry.v1.PublishService`: the way of a submission through the stages of the core.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use registry_core::{
     compat::{Severity, Verdict},
@@ -11,10 +11,11 @@ use registry_core::{
     submission::Submission,
 };
 use registry_proto::{
-    terms::{Date, LogId},
+    terms::{Date, Land, LogId},
     wire::registry::{
         self as wire, Compatibility, CompatibilityChange, CompatibilitySeverity, LogPosition,
         PublishRequest, PublishResponse, publish_service_server::PublishService,
+        record::Record as Any,
     },
 };
 use tonic::{Request, Response, Status};
@@ -32,6 +33,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct PublishApi {
     own: LogId,
+    members: BTreeSet<Land>,
     lists: Lists,
     index: Index,
     previous: Previous,
@@ -43,9 +45,11 @@ pub struct PublishApi {
 // === impl PublishApi ===
 
 impl PublishApi {
-    /// Publishes to the log `own` through this driver; `index` tells how things stand.
+    /// Publishes to the log `own` of one of these members through this driver; `index` tells how
+    /// things stand.
     pub fn new(
         own: LogId,
+        members: BTreeSet<Land>,
         lists: Lists,
         index: Index,
         driver: Handle,
@@ -53,15 +57,15 @@ impl PublishApi {
         artefacts: Artefacts,
     ) -> Self {
         let previous = Previous::new(index.clone(), own.land);
-        Self { own, lists, index, previous, driver, metrics, artefacts }
+        Self { own, members, lists, index, previous, driver, metrics, artefacts }
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
         let named = artefacts::named(&envelope.request);
+        self.is_offered_to_a_member(&envelope.request)?;
         let authorized = envelope.authenticate()?.authorize()?;
         let submission = Submission::validate(authorized, self.own.land, &self.lists.current())?;
-        let submission =
-            if submission.has_moves() { self.judged(submission).await? } else { submission };
+        let submission = self.judged(submission).await?;
         self.artefacts.require(&named).await?;
         let new: Vec<_> = submission.releases().map(|(at, it)| (at, Arc::clone(it))).collect();
         let submission = self.compared(submission).await?;
@@ -91,15 +95,38 @@ impl PublishApi {
         submission.compare(previous, &files)
     }
 
-    /// Moves rest on what both sides wrote, so the catalogue is asked.
+    /// Who owns a service, and what moves rest on, stands in the logs of others too, so the
+    /// catalogue is asked.
     async fn judged(&self, submission: Submission) -> Result<Submission, Reject> {
         let (index, own) = (self.index.clone(), self.own);
         let today = Date::from_unix_ms(wall_ms());
-        let judged = tokio::task::spawn_blocking(move || {
-            index.ask(|catalogue| submission.judge(catalogue, own, today))
-        });
-        let failed = |_| Reject::Storage { operation: "judging a move" };
-        Ok(judged.await.map_err(failed)??.0)
+        let is_quick = !submission.has_moves() && submission.len() <= JUDGED_HERE_MAX;
+        let judge = move || {
+            let contents = |at| index.content(at);
+            let judged = index.ask(|it| submission.judge(it, own, today, &contents));
+            judged.map(|(judged, _)| judged)
+        };
+        if is_quick {
+            return judge();
+        }
+        let failed = |_| Reject::Storage { operation: "judging a record" };
+        tokio::task::spawn_blocking(judge).await.map_err(failed)?
+    }
+
+    /// Only a member can take a service over.
+    fn is_offered_to_a_member(&self, request: &PublishRequest) -> Result<(), Reject> {
+        for (at, record) in request.records.iter().enumerate() {
+            let Some(Any::Uebergabe(it)) = &record.record else { continue };
+            let member = it.an_land.parse::<Land>().ok();
+            if member.is_some_and(|land| !self.members.contains(&land)) {
+                return Err(Reject::field(
+                    format!("records[{at}].uebergabe.an_land"),
+                    "LAND_NO_MEMBER",
+                    format!("{} ist kein Mitglied des Verbunds", it.an_land),
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -129,6 +156,8 @@ impl PublishService for PublishApi {
     }
 }
 
+/// Records without moves that are judged where they are asked for: one look each.
+const JUDGED_HERE_MAX: usize = 64;
 /// Versions before new ones that are read where they are asked for: a few microseconds each.
 const COMPARED_HERE_MAX: usize = 8;
 

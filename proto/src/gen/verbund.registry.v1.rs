@@ -1897,7 +1897,7 @@ pub struct GetImpactRequest {
     /// UUID of the service.
     #[prost(string, tag = "1")]
     pub service_id: ::prost::alloc::string::String,
-    /// Owner; needed only if two Laender use the same UUID.
+    /// Owner, or one from before a handover; needed only if two Laender use the same UUID.
     #[prost(string, tag = "2")]
     pub land: ::prost::alloc::string::String,
     /// SemVer of the version that would move.
@@ -2071,6 +2071,10 @@ pub enum NoticeKind {
     NewVersion = 5,
     /// A co-owner has not countersigned yet.
     CountersignatureOwed = 6,
+    /// Another Land offers a service, and this Land can take it.
+    HandoverOffered = 7,
+    /// A service that this Land re-uses moved to another owner.
+    OwnerChanged = 8,
 }
 impl NoticeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2086,6 +2090,8 @@ impl NoticeKind {
             Self::Retired => "NOTICE_KIND_RETIRED",
             Self::NewVersion => "NOTICE_KIND_NEW_VERSION",
             Self::CountersignatureOwed => "NOTICE_KIND_COUNTERSIGNATURE_OWED",
+            Self::HandoverOffered => "NOTICE_KIND_HANDOVER_OFFERED",
+            Self::OwnerChanged => "NOTICE_KIND_OWNER_CHANGED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2098,6 +2104,8 @@ impl NoticeKind {
             "NOTICE_KIND_RETIRED" => Some(Self::Retired),
             "NOTICE_KIND_NEW_VERSION" => Some(Self::NewVersion),
             "NOTICE_KIND_COUNTERSIGNATURE_OWED" => Some(Self::CountersignatureOwed),
+            "NOTICE_KIND_HANDOVER_OFFERED" => Some(Self::HandoverOffered),
+            "NOTICE_KIND_OWNER_CHANGED" => Some(Self::OwnerChanged),
             _ => None,
         }
     }
@@ -2788,6 +2796,29 @@ pub struct Service {
     /// 1 + index of the newest entry of the owner about the service; for expected_revision.
     #[prost(uint64, tag = "5")]
     pub revision: u64,
+    /// Owner of today; until it has made a definition, the one shown is by the owner before it.
+    #[prost(string, tag = "6")]
+    pub land: ::prost::alloc::string::String,
+    /// All owners in their order, the owner of today last; one unless it was handed over.
+    #[prost(message, repeated, tag = "7")]
+    pub owners: ::prost::alloc::vec::Vec<ServiceOwner>,
+}
+/// A Land that owns a service, or did.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServiceOwner {
+    /// The Land.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Entry that took the service over; unset for the Land that began it.
+    #[prost(message, optional, tag = "2")]
+    pub taken: ::core::option::Option<LogPosition>,
+    /// Recorded time of that entry.
+    #[prost(message, optional, tag = "3")]
+    pub taken_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its offer that was taken: what it wrote about the service from there on does not count. Unset
+    /// for the owner of today.
+    #[prost(message, optional, tag = "4")]
+    pub offered: ::core::option::Option<LogPosition>,
 }
 /// Short form for lists.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2902,7 +2933,7 @@ pub struct GetServiceRequest {
     /// UUID.
     #[prost(string, tag = "1")]
     pub service_id: ::prost::alloc::string::String,
-    /// Owner; needed only if two Laender use the same UUID.
+    /// Owner, or one from before a handover; needed only if two Laender use the same UUID.
     #[prost(string, tag = "2")]
     pub land: ::prost::alloc::string::String,
     /// State to show; unset means the newest.
@@ -2931,7 +2962,7 @@ pub struct ListVersionsRequest {
     /// UUID.
     #[prost(string, tag = "1")]
     pub service_id: ::prost::alloc::string::String,
-    /// Owner; needed only if two Laender use the same UUID.
+    /// Owner, or one from before a handover; needed only if two Laender use the same UUID.
     #[prost(string, tag = "2")]
     pub land: ::prost::alloc::string::String,
     /// 1..500; 0 means 100.
@@ -2966,7 +2997,7 @@ pub struct GetVersionRequest {
     /// SemVer, exact.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    /// Owner; needed only if two Laender use the same UUID.
+    /// Owner, or one from before a handover; needed only if two Laender use the same UUID.
     #[prost(string, tag = "3")]
     pub land: ::prost::alloc::string::String,
     /// State to show; unset means the newest.
@@ -3001,7 +3032,7 @@ pub struct ResolveVersionRequest {
     /// Day (YYYY-MM-DD) on which the version must be valid; empty means today (UTC).
     #[prost(string, tag = "3")]
     pub valid_at: ::prost::alloc::string::String,
-    /// Owner; needed only if two Laender use the same UUID.
+    /// Owner, or one from before a handover; needed only if two Laender use the same UUID.
     #[prost(string, tag = "4")]
     pub land: ::prost::alloc::string::String,
     /// State to show; unset means the newest.
@@ -3230,6 +3261,75 @@ pub struct SuggestResponse {
     #[prost(message, repeated, tag = "1")]
     pub suggestions: ::prost::alloc::vec::Vec<Suggestion>,
 }
+/// Request of ListHandovers.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListHandoversRequest {
+    /// Only of this service (UUID).
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Only those that this Land offers or is offered.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Only those that can be taken.
+    #[prost(bool, tag = "3")]
+    pub open_only: bool,
+    /// 1..500; 0 means 100.
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+/// An offer to hand a service over, and what became of it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Handover {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// Official German name of the service; empty while its definition is not here.
+    #[prost(string, tag = "2")]
+    pub bezeichnung: ::prost::alloc::string::String,
+    /// Land that offers it.
+    #[prost(string, tag = "3")]
+    pub von_land: ::prost::alloc::string::String,
+    /// Successor.
+    #[prost(string, tag = "4")]
+    pub an_land: ::prost::alloc::string::String,
+    /// What became of it.
+    #[prost(enumeration = "HandoverState", tag = "5")]
+    pub state: i32,
+    /// Entry of the offer.
+    #[prost(message, optional, tag = "6")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// Leaf hash of that entry, 32 bytes; whoever takes the offer names it.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+    /// Recorded time of the offer.
+    #[prost(message, optional, tag = "8")]
+    pub offered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Entry that took it, or took it back.
+    #[prost(message, optional, tag = "9")]
+    pub answer: ::core::option::Option<LogPosition>,
+    /// Recorded time of that entry.
+    #[prost(message, optional, tag = "10")]
+    pub answered_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Co-owners whose countersignature is not here, while more are needed.
+    #[prost(string, repeated, tag = "11")]
+    pub fehlt: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Countersignatures needed.
+    #[prost(uint32, tag = "12")]
+    pub k: u32,
+}
+/// Answer of ListHandovers.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListHandoversResponse {
+    /// The newest offers first.
+    #[prost(message, repeated, tag = "1")]
+    pub handovers: ::prost::alloc::vec::Vec<Handover>,
+    /// Number of all that pass, also beyond the limit.
+    #[prost(uint32, tag = "2")]
+    pub total: u32,
+    /// What the answer rests on, per Land.
+    #[prost(message, repeated, tag = "3")]
+    pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+}
 /// Request of GetInclusionProof.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetInclusionProofRequest {
@@ -3357,6 +3457,46 @@ impl SearchMatch {
             "SEARCH_MATCH_ALL_WORDS" => Some(Self::AllWords),
             "SEARCH_MATCH_SIMILAR_WORDS" => Some(Self::SimilarWords),
             "SEARCH_MATCH_SOME_WORDS" => Some(Self::SomeWords),
+            _ => None,
+        }
+    }
+}
+/// What became of an offer to hand a service over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HandoverState {
+    Unspecified = 0,
+    /// It waits: for the successor, or for countersignatures.
+    Open = 1,
+    /// The successor took it.
+    Taken = 2,
+    /// The owner took it back.
+    TakenBack = 3,
+    /// A newer offer stands in its place, or its Land did not own the service.
+    Void = 4,
+}
+impl HandoverState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "HANDOVER_STATE_UNSPECIFIED",
+            Self::Open => "HANDOVER_STATE_OPEN",
+            Self::Taken => "HANDOVER_STATE_TAKEN",
+            Self::TakenBack => "HANDOVER_STATE_TAKEN_BACK",
+            Self::Void => "HANDOVER_STATE_VOID",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "HANDOVER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "HANDOVER_STATE_OPEN" => Some(Self::Open),
+            "HANDOVER_STATE_TAKEN" => Some(Self::Taken),
+            "HANDOVER_STATE_TAKEN_BACK" => Some(Self::TakenBack),
+            "HANDOVER_STATE_VOID" => Some(Self::Void),
             _ => None,
         }
     }
@@ -3715,6 +3855,36 @@ pub mod catalogue_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// Lists what is said about handing services over, the newest offers first.
+        pub async fn list_handovers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListHandoversRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHandoversResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CatalogueService/ListHandovers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.CatalogueService",
+                        "ListHandovers",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
         /// Tells who this node is, which logs it holds and how fresh they are.
         pub async fn get_status(
             &mut self,
@@ -3825,6 +3995,14 @@ pub mod catalogue_service_server {
             request: tonic::Request<super::GetInclusionProofRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetInclusionProofResponse>,
+            tonic::Status,
+        >;
+        /// Lists what is said about handing services over, the newest offers first.
+        async fn list_handovers(
+            &self,
+            request: tonic::Request<super::ListHandoversRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListHandoversResponse>,
             tonic::Status,
         >;
         /// Tells who this node is, which logs it holds and how fresh they are.
@@ -4312,6 +4490,52 @@ pub mod catalogue_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetInclusionProofSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.CatalogueService/ListHandovers" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListHandoversSvc<T: CatalogueService>(pub Arc<T>);
+                    impl<
+                        T: CatalogueService,
+                    > tonic::server::UnaryService<super::ListHandoversRequest>
+                    for ListHandoversSvc<T> {
+                        type Response = super::ListHandoversResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListHandoversRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CatalogueService>::list_handovers(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListHandoversSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

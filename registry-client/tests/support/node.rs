@@ -246,6 +246,14 @@ impl wire::catalogue_service_server::CatalogueService for Answers {
         Ok(Response::new(wire::SuggestResponse { suggestions: suggestions.collect() }))
     }
 
+    async fn list_handovers(
+        &self,
+        _: Request<wire::ListHandoversRequest>,
+    ) -> Answer<wire::ListHandoversResponse> {
+        drop(self.script().await?);
+        Ok(Response::new(wire::ListHandoversResponse::default()))
+    }
+
     async fn get_inclusion_proof(
         &self,
         _: Request<wire::GetInclusionProofRequest>,

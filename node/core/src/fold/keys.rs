@@ -39,6 +39,7 @@ const ANSCHLUSS: u8 = b'c';
 const BESTAETIGUNG: u8 = b'q';
 const MITZEICHNUNG: u8 = b'm';
 const UEBERGABE: u8 = b'u';
+const TAKEN: u8 = b't';
 
 /// A table of moves, in the order in which watchers are told of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) const DEFINITION_GROUP: usize = HEAD + LAND + UUID;
 pub(crate) const VERSION_GROUP: usize = HEAD + LAND + UUID + SEMVER;
 /// Bytes of an owner's key that name service and Land.
 pub(crate) const OWNER_GROUP: usize = HEAD + UUID + LAND;
+/// Bytes of the key of a service taken over that name Land and service.
+pub(crate) const TAKEN_GROUP: usize = HEAD + LAND + UUID;
 /// Bytes of a Leistungsschluessel's key that name it, the Land and the service.
 pub(crate) const BY_NUMBER_GROUP: usize = HEAD + NUMBER + LAND + UUID;
 
@@ -130,6 +133,31 @@ pub fn mitzeichnung(service: Uuid, leaf: &Hash, at: Position) -> Vec<u8> {
 /// Key: service (16) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
 pub fn uebergabe(service: Uuid, at: Position) -> Vec<u8> {
     landed(uebergaben_of(service), at)
+}
+
+/// Key: land (4) | service (16) | epoch (8) | index (8), for services taken over. Value: empty.
+pub fn taken(service: Uuid, at: Position) -> Vec<u8> {
+    placed(taken_of(at.log.land, service), at)
+}
+
+/// Prefix of the services that were taken over, or of those that a Land took.
+pub(crate) fn taken_in(land: Option<Land>) -> Vec<u8> {
+    let mut key = vec![VERSION, TAKEN];
+    key.extend(land.map(land_bytes).into_iter().flatten());
+    key
+}
+
+/// Prefix of the entries with which a Land took a service over.
+pub(crate) fn taken_of(land: Land, service: Uuid) -> Vec<u8> {
+    let mut key = taken_in(Some(land));
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Service and position in a key of [`taken`].
+pub(crate) fn parse_taken(key: &[u8]) -> Result<(Uuid, Position), ParseKeyError> {
+    let rest = table(key, TAKEN, TAKEN_GROUP)?;
+    Ok((uuid_of(&rest[LAND..LAND + UUID])?, place_of(key, land_of(&rest[..LAND])?)?))
 }
 
 /// Prefix of what a Land said of the versions of a service after their publication.
@@ -223,6 +251,13 @@ pub(crate) fn mitzeichnungen_of(service: Uuid, leaf: &Hash) -> Vec<u8> {
 pub(crate) fn uebergaben_of(service: Uuid) -> Vec<u8> {
     let mut key = vec![VERSION, UEBERGABE];
     key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of what a Land said about handovers of a service.
+pub(crate) fn uebergaben_by(service: Uuid, land: Land) -> Vec<u8> {
+    let mut key = uebergaben_of(service);
+    key.extend(land_bytes(land));
     key
 }
 

@@ -33,7 +33,7 @@ use crate::{limits::BATCH_ENTRIES_MAX, moves::joint::Leaders};
 
 /// Raised whenever [`fold`] gives other facts for an entry; an index of another version is
 /// rebuilt.
-pub const FOLD_VERSION: u32 = 3;
+pub const FOLD_VERSION: u32 = 4;
 
 /// One stored and verified entry.
 #[derive(Clone, Copy, Debug)]

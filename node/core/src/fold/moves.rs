@@ -8,7 +8,7 @@ use registry_proto::{
     terms::SemVer,
     wire::registry::{
         Anschluss, Bestaetigung, Lifecycle, Mitzeichnung, SubscriptionMove, Uebergabe,
-        VersionStatus,
+        UebergabeSchritt, VersionStatus,
     },
 };
 use uuid::Uuid;
@@ -115,6 +115,11 @@ pub(super) fn facts(entry: &LogEntry<'_>, at: Position, object: Uuid, it: &Move)
         && let Ok(service) = it.service_id.parse::<Uuid>()
     {
         facts.push(Fact { key: keys::subscribed(service, object, at), value: Vec::new() });
+    }
+    if let Move::Uebergabe(it) = it
+        && it.schritt() == UebergabeSchritt::Annahme
+    {
+        facts.push(Fact { key: keys::taken(object, at), value: Vec::new() });
     }
     facts
 }

@@ -15,7 +15,7 @@ pub use own::{Commit, CommitEntry};
 pub(crate) use own::{Outcome, OwnLog};
 pub use requests::REQUESTS_KEPT_MAX;
 pub use services::OwnServices;
-pub(crate) use services::editors_of;
+pub(crate) use services::{Mark, editors_of};
 pub(crate) use waiting::WaitingRoom;
 pub use waiting::{Published, PublishedRecord};
 

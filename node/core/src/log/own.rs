@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use registry_proto::{
     log::{Checkpoint, Frontier, Hash, Header, HeaderError, Kind, Origin, RequestId, leaf_hash},
-    terms::ServiceId,
+    terms::{LogId, ServiceId},
     wire::registry::Audience,
 };
 
@@ -165,6 +165,7 @@ impl OwnLog {
                     self.stage(record, batch_end, &pseudonym, submission.request, now)?
                 }
                 Verdict::Unchanged(mark) => self.answer(&record, Some(mark), true),
+                Verdict::Inherited(log, mark) => self.inherited(&record, log, mark),
                 Verdict::Repeated => {
                     let mark = self.services.mark(record.service, record.version);
                     self.answer(&record, mark, true)
@@ -180,7 +181,8 @@ impl OwnLog {
     }
 
     fn waits(&self, ticket: Ticket, published: Published, ack_peers: u32, now: Now) -> Outcome {
-        let last = published.records.iter().filter_map(|it| it.index).max();
+        let own = published.records.iter().filter(|it| it.log == self.origin.log);
+        let last = own.filter_map(|it| it.index).max();
         Outcome::Waits(Waiting {
             ticket,
             size: last.map_or(0, |last| last + 1),
@@ -204,6 +206,13 @@ impl OwnLog {
                 .find(|(object, mark)| *object == record.service && mark.content == record.content);
             // what was unchanged then has no entry of the request, but stands
             let standing = self.services.mark(record.service, record.version);
+            let inherited = record.inherited.as_ref().and_then(|it| it.stands);
+            if let (None, Some((at, mark))) = (entry, inherited)
+                && mark.content == record.content
+            {
+                records.push(self.inherited(record, at.log, mark));
+                continue;
+            }
             let mark = match (entry, standing) {
                 (Some((_, mark)), _) => {
                     found += 1;
@@ -378,11 +387,17 @@ impl OwnLog {
             .zip(verdicts)
             .map(|(record, verdict)| match verdict {
                 Verdict::Unchanged(mark) => self.answer(&record, Some(*mark), true),
+                Verdict::Inherited(log, mark) => self.inherited(&record, *log, *mark),
                 Verdict::New => self.answer(&record, None, false),
                 Verdict::Repeated => self.answer(&record, None, true),
             })
             .collect();
         Published { records, acknowledged_by: Vec::new() }
+    }
+
+    /// What a former owner published already.
+    fn inherited(&self, record: &Prepared, log: LogId, mark: Mark) -> PublishedRecord {
+        PublishedRecord { log, ..self.answer(record, Some(mark), true) }
     }
 
     fn answer(&self, record: &Prepared, mark: Option<Mark>, unchanged: bool) -> PublishedRecord {

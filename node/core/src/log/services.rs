@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use prost::Message;
 use registry_proto::{
     log::{Hash, Header, Kind, RequestId},
-    terms::{SemVer, ServiceId},
+    terms::{LogId, SemVer, ServiceId},
     wire::registry::{ServiceDefinition, ServiceVersion},
 };
 
@@ -23,6 +23,8 @@ pub struct OwnServices {
     services: HashMap<ServiceId, OwnService>,
     /// 1 + index of the newest entry that counts as a revision of each object.
     revisions: HashMap<ServiceId, u64>,
+    /// 1 + index of the newest entry about a handover of each service.
+    handovers: HashMap<ServiceId, u64>,
     requests: Requests,
     /// What stood before each entry that may still be taken back, oldest first.
     before: Vec<Before>,
@@ -42,6 +44,7 @@ struct Before {
     entry: Entry,
     definition: Option<(Option<Mark>, Vec<String>)>,
     revision: u64,
+    handover: u64,
 }
 
 /// An entry, as far as later publications need it.
@@ -70,6 +73,8 @@ pub(crate) enum Verdict {
     New,
     /// Exactly this stands already.
     Unchanged(Mark),
+    /// Exactly this stands in the log of a former owner of the service.
+    Inherited(LogId, Mark),
     /// Exactly this stands earlier in the same batch.
     Repeated,
 }
@@ -111,13 +116,19 @@ impl OwnServices {
         let known = self.services.get(&entry.object);
         let definition = known.map(|it| (it.definition, it.editors.clone()));
         let revision = self.revision(entry.object);
-        self.before.push(Before { entry: entry.clone(), definition, revision });
+        let handover = self.handover(entry.object);
+        self.before.push(Before { entry: entry.clone(), definition, revision, handover });
         self.record(entry);
     }
 
     /// 1 + index of the newest entry that counts as a revision of an object; 0 for none.
     pub(crate) fn revision(&self, object: ServiceId) -> u64 {
         self.revisions.get(&object).copied().unwrap_or_default()
+    }
+
+    /// 1 + index of the newest entry about a handover of a service; 0 for none.
+    fn handover(&self, service: ServiceId) -> u64 {
+        self.handovers.get(&service).copied().unwrap_or_default()
     }
 
     /// Entries of a request that was published before, in their order.
@@ -132,10 +143,13 @@ impl OwnServices {
 
     /// Forgets what is staged since the last [`OwnServices::seal`].
     pub(crate) fn take_back(&mut self) {
-        for Before { entry, definition, revision } in
+        for Before { entry, definition, revision, handover } in
             std::mem::take(&mut self.before).into_iter().rev()
         {
             self.revisions.insert(entry.object, revision);
+            if entry.kind == Kind::Uebergabe {
+                self.handovers.insert(entry.object, handover);
+            }
             if let Some(request) = entry.request {
                 self.requests.take_back(request);
             }
@@ -157,6 +171,9 @@ impl OwnServices {
         let Entry { kind, object, version, editors, request, mark } = entry;
         if is_revision(kind) {
             self.revisions.insert(object, mark.index + 1);
+        }
+        if kind == Kind::Uebergabe {
+            self.handovers.insert(object, mark.index + 1);
         }
         if let Some(request) = request {
             self.requests.note(request, object, mark);
@@ -217,7 +234,8 @@ impl OwnServices {
     fn judge_revision(&self, record: &Prepared) -> Result<(), Reject> {
         let found = self.revision(record.service);
         let moved_on = record.expected_revision.is_some_and(|it| it != found)
-            || record.judged_at.is_some_and(|it| it < found);
+            || record.judged_at.is_some_and(|it| it < found)
+            || record.handovers_seen.is_some_and(|it| it < self.handover(record.of_service));
         if !moved_on {
             return Ok(());
         }
@@ -257,8 +275,10 @@ fn judge_editor(
     known: Option<&OwnService>,
     pseudonym: &str,
 ) -> Result<(), Reject> {
-    let of_service =
-        matches!(record.kind, Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus);
+    let of_service = matches!(
+        record.kind,
+        Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus | Kind::Uebergabe
+    );
     let editors = known.map(|it| it.editors.as_slice()).unwrap_or_default();
     if !of_service || editors.is_empty() || editors.iter().any(|it| it == pseudonym) {
         return Ok(());
@@ -291,7 +311,10 @@ fn judge_one(
         // moves were judged against the catalogue before
         _ => return Ok(Verdict::New),
     };
-    let defined = view.definition.is_some() || known.is_some_and(|it| it.definition.is_some());
+    let inherited = record.inherited.as_ref();
+    let defined = view.definition.is_some()
+        || inherited.is_some()
+        || known.is_some_and(|it| it.definition.is_some());
     if !defined {
         return Err(Reject::field(
             format!("{}.service_id", record.path),
@@ -315,10 +338,17 @@ fn judge_one(
         }
         return Err(conflict(record, version));
     }
+    if let Some((at, mark)) = inherited.and_then(|it| it.stands) {
+        if mark.content == record.content {
+            return Ok(Verdict::Inherited(at.log, mark));
+        }
+        return Err(conflict(record, version));
+    }
     let last = known
         .and_then(|it| it.versions.last_key_value())
         .map(|(version, _)| *version)
-        .max(view.versions.last_key_value().map(|(version, _)| *version));
+        .max(view.versions.last_key_value().map(|(version, _)| *version))
+        .max(inherited.and_then(|it| it.last));
     if let Some(last) = last.filter(|last| *last >= version) {
         return Err(Reject::Invalid(vec![FieldViolation {
             field: format!("{}.version", record.path),
@@ -357,8 +387,10 @@ fn conflict(record: &Prepared, version: SemVer) -> Reject {
 
 #[cfg(test)]
 mod tests {
+    use registry_proto::terms::Land;
+
     use super::*;
-    use crate::testing::submission;
+    use crate::{fold::Position, submission::Inherited, testing::submission};
 
     type Record = (u128, Option<&'static str>, &'static str);
 
@@ -391,6 +423,7 @@ mod tests {
                 .map(|it| match it {
                     Verdict::New => "new".to_owned(),
                     Verdict::Unchanged(mark) => format!("stands at {}", mark.index),
+                    Verdict::Inherited(log, mark) => format!("stands at {log}/{}", mark.index),
                     Verdict::Repeated => "repeated".to_owned(),
                 })
                 .collect::<Vec<_>>()
@@ -466,6 +499,65 @@ mod tests {
         let expect =
             "records[0].service_id SERVICE_NOT_DEFINED, records[1].service_id SERVICE_NOT_DEFINED";
         check_judge(&[], &batch, expect);
+    }
+
+    /// Judges a version of service 1 when the own log has these, and the former owner published
+    /// "a" as 1.0.0, and 1.4.0 as its last version.
+    #[track_caller]
+    fn check_inherited(stands: &[Record], record: Record, expect: &str) {
+        let mut batch = submission(&[record]);
+        let former = submission(&[V1]).records[0].content;
+        let at = Position { log: LogId { land: Land::HE, epoch: 1 }, index: 7 };
+        let mark = Mark { content: former, index: 7, leaf: former };
+        batch.records[0].inherited = Some(Inherited {
+            last: "1.4.0".parse().ok(),
+            stands: (record.1 == Some("1.0.0")).then_some((at, mark)),
+        });
+        let got = match standing(stands).judge(&batch.records, "p-1") {
+            Ok(verdicts) => format!("{:?}", verdicts[0]),
+            Err(Reject::Invalid(all)) => all[0].reason.to_owned(),
+            Err(other) => other.to_string(),
+        };
+        assert!(got.starts_with(expect), "{got}");
+    }
+
+    #[test]
+    fn versions_of_a_former_owner_count() {
+        // no definition is needed, and numbers only grow
+        check_inherited(&[], (1, Some("1.4.1"), "b"), "New");
+        check_inherited(&[], (1, Some("1.3.0"), "b"), "VERSION_NOT_GREATER");
+        check_inherited(&[(1, Some("2.0.0"), "c")], (1, Some("1.5.0"), "b"), "VERSION_NOT_GREATER");
+        check_inherited(&[], V1, "Inherited(LogId { land: HE, epoch: 1 }");
+        check_inherited(&[], (1, Some("1.0.0"), "other"), "version 1.0.0 of service");
+    }
+
+    #[test]
+    fn a_handover_that_was_not_seen_makes_the_record_wait() {
+        let mut services = standing(&[DEFINED]);
+        let handover = |services: &mut OwnServices| {
+            let mut entry = submission(&[DEFINED]).records.remove(0);
+            entry.kind = Kind::Uebergabe;
+            let mark = Mark { content: entry.content, index: 5, leaf: entry.content };
+            services.stage(Entry {
+                kind: entry.kind,
+                object: entry.service,
+                version: None,
+                editors: Vec::new(),
+                request: None,
+                mark,
+            });
+        };
+        let judged = |services: &OwnServices, seen| {
+            let mut batch = submission(&[V1]);
+            batch.records[0].handovers_seen = Some(seen);
+            services.judge(&batch.records, "p-1").map(|it| it.len())
+        };
+        assert_eq!(judged(&services, 0), Ok(1));
+        handover(&mut services);
+        assert!(matches!(judged(&services, 0), Err(Reject::MovedOn { found: 6, .. })));
+        assert_eq!(judged(&services, 6), Ok(1));
+        services.take_back();
+        assert_eq!(judged(&services, 0), Ok(1));
     }
 
     #[test]

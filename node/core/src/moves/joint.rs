@@ -48,23 +48,32 @@ impl Leaders {
         Self { laender, k }
     }
 
-    /// The leaders that count after these definitions, in the order of their entries. The first
-    /// set counts at once, as does the first after the owner led alone; another counts when k of
-    /// the old set countersigned the definition that names it.
-    pub fn effective(
+    /// The leaders that count after these definitions, in the order of their entries, when
+    /// `self` counted before. The first set counts at once, as does the first after the owner led
+    /// alone; another counts when k of the old set countersigned the definition that names it.
+    ///
+    /// # Errors
+    ///
+    /// Those of `signed`.
+    pub fn after<E>(
+        mut self,
         definitions: impl IntoIterator<Item = Named>,
-        mut signed: impl FnMut(&Hash) -> BTreeSet<Land>,
-    ) -> Self {
-        let mut current = Self::default();
+        mut signed: impl FnMut(&Hash) -> Result<BTreeSet<Land>, E>,
+    ) -> Result<Self, E> {
         for named in definitions {
-            if named.leaders == current {
-                continue;
-            }
-            if current.countersigned(signed(&named.leaf)).is_enough() {
-                current = named.leaders;
+            if named.leaders != self && self.countersigned(signed(&named.leaf)?).is_enough() {
+                self = named.leaders;
             }
         }
-        current
+        Ok(self)
+    }
+
+    /// Those that go on leading when the service moves to `owner`.
+    #[must_use]
+    pub fn under(mut self, owner: Land) -> Self {
+        self.laender.remove(&owner);
+        self.k = self.k.min(self.laender.len());
+        self
     }
 
     /// Judges the countersignatures of an entry.
@@ -90,6 +99,8 @@ impl Countersigned {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use registry_proto::log::leaf_hash;
 
     use super::*;
@@ -109,9 +120,9 @@ mod tests {
             .map(|(at, (text, k, _))| Named { leaf: leaf(at), leaders: leaders(text, *k) });
         let signed = |of: &Hash| {
             let at = (0..definitions.len()).find(|at| leaf(*at) == *of).expect("known");
-            leaders(definitions[at].2, 0).laender
+            Ok::<_, Infallible>(leaders(definitions[at].2, 0).laender)
         };
-        let got = Leaders::effective(named, signed);
+        let Ok(got) = Leaders::default().after(named, signed);
         assert_eq!(got, leaders(expect.0, expect.1), "{definitions:?}");
     }
 
@@ -128,6 +139,13 @@ mod tests {
         check(&[("HE", 1, ""), ("", 0, "HE")], ("", 0));
         // what was refused can be named again
         check(&[("HE", 1, ""), ("TH", 1, ""), ("TH", 1, "HE")], ("TH", 1));
+    }
+
+    #[test]
+    fn a_leader_that_becomes_the_owner_leads_with_nobody_less() {
+        assert_eq!(leaders("HE RP", 2).under(Land::HE), leaders("RP", 1));
+        assert_eq!(leaders("HE RP", 1).under(Land::TH), leaders("HE RP", 1));
+        assert_eq!(leaders("HE", 1).under(Land::HE), Leaders::default());
     }
 
     #[test]

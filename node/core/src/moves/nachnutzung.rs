@@ -8,6 +8,10 @@
 //!
 //! Each move names the one it rests on by its leaf hash. Of several that rest on the same, one
 //! counts (see `rank`) and the others are superseded, the same on every node.
+//!
+//! When the service is handed over, its new owner is the publisher from then on. If that is the
+//! subscriber itself, the Nachnutzung rests: it goes on bringing the service to its areas, nobody
+//! owes anything, and the subscriber can end it. With the next owner it is as before.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +22,7 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
+use super::uebergabe::Owner;
 use crate::fold::Position;
 
 /// A move and where it stands.
@@ -53,8 +58,10 @@ pub struct Subscription {
     pub service: Uuid,
     /// Land that re-uses it.
     pub subscriber: Land,
-    /// Owner of the service.
+    /// Owner of the service today.
     pub publisher: Land,
+    /// All owners of the service; never empty.
+    pub owners: Vec<Owner>,
     /// All terms as the last moves that named them say, and the state.
     pub terms: SubscriptionMove,
     /// Moves that count, first to last; never empty.
@@ -84,18 +91,28 @@ pub fn next(from: Option<State>, side: Side) -> &'static [State] {
     }
 }
 
-/// Folds all moves of one Nachnutzung; `None` if none of them can be the first.
-pub fn fold(id: Uuid, moves: Vec<Placed>) -> Option<Subscription> {
-    let first = moves
-        .iter()
-        .filter(|it| is_first(it))
-        .min_by_key(|it| (it.at.log.land.code(), it.at.log.epoch, it.at.index))?
-        .clone();
+/// The service that moves are about and the owner that the first of them names; `None` if none of
+/// them can be the first.
+pub fn subject(moves: &[Placed]) -> Option<(Uuid, Land)> {
+    let record = &first(moves)?.record;
+    Some((record.service_id.parse().ok()?, record.publisher_land.parse().ok()?))
+}
+
+fn first(moves: &[Placed]) -> Option<&Placed> {
+    let order = |it: &&Placed| (it.at.log.land.code(), it.at.log.epoch, it.at.index);
+    moves.iter().filter(|it| is_first(it)).min_by_key(order)
+}
+
+/// Folds all moves of one Nachnutzung of a service with these owners; `None` if none of the moves
+/// can be the first.
+pub fn fold(id: Uuid, moves: Vec<Placed>, owners: Vec<Owner>) -> Option<Subscription> {
+    let first = first(&moves)?.clone();
     let mut folded = Subscription {
         id,
         service: first.record.service_id.parse().ok()?,
         subscriber: first.at.log.land,
-        publisher: first.record.publisher_land.parse().ok()?,
+        publisher: owners.last()?.land,
+        owners,
         terms: first.record.clone(),
         history: vec![first],
         superseded: Vec::new(),
@@ -177,14 +194,29 @@ impl Subscription {
         !matches!(self.zustand(), State::Abgelehnt | State::Beendet | State::Unspecified)
     }
 
-    /// True once there is a contract, until the end: changes need its acknowledgement.
-    pub fn is_bound(&self) -> bool {
+    /// True once there is a contract, until the end.
+    pub fn has_contract(&self) -> bool {
         matches!(self.zustand(), State::Vertrag | State::Produktiv)
     }
 
+    /// True if changes need the acknowledgement of the subscriber: there is a contract, and with
+    /// another Land.
+    pub fn is_bound(&self) -> bool {
+        self.has_contract() && !self.rests()
+    }
+
+    /// True while the subscriber owns the service itself.
+    pub fn rests(&self) -> bool {
+        self.subscriber == self.publisher
+    }
+
     fn allows(&self, it: &Placed) -> bool {
-        self.side(it.at.log.land)
-            .is_some_and(|side| next(Some(self.zustand()), side).contains(&it.record.zustand()))
+        let side = if it.at.log.land == self.subscriber {
+            Some(Side::Subscriber)
+        } else {
+            self.owners.iter().any(|owner| owner.wrote(it.at)).then_some(Side::Publisher)
+        };
+        side.is_some_and(|side| next(Some(self.zustand()), side).contains(&it.record.zustand()))
     }
 
     fn take(&mut self, it: Placed) {
@@ -250,6 +282,11 @@ mod tests {
                 ..SubscriptionMove::default()
             },
         }
+    }
+
+    /// The Saarland owns the service.
+    fn fold(id: Uuid, moves: Vec<Placed>) -> Option<Subscription> {
+        super::fold(id, moves, vec![Owner::always(Land::SL)])
     }
 
     fn shown(folded: Option<&Subscription>) -> String {
@@ -321,6 +358,36 @@ mod tests {
         check(&[WAY[0], WAY[1], WAY[2], "TH 9 beendet on 1"], "beendet [1 9] lost [2 3] waits []");
         // one UUID, two beginnings
         check(&["TH 2 interesse on -", WAY[0]], "interesse [1] lost [2] waits []");
+    }
+
+    #[test]
+    fn after_a_handover_the_new_owner_is_the_publisher() {
+        let at = |land, index| Position { log: LogId { land, epoch: 1 }, index };
+        let owners = |to: Land| {
+            let from = Some(at(to, 20));
+            let first = Owner { until: Some(at(Land::SL, 10)), ..Owner::always(Land::SL) };
+            vec![first, Owner { land: to, from, until: None }]
+        };
+        let check = |moves: &[&str], expect: &str| {
+            let moves = moves.iter().map(|it| placed(it)).collect();
+            let folded = super::fold(Uuid::nil(), moves, owners(Land::HE));
+            assert_eq!(shown(folded.as_ref()), expect);
+        };
+        check(&[WAY[0], WAY[1], "HE 21 zugesagt on 2"], "zugesagt [1 2 21] lost [] waits []");
+        // each for its time
+        check(&[WAY[0], "SL 11 abstimmung on 1"], "interesse [1] lost [11] waits []");
+        check(&[WAY[0], "HE 19 abstimmung on 1"], "interesse [1] lost [19] waits []");
+        let to = |land| {
+            let moves = WAY[..5].iter().map(|it| placed(it)).collect();
+            super::fold(Uuid::nil(), moves, owners(land)).expect("folds")
+        };
+        let (carried, resting) = (to(Land::HE), to(Land::TH));
+        assert_eq!(
+            (carried.publisher, carried.is_bound(), carried.rests()),
+            (Land::HE, true, false)
+        );
+        assert!(resting.rests() && resting.is_open() && !resting.is_bound());
+        assert_eq!(resting.side(Land::TH), Some(Side::Subscriber));
     }
 
     #[test]

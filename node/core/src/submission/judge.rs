@@ -8,8 +8,8 @@
 use std::collections::HashSet;
 
 use registry_proto::{
-    log::{Hash, Reference},
-    terms::{Ars, Date, Land, LogId, SemVer},
+    log::{Hash, Kind, Reference},
+    terms::{Ars, Date, Land, LogId},
     wire::registry::{
         Anschluss, Bestaetigung, Lifecycle, Mitzeichnung, SubscriptionMove, SubscriptionState,
         VersionStatus, Warning,
@@ -17,57 +17,61 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
-use super::{Prepared, Submission};
+use super::{Contents, Prepared, Submission, handover::given_away};
 use crate::{
-    fold::{Move, Position},
+    fold::Move,
     moves::{
         lifecycle,
         nachnutzung::{self, Side, Subscription},
     },
     reject::Reject,
-    view::{Affected, Catalogue, Facts, QueryError, Standing, VersionState},
+    view::{Affected, Catalogue, Facts, Lineage, QueryError, Standing},
 };
 
 /// What judging needs besides the catalogue.
-struct Judge<'a, F> {
-    catalogue: &'a Catalogue<'a, F>,
-    own: LogId,
+pub(super) struct Judge<'a, F> {
+    pub(super) catalogue: &'a Catalogue<'a, F>,
+    pub(super) own: LogId,
     today: Date,
 }
 
 /// What a judgement adds to a record.
 #[derive(Default)]
-struct Judged {
-    references: Vec<Reference>,
-    judged_at: Option<u64>,
-    of_service: Option<Uuid>,
-    warnings: Vec<String>,
+pub(super) struct Judged {
+    pub(super) references: Vec<Reference>,
+    pub(super) judged_at: Option<u64>,
+    pub(super) handovers_seen: Option<u64>,
+    pub(super) of_service: Option<Uuid>,
+    pub(super) warnings: Vec<String>,
 }
 
-type Verdict = Result<Judged, QueryError>;
+pub(super) type Verdict = Result<Judged, QueryError>;
 
 impl Submission {
-    /// True if [`Self::judge`] has something to decide.
+    /// True if [`Self::judge`] has more to read than who owns what.
     pub fn has_moves(&self) -> bool {
         self.records.iter().any(|it| it.said.is_some())
     }
 
-    /// Judges every move against the catalogue of the node that holds the log `own`, and fills
-    /// the references of their entries. A request with an idempotency key is refused only by the
-    /// log, which knows whether it was published before.
+    /// Judges every record against the catalogue of the node that holds the log `own`: whether
+    /// this Land owns the service, and whether a move is legal; fills the references of their
+    /// entries. `contents` reads what a former owner published. A request with an idempotency key
+    /// is refused only by the log, which knows whether it was published before.
     ///
     /// # Errors
     ///
     /// [`Reject::Invalid`] naming the moves that would be legal; [`Reject::Precondition`] with
-    /// `MISSING_ACKNOWLEDGEMENTS`, or with `OTHER_LAND` if this Land has no say;
-    /// [`Reject::NotFound`]; [`crate::view::FactsError`].
+    /// `MISSING_ACKNOWLEDGEMENTS`, with `OTHER_LAND` if this Land has no say, or with
+    /// `HANDOVER_OPEN` while it offers the service to another; [`Reject::NotFound`];
+    /// [`crate::view::FactsError`]; those of `contents`.
     pub fn judge<F: Facts>(
         mut self,
         catalogue: &Catalogue<'_, F>,
         own: LogId,
         today: Date,
+        contents: &Contents<'_>,
     ) -> Result<Self, QueryError> {
-        match self.judge_all(catalogue, own, today) {
+        match self.judge_all(&Judge { catalogue, own, today }, contents) {
             Err(QueryError::Reject(refused)) if self.request.is_some() => {
                 self.refused = Some(refused);
                 Ok(self)
@@ -78,15 +82,27 @@ impl Submission {
 
     fn judge_all<F: Facts>(
         &mut self,
-        catalogue: &Catalogue<'_, F>,
-        own: LogId,
-        today: Date,
+        judge: &Judge<'_, F>,
+        contents: &Contents<'_>,
     ) -> Result<(), QueryError> {
-        let judge = Judge { catalogue, own, today };
         let mut violations = Vec::new();
         let mut moved = HashSet::new();
+        let handed: HashSet<_> = self
+            .records
+            .iter()
+            .filter(|it| it.kind == Kind::Uebergabe)
+            .map(|it| it.service)
+            .collect();
         for record in &mut self.records {
-            let Some(said) = record.said.take() else { continue };
+            if record.kind != Kind::Uebergabe && handed.contains(&record.of_service) {
+                let text = "eine Übergabe steht allein; was die Leistung sonst betrifft, danach \
+                            einreichen";
+                return Err(Reject::field(record.path.clone(), "ONE_MOVE_A_BATCH", text).into());
+            }
+            let Some(said) = record.said.take() else {
+                judge.written(record, contents)?;
+                continue;
+            };
             let anlass = match &said {
                 Move::Bestaetigung(it) => it.anlass,
                 _ => 0,
@@ -115,6 +131,7 @@ impl Judged {
     fn into(self, record: &mut Prepared) {
         record.references = self.references;
         record.judged_at = self.judged_at;
+        record.handovers_seen = self.handovers_seen;
         if let Some(service) = self.of_service {
             record.of_service = service.into();
         }
@@ -138,19 +155,15 @@ impl<F: Facts> Judge<'_, F> {
             Move::Anschluss(it) => self.anschluss(path, record, it),
             Move::Bestaetigung(it) => self.bestaetigung(path, record, it),
             Move::Mitzeichnung(it) => self.mitzeichnung(path, record, it),
-            Move::Uebergabe(_) => Err(Reject::Precondition {
-                reason: "HANDOVER_NOT_SUPPORTED",
-                description: "this version of the node takes no handovers yet; nothing was written"
-                    .to_owned(),
-            }
-            .into()),
+            Move::Uebergabe(it) => self.uebergabe(path, record, it),
         }
     }
 
     fn status(&self, path: &str, record: &Prepared, it: &VersionStatus) -> Verdict {
         let (own, service) = (self.own.land, record.service.uuid());
+        let lineage = self.mine(service)?.lineage;
         let standing = match record.version {
-            Some(number) => self.version(own, service, number)?,
+            Some(number) => self.catalogue.standing(&lineage, &number)?,
             None => None,
         };
         let Some(standing) = standing else {
@@ -195,7 +208,7 @@ impl<F: Facts> Judge<'_, F> {
             }
         }
         Ok(Judged {
-            references: vec![reference(own, service, &standing.fact.leaf)?],
+            references: vec![reference(&standing)?],
             judged_at: Some(self.catalogue.revision(own, service)?),
             warnings,
             ..Judged::default()
@@ -253,6 +266,11 @@ impl<F: Facts> Judge<'_, F> {
         let (state, side) = match &known {
             None => (None, Side::Subscriber),
             Some(known) => {
+                let given =
+                    known.side(own).is_none() && known.owners.iter().any(|it| it.land == own);
+                if given {
+                    return Err(given_away(own, &lineage_of(known)).into());
+                }
                 let same = it.service_id == known.service.to_string()
                     && it.publisher_land == known.publisher.code()
                     && it.subscriber_land == known.subscriber.code();
@@ -266,10 +284,7 @@ impl<F: Facts> Judge<'_, F> {
                         ),
                     );
                 }
-                let side = known.side(own).ok_or_else(|| {
-                    other_land(format!("{own} ist an dieser Nachnutzung nicht beteiligt"))
-                })?;
-                (Some(known.zustand()), side)
+                (Some(known.zustand()), self.side(known)?)
             }
         };
         if known.is_none() && it.subscriber_land != own.code() {
@@ -297,8 +312,19 @@ impl<F: Facts> Judge<'_, F> {
             }],
             None => Vec::new(),
         };
+        let handovers_seen = match &known {
+            Some(known) if side == Side::Publisher => Some(self.mine(known.service)?.seen),
+            _ => None,
+        };
         let judged_at = Some(known.map_or(0, |it| own_revision(&it, self.own)));
-        Ok(Judged { references, judged_at, warnings, ..Judged::default() })
+        Ok(Judged { references, judged_at, handovers_seen, warnings, ..Judged::default() })
+    }
+
+    fn side(&self, known: &Subscription) -> Result<Side, Reject> {
+        let own = self.own.land;
+        known
+            .side(own)
+            .ok_or_else(|| other_land(format!("{own} ist an dieser Nachnutzung nicht beteiligt")))
     }
 
     /// The service must be known here, and have something to re-use.
@@ -315,12 +341,17 @@ impl<F: Facts> Judge<'_, F> {
             None => false,
         };
         let (Some(land), true) = (publisher, defined) else {
-            return Err(Reject::field(
-                format!("{path}.service_id"),
-                "SERVICE_UNKNOWN",
-                format!("{} hat hier keine Leistung {service}", it.publisher_land),
-            )
-            .into());
+            let lineages = self.catalogue.lineages(service)?;
+            let now = publisher.and_then(|land| lineages.meant_by(land)).map(Lineage::land);
+            let text = match now.filter(|now| Some(*now) != publisher) {
+                Some(now) => format!(
+                    "{} hat die Leistung {service} an {now} übergeben; Interesse gilt {now}",
+                    it.publisher_land
+                ),
+                None => format!("{} hat hier keine Leistung {service}", it.publisher_land),
+            };
+            let field = format!("{path}.service_id");
+            return Err(Reject::field(field, "SERVICE_UNKNOWN", text).into());
         };
         let mut warnings = Vec::new();
         let serves =
@@ -355,7 +386,7 @@ impl<F: Facts> Judge<'_, F> {
 
     fn anschluss(&self, path: &str, record: &Prepared, it: &Anschluss) -> Verdict {
         let known = self.subscribed(record)?;
-        if !known.is_bound() {
+        if !known.has_contract() {
             return invalid(
                 format!("{path}.subscription_id"),
                 "NO_CONTRACT",
@@ -423,7 +454,7 @@ impl<F: Facts> Judge<'_, F> {
             let name = format!("{land} {service} {leaf}");
             return Err(Reject::NotFound { what: "Eintrag", name }.into());
         };
-        let leaders = self.catalogue.leaders(land, service, Some(at))?;
+        let leaders = self.catalogue.leaders_at(service, at)?;
         if !leaders.laender.contains(&self.own.land) {
             return Err(other_land(format!(
                 "{} führt diesen Eintrag nicht mit; mitzeichnen kann, wen der Steckbrief unter \
@@ -434,17 +465,6 @@ impl<F: Facts> Judge<'_, F> {
         }
         let references = vec![Reference { land, object_id: service, leaf_hash: leaf }];
         Ok(Judged { references, ..Judged::default() })
-    }
-
-    fn version(
-        &self,
-        land: Land,
-        service: Uuid,
-        number: SemVer,
-    ) -> Result<Option<Standing>, QueryError> {
-        // only the log of the position counts for the lookup
-        let position = Position { log: LogId { land, epoch: self.own.epoch }, index: 0 };
-        Ok(self.catalogue.standing(&VersionState { service, number, position })?)
     }
 }
 
@@ -458,10 +478,15 @@ fn head(of: &Subscription) -> Reference {
     Reference { land: head.at.log.land, object_id: of.id, leaf_hash: head.leaf }
 }
 
-fn reference(land: Land, object_id: Uuid, leaf: &[u8]) -> Result<Reference, QueryError> {
-    let leaf_hash =
-        Hash::try_from(leaf).map_err(|_| Reject::Storage { operation: "reading the index" })?;
-    Ok(Reference { land, object_id, leaf_hash })
+fn reference(of: &Standing) -> Result<Reference, QueryError> {
+    let leaf_hash = Hash::try_from(&of.fact.leaf[..])
+        .map_err(|_| Reject::Storage { operation: "reading the index" })?;
+    let land = of.state.position.log.land;
+    Ok(Reference { land, object_id: of.state.service, leaf_hash })
+}
+
+fn lineage_of(known: &Subscription) -> Lineage {
+    Lineage { service: known.service, owners: known.owners.clone() }
 }
 
 fn missing(affected: Vec<Affected>) -> Vec<String> {
@@ -490,7 +515,7 @@ fn illegal(state: Option<SubscriptionState>, side: Side, it: &SubscriptionMove) 
 }
 
 /// `LIFECYCLE_ABGEKUENDIGT` as `ABGEKUENDIGT`.
-fn name(constant: &'static str) -> &'static str {
+pub(super) fn name(constant: &'static str) -> &'static str {
     constant.rsplit('_').next().unwrap_or(constant)
 }
 
@@ -499,11 +524,11 @@ fn names<'a>(all: impl Iterator<Item = &'static str> + 'a) -> String {
     if all.is_empty() { "nichts".to_owned() } else { all.join(", ") }
 }
 
-fn other_land(description: String) -> Reject {
+pub(super) fn other_land(description: String) -> Reject {
     Reject::Precondition { reason: "OTHER_LAND", description }
 }
 
-fn invalid(
+pub(super) fn invalid(
     field: impl Into<String>,
     reason: &'static str,
     description: impl Into<String>,

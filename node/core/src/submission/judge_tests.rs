@@ -101,7 +101,8 @@ impl Logs {
         let submission = Submission::validate(authorized, own, CodeLists::shipped())?;
         let world = World::of(&[self.sl.clone(), self.th.clone()]);
         let own = LogId { land: own, epoch: 1 };
-        submission.judge(&world.catalogue(), own, today.parse().expect("a day"))
+        let contents = |_| Err(Reject::Storage { operation: "reading a body" });
+        submission.judge(&world.catalogue(), own, today.parse().expect("a day"), &contents)
     }
 
     /// `expect` is "ok", "ok: " and part of a warning, or a reason and part of its description.

@@ -4,6 +4,9 @@
 //! [`crate::log`].
 
 mod compare;
+mod handover;
+#[cfg(test)]
+mod handover_tests;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
@@ -23,6 +26,8 @@ use uuid::Uuid;
 use crate::{
     compat::Verdict, envelope::Authorized, fold::Move, limits, reject::Reject, validate::CodeLists,
 };
+pub use handover::Contents;
+pub(crate) use handover::Inherited;
 use prepare::Make;
 
 /// Records that keep every rule that needs no log. Only [`Submission::validate`] makes it.
@@ -56,6 +61,11 @@ pub(crate) struct Prepared {
     pub(crate) expected_revision: Option<u64>,
     /// Revision of the object that [`Submission::judge`] saw.
     pub(crate) judged_at: Option<u64>,
+    /// 1 + index of what this Land said last about a handover of the service, as
+    /// [`Submission::judge`] saw it.
+    pub(crate) handovers_seen: Option<u64>,
+    /// What the service brought along, if this Land took it over.
+    pub(crate) inherited: Option<Inherited>,
     /// Principals that a definition names as editors.
     pub(crate) editors: Vec<String>,
     /// The move, for [`Submission::judge`].
@@ -117,6 +127,14 @@ impl Submission {
     }
 }
 
+impl Submission {
+    /// Number of records.
+    #[expect(clippy::len_without_is_empty, reason = "no submission is empty")]
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+}
+
 /// Fresh bytes from one seed: SHA-256(seed ‖ counter), so that the core draws nothing itself.
 #[derive(Debug)]
 pub(crate) struct Entropy {
@@ -153,8 +171,8 @@ impl Entropy {
     }
 }
 
-/// SHA-256 of a body without its salt.
-pub(crate) fn content_of(body: &[u8]) -> Hash {
+/// SHA-256 of a body without its salt: equal content, equal value.
+pub fn content_of(body: &[u8]) -> Hash {
     Hash::from_bytes(Sha256::digest(body).into())
 }
 

@@ -201,6 +201,8 @@ impl Make<'_> {
             references: Vec::new(),
             expected_revision: None,
             judged_at: None,
+            handovers_seen: None,
+            inherited: None,
             editors: Vec::new(),
             said: None,
             release: None,

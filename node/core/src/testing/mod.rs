@@ -261,6 +261,8 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
         references: Vec::new(),
         expected_revision: None,
         judged_at: None,
+        handovers_seen: None,
+        inherited: None,
         editors: Vec::new(),
         said: None,
         release: None,

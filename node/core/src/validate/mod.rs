@@ -26,7 +26,7 @@ mod version;
 mod zustellung;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use definition::definition;
 pub(crate) use findings::Shown;

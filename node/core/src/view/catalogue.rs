@@ -10,10 +10,11 @@ use registry_proto::{
 use uuid::Uuid;
 
 use super::{
-    Cut, Facts, FactsError, QueryError, Standing,
+    Cut, Facts, FactsError, Lineage, QueryError, Standing,
+    candidates::Candidate,
     life::position,
     page::{AfterService, AfterVersion, Checks},
-    walk::{self, BY_NUMBER, DEFINITIONS, OWNERS, Order, VERSIONS, Walk},
+    walk::{self, DEFINITIONS},
 };
 use crate::{
     fold::{DefinitionFact, Fact, Position, VersionFact, keys},
@@ -40,12 +41,12 @@ pub struct Page<T> {
     pub next_page_token: String,
 }
 
-/// A service and the entry of its newest definition.
+/// A service and the entry of the definition that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceState {
-    /// UUID.
-    pub service: Uuid,
-    /// Entry of the definition; its log belongs to the owner.
+    /// The service and its owners.
+    pub lineage: Lineage,
+    /// Entry of the definition; in the log of a former owner until the owner of today made one.
     pub position: Position,
     /// Highest version published.
     pub latest_version: Option<SemVer>,
@@ -60,13 +61,13 @@ pub struct VersionState {
     pub service: Uuid,
     /// Its number.
     pub number: SemVer,
-    /// Its entry; the log belongs to the owner.
+    /// Its entry; the log belongs to the owner of then.
     pub position: Position,
 }
 
 /// A definition that counts.
 pub(super) struct Definition {
-    pub(super) service: Uuid,
+    pub(super) lineage: Lineage,
     pub(super) position: Position,
     pub(super) fact: DefinitionFact,
 }
@@ -138,13 +139,12 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         let Some(service) = service else { return Err(checks.reject().into()) };
         checks.finish()?;
 
-        let land = self.owner(service, land)?;
-        let group = keys::definitions_of(land, service);
-        let found = walk::pick(self.facts, self.cut, DEFINITIONS, &group)?;
-        let Some(Fact { key, .. }) = found else { return Err(not_found(service).into()) };
-        let (service, position) = keys::parse_definition(&key).map_err(FactsError::from)?;
-        let (latest_version, version_count) = self.count(position.log.land, service)?;
-        Ok(ServiceState { service, position, latest_version, version_count })
+        let lineage = self.lineage(service, land)?;
+        let Some(Definition { position, .. }) = self.definition(&lineage)? else {
+            return Err(not_found(service).into());
+        };
+        let (latest_version, version_count) = self.count(&lineage)?;
+        Ok(ServiceState { lineage, position, latest_version, version_count })
     }
 
     /// The versions of a service, newest first, and the Land that owns it.
@@ -164,7 +164,8 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         let Some(service) = service else { return Err(checks.reject().into()) };
         checks.finish()?;
 
-        let land = self.owner(service, land)?;
+        let lineage = self.lineage(service, land)?;
+        let land = lineage.land();
         let of = AfterService { land, service };
         let mut checks = Checks::default();
         if after.as_ref().is_some_and(|after| after.of != of) {
@@ -172,20 +173,15 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         }
         checks.finish()?;
 
-        let from = keys::versions_of(land, service);
-        let to = match &after {
-            Some(after) => keys::version_group(land, service, &after.number),
-            None => keys::after(&from),
-        };
-        let mut walk = Walk::over(self.facts, self.cut, VERSIONS, Order::Descending, from, to);
+        let mut walk = self.versions(&lineage, after.as_ref().map(|after| &after.number))?;
         let mut items = Vec::new();
         let mut last = None;
-        while let Some(Fact { key, value }) = walk.next()? {
+        while let Some(fact) = walk.next()? {
             if items.len() == size {
                 let token = last.map(|number| AfterVersion { of, number }.token());
                 return Ok((land, Page { items, next_page_token: token.unwrap_or_default() }));
             }
-            let standing = self.stands(&Fact { key, value })?;
+            let standing = self.stands(&lineage, &fact)?;
             last = Some(standing.state.number);
             items.push(version_summary(standing));
         }
@@ -216,9 +212,9 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         };
         checks.finish()?;
 
-        let group = keys::version_group(self.owner(service, land)?, service, &number);
-        match walk::pick(self.facts, self.cut, VERSIONS, &group)? {
-            Some(fact) => Ok(self.stands(&fact)?),
+        let lineage = self.lineage(service, land)?;
+        match self.version_fact(&lineage, &number)? {
+            Some(fact) => Ok(self.stands(&lineage, &fact)?),
             None => {
                 let name = format!("{service} {number}");
                 Err(Reject::NotFound { what: "version", name }.into())
@@ -247,15 +243,14 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         };
         checks.finish()?;
 
-        let all = keys::versions_of(self.owner(service, land)?, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all)
-            .beginning_with(VERSIONS_AT_ONCE);
+        let lineage = self.lineage(service, land)?;
+        let mut walk = self.versions(&lineage, None)?.beginning_with(VERSIONS_AT_ONCE);
         while let Some(Fact { key, value }) = walk.next()? {
             let (_, number, _) = keys::parse_version(&key).map_err(FactsError::from)?;
             if !requirement.matches(&number) {
                 continue;
             }
-            let standing = self.stands(&Fact { key, value })?;
+            let standing = self.stands(&lineage, &Fact { key, value })?;
             if standing.serves_on(day) && valid_on(&standing.fact, day) {
                 return Ok(standing);
             }
@@ -264,105 +259,57 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         Err(Reject::NotFound { what: "version", name }.into())
     }
 
-    /// The owner of a service: `land` if it has defined it, or the only one that has. The table of
-    /// owners has no values, so this costs less than reading a definition.
-    fn owner(&self, service: Uuid, land: Option<Land>) -> Result<Land, QueryError> {
-        let Some(land) = land else { return self.only_owner(service) };
-        let group = keys::owner_group(service, land);
-        match walk::pick(self.facts, self.cut, OWNERS, &group)? {
-            Some(_) => Ok(land),
-            None => Err(not_found(service).into()),
-        }
-    }
-
-    fn only_owner(&self, service: Uuid) -> Result<Land, QueryError> {
-        let all = keys::owners_of(service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, OWNERS, Order::Ascending, all);
-        let mut owners = Vec::new();
-        while let Some(Fact { key, .. }) = walk.next()? {
-            owners.push(keys::parse_owner(&key).map_err(FactsError::from)?.log.land);
-        }
-        match owners.as_slice() {
-            [] => Err(not_found(service).into()),
-            [land] => Ok(*land),
-            several => {
-                let several: Vec<_> = several.iter().map(ToString::to_string).collect();
-                Err(Reject::Precondition {
-                    reason: "AMBIGUOUS_SERVICE",
-                    description: format!(
-                        "service {service} exists in {}; name the Land as well",
-                        several.join(" and "),
-                    ),
-                }
-                .into())
-            }
-        }
-    }
-
     fn definitions(
         &self,
         filter: &ListFilter,
         after: Option<AfterService>,
         limit: usize,
     ) -> Result<Vec<Definition>, QueryError> {
+        let mut candidates = self.candidates(filter.land, filter.number.as_ref(), after);
         let mut found = Vec::new();
-        match &filter.number {
-            None => {
-                let all = keys::definitions_in(filter.land);
-                let to = keys::after(&all);
-                let from = after.map_or(all, |after| {
-                    keys::after(&keys::definitions_of(after.land, after.service))
-                });
-                let mut walk =
-                    Walk::over(self.facts, self.cut, DEFINITIONS, Order::Ascending, from, to);
-                while let Some(Fact { key, value }) = walk.next()? {
-                    let definition = Definition::parse(&key, &value)?;
-                    if filter.passes(&definition) {
-                        found.push(definition);
-                    }
-                    if found.len() == limit {
-                        break;
-                    }
-                }
-            }
-            Some(number) => {
-                let all = keys::by_number_in(number, filter.land);
-                let to = keys::after(&all);
-                let from = after.map_or(all, |after| {
-                    keys::after(&keys::by_number_group(number, after.land, after.service))
-                });
-                let mut walk =
-                    Walk::over(self.facts, self.cut, BY_NUMBER, Order::Ascending, from, to);
-                while let Some(Fact { key, .. }) = walk.next()? {
-                    let (service, at) = keys::parse_by_number(&key).map_err(FactsError::from)?;
-                    let newest = self.newest(at.log.land, service)?;
-                    found.extend(newest.filter(|definition| filter.passes(definition)));
-                    if found.len() == limit {
-                        break;
-                    }
-                }
+        while let Some(candidate) = candidates.next()? {
+            let definition = self.listed(candidate)?;
+            found.extend(definition.filter(|definition| filter.passes(definition)));
+            if found.len() == limit {
+                break;
             }
         }
         Ok(found)
     }
 
+    /// The definition of a candidate that its Land owns.
+    fn listed(&self, it: Candidate) -> Result<Option<Definition>, FactsError> {
+        match it.newest {
+            Some(Fact { key, value }) if !self.may_be_handed_over(it.service)? => {
+                Definition::parse(Lineage::of(it.land, it.service), &key, &value).map(Some)
+            }
+            _ => self.newest(it.land, it.service),
+        }
+    }
+
+    /// The definition that counts of a service that a Land owns.
     pub(super) fn newest(
         &self,
         land: Land,
         service: Uuid,
     ) -> Result<Option<Definition>, FactsError> {
+        match self.owned(land, service)? {
+            Some(lineage) => self.definition(&lineage),
+            None => Ok(None),
+        }
+    }
+
+    /// The newest definition in the logs of a Land, whether it counts or not.
+    pub(super) fn newest_by(&self, land: Land, service: Uuid) -> Result<Option<Fact>, FactsError> {
         let group = keys::definitions_of(land, service);
-        walk::pick(self.facts, self.cut, DEFINITIONS, &group)?
-            .map(|Fact { key, value }| Definition::parse(&key, &value))
-            .transpose()
+        walk::pick(self.facts, self.cut, DEFINITIONS, &group)
     }
 
     pub(super) fn summary(&self, of: Definition) -> Result<ServiceSummary, FactsError> {
-        let land = of.position.log.land;
-        let (latest, version_count) = self.count(land, of.service)?;
+        let (latest, version_count) = self.count(&of.lineage)?;
         Ok(ServiceSummary {
-            service_id: of.service.to_string(),
-            land: land.code().to_owned(),
+            service_id: of.lineage.service.to_string(),
+            land: of.lineage.land().code().to_owned(),
             bezeichnung: of.fact.bezeichnung,
             leistungsschluessel: of.fact.leistungsschluessel,
             themenfeld: of.fact.themenfeld,
@@ -372,9 +319,8 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         })
     }
 
-    fn count(&self, land: Land, service: Uuid) -> Result<(Option<SemVer>, u32), FactsError> {
-        let all = keys::versions_of(land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+    fn count(&self, of: &Lineage) -> Result<(Option<SemVer>, u32), FactsError> {
+        let mut walk = self.versions(of, None)?;
         let (mut latest, mut count) = (None, 0);
         while let Some(Fact { key, .. }) = walk.next()? {
             if count == 0 {
@@ -389,13 +335,13 @@ impl<'a, F: Facts> Catalogue<'a, F> {
 // === impl Definition ===
 
 impl Definition {
-    pub(super) fn parse(key: &[u8], value: &[u8]) -> Result<Self, FactsError> {
-        let (service, position) = keys::parse_definition(key)?;
-        Ok(Self { service, position, fact: DefinitionFact::parse(value)? })
+    pub(super) fn parse(lineage: Lineage, key: &[u8], value: &[u8]) -> Result<Self, FactsError> {
+        let (_, position) = keys::parse_definition(key)?;
+        Ok(Self { lineage, position, fact: DefinitionFact::parse(value)? })
     }
 
     fn as_page_end(&self) -> AfterService {
-        AfterService { land: self.position.log.land, service: self.service }
+        AfterService { land: self.lineage.land(), service: self.lineage.service }
     }
 }
 
@@ -409,7 +355,7 @@ impl ListFilter {
     }
 }
 
-fn not_found(service: Uuid) -> Reject {
+pub(super) fn not_found(service: Uuid) -> Reject {
     Reject::NotFound { what: "service", name: service.to_string() }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! A filter by Leistungsschluessel looks at the definition that was in force at the event's place
 //! in its log, and at the one the event brings: so a watcher also learns that a service lost its
-//! key, and every node decides alike, however late it reads the entry.
+//! key, and every node decides alike, however late it reads the entry. A Land that took a service
+//! over and has not revised it has given it the keys that it took it with.
 
 use std::collections::HashSet;
 
@@ -14,8 +15,9 @@ use uuid::Uuid;
 
 use super::{Facts, FactsError, page::Checks};
 use crate::{
-    fold::{DefinitionFact, Fact, Position, keys},
+    fold::{DefinitionFact, Fact, MoveFact, Position, Said, keys},
     limits::FILTER_VALUES_MAX,
+    moves::uebergabe::{OWNERS_MAX, STEPS_MAX},
     reject::Reject,
 };
 
@@ -112,15 +114,56 @@ pub fn numbers_around<F: Facts>(
     service: Uuid,
     at: Position,
 ) -> Result<Vec<String>, FactsError> {
-    let mut numbers = numbers_before(facts, service, at)?;
+    let mut numbers = numbers_in_force(facts, service, at)?;
     if let Some(value) = facts.get(&keys::definition(service, at))? {
         numbers.extend(DefinitionFact::parse(&value)?.leistungsschluessel);
     }
     Ok(numbers)
 }
 
-/// Keys of a service in force before `at`.
-pub(super) fn numbers_before<F: Facts>(
+/// Keys of a service in force before `at` in the log of its owner: those of its newest definition
+/// there, or, if it took the service over after that, those in force before the offer it took.
+pub(super) fn numbers_in_force<F: Facts>(
+    facts: &F,
+    service: Uuid,
+    mut at: Position,
+) -> Result<Vec<String>, FactsError> {
+    for _ in 0..OWNERS_MAX {
+        let from = keys::taken_of(at.log.land, service);
+        let Some(taken) = facts.scan(&from, &keys::taken(service, at), true, 1)?.pop() else {
+            break;
+        };
+        let (_, taken) = keys::parse_taken(&taken.key)?;
+        let (from, to) = (keys::definition(service, taken), keys::definition(service, at));
+        if !facts.scan(&from, &to, false, 1)?.is_empty() {
+            break;
+        }
+        let Some(offer) = offer_taken(facts, service, taken)? else { break };
+        at = offer;
+    }
+    numbers_before(facts, service, at)
+}
+
+/// The offer that an entry took, if it is here.
+fn offer_taken<F: Facts>(
+    facts: &F,
+    service: Uuid,
+    taken: Position,
+) -> Result<Option<Position>, FactsError> {
+    let Some(value) = facts.get(&keys::uebergabe(service, taken))? else { return Ok(None) };
+    let Some(Said::Uebergabe(acceptance)) = MoveFact::parse(&value)?.said else { return Ok(None) };
+    let Ok(land) = acceptance.von_land.parse() else { return Ok(None) };
+    let from = keys::uebergaben_by(service, land);
+    for Fact { key, value } in facts.scan(&from, &keys::after(&from), false, STEPS_MAX)? {
+        if MoveFact::parse(&value)?.leaf == acceptance.angebot {
+            return Ok(Some(keys::landed_place(&key)?));
+        }
+    }
+    Ok(None)
+}
+
+/// Keys of a service in force before `at`, as the Land of that log gave them.
+fn numbers_before<F: Facts>(
     facts: &F,
     service: Uuid,
     at: Position,

@@ -4,20 +4,21 @@ use std::collections::BTreeSet;
 
 use registry_proto::{
     log::Hash,
-    terms::Land,
-    wire::registry::{Lifecycle, LogPosition, VersionLife},
+    terms::{Land, SemVer},
+    wire::registry::{Lifecycle, LogPosition, UebergabeSchritt, VersionLife},
 };
 use uuid::Uuid;
 
 use super::{
-    Catalogue, Facts, FactsError, VersionState,
-    walk::{self, Order, VERSIONS, Walk},
+    Catalogue, Facts, FactsError, Lineage, VersionState,
+    walk::{Order, VERSIONS, Walk},
 };
 use crate::{
     fold::{DefinitionFact, Fact, MoveFact, Position, Said, VersionFact, keys},
     moves::{
         joint::{Countersigned, Leaders, Named},
         lifecycle::Life,
+        uebergabe::Owner,
     },
 };
 
@@ -26,6 +27,8 @@ use crate::{
 pub struct Standing {
     /// The version.
     pub state: VersionState,
+    /// Owner of the service today.
+    pub owner: Land,
     /// What lists need of it.
     pub fact: VersionFact,
     /// Its lifecycle.
@@ -35,36 +38,35 @@ pub struct Standing {
 }
 
 impl<F: Facts> Catalogue<'_, F> {
-    /// Where a version stands.
+    /// Where a version of a service stands.
     ///
     /// # Errors
     ///
-    /// [`FactsError`] if the facts cannot be read, or have no such version.
-    pub fn standing(&self, state: &VersionState) -> Result<Option<Standing>, FactsError> {
-        let land = state.position.log.land;
-        let group = keys::version_group(land, state.service, &state.number);
-        match walk::pick(self.facts, self.cut, VERSIONS, &group)? {
-            Some(fact) => Ok(Some(self.stands(&fact)?)),
-            None => Ok(None),
-        }
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn standing(&self, of: &Lineage, number: &SemVer) -> Result<Option<Standing>, FactsError> {
+        let found = self.version_fact(of, number)?;
+        found.map(|fact| self.stands(of, &fact)).transpose()
     }
 
-    /// All versions of a service, the highest first.
+    /// All versions of a service that a Land owns, or owned, the highest first.
     ///
     /// # Errors
     ///
     /// [`FactsError`] if the facts cannot be read.
     pub fn standings(&self, land: Land, service: Uuid) -> Result<Vec<Standing>, FactsError> {
-        let all = keys::versions_of(land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+        self.all_standings(&self.lineage_of(land, service)?)
+    }
+
+    pub(super) fn all_standings(&self, of: &Lineage) -> Result<Vec<Standing>, FactsError> {
+        let mut walk = self.versions(of, None)?;
         let mut found = Vec::new();
         while let Some(fact) = walk.next()? {
-            found.push(self.stands(&fact)?);
+            found.push(self.stands(of, &fact)?);
         }
         Ok(found)
     }
 
-    /// The entry of the highest version of a service.
+    /// The entry of the highest version of a service that a Land owns, or owned.
     ///
     /// # Errors
     ///
@@ -74,13 +76,20 @@ impl<F: Facts> Catalogue<'_, F> {
         land: Land,
         service: Uuid,
     ) -> Result<Option<Position>, FactsError> {
-        let all = keys::versions_of(land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all)
-            .beginning_with(2);
-        match walk.next()? {
-            Some(fact) => Ok(Some(keys::parse_version(&fact.key)?.2)),
-            None => Ok(None),
-        }
+        Ok(self.highest(&self.lineage_of(land, service)?)?.map(|(_, at)| at))
+    }
+
+    /// The highest version of a service and its entry.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn highest(&self, of: &Lineage) -> Result<Option<(SemVer, Position)>, FactsError> {
+        let Some(fact) = self.versions(of, None)?.beginning_with(2).next()? else {
+            return Ok(None);
+        };
+        let (_, number, at) = keys::parse_version(&fact.key)?;
+        Ok(Some((number, at)))
     }
 
     /// Number of versions of a Land.
@@ -103,41 +112,45 @@ impl<F: Facts> Catalogue<'_, F> {
     /// # Errors
     ///
     /// [`FactsError`] if the facts cannot be read.
-    pub fn leaders(
+    pub fn leaders(&self, of: &Lineage, before: Option<Position>) -> Result<Leaders, FactsError> {
+        self.leaders_of(of.service, &of.owners, before)
+    }
+
+    /// The Länder that lead a service with its owner, after the entries before the one at `at`.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn leaders_at(&self, service: Uuid, at: Position) -> Result<Leaders, FactsError> {
+        self.leaders(&self.lineage_at(service, at)?, Some(at))
+    }
+
+    pub(super) fn leaders_of(
         &self,
-        land: Land,
         service: Uuid,
+        owners: &[Owner],
         before: Option<Position>,
     ) -> Result<Leaders, FactsError> {
-        let mut named = Vec::new();
-        let mut leads = false;
-        self.each(&keys::definitions_of(land, service), |Fact { key, value }| {
-            let (_, at) = keys::parse_definition(&key)?;
-            if !self.cut.holds(at) {
-                return Ok(true);
+        let mut leaders = Leaders::default();
+        for owner in owners {
+            let mut named = Vec::new();
+            self.each(&keys::definitions_of(owner.land, service), |Fact { key, value }| {
+                let (_, at) = keys::parse_definition(&key)?;
+                if before.is_some_and(|before| before.log.land == owner.land && at >= before) {
+                    return Ok(false);
+                }
+                if self.cut.holds(at) && owner.wrote(at) {
+                    named.push(named_by(&DefinitionFact::parse(&value)?)?);
+                }
+                Ok(true)
+            })?;
+            let signed = |leaf: &Hash| self.countersigners(service, leaf);
+            leaders = leaders.under(owner.land).after(named, signed)?;
+            if before.is_some_and(|before| owner.wrote(before)) {
+                break;
             }
-            if before.is_some_and(|before| at >= before) {
-                return Ok(false);
-            }
-            let fact = DefinitionFact::parse(&value)?;
-            let laender: BTreeSet<Land> =
-                fact.mit_laender.iter().filter_map(|it| it.parse().ok()).collect();
-            leads |= !laender.is_empty();
-            let leaders = Leaders { laender, k: fact.mit_k as usize };
-            named.push(Named { leaf: leaf_of(&fact.leaf)?, leaders });
-            Ok(true)
-        })?;
-        if !leads {
-            return Ok(Leaders::default());
         }
-        let mut failed = None;
-        let leaders = Leaders::effective(named, |leaf| {
-            self.countersigners(service, leaf).unwrap_or_else(|error| {
-                failed = Some(error);
-                BTreeSet::new()
-            })
-        });
-        failed.map_or(Ok(leaders), Err)
+        Ok(leaders)
     }
 
     /// The Länder that countersigned an entry in their own logs.
@@ -150,7 +163,7 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(rows.into_iter().map(|it| it.at.log.land).collect())
     }
 
-    /// The entry of a definition or version of a service, by its leaf hash.
+    /// The entry of a definition, a version or an offer to hand a service over, by its leaf hash.
     ///
     /// # Errors
     ///
@@ -179,10 +192,19 @@ impl<F: Facts> Catalogue<'_, F> {
                 Ok(found.is_none())
             })?;
         }
+        if found.is_none() {
+            let said = self.handovers(service)?;
+            let offer = said.iter().find(|it| {
+                it.record.schritt() == UebergabeSchritt::Angebot
+                    && it.at.log.land == land
+                    && it.leaf == *leaf
+            });
+            found = offer.map(|it| it.at);
+        }
         Ok(found)
     }
 
-    /// True if a Land has defined a service.
+    /// True if a Land owns a service that is defined.
     ///
     /// # Errors
     ///
@@ -191,25 +213,27 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(self.newest(land, service)?.is_some())
     }
 
-    pub(super) fn stands(&self, fact: &Fact) -> Result<Standing, FactsError> {
+    pub(super) fn stands(&self, of: &Lineage, fact: &Fact) -> Result<Standing, FactsError> {
         let (service, number, position) = keys::parse_version(&fact.key)?;
         let fact = VersionFact::parse(&fact.value)?;
-        let land = position.log.land;
         let published = Lifecycle::try_from(fact.lifecycle).unwrap_or_default();
         let mut life = Life::new(published, &fact.abkuendigung_am, &fact.abschaltung_am);
-        self.each(&keys::statuses_of(land, service, &number), |Fact { key, value }| {
-            let at = keys::place_of(&key, land)?;
-            if !self.cut.holds(at) {
-                return Ok(true);
-            }
-            if self.held.is_some_and(|held| held.contains(&at)) {
-                life.held = true;
-            } else if let Some(Said::Status(said)) = MoveFact::parse(&value)?.said {
-                life.apply(at, said);
-            }
-            Ok(true)
-        })?;
-        let leaders = self.leaders(land, service, Some(position))?;
+        for owner in &of.owners {
+            let land = owner.land;
+            self.each(&keys::statuses_of(land, service, &number), |Fact { key, value }| {
+                let at = keys::place_of(&key, land)?;
+                if !self.cut.holds(at) || !owner.wrote(at) {
+                    return Ok(true);
+                }
+                if self.held.is_some_and(|held| held.contains(&at)) {
+                    life.held = true;
+                } else if let Some(Said::Status(said)) = MoveFact::parse(&value)?.said {
+                    life.apply(at, said);
+                }
+                Ok(true)
+            })?;
+        }
+        let leaders = self.leaders(of, Some(position))?;
         let by = if leaders.laender.is_empty() {
             BTreeSet::new()
         } else {
@@ -217,10 +241,10 @@ impl<F: Facts> Catalogue<'_, F> {
         };
         let countersigned = leaders.countersigned(by);
         let state = VersionState { service, number, position };
-        Ok(Standing { state, fact, life, countersigned })
+        Ok(Standing { state, owner: of.land(), fact, life, countersigned })
     }
 
-    /// 1 + index of the newest entry of the owner about a service; 0 if there is none.
+    /// 1 + index of the newest entry of a Land about a service; 0 if there is none.
     ///
     /// # Errors
     ///
@@ -228,8 +252,8 @@ impl<F: Facts> Catalogue<'_, F> {
     pub fn revision(&self, land: Land, service: Uuid) -> Result<u64, FactsError> {
         let mut newest = None;
         let mut note = |at: Position| newest = newest.max(Some(at));
-        if let Some(definition) = self.newest(land, service)? {
-            note(definition.position);
+        if let Some(fact) = self.newest_by(land, service)? {
+            note(keys::parse_definition(&fact.key)?.1);
         }
         let all = keys::versions_of(land, service);
         let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
@@ -290,6 +314,13 @@ impl Standing {
 /// A position as it goes over the wire.
 pub(super) fn position(at: Position) -> LogPosition {
     LogPosition { land: at.log.land.code().to_owned(), epoch: at.log.epoch, index: at.index }
+}
+
+fn named_by(fact: &DefinitionFact) -> Result<Named, FactsError> {
+    let laender: BTreeSet<Land> =
+        fact.mit_laender.iter().filter_map(|it| it.parse().ok()).collect();
+    let leaders = Leaders { laender, k: fact.mit_k as usize };
+    Ok(Named { leaf: leaf_of(&fact.leaf)?, leaders })
 }
 
 pub(super) fn leaf_of(bytes: &[u8]) -> Result<Hash, FactsError> {

@@ -4,13 +4,18 @@
 //! every answer is the exact state after whole entries, also while facts arrive. Queries give
 //! summaries and positions; bodies stand in the journal.
 
+mod candidates;
 mod catalogue;
 mod filter;
+mod handovers;
 mod history;
 mod life;
 mod nachnutzung;
 mod notices;
 mod offers;
+mod owners;
+#[cfg(test)]
+mod owners_tests;
 mod page;
 #[cfg(test)]
 mod properties;
@@ -34,6 +39,7 @@ pub use self::{
     life::Standing,
     nachnutzung::{Affected, Connected, Owed, enough_for, needs},
     offers::{Offer, OfferAsk, Reuse},
+    owners::{Lineage, Lineages},
     search::{Findable, STATES, SearchAsk, SearchFilters},
     snapshot::{Chunk, SnapshotCursor},
     subject::{About, Subject, numbers_of},

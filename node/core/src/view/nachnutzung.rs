@@ -9,7 +9,7 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
-use super::{Catalogue, Facts, FactsError, Standing, life::leaf_of, rows::Row};
+use super::{Catalogue, Facts, FactsError, Lineage, Standing, life::leaf_of, rows::Row};
 use crate::{
     fold::{Position, Said, keys},
     moves::nachnutzung::{self, Placed, Subscription},
@@ -61,11 +61,31 @@ impl<F: Facts> Catalogue<'_, F> {
     ///
     /// [`FactsError`] if the facts cannot be read.
     pub fn subscription(&self, id: Uuid) -> Result<Option<Subscription>, FactsError> {
-        let rows = self.rows(&keys::subscriptions(Some(id)))?;
-        Ok(nachnutzung::fold(id, placed(rows)?))
+        let moves = placed(self.rows(&keys::subscriptions(Some(id)))?)?;
+        let Some((service, publisher)) = nachnutzung::subject(&moves) else { return Ok(None) };
+        let lineage = self.lineage_of(publisher, service)?;
+        Ok(nachnutzung::fold(id, moves, lineage.owners))
     }
 
-    /// The Nachnutzungen of a service, in the order of their ids.
+    /// One Nachnutzung, if it is of this service.
+    pub(super) fn subscription_to(
+        &self,
+        of: &Lineage,
+        id: Uuid,
+    ) -> Result<Option<Subscription>, FactsError> {
+        let moves = placed(self.rows(&keys::subscriptions(Some(id)))?)?;
+        // a Land that owned it may mean another service of the same UUID
+        let is_this = match nachnutzung::subject(&moves) {
+            Some((service, named)) if service == of.service => {
+                named == of.land()
+                    || of.names(named) && self.lineage_of(named, service)?.owners == of.owners
+            }
+            _ => false,
+        };
+        Ok(if is_this { nachnutzung::fold(id, moves, of.owners.clone()) } else { None })
+    }
+
+    /// The Nachnutzungen of a service that a Land owns, or owned, in the order of their ids.
     ///
     /// # Errors
     ///
@@ -75,8 +95,12 @@ impl<F: Facts> Catalogue<'_, F> {
         land: Land,
         service: Uuid,
     ) -> Result<Vec<Subscription>, FactsError> {
+        self.subscriptions_to(&self.lineage_of(land, service)?)
+    }
+
+    pub(super) fn subscriptions_to(&self, of: &Lineage) -> Result<Vec<Subscription>, FactsError> {
         let mut ids = Vec::new();
-        self.each(&keys::subscribed_to(service), |fact| {
+        self.each(&keys::subscribed_to(of.service), |fact| {
             let id = keys::parse_subscribed(&fact.key)?;
             if self.cut.holds(keys::landed_place(&fact.key)?) && ids.last() != Some(&id) {
                 ids.push(id);
@@ -85,8 +109,7 @@ impl<F: Facts> Catalogue<'_, F> {
         })?;
         let mut found = Vec::new();
         for id in ids {
-            let folded = self.subscription(id)?;
-            found.extend(folded.filter(|it| it.service == service && it.publisher == land));
+            found.extend(self.subscription_to(of, id)?);
         }
         Ok(found)
     }
@@ -206,11 +229,11 @@ impl<F: Facts> Catalogue<'_, F> {
         to: Lifecycle,
         today: Date,
     ) -> Result<Vec<Affected>, FactsError> {
-        let (land, service) = (of.state.position.log.land, of.state.service);
+        let lineage = self.lineage_at(of.state.service, of.state.position)?;
         let number = of.state.number;
-        let others = self.standings(land, service)?;
+        let others = self.all_standings(&lineage)?;
         let mut affected = Vec::new();
-        for subscription in self.subscriptions_of(land, service)? {
+        for subscription in self.subscriptions_to(&lineage)? {
             if !subscription.is_open() || !needs(&subscription, &number) {
                 continue;
             }

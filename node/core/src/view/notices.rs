@@ -1,5 +1,7 @@
 //! What needs the attention of a Land.
 
+use std::collections::BTreeMap;
+
 use registry_proto::{
     terms::{Date, Land},
     wire::registry::{Lifecycle, Notice, NoticeKind, SubscriptionState},
@@ -7,17 +9,20 @@ use registry_proto::{
 use uuid::Uuid;
 
 use super::{
-    Catalogue, Facts, FactsError, Standing,
+    Catalogue, Facts, FactsError, Lineage, Lineages, Standing,
     catalogue::{Definition, timestamp},
     nachnutzung::needs,
     walk::{DEFINITIONS, Order, Walk},
 };
 use crate::{
     fold::{Fact, keys},
-    moves::nachnutzung::{Side, Subscription},
+    moves::{
+        nachnutzung::{Side, Subscription},
+        uebergabe,
+    },
 };
 
-/// Days a new version is told of.
+/// Days a new version or a new owner is told of.
 const NEW_VERSION_DAYS: i64 = 30;
 /// Nachnutzungen that are looked at.
 const SUBSCRIPTIONS_MAX: usize = 50_000;
@@ -37,6 +42,7 @@ impl<F: Facts> Catalogue<'_, F> {
         now_unix_ms: i64,
     ) -> Result<Vec<Notice>, FactsError> {
         let mut notices = Vec::new();
+        let handed: BTreeMap<_, _> = self.handed_over(None)?.into_iter().collect();
         let mine = |it: &Subscription| it.side(land).is_some() && it.is_open();
         for it in self.subscriptions(None, SUBSCRIPTIONS_MAX, mine)? {
             let Some(side) = it.side(land) else { continue };
@@ -46,12 +52,16 @@ impl<F: Facts> Catalogue<'_, F> {
                 about.notice(NoticeKind::RequestWaiting, land, text, since)
             }));
             if side == Side::Subscriber {
+                notices.extend(owner_changed(&about, &handed, &it, now_unix_ms));
                 let standings = self.standings(it.publisher, it.service)?;
                 self.owed_notices(&about, land, today, &standings, &mut notices)?;
                 version_notices(&about, land, today, now_unix_ms, &standings, &mut notices);
             }
         }
-        self.countersignatures(land, &mut notices)?;
+        for of in handed.values() {
+            self.offer_notices(of, land, &mut notices)?;
+        }
+        self.countersignatures(land, &handed, &mut notices)?;
         for notice in &mut notices {
             notice.bezeichnung = self.name_of(notice)?;
         }
@@ -104,31 +114,83 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(())
     }
 
+    /// Offers that wait for a Land: to be taken, or to be countersigned.
+    fn offer_notices(
+        &self,
+        of: &Lineages,
+        land: Land,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), FactsError> {
+        for lineage in &of.all {
+            let Some(offer) = uebergabe::open_offer(&lineage.owners, &of.said) else { continue };
+            let service = lineage.service;
+            let about = About { subscription: None, land: lineage.land(), service };
+            let (from, to) = (lineage.land(), &offer.record.an_land);
+            let signed = self.offer_signed(lineage, offer)?;
+            let missing = signed.missing();
+            if *to == land.code() && signed.is_enough() {
+                let text =
+                    format!("{from} bietet die Leistung an: registry uebergabe annehmen {service}");
+                let kind = NoticeKind::HandoverOffered;
+                notices.push(about.notice(kind, land, text, offer.recorded_unix_ms));
+            } else if missing.contains(&land) && !signed.is_enough() {
+                let text = format!(
+                    "{from} will die Leistung an {to} übergeben und wartet auf die Mitzeichnung: \
+                     registry mitzeichnen {service} --uebergabe"
+                );
+                let kind = NoticeKind::CountersignatureOwed;
+                notices.push(about.notice(kind, land, text, offer.recorded_unix_ms));
+            }
+        }
+        Ok(())
+    }
+
     /// Versions that wait for the countersignature of a Land.
-    fn countersignatures(&self, land: Land, notices: &mut Vec<Notice>) -> Result<(), FactsError> {
+    fn countersignatures(
+        &self,
+        land: Land,
+        handed: &BTreeMap<Uuid, Lineages>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), FactsError> {
+        for lineage in handed.values().flat_map(|it| &it.all) {
+            self.versions_waiting(lineage, land, notices)?;
+        }
         let all = keys::definitions_in(None);
         let mut walk = Walk::with_prefix(self.facts, self.cut, DEFINITIONS, Order::Ascending, all);
         while let Some(Fact { key, value }) = walk.next()? {
-            let Definition { service, position, fact } = Definition::parse(&key, &value)?;
-            if !fact.mit_laender.iter().any(|it| it == land.code()) {
+            let (service, position) = keys::parse_definition(&key)?;
+            let lineage = Lineage::of(position.log.land, service);
+            let Definition { lineage, fact, .. } = Definition::parse(lineage, &key, &value)?;
+            if fact.mit_laender.iter().any(|it| it == land.code()) && !handed.contains_key(&service)
+            {
+                self.versions_waiting(&lineage, land, notices)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn versions_waiting(
+        &self,
+        of: &Lineage,
+        land: Land,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), FactsError> {
+        let service = of.service;
+        let about = About { subscription: None, land: of.land(), service };
+        for it in self.all_standings(of)? {
+            if !it.countersigned.missing().contains(&land) || it.countersigned.is_enough() {
                 continue;
             }
-            let about = About { subscription: None, land: position.log.land, service };
-            for it in self.standings(position.log.land, service)? {
-                if !it.countersigned.missing().contains(&land) || it.countersigned.is_enough() {
-                    continue;
-                }
-                let text = format!(
-                    "Version {} wartet auf die Mitzeichnung: registry mitzeichnen {service} \
-                     --version {}",
-                    it.state.number, it.state.number
-                );
-                let kind = NoticeKind::CountersignatureOwed;
-                notices.push(Notice {
-                    version: it.state.number.to_string(),
-                    ..about.notice(kind, land, text, it.fact.recorded_unix_ms)
-                });
-            }
+            let text = format!(
+                "Version {} wartet auf die Mitzeichnung: registry mitzeichnen {service} \
+                 --version {}",
+                it.state.number, it.state.number
+            );
+            let kind = NoticeKind::CountersignatureOwed;
+            notices.push(Notice {
+                version: it.state.number.to_string(),
+                ..about.notice(kind, land, text, it.fact.recorded_unix_ms)
+            });
         }
         Ok(())
     }
@@ -177,9 +239,38 @@ impl About<'_> {
     }
 }
 
+/// Tells a subscriber whose service it re-uses now.
+fn owner_changed(
+    about: &About<'_>,
+    handed: &BTreeMap<Uuid, Lineages>,
+    of: &Subscription,
+    now_unix_ms: i64,
+) -> Option<Notice> {
+    let (last, before) = of.owners.split_last()?;
+    let (from, former) = (last.from?, before.last()?.land);
+    let said = &handed.get(&of.service)?.said;
+    let taken = said.iter().find(|it| it.at == from)?.recorded_unix_ms;
+    let (land, id) = (last.land, of.id);
+    let text = if of.rests() {
+        format!(
+            "die Leistung gehört jetzt {land} selbst (vorher {former}), die Nachnutzung ruht; sie \
+             bringt die Leistung weiter in ihre Gebiete, bis eine eigene Version das tut: registry \
+             nachnutzung beenden {id} --grund …"
+        )
+    } else if now_unix_ms.saturating_sub(taken) < NEW_VERSION_DAYS * DAY_MS {
+        format!("die Leistung gehört jetzt {land} (vorher {former}); die Nachnutzung geht weiter")
+    } else {
+        return None;
+    };
+    Some(about.notice(NoticeKind::OwnerChanged, of.subscriber, text, taken))
+}
+
 /// Whose turn it is, and what the turn is.
 fn waiting(it: &Subscription, side: Side) -> Option<String> {
     let id = it.id;
+    if it.rests() {
+        return None;
+    }
     match (it.zustand(), side) {
         (SubscriptionState::Interesse, Side::Publisher) => Some(format!(
             "{} hat Interesse: registry nachnutzung abstimmung {id} oder ablehnen {id}",

@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use registry_proto::{
-    log::Kind,
+    log::{Hash, Kind},
     terms::Land,
     wire::registry::{
-        ListServicesRequest, ListVersionsRequest, ResolveVersionRequest, SubscriptionMove,
-        SubscriptionState,
+        ListHandoversRequest, ListServicesRequest, ListVersionsRequest, ResolveVersionRequest,
+        SubscriptionMove, SubscriptionState, Uebergabe, UebergabeSchritt,
     },
 };
 
@@ -19,15 +19,16 @@ use crate::fold::{
     testing::{Log, uuid},
 };
 
-/// What a random world consists of: per log, steps of (service, what, revision).
+/// What a random world consists of: per log, steps of (service, what, flag).
 fn steps() -> impl Strategy<Value = Vec<Vec<(u8, u8, bool)>>> {
-    let step = (0..4_u8, 0..5_u8, any::<bool>());
+    let step = (0..4_u8, 0..8_u8, any::<bool>());
     prop::collection::vec(prop::collection::vec(step, 0..40), 1..4)
 }
 
 fn build(steps: &[Vec<(u8, u8, bool)>]) -> Vec<Log> {
     let laender = [Land::SL, Land::RP, Land::BUND];
     let mut logs = Vec::new();
+    let mut offers = Vec::new();
     for (land, steps) in laender.into_iter().zip(steps) {
         let mut log = Log::of(land);
         for &(service, what, flag) in steps {
@@ -36,6 +37,7 @@ fn build(steps: &[Vec<(u8, u8, bool)>]) -> Vec<Log> {
                     let numbers: &[&str] = if flag { &[A, B] } else { &[A] };
                     log.define(uuid(service), &format!("Leistung {service}"), numbers);
                 }
+                5.. => hand_over(&mut log, &mut offers, service, what, flag),
                 4 => {
                     log.push(Kind::Unknown(77), Some(uuid(service)), "later".into());
                 }
@@ -54,7 +56,60 @@ fn build(steps: &[Vec<(u8, u8, bool)>]) -> Vec<Log> {
     if let [publisher, subscriber, ..] = logs.as_mut_slice() {
         reuse(publisher, subscriber);
     }
+    let moves = steps.first().is_some_and(|steps| steps.len() % 2 == 1);
+    if moves {
+        moved(&mut logs, steps.len() % 2 == 1);
+    }
     logs
+}
+
+/// Offers a service to the Land before or after, takes the newest or oldest offer of it, or takes
+/// it back; whether that makes sense or not.
+fn hand_over(log: &mut Log, offers: &mut Vec<(u8, Land, Hash)>, service: u8, what: u8, flag: bool) {
+    let land = log.id.land;
+    let laender = [Land::SL, Land::RP, Land::BUND];
+    let at = laender.iter().position(|it| *it == land).unwrap_or(0);
+    let next = laender[(at + if flag { 1 } else { 2 }) % laender.len()];
+    let mut of_service = offers.iter().filter(|it| it.0 == service);
+    let named = if flag { of_service.next_back() } else { of_service.next() };
+    let schritt = match (what, named) {
+        (6, Some(_)) => UebergabeSchritt::Annahme,
+        (7, Some(_)) => UebergabeSchritt::Ruecknahme,
+        _ => UebergabeSchritt::Angebot,
+    };
+    let offers_it = schritt == UebergabeSchritt::Angebot;
+    let (from, offer) = match named {
+        Some((_, from, offer)) if !offers_it => (*from, offer.as_bytes().to_vec()),
+        _ => (land, Vec::new()),
+    };
+    let said = Uebergabe {
+        service_id: id(service),
+        von_land: from.to_string(),
+        an_land: if offers_it { next } else { land }.to_string(),
+        schritt: schritt as i32,
+        angebot: offer.into(),
+    };
+    let leaf = log.say(Kind::Uebergabe, uuid(service), None, &said);
+    if offers_it {
+        offers.push((service, land, leaf));
+    }
+}
+
+/// Appends a history of service 3 to the first two logs: the first hands it to the second, which
+/// publishes and, if asked, hands it back.
+fn moved(logs: &mut [Log], back: bool) {
+    let [first, second, ..] = logs else { return };
+    let mut offers = Vec::new();
+    first.define(uuid(3), "Leistung 3", &[A]);
+    first.release_in(uuid(3), "7.0.0", &["10", "07"]);
+    hand_over(first, &mut offers, 3, 5, true);
+    hand_over(second, &mut offers, 3, 6, true);
+    second.release_in(uuid(3), "8.0.0", &["10"]);
+    if back {
+        hand_over(second, &mut offers, 3, 5, false);
+        offers.retain(|it| it.1 == second.id.land);
+        hand_over(first, &mut offers, 3, 6, true);
+    }
 }
 
 /// The second Land re-uses service 2 of the first, whether it is there or not.
@@ -100,7 +155,13 @@ fn answers(world: &World) -> Vec<String> {
             all.push(format!("{:?}", view.offers(&ask)));
         }
     }
+    all.push(format!("{:?}", view.list_handovers(&ListHandoversRequest::default())));
+    all.push(format!("{:?}", view.subscriptions(None, 10, |_| true)));
+    for land in [Land::SL, Land::RP] {
+        all.push(format!("{:?}", view.notices(land, day("2026-11-23"), 1_790_000_000_000)));
+    }
     for service in 0..4 {
+        all.push(format!("{:?}", view.lineages(uuid(service))));
         for land in ["", "SL", "RP"] {
             let (service_id, land) = (id(service), land.to_owned());
             let versions = ListVersionsRequest {
@@ -142,6 +203,47 @@ proptest! {
         }
         prop_assert_eq!(&mixed.facts, &straight.facts);
         prop_assert_eq!(answers(&mixed), answers(&straight));
+    }
+
+    #[test]
+    fn every_service_is_listed_once_under_its_owner(steps in steps()) {
+        let world = World::of(&build(&steps));
+        let view = world.catalogue();
+        let listed = view.list_services(&ListServicesRequest::default()).unwrap().items;
+        let listed: Vec<_> = listed.into_iter().map(|it| (it.land, it.service_id)).collect();
+        let mut owned = Vec::new();
+        for service in 0..4 {
+            for it in view.lineages(uuid(service)).unwrap().all {
+                let summary = view.summary_of(it.land(), uuid(service)).unwrap();
+                // one that was given away before it was defined has no definition that counts
+                let Some(summary) = summary else { continue };
+                owned.push((it.land().to_string(), id(service)));
+                let asked = ListVersionsRequest {
+                    service_id: id(service),
+                    land: it.land().to_string(),
+                    ..Default::default()
+                };
+                let (land, page) = view.list_versions(&asked).unwrap();
+                prop_assert_eq!(land, it.land());
+                prop_assert_eq!(page.items.len(), summary.version_count as usize);
+                // what counts was written by an owner in its time
+                for version in page.items {
+                    let at = version.position.unwrap();
+                    let log = registry_proto::terms::LogId {
+                        land: at.land.parse().unwrap(),
+                        epoch: at.epoch,
+                    };
+                    let at = Position { log, index: at.index };
+                    prop_assert!(it.holds(at), "{at}");
+                }
+            }
+        }
+        owned.sort();
+        prop_assert_eq!(&listed, &owned);
+        let defined = view.defined_after(None, usize::MAX).unwrap();
+        let defined: Vec<_> =
+            defined.into_iter().map(|(land, id)| (land.to_string(), id.to_string())).collect();
+        prop_assert_eq!(defined, owned);
     }
 
     #[test]
@@ -234,7 +336,7 @@ proptest! {
                             == entry.header.index
                     }
                     // moves are all part of the state: what became of them is the fold's matter
-                    Kind::SubscriptionMove => true,
+                    Kind::SubscriptionMove | Kind::Uebergabe => true,
                     _ => false,
                 };
                 if counts {

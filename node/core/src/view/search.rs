@@ -1,7 +1,7 @@
 //! What a search asks for, and what it needs of a service. The words are looked up in the shell's
 //! full-text index; what is shown of a hit comes from the facts.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 use registry_proto::{
     terms::{Land, Themenfeld, Typisierung},
@@ -10,12 +10,13 @@ use registry_proto::{
 use uuid::Uuid;
 
 use super::{
-    Catalogue, Facts, FactsError,
-    page::Checks,
-    walk::{self, DEFINITIONS, Order, VERSIONS, Walk},
+    Catalogue, Facts, FactsError, Lineage,
+    candidates::Candidate,
+    catalogue::Definition,
+    page::{AfterService, Checks},
 };
 use crate::{
-    fold::{Fact, Position, VersionFact, keys},
+    fold::{Fact, Position, VersionFact},
     limits::{
         QUERY_CHARS_MAX, SEARCH_DEFAULT, SEARCH_DEPTH_MAX, SEARCH_FILTER_VALUES_MAX,
         SUGGESTIONS_MAX,
@@ -54,7 +55,7 @@ pub struct SearchFilters {
 /// What the full-text index needs to know of a service beside its definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Findable {
-    /// Entry of its newest definition.
+    /// Entry of the definition that counts.
     pub position: Position,
     /// State of its highest version, one of [`STATES`].
     pub status: &'static str,
@@ -148,12 +149,27 @@ impl<F: Facts> Catalogue<'_, F> {
     ///
     /// [`FactsError`] if the facts cannot be read.
     pub fn findable(&self, land: Land, service: Uuid) -> Result<Option<Findable>, FactsError> {
-        let group = keys::definitions_of(land, service);
-        let Some(Fact { key, .. }) = walk::pick(self.facts, self.cut, DEFINITIONS, &group)? else {
+        let Some(lineage) = self.owned(land, service)? else { return Ok(None) };
+        let Some(Definition { position, .. }) = self.definition(&lineage)? else {
             return Ok(None);
         };
-        let (_, position) = keys::parse_definition(&key)?;
-        Ok(Some(Findable { position, status: self.status(land, service)? }))
+        Ok(Some(Findable { position, status: self.status(&lineage)? }))
+    }
+
+    /// The Länder under which a service that an entry of `land` is about can be found, or could:
+    /// `land`, and those that took part in a handover of it.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn found_under(&self, land: Land, service: Uuid) -> Result<BTreeSet<Land>, FactsError> {
+        let said = self.handovers(service)?;
+        let named = said.iter().flat_map(|it| {
+            let codes = [&it.record.von_land, &it.record.an_land];
+            codes.map(|code| code.parse::<Land>().ok()).into_iter().flatten()
+        });
+        let all = named.chain(said.iter().map(|it| it.at.log.land));
+        Ok(all.chain([land]).collect())
     }
 
     /// Defined services in the order of (Land, id), at most `limit`, beginning after `after`.
@@ -166,25 +182,22 @@ impl<F: Facts> Catalogue<'_, F> {
         after: Option<(Land, Uuid)>,
         limit: usize,
     ) -> Result<Vec<(Land, Uuid)>, FactsError> {
-        let all = keys::definitions_in(None);
-        let to = keys::after(&all);
-        let from =
-            after.map_or(all, |(land, service)| keys::after(&keys::definitions_of(land, service)));
-        let mut walk = Walk::over(self.facts, self.cut, DEFINITIONS, Order::Ascending, from, to);
+        let after = after.map(|(land, service)| AfterService { land, service });
+        let mut candidates = self.candidates(None, None, after);
         let mut found = Vec::new();
         while found.len() < limit
-            && let Some(Fact { key, .. }) = walk.next()?
+            && let Some(Candidate { land, service, .. }) = candidates.next()?
         {
-            let (service, position) = keys::parse_definition(&key)?;
-            found.push((position.log.land, service));
+            if !self.may_be_handed_over(service)? || self.newest(land, service)?.is_some() {
+                found.push((land, service));
+            }
         }
         Ok(found)
     }
 
     /// The state that searches filter by: the lifecycle of the highest version.
-    fn status(&self, land: Land, service: Uuid) -> Result<&'static str, FactsError> {
-        let all = keys::versions_of(land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
+    fn status(&self, of: &Lineage) -> Result<&'static str, FactsError> {
+        let mut walk = self.versions(of, None)?;
         let Some(Fact { value, .. }) = walk.next()? else { return Ok("ohne_version") };
         let lifecycle = VersionFact::parse(&value)?.lifecycle;
         Ok(match Lifecycle::try_from(lifecycle) {

@@ -6,8 +6,7 @@
 //! things stand is the fold of all of them.
 
 use super::{
-    About, Cut, Facts, FactsError, Subject, WatchFilter,
-    filter::numbers_before,
+    About, Catalogue, Cut, Facts, FactsError, Subject, WatchFilter,
     walk::{DEFINITIONS, Order, VERSIONS, Walk},
 };
 use crate::fold::{
@@ -158,7 +157,8 @@ fn passes<F: Facts>(
     }
     let Some(subject) = subject.filter(|_| filter.by_number()) else { return Ok(true) };
     // the definition that counts at the cut decides, for versions and moves too
-    let Some((log, index)) = cut.epochs(subject.owner).next_back() else { return Ok(false) };
-    let numbers = numbers_before(facts, subject.service, Position { log, index })?;
-    Ok(filter.passes_numbers(&numbers))
+    let catalogue = Catalogue::new(facts, cut);
+    let lineage = catalogue.lineage_of(subject.owner, subject.service)?;
+    let found = catalogue.definition(&lineage)?;
+    Ok(found.is_some_and(|it| filter.passes_numbers(&it.fact.leistungsschluessel)))
 }

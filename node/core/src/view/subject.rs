@@ -4,10 +4,13 @@
 //! subscriber named first, in the same log and before the entry: so every node decides alike,
 //! however late it reads the entry.
 
-use registry_proto::{terms::Land, wire::registry::SubscriptionMove};
+use registry_proto::{
+    terms::{Land, LogId},
+    wire::registry::SubscriptionMove,
+};
 use uuid::Uuid;
 
-use super::{Facts, FactsError, filter::numbers_before};
+use super::{Facts, FactsError, filter::numbers_in_force, owners::spoke};
 use crate::fold::{Fact, Move, MoveFact, Position, Record, Said, keys};
 
 /// A service and its owner.
@@ -97,12 +100,19 @@ impl About {
 }
 
 /// Keys of a service that decide about a move that another Land makes: those that its owner has
-/// given it as far as this node knows.
+/// given it as far as this node knows, and those of every Land that took it over.
 ///
 /// # Errors
 ///
 /// [`FactsError`] if the facts cannot be read.
 pub fn numbers_of<F: Facts>(facts: &F, of: Subject) -> Result<Vec<String>, FactsError> {
-    let log = registry_proto::terms::LogId { land: of.owner, epoch: u64::MAX };
-    numbers_before(facts, of.service, Position { log, index: u64::MAX })
+    let at_end = |land: Land| {
+        let log = LogId { land, epoch: u64::MAX };
+        Position { log, index: u64::MAX }
+    };
+    let mut numbers = numbers_in_force(facts, of.service, at_end(of.owner))?;
+    for land in spoke(facts, of.service)?.into_iter().filter(|land| *land != of.owner) {
+        numbers.extend(numbers_in_force(facts, of.service, at_end(land))?);
+    }
+    Ok(numbers)
 }

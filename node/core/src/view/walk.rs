@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 use registry_proto::terms::Land;
 
 use super::{Cut, Facts, FactsError};
-use crate::fold::{Fact, keys};
+use crate::{
+    fold::{Fact, keys},
+    moves::uebergabe::Owner,
+};
 
 /// Which fact of a group counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(super) const OWNERS: Table = Table { group: keys::OWNER_GROUP, land: 18, pic
 /// The services that have or had a Leistungsschluessel.
 pub(super) const BY_NUMBER: Table =
     Table { group: keys::BY_NUMBER_GROUP, land: 16, pick: Pick::Newest };
+/// The services that a Land took over.
+pub(super) const TAKEN: Table = Table { group: keys::TAKEN_GROUP, land: 2, pick: Pick::First };
 
 /// A walk; reads ahead in chunks, never more than one chunk.
 pub(super) struct Walk<'a, F: Facts> {
@@ -167,13 +172,36 @@ pub(super) fn pick<F: Facts>(
     table: Table,
     prefix: &[u8],
 ) -> Result<Option<Fact>, FactsError> {
+    let always = Owner::always(table.land_in(prefix)?);
+    pick_of(facts, cut, table, prefix, &always)
+}
+
+/// As [`pick`], of what an owner wrote while it owned the service. The group MUST be one of its
+/// Land.
+pub(super) fn pick_of<F: Facts>(
+    facts: &F,
+    cut: &Cut,
+    table: Table,
+    prefix: &[u8],
+    owner: &Owner,
+) -> Result<Option<Fact>, FactsError> {
     let reverse = table.pick == Pick::Newest;
-    let mut epochs: Vec<_> = cut.epochs(table.land_in(prefix)?).collect();
+    let mut epochs: Vec<_> = cut.epochs(owner.land).collect();
     if reverse {
         epochs.reverse();
     }
     for (log, size) in epochs {
-        let [from, to] = [0, size].map(|index| {
+        let (mut begin, mut end) = (0, size);
+        if let Some(from) = owner.from.filter(|from| from.log >= log) {
+            begin = if from.log == log { from.index + 1 } else { u64::MAX };
+        }
+        if let Some(until) = owner.until.filter(|until| until.log <= log) {
+            end = if until.log == log { end.min(until.index) } else { 0 };
+        }
+        if begin >= end {
+            continue;
+        }
+        let [from, to] = [begin, end].map(|index| {
             let mut key = prefix.to_vec();
             key.extend(keys::place_bytes(log.epoch, index));
             key

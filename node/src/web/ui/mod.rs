@@ -41,7 +41,7 @@ use registry_proto::{
     terms::Land,
     wire::registry::{
         GetServiceRequest, GetServiceResponse, GetStatusRequest, GetStatusResponse,
-        GetVersionRequest, ListVersionsRequest, ListVersionsResponse, ServiceDefinition,
+        GetVersionRequest, ListVersionsRequest, ListVersionsResponse, Service, ServiceDefinition,
     },
 };
 
@@ -234,11 +234,15 @@ impl Asked {
     }
 
     fn service(&self, reads: &Reads) -> Result<(GetServiceResponse, ServiceDefinition), Refused> {
-        let answer = reads.service(&GetServiceRequest {
+        let mut answer = reads.service(&GetServiceRequest {
             service_id: self.id.clone(),
             land: self.land.clone(),
             ..GetServiceRequest::default()
         })?;
+        // that of a service taken over may be by a former owner; pages show the owner of today
+        if let Some(Service { definition: Some(definition), land, .. }) = &mut answer.service {
+            definition.land.clone_from(land);
+        }
         let definition = answer.service.as_ref().and_then(|it| it.definition.clone());
         Ok((answer, definition.ok_or(Refused::NotFound)?))
     }

@@ -6,7 +6,7 @@ use maud::{Markup, Render, html};
 use registry_core::catalogue::ShippedCatalogue;
 use registry_proto::wire::registry::{
     AsOf, Handlungsgrundlage, LocalizedText, Provenance, Relation, Service, ServiceDefinition,
-    VersionSummary,
+    ServiceOwner, VersionSummary,
 };
 
 use super::{
@@ -99,6 +99,9 @@ impl ServicePage<'_> {
                 }
                 div {
                     (section("steckbrief", "Steckbrief", &facts(of)))
+                    @if let Some(owners) = owners(&self.service.owners) {
+                        (section("eigentuemer", "Eigentümer", &owners))
+                    }
                     (section("herkunft", "Herkunft", &self.origin()))
                 }
             }
@@ -209,6 +212,22 @@ fn facts(of: &ServiceDefinition) -> Markup {
             ("Kennung", Some(html! { code { (of.service_id) } })),
         ]))
     }
+}
+
+/// Who owned the service when; nothing if it never was handed over.
+fn owners(owners: &[ServiceOwner]) -> Option<Markup> {
+    let shown = owners.iter().map(|it| {
+        let since = match &it.taken_at {
+            Some(at) => html! { " seit " (words::moment(at)) },
+            None => html! { ", von Anfang an" },
+        };
+        let place = it.taken.as_ref().map(|at| {
+            html! { span.quiet { " (Eintrag " (at.land) "/" (at.epoch) "/" (at.index) ")" } }
+        });
+        html! { (words::land(&it.land)) (since) (place.unwrap_or_default()) }
+    });
+    let shown: Vec<_> = shown.collect();
+    if shown.len() > 1 { list(&shown, "weitere") } else { None }
 }
 
 fn relation(of: &Relation) -> String {

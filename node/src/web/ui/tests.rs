@@ -35,7 +35,7 @@ use crate::{
     search::Search,
     status::StatusBoard,
     store::Store,
-    testing::{Item, MemoryJournal, folded, uuid},
+    testing::{Item, MemoryJournal, folded, offer, take, uuid},
     web::{anonymous_router, router_for},
     wire::{answer::Answering, catalogue::CatalogueApi},
 };
@@ -371,5 +371,31 @@ fn field_names_of_the_demonstration_have_german_names() {
         for field in service.definition.demonstration_fields.iter().chain(versions) {
             assert_ne!(super::words::field(field), field, "{field} has no German name");
         }
+    }
+}
+
+#[tokio::test]
+async fn the_page_of_a_service_tells_who_owned_it_and_old_addresses_lead_to_it() {
+    let [from, to] = [Land::SL, Land::HE].map(MemoryJournal::of);
+    from.append(&[Item::Define(1, "Hundesteuer")]);
+    from.append(&[Item::Release(1, "1.0.0")]);
+    from.append(&[offer(1, Land::SL, Land::HE)]);
+    let (index, _folder) = folded(&[from.clone(), to.clone()]);
+    let address = |land: &str| format!("/leistungen/{land}/{}", uuid(1));
+    let before = get(&pages(index), &address("SL")).await;
+    assert!(!before.body.contains("Eigentümer"), "{}", before.body);
+
+    to.append(&[take(1, &from.leaves()[2])]);
+    let (index, _folder) = folded(&[from, to]);
+    let pages = pages(index);
+    for land in ["SL", "HE"] {
+        let page = get(&pages, &address(land)).await;
+        assert_eq!(page.status, StatusCode::OK);
+        let has = |text: &str| assert!(page.body.contains(text), "{text}\n{}", page.body);
+        has("Eigentümer");
+        has("Leistung · Hessen");
+        has("Saarland, von Anfang an");
+        has("Hessen seit");
+        has(&format!("{}/versionen/1.0.0", address("HE")));
     }
 }

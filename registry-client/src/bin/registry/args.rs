@@ -4,6 +4,7 @@ mod artefact;
 mod manifest;
 mod moves;
 mod nachnutzung;
+mod uebergabe;
 mod writing;
 
 use std::{path::PathBuf, time::Duration};
@@ -24,6 +25,9 @@ pub(crate) use self::{
     nachnutzung::{
         Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
         Nachnutzung, Stand, Step, Terms, Vertrag,
+    },
+    uebergabe::{
+        Answer as UebergabeAnswer, List as UebergabeList, Offer as UebergabeOffer, Uebergabe,
     },
     writing::Writing,
 };
@@ -93,6 +97,9 @@ pub(crate) enum Command {
     /// Nachnutzung: wer welchen Dienst eines anderen Landes verwendet
     #[command(subcommand)]
     Nachnutzung(Nachnutzung),
+    /// Übergabe: ein Dienst geht mit Versionen und Nachnutzungen an ein anderes Land
+    #[command(subcommand)]
+    Uebergabe(Uebergabe),
     /// Einen Eintrag eines gemeinsamen Dienstes mitzeichnen
     #[command(after_help = moves::COUNTERSIGN_EXAMPLES)]
     Mitzeichnen(Countersign),
@@ -211,7 +218,7 @@ pub(crate) struct ServiceShow {
     /// UUID des Dienstes
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -248,7 +255,7 @@ pub(crate) struct VersionList {
     /// UUID des Dienstes
     #[arg(value_name = "ID")]
     pub(crate) id: String,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     /// Höchstens so viele
@@ -266,7 +273,7 @@ pub(crate) struct VersionShow {
     /// Version, z. B. 1.4.2
     #[arg(value_name = "VERSION")]
     pub(crate) version: String,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -284,7 +291,7 @@ pub(crate) struct VersionResolve {
     /// Tag, an dem die Version gelten muss, JJJJ-MM-TT (ohne Angabe heute)
     #[arg(long, value_name = "TAG")]
     pub(crate) at: Option<String>,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -306,7 +313,7 @@ pub(crate) struct VersionDiff {
     /// Mit der nächstniedrigeren Version vergleichen
     #[arg(long)]
     pub(crate) against_previous: bool,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
 }

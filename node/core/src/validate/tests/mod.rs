@@ -22,7 +22,7 @@ use crate::reject::FieldViolation;
 /// Field and reason of a finding.
 type Finding<'a> = (&'a str, &'a str);
 
-fn minimal_definition() -> ServiceDefinition {
+pub(crate) fn minimal_definition() -> ServiceDefinition {
     ServiceDefinition {
         service_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
         land: "SL".to_owned(),
@@ -40,7 +40,7 @@ fn minimal_definition() -> ServiceDefinition {
     }
 }
 
-fn minimal_version() -> ServiceVersion {
+pub(crate) fn minimal_version() -> ServiceVersion {
     ServiceVersion {
         service_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
         version: "1.0.0".to_owned(),

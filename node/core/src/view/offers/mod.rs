@@ -17,24 +17,22 @@ mod tests;
 
 use std::cmp::Reverse;
 
-use registry_proto::{
-    terms::{Ars, Date, Ebene, Land, Leistungsschluessel, SemVer},
-    wire::registry::{ResolveLeistungRequest, ServiceSummary, SubscriptionState},
-};
-use uuid::Uuid;
-
 use super::{
-    Catalogue, Connected, Facts, FactsError, QueryError, Standing,
+    Catalogue, Connected, Facts, FactsError, Lineage, QueryError, Standing,
+    candidates::Candidate,
     catalogue::{Definition, VERSIONS_AT_ONCE, valid_on},
     nachnutzung::{SUBSCRIPTIONS_MAX, needs},
     page::Checks,
-    walk::{BY_NUMBER, Order, VERSIONS, Walk},
 };
 use crate::{
-    fold::{Fact, Position, Said, VersionFact, keys},
+    fold::{Position, Said, VersionFact, keys},
     limits::{OFFERS_DEFAULT, OFFERS_MAX},
     moves::nachnutzung::Subscription,
     reject::Reject,
+};
+use registry_proto::{
+    terms::{Ars, Date, Ebene, Land, Leistungsschluessel, SemVer},
+    wire::registry::{ResolveLeistungRequest, ServiceSummary, SubscriptionState},
 };
 
 /// What is asked. The fields are open so that a caller may put an area that took over in the place
@@ -56,7 +54,7 @@ pub struct OfferAsk {
 pub struct Offer {
     /// The service.
     pub service: ServiceSummary,
-    /// Entry of its newest definition.
+    /// Entry of the definition that counts.
     pub definition: Position,
     /// The version.
     pub standing: Standing,
@@ -122,17 +120,15 @@ impl<F: Facts> Catalogue<'_, F> {
     pub fn offers(&self, ask: &OfferAsk) -> Result<(Vec<Offer>, u32), QueryError> {
         let mut nearest = Ebene::Bund;
         let (mut kept, mut total) = (Vec::new(), 0_u32);
-        let all = keys::by_number_in(&ask.number, None);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, BY_NUMBER, Order::Ascending, all);
-        while let Some(Fact { key, .. }) = walk.next()? {
-            let (service, at) = keys::parse_by_number(&key).map_err(FactsError::from)?;
-            let land = at.log.land;
-            let Some(way) = self.way(land, service, ask, nearest)? else { continue };
+        let mut candidates = self.candidates(None, Some(&ask.number), None);
+        while let Some(Candidate { land, service, .. }) = candidates.next()? {
+            let Some(lineage) = self.owned(land, service)? else { continue };
+            let Some(way) = self.way(&lineage, ask, nearest)? else { continue };
             // the definition that counts now may have dropped the key
             let has = |it: &Definition| {
                 it.fact.leistungsschluessel.iter().any(|it| it == ask.number.as_str())
             };
-            let Some(definition) = self.newest(land, service)?.filter(has) else { continue };
+            let Some(definition) = self.definition(&lineage)?.filter(has) else { continue };
             if way.gebiet.ebene() > nearest {
                 nearest = way.gebiet.ebene();
                 kept.clear();
@@ -162,17 +158,11 @@ impl<F: Facts> Catalogue<'_, F> {
     }
 
     /// The nearest way of a service to the area, if it is at least as near as `least`.
-    fn way(
-        &self,
-        land: Land,
-        service: Uuid,
-        ask: &OfferAsk,
-        least: Ebene,
-    ) -> Result<Option<Way>, FactsError> {
+    fn way(&self, of: &Lineage, ask: &OfferAsk, least: Ebene) -> Result<Option<Way>, FactsError> {
         let near = |list: &[String]| {
             around(list.iter(), &ask.ars).filter(|gebiet| gebiet.ebene() >= least)
         };
-        let own = self.highest(land, service, ask.day, |_, fact| near(&fact.gebiete).is_some())?;
+        let own = self.highest_serving(of, ask.day, |_, fact| near(&fact.gebiete).is_some())?;
         let own = own.and_then(|standing| {
             let gebiet = near(&standing.fact.gebiete)?;
             Some(Way { standing, gebiet, by: None })
@@ -184,12 +174,12 @@ impl<F: Facts> Catalogue<'_, F> {
         if !nearer(&ask.ars) {
             return Ok(own);
         }
-        for (gebiet, subscription) in self.in_use(land, service, &ask.ars)? {
+        for (gebiet, subscription) in self.in_use(of, &ask.ars)? {
             if !nearer(&gebiet) {
                 break;
             }
             let wanted = |number: &SemVer, _: &VersionFact| needs(&subscription, number);
-            if let Some(standing) = self.highest(land, service, ask.day, wanted)? {
+            if let Some(standing) = self.highest_serving(of, ask.day, wanted)? {
                 return Ok(Some(Way { standing, gebiet, by: Some(subscription) }));
             }
         }
@@ -197,21 +187,18 @@ impl<F: Facts> Catalogue<'_, F> {
     }
 
     /// The highest version that is wanted, valid and in service on the day.
-    fn highest(
+    fn highest_serving(
         &self,
-        land: Land,
-        service: Uuid,
+        of: &Lineage,
         day: Date,
         wanted: impl Fn(&SemVer, &VersionFact) -> bool,
     ) -> Result<Option<Standing>, FactsError> {
-        let all = keys::versions_of(land, service);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all)
-            .beginning_with(VERSIONS_AT_ONCE);
+        let mut walk = self.versions(of, None)?.beginning_with(VERSIONS_AT_ONCE);
         while let Some(found) = walk.next()? {
             let (_, number, _) = keys::parse_version(&found.key)?;
             let fact = VersionFact::parse(&found.value)?;
             if valid_on(&fact, day) && wanted(&number, &fact) {
-                let standing = self.stands(&found)?;
+                let standing = self.stands(of, &found)?;
                 if standing.serves_on(day) {
                     return Ok(Some(standing));
                 }
@@ -222,14 +209,9 @@ impl<F: Facts> Catalogue<'_, F> {
 
     /// Nachnutzungen of a service that are in use around the area, each with its nearest area;
     /// the nearest first, then in the order of their ids.
-    fn in_use(
-        &self,
-        land: Land,
-        service: Uuid,
-        ars: &Ars,
-    ) -> Result<Vec<(Ars, Subscription)>, FactsError> {
+    fn in_use(&self, of: &Lineage, ars: &Ars) -> Result<Vec<(Ars, Subscription)>, FactsError> {
         let mut ids = Vec::new();
-        self.each(&keys::subscribed_to(service), |fact| {
+        self.each(&keys::subscribed_to(of.service), |fact| {
             let at = keys::landed_place(&fact.key)?;
             let id = keys::parse_subscribed(&fact.key)?;
             // the subscriber made the first move, and only these can act for the area
@@ -241,10 +223,8 @@ impl<F: Facts> Catalogue<'_, F> {
         })?;
         let mut found = Vec::new();
         for id in ids {
-            let Some(it) = self.subscription(id)? else { continue };
-            let fits = it.service == service
-                && it.publisher == land
-                && it.zustand() == SubscriptionState::Produktiv
+            let Some(it) = self.subscription_to(of, id)? else { continue };
+            let fits = it.zustand() == SubscriptionState::Produktiv
                 && Ars::from(it.subscriber).covers(ars);
             let bodies = it.terms.auftraggeber.iter().flat_map(|it| &it.gebiete);
             let nearest = around(it.terms.gebiete.iter().chain(bodies), ars);

@@ -58,7 +58,7 @@ pub(crate) struct Withdraw {
 }
 
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("was").required(true).args(["version", "steckbrief"]))]
+#[command(group = ArgGroup::new("was").required(true).args(["version", "steckbrief", "uebergabe"]))]
 pub(crate) struct Countersign {
     /// UUID des Dienstes
     #[arg(value_name = "ID")]
@@ -69,7 +69,10 @@ pub(crate) struct Countersign {
     /// Den neuesten Steckbrief mitzeichnen
     #[arg(long)]
     pub(crate) steckbrief: bool,
-    /// Eigentümer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
+    /// Das offene Angebot mitzeichnen, den Dienst zu übergeben
+    #[arg(long)]
+    pub(crate) uebergabe: bool,
+    /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
     #[command(flatten)]
@@ -127,6 +130,7 @@ pub(super) const COUNTERSIGN_EXAMPLES: &str = "\
 Beispiele:
   registry mitzeichnen UUID --version 2.0.0
   registry mitzeichnen UUID --steckbrief
+  registry mitzeichnen UUID --uebergabe
 
 Mitzeichnen kann, wen der Steckbrief unter mitfederfuehrung nennt.";
 

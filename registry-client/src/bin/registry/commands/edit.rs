@@ -66,7 +66,9 @@ pub(super) async fn edit(
             ..GetServiceRequest::default()
         };
         let found = client.service(request).await?.service.unwrap_or_default();
-        let definition = found.definition.unwrap_or_default();
+        let mut definition = found.definition.unwrap_or_default();
+        // that of a service taken over is by its former owner
+        definition.land = own.to_string();
         edited.extend(apply(&definition, found.revision, &changes)?);
     }
     progress.finish_and_clear();

@@ -120,6 +120,8 @@ fn what(it: &Notice) -> &'static str {
         NoticeKind::Retired => "Außer Betrieb",
         NoticeKind::NewVersion => "Neue Version",
         NoticeKind::CountersignatureOwed => "Mitzeichnung",
+        NoticeKind::HandoverOffered => "Übergabe",
+        NoticeKind::OwnerChanged => "Neuer Anbieter",
     }
 }
 

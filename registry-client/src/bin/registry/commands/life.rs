@@ -5,11 +5,11 @@ use registry_proto::{
     terms::{Land, SemVer},
     wire::registry::{
         Affected, GetImpactRequest, GetImpactResponse, GetServiceRequest, GetVersionRequest,
-        Lifecycle, Mitzeichnung, Provenance, VersionStatus, record::Record,
+        Handover, Lifecycle, Mitzeichnung, Provenance, VersionStatus, record::Record,
     },
 };
 
-use super::{count, kinds, nachnutzung::kommunen_table, today, write};
+use super::{count, kinds, nachnutzung::kommunen_table, today, uebergabe::open_offer, write};
 use crate::{
     args::{Countersign, Deprecate, Format, Retire, Withdraw, Writing},
     errors::CliError,
@@ -68,6 +68,19 @@ pub(super) async fn countersign(
 ) -> Result<(), CliError> {
     let land = code(args.land);
     let service_id = args.id;
+    let writing = &args.writing;
+    if args.uebergabe {
+        let passes = |it: &Handover| land.is_empty() || it.von_land == land;
+        let Some(offer) = open_offer(client, &service_id, passes).await? else {
+            return Err(CliError::Usage(format!(
+                "für den Dienst {service_id} gibt es hier kein offenes Angebot.\nNächster Schritt: \
+                 registry uebergabe list --leistung {service_id}"
+            )));
+        };
+        let what = format!("Übergabe an {}", offer.an_land);
+        let said = Mitzeichnung { service_id, land: offer.von_land, leaf_hash: offer.leaf_hash };
+        return signed(client, format, said, what, writing).await;
+    }
     let (what, provenance) = match args.version {
         Some(version) => {
             let what = format!("Version {version}");
@@ -92,11 +105,20 @@ pub(super) async fn countersign(
     };
     let Provenance { position, leaf_hash, .. } = provenance.unwrap_or_default();
     let land = position.unwrap_or_default().land;
-    let said = Mitzeichnung { service_id: service_id.clone(), land, leaf_hash };
-    let writing = &args.writing;
+    signed(client, format, Mitzeichnung { service_id, land, leaf_hash }, what, writing).await
+}
+
+async fn signed(
+    client: &Client,
+    format: Format,
+    said: Mitzeichnung,
+    what: String,
+    writing: &Writing,
+) -> Result<(), CliError> {
+    let lines = [("Dienst", said.service_id.clone()), ("Gezeichnet", what)];
     let said = vec![Record::Mitzeichnung(said)];
     let answer = write::moves(client, said, writing, writing.key()).await?;
-    write::report(format, &answer, writing, [("Dienst", service_id), ("Gezeichnet", what)])
+    write::report(format, &answer, writing, lines)
 }
 
 fn of(service_id: String, version: String) -> VersionStatus {

@@ -13,6 +13,7 @@ mod proof;
 mod publish;
 mod service;
 mod status;
+mod uebergabe;
 mod version;
 mod watch;
 mod write;
@@ -81,6 +82,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Nachnutzung(command) => {
             let wanted = nachnutzung::prepare(&command)?;
             nachnutzung::run(&connect(global).await?, format, command, wanted).await
+        }
+        Command::Uebergabe(command) => {
+            uebergabe::run(&connect(global).await?, format, command).await
         }
         Command::Inbox(args) => inbox::inbox(&connect(global).await?, format, args).await,
         Command::Search(args) => service::search(&connect(global).await?, format, args).await,

@@ -160,10 +160,14 @@ fn details(answer: &GetServiceResponse) -> String {
     let service = answer.service.clone().unwrap_or_default();
     let definition = service.definition.unwrap_or_default();
     let provenance = service.provenance.unwrap_or_default();
+    let owners: Vec<_> = service.owners.iter().map(|it| it.land.clone()).collect();
+    let owners = if owners.len() > 1 { owners.join(" → ") } else { String::new() };
+    let land = if service.land.is_empty() { definition.land.clone() } else { service.land.clone() };
     let bases: Vec<_> = definition.handlungsgrundlagen.iter().map(|g| g.text.clone()).collect();
     output::pairs([
         ("Dienst", definition.service_id.clone()),
-        ("Land", definition.land.clone()),
+        ("Land", land),
+        ("Übergeben", owners),
         ("Bezeichnung", german(&definition.bezeichnung)),
         ("Bürgernah", german(&definition.bezeichnung_buergernah)),
         ("Kurztext", german(&definition.kurztext)),
