@@ -169,6 +169,7 @@ impl App {
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             artefact_grace: config.artefacts.grace,
+            roots: Arc::new(config.fit_connect.clone()),
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)

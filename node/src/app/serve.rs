@@ -38,6 +38,7 @@ use crate::{
     artefacts::Artefacts,
     data::Lists,
     driver::Handle,
+    fit_connect::Roots,
     folder::Notifier,
     index::Index,
     lifecycle::{Shutdown, TaskKind},
@@ -75,6 +76,7 @@ pub(super) struct Parts {
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
     pub(super) artefact_grace: Duration,
+    pub(super) roots: Arc<Roots>,
     pub(super) shutdown: Shutdown,
 }
 
@@ -189,6 +191,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         parts.driver.clone(),
         parts.metrics.clone(),
         parts.artefacts.clone(),
+        parts.roots.clone(),
     );
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());

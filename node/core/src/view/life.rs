@@ -190,6 +190,19 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(self.newest(land, service)?.is_some())
     }
 
+    /// The entry of the newest definition of a service.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn newest_definition(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<Position>, FactsError> {
+        Ok(self.newest(land, service)?.map(|it| it.position))
+    }
+
     pub(super) fn stands(&self, fact: &Fact) -> Result<Standing, FactsError> {
         let (service, number, position) = keys::parse_version(&fact.key)?;
         let fact = VersionFact::parse(&fact.value)?;

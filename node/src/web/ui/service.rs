@@ -12,7 +12,9 @@ use registry_proto::wire::registry::{
 use super::{
     links,
     page::{Area, Page},
-    parts::{Tone, as_of, badge, demonstration, inline, list, outward, pairs, section, some},
+    parts::{
+        Tone, as_of, badge, demonstration, findings, inline, list, outward, pairs, section, some,
+    },
     richtext, words,
 };
 
@@ -100,6 +102,7 @@ impl ServicePage<'_> {
                 div {
                     (section("steckbrief", "Steckbrief", &facts(of)))
                     (section("herkunft", "Herkunft", &self.origin()))
+                    (findings(&of.hinweise))
                 }
             }
         }

@@ -92,7 +92,8 @@ pub(super) async fn countersign(
     };
     let Provenance { position, leaf_hash, .. } = provenance.unwrap_or_default();
     let land = position.unwrap_or_default().land;
-    let said = Mitzeichnung { service_id: service_id.clone(), land, leaf_hash };
+    let said =
+        Mitzeichnung { service_id: service_id.clone(), land, leaf_hash, ..Mitzeichnung::default() };
     let writing = &args.writing;
     let said = vec![Record::Mitzeichnung(said)];
     let answer = write::moves(client, said, writing, writing.key()).await?;

@@ -20,7 +20,9 @@ use clap_complete::generate;
 use registry_client::{Client, ClientConfig};
 
 use crate::{
-    args::{Artefact, Cli, Command, ExampleKind, Format, Global, Nachnutzung, Service, Version},
+    args::{
+        Artefact, Cli, Command, ExampleKind, Format, Global, Nachnutzung, Service, Version,
+    },
     documents,
     errors::CliError,
     output, usage,
@@ -158,6 +160,15 @@ fn german(texts: &[registry_proto::wire::registry::LocalizedText]) -> String {
         .find(|text| text.language_code == "de")
         .or_else(|| texts.first())
         .map_or_else(String::new, |text| text.text.clone())
+}
+
+/// What the node of the owner found when it signed a record, in one line.
+fn findings(all: &[registry_proto::wire::registry::Hinweis]) -> String {
+    let one = |it: &registry_proto::wire::registry::Hinweis| match it.field.as_str() {
+        "" => it.description.clone(),
+        field => format!("{field}: {}", it.description),
+    };
+    all.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// A number of things with its noun.
