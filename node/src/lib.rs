@@ -6,6 +6,7 @@
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
 //! - [`fit_connect`]: verifies the signatures of delivery points.
+//! - [`drafts`]: records that are not published yet.
 //! - [`data`]: signed data packages that replace the shipped lists.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`sessions`]: streams with partners.
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod demo;
+pub mod drafts;
 
 pub mod driver;
 pub mod fit_connect;

@@ -30,6 +30,7 @@ use crate::{
     artefacts::{self, Artefacts, ChunkStore},
     config::{self, Config},
     data::{self, Lists},
+    drafts::{self, Drafts},
     driver::{Clock, Driver, Handle, Surroundings, wall_ms, writer::Writers},
     folder::{Folder, Notifier},
     index::Index,
@@ -94,6 +95,9 @@ pub enum StartError {
     /// The store of artefacts cannot be opened.
     #[error("cannot open the store of artefacts")]
     Artefacts(#[from] artefacts::OpenError),
+    /// The drafts cannot be opened.
+    #[error("cannot open the drafts")]
+    Drafts(#[from] drafts::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -129,6 +133,7 @@ impl App {
 
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
+        let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
         // ends after everything that asks it for something
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
@@ -170,6 +175,7 @@ impl App {
             artefacts: artefacts.clone(),
             artefact_grace: config.artefacts.grace,
             roots: Arc::new(config.fit_connect.clone()),
+            drafts,
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)

@@ -26,6 +26,7 @@ use registry_proto::{
         registry::{
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
+            draft_service_server::DraftServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
         },
@@ -37,6 +38,7 @@ use crate::{
     app::{Listeners, SOFTWARE},
     artefacts::Artefacts,
     data::Lists,
+    drafts::Drafts,
     driver::Handle,
     fit_connect::Roots,
     folder::Notifier,
@@ -54,8 +56,8 @@ use crate::{
     },
     wire::{
         admin::AdminApi, answer::Answering, artefact::ArtefactApi, catalogue::CatalogueApi,
-        nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi, publish::PublishApi,
-        watch::WatchApi,
+        draft::DraftApi, nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi,
+        publish::PublishApi, watch::WatchApi,
     },
 };
 
@@ -77,6 +79,7 @@ pub(super) struct Parts {
     pub(super) artefacts: Artefacts,
     pub(super) artefact_grace: Duration,
     pub(super) roots: Arc<Roots>,
+    pub(super) drafts: Drafts,
     pub(super) shutdown: Shutdown,
 }
 
@@ -193,6 +196,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         parts.artefacts.clone(),
         parts.roots.clone(),
     );
+    let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -207,6 +211,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         .add_service(sized!(NachnutzungServiceServer::new(nachnutzung)))
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
+        .add_service(sized!(DraftServiceServer::new(drafts)))
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))

@@ -1,6 +1,8 @@
 //! The command line as types. Doc comments are the help texts.
 
 mod artefact;
+mod draft;
+mod held;
 mod moves;
 mod nachnutzung;
 mod writing;
@@ -18,6 +20,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
+    draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
+    held::{Held, HeldAccept},
     moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
     nachnutzung::{
         Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
@@ -103,12 +107,18 @@ pub(crate) enum Command {
     /// Datensätze aus YAML- oder JSON-Dateien als einen Stapel veröffentlichen: alle oder keinen
     #[command(after_help = PUBLISH_EXAMPLES)]
     Publish(Publish),
+    /// Entwürfe: speichern, prüfen, veröffentlichen; nur am Knoten des eigenen Landes
+    #[command(subcommand)]
+    Draft(Draft),
     /// Dateien von Versionen senden, holen, auflisten
     #[command(subcommand)]
     Artefact(Artefact),
     /// Änderungen am Katalog mitverfolgen; verbindet sich nach einer Störung selbst neu
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Watch),
+    /// Massenhafte Abschaltungen, die ein Knoten angehalten hat (Rolle operator)
+    #[command(subcommand)]
+    Held(Held),
     /// Zustand des Knotens und der Protokolle aller Länder anzeigen
     #[command(after_help = "Beispiel:\n  registry status -o json")]
     Status,

@@ -2,7 +2,9 @@
 
 mod artefact;
 mod differences;
+mod draft;
 mod edit;
+mod held;
 mod inbox;
 mod kinds;
 mod life;
@@ -21,7 +23,7 @@ use registry_client::{Client, ClientConfig};
 
 use crate::{
     args::{
-        Artefact, Cli, Command, ExampleKind, Format, Global, Nachnutzung, Service, Version,
+        Artefact, Cli, Command, Draft, ExampleKind, Format, Global, Nachnutzung, Service, Version,
     },
     documents,
     errors::CliError,
@@ -89,6 +91,14 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             let documents = documents::read(&args.files)?;
             publish::publish(&connect(global).await?, format, args, documents).await
         }
+        Command::Draft(command) => {
+            let documents = match &command {
+                Draft::Save(args) => Some(documents::read(&args.files)?),
+                _ => None,
+            };
+            draft::run(&connect(global).await?, format, command, documents).await
+        }
+        Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait
             let described = artefact::describe(args)?;
