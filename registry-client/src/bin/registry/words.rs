@@ -10,7 +10,13 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
         "NOT_FOUND" => match value("what") {
             "version" => {
                 let (service, number) = value("name").split_once(' ')?;
-                format!("von {service} gibt es hier keine Version {number}")
+                match number.split_once(" that is released and valid on ") {
+                    Some((number, day)) => format!(
+                        "von {service} gibt es hier keine freigegebene Version {number}, die am \
+                         {day} gilt"
+                    ),
+                    None => format!("von {service} gibt es hier keine Version {number}"),
+                }
             }
             what => format!("{} {} gibt es hier nicht", thing(what), value("name")),
         },
@@ -37,20 +43,12 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
             "operate" => role("Betreiben", "operator"),
             "replicate" => role("Replizieren", "peer"),
             "read" => role("Lesen", "reader"),
+            "edit this service" => {
+                let (_, why) = of.message.split_once(": ")?;
+                format!("diesen Dienst ändern: {why}")
+            }
             _ => return None,
         },
-        "NO_CERTIFICATE" => "der Knoten kennt das Zertifikat nicht".to_owned(),
-        "SHUTTING_DOWN" => "der Knoten wird gerade beendet".to_owned(),
-        "INDEX_REBUILDING" => "der Katalog wird gerade aus dem Protokoll aufgebaut".to_owned(),
-        "SEARCH_REBUILDING" => {
-            "der Suchindex wird gerade aufgebaut; Listen und einzelne Dienste gehen schon"
-                .to_owned()
-        }
-        "LOG_WRITE_FAILED" => {
-            "das Protokoll des Landes lässt sich nicht schreiben; der Betreiber sieht die Ursache \
-             im Protokoll des Knotens"
-                .to_owned()
-        }
         "ACK_TIMEOUT" => {
             let by = value("acknowledged_by");
             let count = if by.is_empty() { 0 } else { by.split(',').count() };
@@ -62,14 +60,41 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
                 if by.is_empty() { "keines" } else { by }
             )
         }
+        reason => return of_the_node(reason, &of.message),
+    };
+    Some(text)
+}
+
+/// The sentence about a node that cannot at the moment, or has nothing more to say.
+fn of_the_node(reason: &str, message: &str) -> Option<String> {
+    let text = match reason {
+        "AMBIGUOUS_SERVICE" => "zwei Länder verwenden diese UUID",
+        "FENCED" if message.starts_with("waiting") => {
+            "noch hat kein Knoten eines anderen Landes das eigene Protokoll bestätigt; das \
+             Veröffentlichen beginnt, sobald einer erreichbar ist (der Betreiber prüft [[peers]] \
+             und das Netz)"
+        }
+        "FENCED" if message.starts_with("our own log lacks") => {
+            "dem Knoten fehlen eigene Einträge, die unterschrieben sind; er holt sie von den \
+             Partnern zurück"
+        }
+        "NO_CERTIFICATE" => "der Knoten kennt das Zertifikat nicht",
+        "SHUTTING_DOWN" => "der Knoten wird gerade beendet",
+        "INDEX_REBUILDING" => "der Katalog wird gerade aus dem Protokoll aufgebaut",
+        "SEARCH_REBUILDING" => {
+            "der Suchindex wird gerade aufgebaut; Listen und einzelne Dienste gehen schon"
+        }
+        "LOG_WRITE_FAILED" => {
+            "das Protokoll des Landes lässt sich nicht schreiben; der Betreiber sieht die Ursache \
+             im Protokoll des Knotens"
+        }
         "STORAGE" => {
             "der Speicher des Knotens versagt; der Betreiber sieht die Ursache im Protokoll des \
              Knotens"
-                .to_owned()
         }
         _ => return None,
     };
-    Some(text)
+    Some(text.to_owned())
 }
 
 fn role(what: &str, role: &str) -> String {
@@ -125,6 +150,9 @@ mod tests {
     fn reasons_have_a_german_sentence() {
         let version = [("what", "version"), ("name", "UUID 9.9.9")];
         check("NOT_FOUND", &version, Some("von UUID gibt es hier keine Version 9.9.9"));
+        let name = "UUID ^1 that is released and valid on 2001-01-01";
+        let text = "von UUID gibt es hier keine freigegebene Version ^1, die am 2001-01-01 gilt";
+        check("NOT_FOUND", &[("what", "version"), ("name", name)], Some(text));
         let draft = [("what", "draft"), ("name", "x")];
         check("NOT_FOUND", &draft, Some("Entwurf x gibt es hier nicht"));
         let conflict = [("what", "version"), ("name", "1.0.0 of service UUID")];
@@ -144,6 +172,7 @@ mod tests {
     fn what_is_not_known_is_left_to_the_node() {
         check("OF_THE_FUTURE", &[], None);
         check("ROLE_MISSING", &[("action", "edit this service")], None);
+        check("FENCED", &[], None);
         check("NOT_FOUND", &[("what", "version"), ("name", "x")], None);
     }
 }
