@@ -5,6 +5,8 @@
 //! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
+//! - [`fit_connect`]: verifies the signatures of delivery points.
+//! - [`drafts`]: records that are not published yet.
 //! - [`data`]: signed data packages that replace the shipped lists.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`sessions`]: streams with partners.
@@ -27,7 +29,10 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod demo;
+pub mod drafts;
+
 pub mod driver;
+pub mod fit_connect;
 pub mod folder;
 pub mod guard;
 pub mod index;

@@ -5,6 +5,7 @@
 
 use std::{fs, path::Path};
 
+use base64::Engine as _;
 use bytes::Bytes;
 use ed25519_dalek::{SigningKey, pkcs8::DecodePrivateKey};
 use expect_test::expect_file;
@@ -135,6 +136,10 @@ fn world(dir: &Path) -> Pki {
     write_charter(&dir.join("bad-anchor.binpb"), &members);
     fs::write(dir.join("no-charter.binpb"), b"\xff\xff").unwrap();
     fs::write(dir.join("s3.secret"), "geheim\n").unwrap();
+    let certificate = read_certificates(&pki.anchor(Land::SL)).unwrap()[0].to_vec();
+    let certificate = base64::prelude::BASE64_STANDARD.encode(certificate);
+    let jwks = format!(r#"{{"keys": [{{"kid": "k-1", "x5c": ["{certificate}"]}}]}}"#);
+    fs::write(dir.join("fit-connect.jwks.json"), jwks).unwrap();
     fs::write(dir.join("garbage.pem"), "no PEM at all\n").unwrap();
     pki
 }

@@ -1,6 +1,6 @@
 //! What can go wrong between a caller and a node, sorted by who can change it.
 
-use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, io, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::AlertDescription;
 use tonic::Code;
@@ -81,6 +81,8 @@ pub struct Refusal {
     pub violations: Vec<Violation>,
     /// Upper-case reason, stable for programs (`google.rpc.ErrorInfo`).
     pub reason: Option<String>,
+    /// What the reason is about (`google.rpc.ErrorInfo`), for example `what` and `name`.
+    pub metadata: HashMap<String, String>,
     /// The node asks to wait this long (`google.rpc.RetryInfo`).
     pub retry_after: Option<Duration>,
 }
@@ -336,6 +338,7 @@ impl From<&tonic::Status> for Refusal {
             message: status.message().to_owned(),
             violations,
             reason: details.error_info().map(|info| info.reason.clone()),
+            metadata: details.error_info().map(|info| info.metadata.clone()).unwrap_or_default(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
         }
     }

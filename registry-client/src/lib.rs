@@ -3,6 +3,8 @@
 //! - [`Client`]: connects over mutual TLS (TLS 1.3, AES-GCM, NIST curves) and reads the catalogue.
 //! - [`nachnutzung`]: who re-uses what, whom a move affects, what needs attention.
 //! - [`publish`]: writes to the log of the node's Land.
+//! - [`draft`]: drafts at the node of one's own Land.
+//! - [`held`]: what a node holds back until its operator decides.
 //! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
 //! - [`diff`]: what differs between two records, field by field.
@@ -16,7 +18,9 @@ pub mod artefact;
 pub mod catalogue;
 pub mod connect;
 pub mod diff;
+pub mod draft;
 pub mod error;
+pub mod held;
 pub mod manifest;
 pub mod nachnutzung;
 pub mod proof;

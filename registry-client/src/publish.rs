@@ -19,7 +19,7 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
 /// Times that [`Client::publish_again`] sends a request.
 pub const TRIES_MAX: u32 = 5;
 /// What a node may wait for partners, on top of the time for an answer.
-const ACK_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait between two tries, also if the node asks for more.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 

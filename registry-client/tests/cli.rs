@@ -168,7 +168,7 @@ fn every_field_violation_has_its_line_with_file_and_document() {
     let ran = bench.registry(&["publish", "-f", &file]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
     let lines: Vec<_> = ran.err.lines().collect();
-    assert!(lines[0].contains("2 findings [BAD_RECORDS]"), "{ran:?}");
+    assert_eq!(lines[0], "Fehler: abgelehnt, 2 Befunde:", "{ran:?}");
     assert!(lines[1].contains("a.yaml, Dokument 1, service_definition.land: HE publishes at HE"));
     assert!(
         lines[2].contains("a.yaml, Dokument 2, service_version.version: 1.0.0 is taken [RULE]")

@@ -86,7 +86,7 @@ impl Authenticated {
                 "records",
                 "RECORD_COUNT",
                 format!(
-                    "{} records; expected 1 to {} in one batch",
+                    "{} Datensätze; ein Stapel hat 1 bis {}",
                     records.len(),
                     limits::PUBLISH_RECORDS_MAX
                 ),
@@ -96,14 +96,14 @@ impl Authenticated {
             return Err(Reject::field(
                 "ack_peers",
                 "ACK_PEERS",
-                format!("{ack_peers}; expected at most {}", limits::ACK_PEERS_MAX),
+                format!("{ack_peers}; erlaubt sind höchstens {}", limits::ACK_PEERS_MAX),
             ));
         }
         if idempotency_key.chars().count() > limits::IDEMPOTENCY_KEY_CHARS_MAX {
             return Err(Reject::field(
                 "idempotency_key",
                 "IDEMPOTENCY_KEY",
-                format!("expected at most {} characters", limits::IDEMPOTENCY_KEY_CHARS_MAX),
+                format!("erlaubt sind höchstens {} Zeichen", limits::IDEMPOTENCY_KEY_CHARS_MAX),
             ));
         }
         let request = request_id(&self.principal.pseudonym, &idempotency_key);

@@ -5,6 +5,16 @@
 pub const HEADER_BYTES_MAX: usize = 65_535;
 /// Bytes of a body.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+/// Bytes of the findings that are kept with a record.
+pub const HINWEISE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an encoded record that is published; its findings follow in the body.
+pub const RECORD_BYTES_MAX: usize = BODY_BYTES_MAX - HINWEISE_BYTES_MAX;
+/// Bytes of a draft, encoded.
+pub const DRAFT_BYTES_MAX: usize = 1 << 20;
+/// Records of a draft.
+pub const DRAFT_RECORDS_MAX: usize = 100;
+/// Drafts at a node.
+pub const DRAFTS_MAX: usize = 1_000;
 /// Bytes of entries in one frame between peers; one larger entry travels alone.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Entries in one frame between peers, and in one atomic batch.
@@ -124,6 +134,8 @@ const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
 const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);
-const _: () = assert!(BODY_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));
+const _: () = assert!(RECORD_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));
+const _: () = assert!(MESSAGE_BYTES_MAX >= 2 * DRAFT_BYTES_MAX);
+const _: () = assert!(DRAFT_RECORDS_MAX <= PUBLISH_RECORDS_MAX);
 const _: () = assert!(ARTEFACT_BYTES_MAX.is_multiple_of(ARTEFACT_CHUNK_BYTES));
 const _: () = assert!(CO_OWNERS_MAX < MEMBERS_MAX);

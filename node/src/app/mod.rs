@@ -30,6 +30,7 @@ use crate::{
     artefacts::{self, Artefacts, ChunkStore},
     config::{self, Config},
     data::{self, Lists},
+    drafts::{self, Drafts},
     driver::{Clock, Driver, Handle, Surroundings, wall_ms, writer::Writers},
     folder::{Folder, Notifier},
     index::Index,
@@ -94,6 +95,9 @@ pub enum StartError {
     /// The store of artefacts cannot be opened.
     #[error("cannot open the store of artefacts")]
     Artefacts(#[from] artefacts::OpenError),
+    /// The drafts cannot be opened.
+    #[error("cannot open the drafts")]
+    Drafts(#[from] drafts::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -124,17 +128,15 @@ impl App {
     ) -> Result<Self, StartError> {
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let metrics = Arc::new(Metrics::new(SOFTWARE));
-        let tls = Arc::new(TlsContext::new(config.tls.profile, config.material()?)?);
-        metrics.set_certificate_expiry(tls.not_after());
-
+        let tls = open_tls(&config, &metrics)?;
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
+        let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
         // ends after everything that asks it for something
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
-        let (search, follower) = Follower::start(index.clone(), config.data_dir.join("search"))
-            .map_err(|source| StartError::System { what: "a thread", source })?;
+        let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
             config: &config,
             identity: &identity,
@@ -169,6 +171,8 @@ impl App {
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             artefact_grace: config.artefacts.grace,
+            roots: Arc::new(config.fit_connect.clone()),
+            drafts,
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)
@@ -332,6 +336,19 @@ fn open_index(
     let folder = Folder::start(index.clone(), &outcome, Some(own))
         .map_err(|source| StartError::System { what: "a thread", source })?;
     Ok((store, index, folder))
+}
+
+/// Reads certificates and anchors, and tells how long the own one is valid.
+fn open_tls(config: &Config, metrics: &Metrics) -> Result<Arc<TlsContext>, StartError> {
+    let tls = TlsContext::new(config.tls.profile, config.material()?)?;
+    metrics.set_certificate_expiry(tls.not_after());
+    Ok(Arc::new(tls))
+}
+
+/// Starts the thread that keeps the search.
+fn open_search(config: &Config, index: &Index) -> Result<(Search, Follower), StartError> {
+    Follower::start(index.clone(), config.data_dir.join("search"))
+        .map_err(|source| StartError::System { what: "a thread", source })
 }
 
 /// Opens the store of the configuration; its tasks start later.

@@ -26,6 +26,7 @@ use registry_proto::{
         registry::{
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
+            draft_service_server::DraftServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
         },
@@ -37,7 +38,9 @@ use crate::{
     app::{Listeners, SOFTWARE},
     artefacts::Artefacts,
     data::Lists,
+    drafts::Drafts,
     driver::Handle,
+    fit_connect::Roots,
     folder::Notifier,
     index::Index,
     lifecycle::{Shutdown, TaskKind},
@@ -53,8 +56,8 @@ use crate::{
     },
     wire::{
         admin::AdminApi, answer::Answering, artefact::ArtefactApi, catalogue::CatalogueApi,
-        nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi, publish::PublishApi,
-        watch::WatchApi,
+        draft::DraftApi, nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi,
+        publish::PublishApi, watch::WatchApi,
     },
 };
 
@@ -75,6 +78,8 @@ pub(super) struct Parts {
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
     pub(super) artefact_grace: Duration,
+    pub(super) roots: Arc<Roots>,
+    pub(super) drafts: Drafts,
     pub(super) shutdown: Shutdown,
 }
 
@@ -190,7 +195,9 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         parts.driver.clone(),
         parts.metrics.clone(),
         parts.artefacts.clone(),
+        parts.roots.clone(),
     );
+    let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -205,6 +212,7 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         .add_service(sized!(NachnutzungServiceServer::new(nachnutzung)))
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
+        .add_service(sized!(DraftServiceServer::new(drafts)))
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))

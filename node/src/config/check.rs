@@ -63,6 +63,7 @@ impl<'a> Check<'a> {
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
         let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
+        let fit_connect = self.fit_connect(raw.fit_connect);
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         Some(Config {
             land: land?,
@@ -79,6 +80,7 @@ impl<'a> Check<'a> {
             log: log?,
             artefacts: artefacts?,
             data,
+            fit_connect: fit_connect?,
             shutdown_grace: shutdown_grace?,
         })
     }

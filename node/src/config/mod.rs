@@ -5,6 +5,7 @@
 
 mod artefacts;
 mod check;
+mod fit_connect;
 mod raw;
 
 use std::{
@@ -24,6 +25,7 @@ use registry_proto::{
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3, Secret};
 
 use crate::{
+    fit_connect::Roots,
     observe::Format,
     tls::{
         ClientRule, Material, MaterialError, MemberTrust, Profile, read_certificates,
@@ -63,6 +65,8 @@ pub struct Config {
     pub artefacts: ArtefactConfig,
     /// Where data packages are installed, and who may sign them.
     pub data: Option<Data>,
+    /// Whose word counts for the signatures of delivery points.
+    pub fit_connect: Roots,
     /// How long a stop may take.
     pub shutdown_grace: Duration,
 }

@@ -4,7 +4,7 @@
 
 use toml::{Table, Value};
 
-use crate::config::{Problem, Problems};
+use crate::config::{Problem, Problems, fit_connect::RawFitConnect};
 
 /// The file. `None` also stands for what was there and is reported already.
 #[derive(Debug, Default)]
@@ -28,6 +28,7 @@ pub(super) struct RawConfig {
     pub(super) shutdown_grace: Option<String>,
     pub(super) data_package: Option<String>,
     pub(super) data_keys: Vec<String>,
+    pub(super) fit_connect: RawFitConnect,
 }
 
 /// `[artefacts]`
@@ -177,6 +178,11 @@ impl RawConfig {
         raw.data_package = data.text(problems, "package");
         raw.data_keys = data.texts(problems, "keys");
         data.end(problems);
+
+        let mut fit_connect = top.section(problems, "fit_connect");
+        raw.fit_connect.roots = fit_connect.texts(problems, "roots");
+        raw.fit_connect.jwks = fit_connect.text(problems, "jwks");
+        fit_connect.end(problems);
 
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");

@@ -9,7 +9,7 @@ use registry_core::{
 };
 use registry_proto::wire::registry::Zeitpunkt;
 
-use super::Reads;
+use super::{Reads, kept::Newest};
 use crate::{
     index::{Generation, Index},
     store::Store,
@@ -22,7 +22,7 @@ pub(super) struct Basis {
     /// The state of the past that is asked for.
     pub(super) when: Option<When>,
     /// The newest state.
-    pub(super) newest: Arc<Cut>,
+    pub(super) newest: Newest,
     /// The state to show.
     pub(super) cut: Arc<Cut>,
 }
@@ -31,14 +31,16 @@ impl Reads {
     /// What an answer rests on that shall show the state of a time.
     pub(super) fn basis(&self, zeitpunkt: Option<&Zeitpunkt>) -> Result<Basis, Reject> {
         let when = When::parse(zeitpunkt)?;
-        let (generation, newest) = self.index.readable()?;
+        let held = self.index.keeper().held();
+        let (generation, cut) = self.index.readable()?;
+        let newest = Newest { cut, held };
         let cut = match when {
-            None => Arc::clone(&newest),
+            None => Arc::clone(&newest.cut),
             Some(when) => self.cuts.answer(
                 &newest,
                 when,
                 |_| CUT_BYTES,
-                || self.index.cut_at(&newest, when),
+                || self.index.cut_at(&newest.cut, when),
             )?,
         };
         Ok(Basis { generation, when, newest, cut })

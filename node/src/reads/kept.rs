@@ -2,7 +2,8 @@
 //!
 //! A cut never changes, and facts and entries below it never do either; so an answer at a cut is
 //! right for as long as the cut is the newest one, which the address of the shared cut tells (it
-//! is held here, so no other cut can have it). When the cut changes, everything is forgotten.
+//! is held here, so no other cut can have it). When the cut changes, everything is forgotten; also
+//! when the guard holds something else, which an operator decides without a new cut.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use registry_core::{reject::Reject, view::Cut};
+use registry_core::{moves::guard::Held, reject::Reject, view::Cut};
+
+/// What answers rest on: the newest cut, and what does not count in it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newest {
+    pub(super) cut: Arc<Cut>,
+    /// Taken before anything is asked of the catalogue.
+    pub(super) held: Arc<Held>,
+}
 
 /// Answers `A` to questions `Q`.
 pub(super) struct Kept<Q, A> {
@@ -20,7 +29,7 @@ pub(super) struct Kept<Q, A> {
 }
 
 struct Inner<Q, A> {
-    newest: Arc<Cut>,
+    newest: Newest,
     answers: HashMap<Q, Arc<A>>,
     bytes: usize,
 }
@@ -32,6 +41,14 @@ const BYTES_MAX: usize = 32 << 20;
 /// A larger answer is not kept.
 const ANSWER_BYTES_MAX: usize = 256 << 10;
 
+// === impl Newest ===
+
+impl Newest {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.cut, &other.cut) && Arc::ptr_eq(&self.held, &other.held)
+    }
+}
+
 // === impl Kept ===
 
 impl<Q: Eq + Hash, A> Kept<Q, A> {
@@ -39,7 +56,7 @@ impl<Q: Eq + Hash, A> Kept<Q, A> {
     /// how long it is. Refusals are not kept.
     pub(super) fn answer(
         &self,
-        newest: &Arc<Cut>,
+        newest: &Newest,
         question: Q,
         bytes: impl FnOnce(&A) -> usize,
         make: impl FnOnce() -> Result<A, Reject>,
@@ -55,12 +72,12 @@ impl<Q: Eq + Hash, A> Kept<Q, A> {
         Ok(answer)
     }
 
-    fn known(&self, newest: &Arc<Cut>, question: &Q) -> Option<Arc<A>> {
+    fn known(&self, newest: &Newest, question: &Q) -> Option<Arc<A>> {
         let mut inner = self.lock();
-        if Arc::ptr_eq(&inner.newest, newest) {
+        if inner.newest.is(newest) {
             return inner.answers.get(question).cloned();
         }
-        inner.newest = Arc::clone(newest);
+        inner.newest = newest.clone();
         let forgotten = inner.forget();
         // what may be much is dropped when others can go on
         drop(inner);
@@ -68,9 +85,9 @@ impl<Q: Eq + Hash, A> Kept<Q, A> {
         None
     }
 
-    fn keep(&self, newest: &Arc<Cut>, question: Q, answer: &Arc<A>, bytes: usize) {
+    fn keep(&self, newest: &Newest, question: Q, answer: &Arc<A>, bytes: usize) {
         let mut inner = self.lock();
-        if !Arc::ptr_eq(&inner.newest, newest) {
+        if !inner.newest.is(newest) {
             return;
         }
         let full = inner.answers.len() >= ANSWERS_MAX || inner.bytes + bytes > BYTES_MAX;
@@ -90,7 +107,7 @@ impl<Q: Eq + Hash, A> Kept<Q, A> {
 
 impl<Q, A> Default for Kept<Q, A> {
     fn default() -> Self {
-        let inner = Inner { newest: Arc::default(), answers: HashMap::new(), bytes: 0 };
+        let inner = Inner { newest: Newest::default(), answers: HashMap::new(), bytes: 0 };
         Self { inner: Mutex::new(inner) }
     }
 }
@@ -117,7 +134,7 @@ mod tests {
     use super::*;
 
     /// Asks for `question` and tells whether the answer had to be made.
-    fn made(kept: &Kept<u64, u64>, newest: &Arc<Cut>, question: u64, bytes: usize) -> bool {
+    fn made(kept: &Kept<u64, u64>, newest: &Newest, question: u64, bytes: usize) -> bool {
         let made = Cell::new(false);
         let answer = kept.answer(
             newest,
@@ -136,19 +153,23 @@ mod tests {
     fn an_answer_is_made_once_for_a_cut() {
         let kept = Kept::default();
         // equal, but not the same
-        let (first, second) = (Arc::new(Cut::default()), Arc::new(Cut::default()));
+        let (first, second) = (Newest::default(), Newest::default());
         assert!(made(&kept, &first, 1, 1));
         assert!(!made(&kept, &first, 1, 1));
         assert!(made(&kept, &first, 2, 1));
         assert!(made(&kept, &second, 1, 1));
         assert!(!made(&kept, &second, 1, 1));
         assert!(made(&kept, &first, 1, 1));
+        // what an operator accepts counts at the same cut
+        let accepted = Newest { held: Arc::default(), ..first };
+        assert!(made(&kept, &accepted, 1, 1));
+        assert!(!made(&kept, &accepted, 1, 1));
     }
 
     #[test]
     fn a_refusal_is_not_kept() {
         let kept: Kept<u64, u64> = Kept::default();
-        let cut = Arc::new(Cut::default());
+        let cut = Newest::default();
         let refuse = || Err(Reject::NotFound { what: "service", name: String::new() });
         assert!(kept.answer(&cut, 1, |_| 1, refuse).is_err());
         assert!(made(&kept, &cut, 1, 1));
@@ -157,7 +178,7 @@ mod tests {
     #[test]
     fn an_answer_of_an_older_cut_is_not_kept() {
         let kept: Kept<u64, u64> = Kept::default();
-        let (old, new) = (Arc::new(Cut::default()), Arc::new(Cut::default()));
+        let (old, new) = (Newest::default(), Newest::default());
         let answer = kept.answer(
             &old,
             1,
@@ -174,7 +195,7 @@ mod tests {
     #[test]
     fn what_is_kept_has_limits() {
         let kept = Kept::default();
-        let cut = Arc::new(Cut::default());
+        let cut = Newest::default();
         assert!(made(&kept, &cut, 0, ANSWER_BYTES_MAX + 1));
         assert!(made(&kept, &cut, 0, 1));
         let many = ANSWERS_MAX as u64;

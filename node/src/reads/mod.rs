@@ -450,6 +450,25 @@ impl Index {
         Ok(content_of(entry.body.as_deref().unwrap_or_default()))
     }
 
+    /// Leistungsschlüssel in the newest definition of a service.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`] and [`Self::entry`].
+    pub(crate) fn leistungsschluessel(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<Vec<String>>, Reject> {
+        let (at, _) = self.ask(|catalogue| Ok(catalogue.newest_definition(land, service)?))?;
+        let Some(at) = at else { return Ok(None) };
+        let (_, entry) = self.entry(at)?;
+        Ok(match fold::read(&entry.as_entry()) {
+            Ok(Record::Definition(definition)) => Some(definition.leistungsschluessel),
+            _ => None,
+        })
+    }
+
     /// The entry at a position, as it is stored and as it is read.
     ///
     /// # Errors

@@ -1,8 +1,12 @@
 //! `verbund.registry.v1.PublishService`: the way of a submission through the stages of the core.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use registry_core::{
+    authorize::Principal,
     compat::{Severity, Verdict},
     envelope::Envelope,
     fold::Position,
@@ -14,16 +18,19 @@ use registry_proto::{
     terms::{Date, Land, LogId},
     wire::registry::{
         self as wire, Compatibility, CompatibilityChange, CompatibilitySeverity, LogPosition,
-        PublishRequest, PublishResponse, publish_service_server::PublishService,
+        PublishRequest, PublishResponse, ServiceVersion, publish_service_server::PublishService,
         record::Record as Any,
     },
 };
+use rustls::pki_types::UnixTime;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 
 use crate::{
     artefacts::{self, Artefacts},
     data::Lists,
     driver::{Handle, wall_ms},
+    fit_connect::{At, Roots},
     index::Index,
     observe::Metrics,
     wire::{caller::caller, previous::Previous, status::status},
@@ -40,6 +47,7 @@ pub struct PublishApi {
     driver: Handle,
     metrics: Arc<Metrics>,
     artefacts: Artefacts,
+    roots: Arc<Roots>,
 }
 
 // === impl PublishApi ===
@@ -55,9 +63,34 @@ impl PublishApi {
         driver: Handle,
         metrics: Arc<Metrics>,
         artefacts: Artefacts,
+        roots: Arc<Roots>,
     ) -> Self {
         let previous = Previous::new(index.clone(), own.land);
-        Self { own, members, lists, index, previous, driver, metrics, artefacts }
+        Self { own, members, lists, index, previous, driver, metrics, artefacts, roots }
+    }
+
+    /// Publishes what a principal asks for.
+    pub(super) async fn as_principal(
+        &self,
+        principal: &Principal,
+        request: PublishRequest,
+    ) -> Result<Published, Reject> {
+        let wall_ms = wall_ms();
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy)
+            .map_err(|_| Reject::Storage { operation: "drawing random numbers" })?;
+        let envelope = Envelope {
+            request,
+            principal: Some(principal.clone()),
+            today: Date::from_unix_ms(wall_ms),
+            wall_ms,
+            entropy,
+        };
+        let outcome = self.run(envelope).await;
+        if let Ok(published) = &outcome {
+            self.metrics.published(published.records.len() as u64);
+        }
+        outcome
     }
 
     async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
@@ -90,9 +123,36 @@ impl PublishApi {
             let read = tokio::task::spawn_blocking(move || previous.of(services));
             read.await.map_err(|_| Reject::Storage { operation: "reading the catalogue" })??
         };
+        let submission = self.delivered(submission, &previous).await?;
         let named = previous.values().flat_map(|it| &it.artefakte).chain(submission.artefakte());
         let files = self.artefacts.comparable(named).await?;
         submission.compare(previous, &files)
+    }
+
+    /// Signatures of delivery points are verified, and compared with the keys of the service.
+    async fn delivered(
+        &self,
+        submission: Submission,
+        published: &HashMap<Uuid, Arc<ServiceVersion>>,
+    ) -> Result<Submission, Reject> {
+        let services = submission.delivering();
+        if services.is_empty() {
+            return Ok(submission);
+        }
+        let (index, land, roots) = (self.index.clone(), self.own.land, Arc::clone(&self.roots));
+        let published = published.clone();
+        let delivered = tokio::task::spawn_blocking(move || {
+            let mut keys = HashMap::new();
+            for service in services {
+                if let Some(known) = index.leistungsschluessel(land, service)? {
+                    keys.insert(service, known);
+                }
+            }
+            let now = UnixTime::now();
+            submission.deliver(&published, keys, &At { roots: &roots, now })
+        });
+        let failed = |_| Reject::Storage { operation: "verifying delivery points" };
+        delivered.await.map_err(failed)?
     }
 
     /// Who owns a service, and what moves rest on, stands in the logs of others too, so the
@@ -137,21 +197,7 @@ impl PublishService for PublishApi {
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         let principal = caller(&request)?;
-        let wall_ms = wall_ms();
-        let mut entropy = [0; 32];
-        getrandom::fill(&mut entropy)
-            .map_err(|_| status(Reject::Storage { operation: "drawing random numbers" }))?;
-        let envelope = Envelope {
-            request: request.into_inner(),
-            principal: Some((*principal).clone()),
-            today: Date::from_unix_ms(wall_ms),
-            wall_ms,
-            entropy,
-        };
-        let outcome = self.run(envelope).await;
-        if let Ok(published) = &outcome {
-            self.metrics.published(published.records.len() as u64);
-        }
+        let outcome = self.as_principal(&principal, request.into_inner()).await;
         Ok(Response::new(response(outcome.map_err(status)?)))
     }
 }
@@ -161,7 +207,8 @@ const JUDGED_HERE_MAX: usize = 64;
 /// Versions before new ones that are read where they are asked for: a few microseconds each.
 const COMPARED_HERE_MAX: usize = 8;
 
-fn response(published: Published) -> PublishResponse {
+/// What became of a submission.
+pub(super) fn response(published: Published) -> PublishResponse {
     PublishResponse {
         records: published.records.into_iter().map(record).collect(),
         acknowledged_by: published.acknowledged_by.iter().map(ToString::to_string).collect(),

@@ -100,6 +100,20 @@ pub struct Bearbeiter {
     #[prost(string, tag = "2")]
     pub rolle: ::prost::alloc::string::String,
 }
+/// A finding that did not stop a publication. Filled by the node of the owner when it signs, never
+/// taken from a request; not a part of the content that is compared when a record comes again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hinweis {
+    /// Path in the record ("zustellungen\[0\].destination_signature"); empty for the whole.
+    #[prost(string, tag = "1")]
+    pub field: ::prost::alloc::string::String,
+    /// Upper-case reason, stable for programs.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    /// What was found and what is expected.
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+}
 /// Stable identity of a service, owned by one Land ("Steckbrief"). Revisable:
 /// the newest entry counts.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -175,6 +189,9 @@ pub struct ServiceDefinition {
     /// Editors and their deputies; empty when every publisher of the Land may edit.
     #[prost(message, repeated, tag = "23")]
     pub bearbeiter: ::prost::alloc::vec::Vec<Bearbeiter>,
+    /// What the node of the owner found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// Entry point for users.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -446,6 +463,9 @@ pub struct ServiceVersion {
     /// JSON Schema of the parameters, at most 65,536 bytes; empty when there is none.
     #[prost(string, tag = "26")]
     pub parameter_schema: ::prost::alloc::string::String,
+    /// What the node of the owner found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// Lifecycle of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1454,7 +1474,7 @@ impl ReplicationState {
     }
 }
 /// The owner moves a version on: abgekuendigt, abgeschaltet or zurueckgezogen.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct VersionStatus {
     /// UUID of the service.
     #[prost(string, tag = "1")]
@@ -1483,6 +1503,9 @@ pub struct VersionStatus {
     /// Why it is done although acknowledgements are missing; required then.
     #[prost(string, tag = "9")]
     pub ohne_bestaetigung_grund: ::prost::alloc::string::String,
+    /// What the node of the writer found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// On whose behalf a Land subscribes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1539,9 +1562,12 @@ pub struct SubscriptionMove {
     /// Why; required for abgelehnt and beendet.
     #[prost(string, tag = "14")]
     pub grund: ::prost::alloc::string::String,
+    /// What the node of the writer found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// The subscriber tells how far a Kommune is.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Anschluss {
     /// UUID of the Nachnutzung.
     #[prost(string, tag = "1")]
@@ -1561,9 +1587,12 @@ pub struct Anschluss {
     /// In words, optional.
     #[prost(string, tag = "6")]
     pub hinweis: ::prost::alloc::string::String,
+    /// What the node of the writer found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// The subscriber has taken note.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Bestaetigung {
     /// UUID of the Nachnutzung.
     #[prost(string, tag = "1")]
@@ -1581,9 +1610,12 @@ pub struct Bestaetigung {
     /// In words, optional.
     #[prost(string, tag = "5")]
     pub hinweis: ::prost::alloc::string::String,
+    /// What the node of the writer found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// A co-owner countersigns a definition or a version of the owner; header.references names it.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Mitzeichnung {
     /// UUID of the service.
     #[prost(string, tag = "1")]
@@ -1594,9 +1626,12 @@ pub struct Mitzeichnung {
     /// Leaf hash of the entry, 32 bytes.
     #[prost(bytes = "bytes", tag = "3")]
     pub leaf_hash: ::prost::bytes::Bytes,
+    /// What the node of the writer found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// A service moves to another Land and keeps its id, versions and subscriptions.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Uebergabe {
     /// UUID of the service.
     #[prost(string, tag = "1")]
@@ -1613,6 +1648,9 @@ pub struct Uebergabe {
     /// Leaf hash of the offer that is taken or taken back, 32 bytes.
     #[prost(bytes = "bytes", tag = "5")]
     pub angebot: ::prost::bytes::Bytes,
+    /// What the node of the writer found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
 }
 /// Where a Nachnutzung stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1821,7 +1859,7 @@ pub struct SubscriptionStep {
     pub pending: bool,
 }
 /// State of a Kommune.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnschlussState {
     /// As the subscriber last said.
     #[prost(message, optional, tag = "1")]
@@ -4846,6 +4884,9 @@ pub struct Warning {
     /// What was found and what is expected.
     #[prost(string, tag = "2")]
     pub description: ::prost::alloc::string::String,
+    /// Upper-case reason, stable for programs.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
 }
 /// What a difference means for users of the version before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -5184,6 +5225,875 @@ pub mod publish_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "verbund.registry.v1.PublishService";
     impl<T> tonic::server::NamedService for PublishServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Records that are not published yet. Also what a file of a draft holds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Draft {
+    /// UUID, given by the node.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+    /// 1 for a new draft, one more with every state of it.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// Service definitions and versions, 1..100; expected_revision stays unset.
+    #[prost(message, repeated, tag = "3")]
+    pub records: ::prost::alloc::vec::Vec<Record>,
+    /// First kept.
+    #[prost(message, optional, tag = "4")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Pseudonym of who kept it first.
+    #[prost(string, tag = "5")]
+    pub created_by: ::prost::alloc::string::String,
+    /// This state was kept.
+    #[prost(message, optional, tag = "6")]
+    pub changed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Pseudonym of who kept this state.
+    #[prost(string, tag = "7")]
+    pub changed_by: ::prost::alloc::string::String,
+}
+/// A draft in a list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DraftSummary {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+    /// Its revision.
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+    /// Number of records.
+    #[prost(uint32, tag = "3")]
+    pub records: u32,
+    /// German name in the first definition; may be empty.
+    #[prost(string, tag = "4")]
+    pub bezeichnung: ::prost::alloc::string::String,
+    /// UUIDs of the services it speaks of, each once, at most 100.
+    #[prost(string, repeated, tag = "5")]
+    pub service_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Versions in it, at most 100.
+    #[prost(string, repeated, tag = "6")]
+    pub versions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// This state was kept.
+    #[prost(message, optional, tag = "7")]
+    pub changed_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Pseudonym of who kept it.
+    #[prost(string, tag = "8")]
+    pub changed_by: ::prost::alloc::string::String,
+    /// Why the file of this draft cannot be read; empty for a sound one. All but draft_id is empty
+    /// then.
+    #[prost(string, tag = "9")]
+    pub damage: ::prost::alloc::string::String,
+}
+/// Request of SaveDraft.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SaveDraftRequest {
+    /// UUID of the draft to change; empty for a new one.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+    /// Revision that the sender changed; the request is refused (ABORTED) when there is a newer one.
+    /// Unset means: whatever there is.
+    #[prost(uint64, optional, tag = "2")]
+    pub expected_revision: ::core::option::Option<u64>,
+    /// Service definitions and versions, 1..100, together at most 1 MiB. A definition without
+    /// service_id gets one here and keeps it; so does a version without one if the draft has exactly
+    /// one definition.
+    #[prost(message, repeated, tag = "3")]
+    pub records: ::prost::alloc::vec::Vec<Record>,
+}
+/// Answer of SaveDraft: the state that is kept now.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SaveDraftResponse {
+    /// The draft.
+    #[prost(message, optional, tag = "1")]
+    pub draft: ::core::option::Option<Draft>,
+}
+/// Request of GetDraft.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDraftRequest {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+}
+/// Answer of GetDraft.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetDraftResponse {
+    /// The draft.
+    #[prost(message, optional, tag = "1")]
+    pub draft: ::core::option::Option<Draft>,
+}
+/// Request of ListDrafts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDraftsRequest {}
+/// Answer of ListDrafts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDraftsResponse {
+    /// At most 1,000: a node keeps no more.
+    #[prost(message, repeated, tag = "1")]
+    pub drafts: ::prost::alloc::vec::Vec<DraftSummary>,
+}
+/// Request of CheckDraft.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckDraftRequest {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+}
+/// Answer of CheckDraft.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckDraftResponse {
+    /// Revision that was checked.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// Findings that stop the publication; the draft can be published if there are none.
+    #[prost(message, repeated, tag = "2")]
+    pub violations: ::prost::alloc::vec::Vec<Warning>,
+    /// What would become of each record, with warnings and comparison; empty if there are violations.
+    #[prost(message, repeated, tag = "3")]
+    pub records: ::prost::alloc::vec::Vec<PublishedRecord>,
+}
+/// Request of PublishDraft.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublishDraftRequest {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+    /// As in SaveDraftRequest.
+    #[prost(uint64, optional, tag = "2")]
+    pub expected_revision: ::core::option::Option<u64>,
+    /// As in PublishRequest.
+    #[prost(uint32, tag = "3")]
+    pub ack_peers: u32,
+}
+/// Answer of PublishDraft.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PublishDraftResponse {
+    /// What became of the records.
+    #[prost(message, optional, tag = "1")]
+    pub published: ::core::option::Option<PublishResponse>,
+    /// False if the draft is still there because it was changed meanwhile.
+    #[prost(bool, tag = "2")]
+    pub deleted: bool,
+}
+/// Request of DeleteDraft.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDraftRequest {
+    /// UUID.
+    #[prost(string, tag = "1")]
+    pub draft_id: ::prost::alloc::string::String,
+    /// As in SaveDraftRequest.
+    #[prost(uint64, optional, tag = "2")]
+    pub expected_revision: ::core::option::Option<u64>,
+}
+/// Answer of DeleteDraft.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDraftResponse {}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod draft_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Drafts of the Land of this node, for its publishers only. They stay at this node: never in a log,
+    /// never at a partner. They may be incomplete; publishing one goes the way of PublishService.
+    #[derive(Debug, Clone)]
+    pub struct DraftServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl DraftServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> DraftServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> DraftServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            DraftServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Keeps a new draft, or a new state of one.
+        pub async fn save_draft(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SaveDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SaveDraftResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.DraftService/SaveDraft",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.DraftService", "SaveDraft"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives a draft.
+        pub async fn get_draft(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDraftResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.DraftService/GetDraft",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("verbund.registry.v1.DraftService", "GetDraft"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists all drafts, the one changed last first.
+        pub async fn list_drafts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDraftsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDraftsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.DraftService/ListDrafts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.DraftService", "ListDrafts"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells what publishing a draft would say now; nothing is written.
+        pub async fn check_draft(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckDraftResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.DraftService/CheckDraft",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.DraftService", "CheckDraft"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Publishes the records of a draft as one batch and deletes the draft. If the answer is lost,
+        /// asking again is safe: what stands already is not written twice.
+        pub async fn publish_draft(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PublishDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PublishDraftResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.DraftService/PublishDraft",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.DraftService", "PublishDraft"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a draft, also one whose file is damaged.
+        pub async fn delete_draft(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDraftResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.DraftService/DeleteDraft",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.DraftService", "DeleteDraft"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod draft_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with DraftServiceServer.
+    #[async_trait]
+    pub trait DraftService: std::marker::Send + std::marker::Sync + 'static {
+        /// Keeps a new draft, or a new state of one.
+        async fn save_draft(
+            &self,
+            request: tonic::Request<super::SaveDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SaveDraftResponse>,
+            tonic::Status,
+        >;
+        /// Gives a draft.
+        async fn get_draft(
+            &self,
+            request: tonic::Request<super::GetDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetDraftResponse>,
+            tonic::Status,
+        >;
+        /// Lists all drafts, the one changed last first.
+        async fn list_drafts(
+            &self,
+            request: tonic::Request<super::ListDraftsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDraftsResponse>,
+            tonic::Status,
+        >;
+        /// Tells what publishing a draft would say now; nothing is written.
+        async fn check_draft(
+            &self,
+            request: tonic::Request<super::CheckDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckDraftResponse>,
+            tonic::Status,
+        >;
+        /// Publishes the records of a draft as one batch and deletes the draft. If the answer is lost,
+        /// asking again is safe: what stands already is not written twice.
+        async fn publish_draft(
+            &self,
+            request: tonic::Request<super::PublishDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PublishDraftResponse>,
+            tonic::Status,
+        >;
+        /// Deletes a draft, also one whose file is damaged.
+        async fn delete_draft(
+            &self,
+            request: tonic::Request<super::DeleteDraftRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDraftResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Drafts of the Land of this node, for its publishers only. They stay at this node: never in a log,
+    /// never at a partner. They may be incomplete; publishing one goes the way of PublishService.
+    #[derive(Debug)]
+    pub struct DraftServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> DraftServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for DraftServiceServer<T>
+    where
+        T: DraftService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.DraftService/SaveDraft" => {
+                    #[allow(non_camel_case_types)]
+                    struct SaveDraftSvc<T: DraftService>(pub Arc<T>);
+                    impl<
+                        T: DraftService,
+                    > tonic::server::UnaryService<super::SaveDraftRequest>
+                    for SaveDraftSvc<T> {
+                        type Response = super::SaveDraftResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SaveDraftRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DraftService>::save_draft(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SaveDraftSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.DraftService/GetDraft" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDraftSvc<T: DraftService>(pub Arc<T>);
+                    impl<
+                        T: DraftService,
+                    > tonic::server::UnaryService<super::GetDraftRequest>
+                    for GetDraftSvc<T> {
+                        type Response = super::GetDraftResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDraftRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DraftService>::get_draft(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDraftSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.DraftService/ListDrafts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDraftsSvc<T: DraftService>(pub Arc<T>);
+                    impl<
+                        T: DraftService,
+                    > tonic::server::UnaryService<super::ListDraftsRequest>
+                    for ListDraftsSvc<T> {
+                        type Response = super::ListDraftsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDraftsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DraftService>::list_drafts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDraftsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.DraftService/CheckDraft" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckDraftSvc<T: DraftService>(pub Arc<T>);
+                    impl<
+                        T: DraftService,
+                    > tonic::server::UnaryService<super::CheckDraftRequest>
+                    for CheckDraftSvc<T> {
+                        type Response = super::CheckDraftResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckDraftRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DraftService>::check_draft(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckDraftSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.DraftService/PublishDraft" => {
+                    #[allow(non_camel_case_types)]
+                    struct PublishDraftSvc<T: DraftService>(pub Arc<T>);
+                    impl<
+                        T: DraftService,
+                    > tonic::server::UnaryService<super::PublishDraftRequest>
+                    for PublishDraftSvc<T> {
+                        type Response = super::PublishDraftResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PublishDraftRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DraftService>::publish_draft(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PublishDraftSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.DraftService/DeleteDraft" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDraftSvc<T: DraftService>(pub Arc<T>);
+                    impl<
+                        T: DraftService,
+                    > tonic::server::UnaryService<super::DeleteDraftRequest>
+                    for DeleteDraftSvc<T> {
+                        type Response = super::DeleteDraftResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDraftRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DraftService>::delete_draft(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDraftSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for DraftServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.DraftService";
+    impl<T> tonic::server::NamedService for DraftServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

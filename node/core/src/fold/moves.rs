@@ -67,19 +67,24 @@ const ITEM_BYTES_MAX: usize = 64;
 
 const _: () = assert!(LIST_MAX * (ITEM_BYTES_MAX + 3) + 12 * TEXT_BYTES_MAX < FACT_BYTES_MAX);
 
-/// Facts of a move about the object `object`.
+/// Facts of a move about the object `object`. What the writer's node found about it stands in the
+/// entry only.
 pub(super) fn facts(entry: &LogEntry<'_>, at: Position, object: Uuid, it: &Move) -> Vec<Fact> {
     let said = match it {
         Move::Status(it) => Said::Status(short_status(it)),
         Move::Subscription(it) => Said::Subscription(short_subscription(it)),
         Move::Anschluss(it) => {
-            Said::Anschluss(Anschluss { hinweis: short(&it.hinweis), ..it.clone() })
+            let hinweis = short(&it.hinweis);
+            Said::Anschluss(Anschluss { hinweis, hinweise: Vec::new(), ..it.clone() })
         }
         Move::Bestaetigung(it) => {
-            Said::Bestaetigung(Bestaetigung { hinweis: short(&it.hinweis), ..it.clone() })
+            let hinweis = short(&it.hinweis);
+            Said::Bestaetigung(Bestaetigung { hinweis, hinweise: Vec::new(), ..it.clone() })
         }
-        Move::Mitzeichnung(it) => Said::Mitzeichnung(it.clone()),
-        Move::Uebergabe(it) => Said::Uebergabe(it.clone()),
+        Move::Mitzeichnung(it) => {
+            Said::Mitzeichnung(Mitzeichnung { hinweise: Vec::new(), ..it.clone() })
+        }
+        Move::Uebergabe(it) => Said::Uebergabe(Uebergabe { hinweise: Vec::new(), ..it.clone() }),
     };
     let key = match it {
         Move::Status(it) => it.version.parse().ok().map(|n| keys::status(object, &n, at)),
@@ -132,12 +137,13 @@ fn short_status(it: &VersionStatus) -> VersionStatus {
     VersionStatus {
         grund: short(&it.grund),
         ohne_bestaetigung_grund: short(&it.ohne_bestaetigung_grund),
+        hinweise: Vec::new(),
         ..it.clone()
     }
 }
 
 fn short_subscription(it: &SubscriptionMove) -> SubscriptionMove {
-    let mut short_one = it.clone();
+    let mut short_one = SubscriptionMove { hinweise: Vec::new(), ..it.clone() };
     for text in [
         &mut short_one.version_requirement,
         &mut short_one.modell,

@@ -132,7 +132,7 @@ impl OwnLog {
         submission: Submission,
         now: Now,
     ) -> Result<Outcome, Reject> {
-        if self.pending_bytes.saturating_add(submission.bytes)
+        if self.pending_bytes.saturating_add(submission.bytes())
             > limits::SUBMISSION_BYTES_WAITING_MAX
         {
             return Err(Reject::Busy {

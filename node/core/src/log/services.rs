@@ -286,8 +286,8 @@ fn judge_editor(
     Err(Reject::Denied {
         action: "edit this service",
         reason: format!(
-            "its editors are [{}], you are {pseudonym}; one of them edits it or names you in \
-             bearbeiter",
+            "seine Bearbeiter sind [{}], gefragt hat {pseudonym}; einer von ihnen ändert ihn oder \
+             nimmt {pseudonym} unter bearbeiter auf",
             editors.join(", ")
         ),
     })
@@ -320,8 +320,8 @@ fn judge_one(
             format!("{}.service_id", record.path),
             "SERVICE_NOT_DEFINED",
             format!(
-                "service {} has no definition in the log of this Land; publish it first or in \
-                 the same batch before its version",
+                "der Dienst {} hat im Protokoll dieses Landes keinen Steckbrief; zuerst \
+                 veröffentlichen, oder im selben Stapel vor seiner Version",
                 record.service
             ),
         ));
@@ -354,8 +354,8 @@ fn judge_one(
             field: format!("{}.version", record.path),
             reason: "VERSION_NOT_GREATER",
             description: format!(
-                "{version} is not greater than {last}, the last version published; SemVer 2.0 \
-                 versions of a service only grow"
+                "{version} ist nicht höher als {last}, die zuletzt veröffentlichte Version; Versionen \
+                 eines Dienstes steigen (SemVer 2.0)"
             ),
         }]));
     }

@@ -157,17 +157,19 @@ impl<F: Facts> Judge<'_, F> {
             })
             .collect();
         if !open.is_empty() {
-            warnings.push(format!("diese Nachnutzungen gehen mit über: {}", open.join(", ")));
+            let text = format!("diese Nachnutzungen gehen mit über: {}", open.join(", "));
+            warnings.push(("NACHNUTZUNGEN_FOLLOW", text));
         }
         let leaders = self.catalogue.leaders(lineage, None)?;
         if !leaders.laender.is_empty() {
             let laender: Vec<_> = leaders.laender.iter().map(ToString::to_string).collect();
-            warnings.push(format!(
+            let text = format!(
                 "angenommen werden kann erst, wenn {} von {} mitgezeichnet haben ({})",
                 leaders.k,
                 laender.len(),
                 laender.join(", ")
-            ));
+            );
+            warnings.push(("MITZEICHNUNGEN_NEEDED", text));
         }
         Ok(Judged { warnings, ..Judged::default() })
     }

@@ -307,6 +307,7 @@ fn a_joint_service_moves_when_enough_of_its_leaders_agree() {
         service_id: uuid(1).to_string(),
         land: "SL".to_owned(),
         leaf_hash: logs.angebot(),
+        ..Mitzeichnung::default()
     };
     let waits = joint(&["RP"], 1);
     waits.check(SL, waits.step(Angebot, SL, HE), "ok: 1 von 1 mitgezeichnet haben (RP)");

@@ -12,7 +12,7 @@ use registry_proto::{
     terms::{Ars, Date, Land, LogId},
     wire::registry::{
         Anschluss, Bestaetigung, Lifecycle, Mitzeichnung, SubscriptionMove, SubscriptionState,
-        VersionStatus, Warning,
+        VersionStatus,
     },
 };
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use crate::{
         lifecycle,
         nachnutzung::{self, Side, Subscription},
     },
-    reject::Reject,
+    reject::{FieldViolation, Reject},
     view::{Affected, Catalogue, Facts, Lineage, QueryError, Standing},
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Judged {
     pub(super) judged_at: Option<u64>,
     pub(super) handovers_seen: Option<u64>,
     pub(super) of_service: Option<Uuid>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<(&'static str, String)>,
 }
 
 pub(super) type Verdict = Result<Judged, QueryError>;
@@ -135,12 +135,12 @@ impl Judged {
         if let Some(service) = self.of_service {
             record.of_service = service.into();
         }
-        let field = &record.path;
-        record.warnings.extend(
-            self.warnings
-                .into_iter()
-                .map(|description| Warning { field: field.clone(), description }),
-        );
+        let found = self.warnings.into_iter().map(|(reason, description)| FieldViolation {
+            field: record.path.clone(),
+            reason,
+            description,
+        });
+        record.warn(found.collect());
     }
 }
 
@@ -200,11 +200,11 @@ impl<F: Facts> Judge<'_, F> {
                     "Bestätigungen fehlen: {}; abwarten oder ohne_bestaetigung_grund angeben",
                     missing.join(", ")
                 );
+                let reason = "MISSING_ACKNOWLEDGEMENTS";
                 if it.ohne_bestaetigung_grund.is_empty() {
-                    let reason = "MISSING_ACKNOWLEDGEMENTS";
                     return Err(Reject::Precondition { reason, description: text }.into());
                 }
-                warnings.push(text);
+                warnings.push((reason, text));
             }
         }
         Ok(Judged {
@@ -333,7 +333,7 @@ impl<F: Facts> Judge<'_, F> {
         path: &str,
         record: &Prepared,
         it: &SubscriptionMove,
-    ) -> Result<Vec<String>, QueryError> {
+    ) -> Result<Vec<(&'static str, String)>, QueryError> {
         let service = record.of_service.uuid();
         let publisher: Option<Land> = it.publisher_land.parse().ok();
         let defined = match publisher {
@@ -357,12 +357,14 @@ impl<F: Facts> Judge<'_, F> {
         let serves =
             self.catalogue.standings(land, service)?.iter().any(|it| it.serves_on(self.today));
         if !serves {
-            warnings.push("die Leistung hat zurzeit keine freigegebene Version".to_owned());
+            let text = "die Leistung hat zurzeit keine freigegebene Version";
+            warnings.push(("NOTHING_RELEASED", text.to_owned()));
         }
         let others = self.catalogue.subscriptions_of(land, service)?;
         if let Some(other) = others.iter().find(|it| it.subscriber == self.own.land && it.is_open())
         {
-            warnings.push(format!("es gibt schon eine offene Nachnutzung {}", other.id));
+            let text = format!("es gibt schon eine offene Nachnutzung {}", other.id);
+            warnings.push(("NACHNUTZUNG_OPEN", text));
         }
         Ok(warnings)
     }

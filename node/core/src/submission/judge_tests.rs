@@ -325,6 +325,7 @@ fn only_co_owners_countersign_and_only_what_is_there() {
             service_id: uuid(1).to_string(),
             land: "SL".to_owned(),
             leaf_hash: leaf.as_bytes().to_vec().into(),
+            hinweise: Vec::new(),
         })
     };
     let leaf = |logs: &Logs, at: usize| logs.sl.entries[at].leaf;

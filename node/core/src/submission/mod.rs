@@ -4,9 +4,11 @@
 //! [`crate::log`].
 
 mod compare;
+mod deliver;
 mod handover;
 #[cfg(test)]
 mod handover_tests;
+mod hinweise;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use registry_proto::{
-    log::{Hash, Kind, Reference, RequestId},
+    log::{Hash, Kind, Reference, RequestId, body_digest},
     terms::{Land, SemVer, ServiceId},
     wire::registry::{Record, ServiceVersion, Warning},
 };
@@ -24,10 +26,17 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    compat::Verdict, envelope::Authorized, fold::Move, limits, reject::Reject, validate::CodeLists,
+    compat::Verdict,
+    envelope::Authorized,
+    fold::Move,
+    limits,
+    reject::{FieldViolation, Reject},
+    validate::CodeLists,
 };
+pub use deliver::{DestinationSignatures, Doubt};
 pub use handover::Contents;
 pub(crate) use handover::Inherited;
+pub use hinweise::content_of;
 use prepare::Make;
 
 /// Records that keep every rule that needs no log. Only [`Submission::validate`] makes it.
@@ -41,7 +50,6 @@ pub struct Submission {
     /// Why [`Submission::judge`] refuses it, unless the same request was published before: then
     /// its own moves have changed what is judged.
     pub(crate) refused: Option<Reject>,
-    pub(crate) bytes: usize,
 }
 
 /// One record, ready to be staged.
@@ -68,16 +76,21 @@ pub(crate) struct Prepared {
     pub(crate) inherited: Option<Inherited>,
     /// Principals that a definition names as editors.
     pub(crate) editors: Vec<String>,
+    /// Leistungsschlüssel of a definition.
+    pub(crate) schluessel: Vec<String>,
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,
     /// The version, for [`Submission::compare`].
     pub(crate) release: Option<Arc<ServiceVersion>>,
     /// How it compares with the version before it.
     pub(crate) verdict: Option<Verdict>,
+    /// The record, then its warnings.
     pub(crate) body: Bytes,
+    /// Bytes of the record in the body.
+    pub(crate) record_bytes: usize,
     pub(crate) salt: [u8; 16],
     pub(crate) body_digest: Hash,
-    /// SHA-256 of the body without salt: equal content, equal value.
+    /// SHA-256 of the record without salt and warnings: equal content, equal value.
     pub(crate) content: Hash,
     pub(crate) warnings: Vec<Warning>,
     /// Path of the record in the request.
@@ -104,7 +117,9 @@ impl Submission {
         };
         let mut violations = Vec::new();
         let mut records = Vec::with_capacity(input.records.len());
-        for (at, Record { record, expected_revision }) in input.records.into_iter().enumerate() {
+        for (at, Record { mut record, expected_revision }) in input.records.into_iter().enumerate()
+        {
+            record.iter_mut().for_each(hinweise::clear);
             match make.prepared(at, record) {
                 Ok(prepared) => records.push(Prepared { expected_revision, ..prepared }),
                 Err(more) => violations.extend(more),
@@ -114,7 +129,6 @@ impl Submission {
             violations.truncate(limits::VIOLATIONS_MAX);
             return Err(Reject::Invalid(violations));
         }
-        let bytes = records.iter().map(|it| it.body.len()).sum();
         Ok(Self {
             records,
             ack_peers: input.ack_peers,
@@ -122,8 +136,32 @@ impl Submission {
             pseudonym: input.pseudonym,
             request: input.request,
             refused: None,
-            bytes,
         })
+    }
+
+    /// Bytes of all bodies.
+    pub(crate) fn bytes(&self) -> usize {
+        self.records.iter().map(|it| it.body.len()).sum()
+    }
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// Adds findings that do not stop the record; its body tells them.
+    pub(crate) fn warn(&mut self, found: Vec<FieldViolation>) {
+        if found.is_empty() {
+            return;
+        }
+        self.warnings.extend(found.into_iter().map(|it| Warning {
+            field: it.field,
+            description: it.description,
+            reason: it.reason.to_owned(),
+        }));
+        let record = self.body.get(..self.record_bytes).unwrap_or(&self.body);
+        let body = [record, &hinweise::encoded(&self.warnings, &self.path)].concat();
+        self.body = body.into();
+        self.body_digest = body_digest(&self.salt, &self.body);
     }
 }
 
@@ -171,20 +209,12 @@ impl Entropy {
     }
 }
 
-/// SHA-256 of a body without its salt: equal content, equal value.
-pub fn content_of(body: &[u8]) -> Hash {
-    Hash::from_bytes(Sha256::digest(body).into())
-}
-
 #[cfg(test)]
 mod tests {
     use prost::Message;
-    use registry_proto::{
-        log,
-        wire::registry::{
-            Handlungsgrundlage, Herausgeber, LocalizedText, PublishRequest, ServiceDefinition,
-            record,
-        },
+    use registry_proto::wire::registry::{
+        Handlungsgrundlage, Herausgeber, Hinweis, LocalizedText, PublishRequest, ServiceDefinition,
+        record,
     };
 
     use super::*;
@@ -266,9 +296,33 @@ mod tests {
         assert_eq!(one.content, same.content);
         assert_ne!(one.content, other.content);
         assert_ne!((one.salt, one.body_digest), (same.salt, same.body_digest));
-        assert_eq!(one.body_digest, log::body_digest(&one.salt, &one.body));
-        assert_eq!(submission.bytes, 3 * one.body.len());
+        assert_eq!(one.body_digest, body_digest(&one.salt, &one.body));
+        assert_eq!(submission.bytes(), 3 * one.body.len());
         assert_eq!((submission.ack_peers, submission.dry_run), (2, true));
+    }
+
+    #[test]
+    fn only_the_findings_of_the_node_go_into_the_body() {
+        let claimed = Hinweis { description: "erfunden".to_owned(), ..Hinweis::default() };
+        let mut told = definition(ID, "Eins");
+        if let Some(record::Record::ServiceDefinition(it)) = &mut told.record {
+            it.hinweise = vec![claimed];
+        }
+        let submission = validate(vec![definition(ID, "Eins"), told]).expect("valid");
+        let [mut one, same] = <[Prepared; 2]>::try_from(submission.records).expect("two records");
+        assert_eq!((one.content, &one.body), (same.content, &same.body));
+        let (content, digest) = (one.content, one.body_digest);
+        let field = format!("{}.lagen[0]", one.path);
+        let found = FieldViolation { field, reason: "RULE", description: "gefunden".to_owned() };
+        one.warn(vec![found.clone()]);
+        one.warn(vec![FieldViolation { reason: "OTHER", ..found }]);
+        let body = ServiceDefinition::decode(&one.body[..]).expect("a definition");
+        let kept: Vec<_> =
+            body.hinweise.iter().map(|it| (it.field.as_str(), it.reason.as_str())).collect();
+        assert_eq!(kept, [("lagen[0]", "RULE"), ("lagen[0]", "OTHER")]);
+        assert_eq!((one.content, content_of(&one.body)), (content, content));
+        assert_ne!(one.body_digest, digest);
+        assert_eq!(one.body_digest, body_digest(&one.salt, &one.body));
     }
 
     #[test]

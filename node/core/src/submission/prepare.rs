@@ -7,7 +7,7 @@ use prost::Message;
 use registry_proto::{
     log::{self, Kind, RequestId},
     terms::{Date, Land, SemVer, ServiceId},
-    wire::registry::{ServiceDefinition, ServiceVersion, Warning, record},
+    wire::registry::{ServiceDefinition, ServiceVersion, record},
 };
 use uuid::Uuid;
 
@@ -86,8 +86,8 @@ impl Make<'_> {
             None => Err(vec![FieldViolation {
                 field: format!("records[{at}]"),
                 reason: "RECORD_KIND",
-                description: "empty, or of a kind this node does not know; expected \
-                              service_definition, service_version or a move"
+                description: "leer oder von einer Art, die dieser Knoten nicht kennt; erwartet \
+                              wird service_definition, service_version oder ein Schritt"
                     .to_owned(),
             }]),
         }
@@ -111,7 +111,7 @@ impl Make<'_> {
         let body = encode(&record, &path)?;
         let editors = editors_of(&record);
         let made = self.made(Kind::ServiceDefinition, service, body, warnings, path);
-        Ok(Prepared { editors, ..made })
+        Ok(Prepared { editors, schluessel: record.leistungsschluessel, ..made })
     }
 
     fn version(
@@ -188,11 +188,7 @@ impl Make<'_> {
         path: String,
     ) -> Prepared {
         let salt = self.entropy.salt();
-        let warnings = warnings
-            .into_iter()
-            .map(|it| Warning { field: it.field, description: it.description })
-            .collect();
-        Prepared {
+        let mut prepared = Prepared {
             kind,
             service: object,
             of_service: object,
@@ -204,16 +200,20 @@ impl Make<'_> {
             handovers_seen: None,
             inherited: None,
             editors: Vec::new(),
+            schluessel: Vec::new(),
             said: None,
             release: None,
             verdict: None,
             salt,
             body_digest: log::body_digest(&salt, &body),
             content: content_of(&body),
+            record_bytes: body.len(),
             body,
-            warnings,
+            warnings: Vec::new(),
             path,
-        }
+        };
+        prepared.warn(warnings);
+        prepared
     }
 
     /// A UUID for what has none yet.
@@ -232,7 +232,10 @@ fn semver(text: &str, path: &str) -> Result<SemVer, Violations> {
         vec![FieldViolation {
             field: format!("{path}.version"),
             reason: "VERSION_FORM",
-            description: error.to_string(),
+            description: format!(
+                "{} ist keine Version MAJOR.MINOR.PATCH (SemVer 2.0; {error})",
+                validate::Shown(text)
+            ),
         }]
     })
 }
@@ -242,20 +245,20 @@ fn parse_id(text: &str, path: &str, field: &str) -> Result<ServiceId, Violations
         vec![FieldViolation {
             field: format!("{path}.{field}"),
             reason: "SERVICE_ID_FORM",
-            description: error.to_string(),
+            description: format!("{} ist keine UUID ({error})", validate::Shown(text)),
         }]
     })
 }
 
 fn encode(record: &impl Message, path: &str) -> Result<Bytes, Violations> {
     let bytes = record.encoded_len();
-    if bytes > limits::BODY_BYTES_MAX {
+    if bytes > limits::RECORD_BYTES_MAX {
         return Err(vec![FieldViolation {
             field: path.to_owned(),
             reason: "RECORD_TOO_LARGE",
             description: format!(
-                "{bytes} bytes encoded; expected at most {}",
-                limits::BODY_BYTES_MAX
+                "kodiert {bytes} Byte, erlaubt sind höchstens {}",
+                limits::RECORD_BYTES_MAX
             ),
         }]);
     }

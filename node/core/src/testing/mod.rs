@@ -224,7 +224,6 @@ pub(crate) fn signer(land: Land) -> LogSigner {
 pub(crate) fn submission(records: &[(u128, Option<&str>, &str)]) -> Submission {
     let records: Vec<_> = records.iter().enumerate().map(|(at, it)| prepared(at, *it)).collect();
     Submission {
-        bytes: records.iter().map(|it| it.body.len()).sum(),
         records,
         ack_peers: 0,
         dry_run: false,
@@ -264,6 +263,7 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
         handovers_seen: None,
         inherited: None,
         editors: Vec::new(),
+        schluessel: Vec::new(),
         said: None,
         release: None,
         verdict: None,
@@ -271,6 +271,7 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
         salt,
         body_digest: body_digest(&salt, &body),
         content: content_of(&body),
+        record_bytes: body.len(),
         body,
         warnings: Vec::new(),
         path: format!("records[{at}]"),

@@ -1,8 +1,8 @@
 //! Rules of FIT-Connect delivery points.
 //!
-//! What the destination signature (a compact JWS) says is read and compared with the record. Its
-//! signature is not verified: that needs the root of the FIT-Connect trust list, which a node does
-//! not have; who connects to the delivery point verifies it there.
+//! What the destination signature (a compact JWS) says is read and compared with the record.
+//! Whether it holds is asked of the shell, which has the roots and the cryptography
+//! ([`DestinationSignatures`](crate::submission::DestinationSignatures)).
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use registry_proto::{

@@ -213,6 +213,19 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(self.newest(land, service)?.is_some())
     }
 
+    /// The entry of the definition of a service that counts.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn newest_definition(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<Position>, FactsError> {
+        Ok(self.definition(&self.lineage_of(land, service)?)?.map(|it| it.position))
+    }
+
     pub(super) fn stands(&self, of: &Lineage, fact: &Fact) -> Result<Standing, FactsError> {
         let (service, number, position) = keys::parse_version(&fact.key)?;
         let fact = VersionFact::parse(&fact.value)?;

@@ -305,7 +305,12 @@ fn the_leaders_of_a_joint_service_go_on_leading() {
     let notices = story.world().catalogue().notices(RP, day("2026-11-23"), NOW_MS).unwrap();
     assert_eq!(notices[0].kind(), NoticeKind::CountersignatureOwed, "{notices:?}");
     let offer = story.offer.unwrap().as_bytes().to_vec().into();
-    let said = Mitzeichnung { service_id: id(1), land: "SL".to_owned(), leaf_hash: offer };
+    let said = Mitzeichnung {
+        service_id: id(1),
+        land: "SL".to_owned(),
+        leaf_hash: offer,
+        ..Mitzeichnung::default()
+    };
     story.log(RP).say(Kind::Mitzeichnung, uuid(1), None, &said);
     assert_eq!(owner(&story), HE);
     // another set of leaders needs those that are left of the old one

@@ -9,6 +9,7 @@ use crate::{
     fold::keys,
     limits::PAGE_MAX,
     reject::{FieldViolation, Reject},
+    validate::Shown,
 };
 
 /// Collects what is wrong with a request, so that all of it is reported at once.
@@ -61,7 +62,13 @@ impl Checks {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.add(field, reason, error);
+                match reason {
+                    "UUID_FORM" => {
+                        let found = Shown(text);
+                        self.add(field, reason, format_args!("{found} ist keine UUID ({error})"));
+                    }
+                    _ => self.add(field, reason, error),
+                }
                 None
             }
         }

@@ -88,6 +88,7 @@ fn hand_over(log: &mut Log, offers: &mut Vec<(u8, Land, Hash)>, service: u8, wha
         an_land: if offers_it { next } else { land }.to_string(),
         schritt: schritt as i32,
         angebot: offer.into(),
+        ..Uebergabe::default()
     };
     let leaf = log.say(Kind::Uebergabe, uuid(service), None, &said);
     if offers_it {

@@ -140,6 +140,7 @@ fn fields(of: &ServiceVersion) -> Vec<Field> {
         zustaendige_stellen,
         versionshinweis: _, // says what changed; it is no part of the offer
         demonstration_fields: _,
+        hinweise: _,
         artefakte,
         parameter_schema,
     } = of;

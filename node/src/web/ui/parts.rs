@@ -1,7 +1,7 @@
 //! Pieces that pages are made of.
 
 use maud::{Markup, Render, html};
-use registry_proto::wire::registry::AsOf;
+use registry_proto::wire::registry::{AsOf, Hinweis};
 
 use super::{richtext, words};
 
@@ -160,6 +160,24 @@ pub(super) fn as_of(as_of: Option<&AsOf>, now: i64) -> Markup {
         @match &log.fresh_at {
             Some(at) => { ", vom Land bestätigt vor " (words::span(now - at.seconds)) },
             None => { ", vom Land noch nicht bestätigt" },
+        }
+    }
+}
+
+/// What the node of the owner found when it signed a record; nothing if it found nothing.
+pub(super) fn findings(of: &[Hinweis]) -> Markup {
+    let lines: Vec<_> = of
+        .iter()
+        .map(|it| {
+            html! {
+                @if !it.field.is_empty() { code { (it.field) } ": " }
+                (it.description)
+            }
+        })
+        .collect();
+    html! {
+        @if let Some(lines) = list(&lines, "weitere Hinweise") {
+            (section("hinweise", "Hinweise bei der Veröffentlichung", &lines))
         }
     }
 }

@@ -12,7 +12,9 @@ use registry_proto::wire::registry::{
 use super::{
     links,
     page::{Area, Page},
-    parts::{Tone, as_of, badge, demonstration, inline, list, outward, pairs, section, some},
+    parts::{
+        Tone, as_of, badge, demonstration, findings, inline, list, outward, pairs, section, some,
+    },
     richtext, words,
 };
 
@@ -103,6 +105,7 @@ impl ServicePage<'_> {
                         (section("eigentuemer", "Eigentümer", &owners))
                     }
                     (section("herkunft", "Herkunft", &self.origin()))
+                    (findings(&of.hinweise))
                 }
             }
         }

@@ -156,6 +156,11 @@ fn hostile() -> (Index, Folder) {
             url: "javascript:alert(1)".to_owned(),
         }],
         demonstration_fields: vec![HOSTILE.to_owned()],
+        hinweise: vec![wire::Hinweis {
+            field: HOSTILE.to_owned(),
+            description: HOSTILE.to_owned(),
+            ..wire::Hinweis::default()
+        }],
         ..ServiceDefinition::default()
     };
     let version = |number: &str, licence: &str| ServiceVersion {

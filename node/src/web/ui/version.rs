@@ -10,8 +10,8 @@ use super::{
     links,
     page::{Area, Page},
     parts::{
-        Tone, alert, as_of, badge, demonstration, inline, list, outward, pairs, section, some,
-        table,
+        Tone, alert, as_of, badge, demonstration, findings, inline, list, outward, pairs, section,
+        some, table,
     },
     service, words,
 };
@@ -74,6 +74,7 @@ impl VersionPage<'_> {
                         (pairs([("Stand des Logs", Some(as_of(self.as_of, self.now)))]))
                         (service::provenance(self.version.provenance.as_ref()))
                     }))
+                    (findings(&of.hinweise))
                 }
             }
         }

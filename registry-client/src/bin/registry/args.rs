@@ -1,6 +1,8 @@
 //! The command line as types. Doc comments are the help texts.
 
 mod artefact;
+mod draft;
+mod held;
 mod manifest;
 mod moves;
 mod nachnutzung;
@@ -20,6 +22,8 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
+    draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
+    held::{Held, HeldAccept},
     manifest::{Apply, Diff, Export, Schema, SchemaKind},
     moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
     nachnutzung::{
@@ -124,12 +128,18 @@ pub(crate) enum Command {
     /// JSON Schema der Manifeste ausgeben, für Editoren
     #[command(after_help = manifest::SCHEMA_EXAMPLES)]
     Schema(Schema),
+    /// Entwürfe: speichern, prüfen, veröffentlichen; nur am Knoten des eigenen Landes
+    #[command(subcommand)]
+    Draft(Draft),
     /// Dateien von Versionen senden, holen, auflisten
     #[command(subcommand)]
     Artefact(Artefact),
     /// Änderungen am Katalog mitverfolgen; verbindet sich nach einer Störung selbst neu
     #[command(after_help = WATCH_EXAMPLES)]
     Watch(Watch),
+    /// Massenhafte Abschaltungen, die ein Knoten angehalten hat (Rolle operator)
+    #[command(subcommand)]
+    Held(Held),
     /// Zustand des Knotens und der Protokolle aller Länder anzeigen
     #[command(after_help = "Beispiel:\n  registry status -o json")]
     Status,

@@ -5,13 +5,13 @@ use std::{fmt::Write, io};
 use registry_client::{
     Class, ClientError,
     artefact::FileError,
-    error::{ConfigError, ConnectError, Refusal},
+    error::{ConfigError, ConnectError, Refusal, Violation},
     proof::ProofError,
 };
 use rustls::{AlertDescription, CertificateError};
 use tonic::Code;
 
-use crate::{documents::Sources, output::clean};
+use crate::{documents::Sources, output::clean, words};
 
 /// Why a command ends without success.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub(crate) enum CliError {
     Output(io::Error),
     /// Ended by Ctrl-C.
     Interrupted,
+    /// What was looked for is said already, and it is not as it should be.
+    Found,
     /// A mistake of this program.
     Internal(String),
 }
@@ -59,7 +61,7 @@ impl CliError {
             Self::File(_) => Class::Usage.exit_code(),
             Self::Write { error, .. } => error.class().exit_code(),
             Self::Usage(_) => Class::Usage.exit_code(),
-            Self::Refused(_) => Class::Refused.exit_code(),
+            Self::Refused(_) | Self::Found => Class::Refused.exit_code(),
             Self::Differences => DIFFERENCES,
             Self::Comparison(error) => match error.exit_code() {
                 DIFFERENCES => COMPARISON_FAILED,
@@ -85,7 +87,7 @@ impl CliError {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,
             Self::Output(error) => format!("Standardausgabe nicht beschreibbar: {error}"),
             Self::Internal(text) => format!("Fehler in registry selbst: {text}"),
-            Self::Interrupted => return None,
+            Self::Interrupted | Self::Found => return None,
         };
         Some(format!("Fehler: {text}"))
     }
@@ -351,40 +353,64 @@ fn alerted(address: &str, alert: AlertDescription) -> String {
 }
 
 fn refused(refusal: &Refusal, sources: Option<&Sources>) -> String {
-    let message = clean(&refusal.message);
-    let mut text = match refusal.code {
-        Code::InvalidArgument => format!("abgelehnt: {message}"),
-        Code::PermissionDenied | Code::Unauthenticated => format!("nicht erlaubt: {message}"),
-        Code::AlreadyExists => format!("steht schon mit anderem Inhalt: {message}"),
-        Code::FailedPrecondition => format!("nicht möglich: {message}"),
-        Code::Aborted => format!("inzwischen geändert: {message}"),
-        Code::NotFound => format!("nicht gefunden: {message}"),
-        Code::Unavailable => format!("zurzeit nicht möglich: {message}"),
-        Code::DeadlineExceeded => format!("nicht rechtzeitig fertig: {message}"),
-        Code::ResourceExhausted => format!("eine Grenze ist erreicht: {message}"),
-        Code::Unimplemented => format!("der Knoten kann das nicht: {message}"),
+    let what = match refusal.code {
+        Code::InvalidArgument => "abgelehnt",
+        Code::PermissionDenied | Code::Unauthenticated => "nicht erlaubt",
+        Code::AlreadyExists => "steht schon mit anderem Inhalt",
+        Code::FailedPrecondition => "nicht möglich",
+        Code::Aborted => "inzwischen geändert",
+        Code::NotFound => "nicht gefunden",
+        Code::Unavailable => "zurzeit nicht möglich",
+        Code::DeadlineExceeded => "nicht rechtzeitig fertig",
+        Code::ResourceExhausted => "eine Grenze ist erreicht",
+        Code::Unimplemented => "der Knoten kann das nicht",
         code @ (Code::Ok
         | Code::Cancelled
         | Code::Unknown
         | Code::OutOfRange
         | Code::Internal
-        | Code::DataLoss) => format!("der Knoten meldet {code:?}: {message}"),
+        | Code::DataLoss) => &format!("der Knoten meldet {code:?}"),
     };
-    if let Some(reason) = refusal.reason.as_deref().filter(|reason| !reason.is_empty()) {
-        let _ = write!(text, " [{}]", clean(reason));
-    }
-    for violation in &refusal.violations {
+    let finding = |violation: &Violation| {
         let field = clean(&violation.field);
         let place = sources.map_or_else(|| field.clone(), |sources| sources.place(&field));
-        let _ = write!(text, "\n  {place}: {}", clean(&violation.description));
-        if !violation.reason.is_empty() {
-            let _ = write!(text, " [{}]", clean(&violation.reason));
+        let description = clean(&violation.description);
+        format!("{place}: {description}{}", rule(Some(&violation.reason)))
+    };
+    let mut text = match refusal.violations.as_slice() {
+        [] => {
+            let said = words::german(refusal).unwrap_or_else(|| refusal.message.clone());
+            format!("{what}: {}{}", clean(&said), rule(refusal.reason.as_deref()))
         }
+        [only] => format!("{what}: {}", finding(only)),
+        all => {
+            let mut text = format!("{what}, {} Befunde:", total(refusal));
+            for violation in all {
+                let _ = write!(text, "\n  {}", finding(violation));
+            }
+            text
+        }
+    };
+    let more = total(refusal).saturating_sub(refusal.violations.len());
+    if more > 0 && !refusal.violations.is_empty() {
+        let _ = write!(text, "\n  … und {more} weitere");
     }
     if let Some(next) = next_step(refusal, sources) {
         let _ = write!(text, "\n{NEXT}{next}");
     }
     text
+}
+
+/// A rule by its name, in brackets.
+fn rule(reason: Option<&str>) -> String {
+    let reason = reason.filter(|it| !it.is_empty());
+    reason.map_or_else(String::new, |it| format!(" [{}]", clean(it)))
+}
+
+/// Findings of the node; it tells only those that fit.
+fn total(refusal: &Refusal) -> usize {
+    let told = refusal.metadata.get("violations").and_then(|it| it.parse::<usize>().ok());
+    told.unwrap_or_default().max(refusal.violations.len())
 }
 
 fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
@@ -408,7 +434,14 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
              um die Rolle bitten"
         }
         Code::Unauthenticated => "mit --cert und --key ein gültiges Zertifikat angeben",
+        Code::NotFound if refusal.metadata.get("what").is_some_and(|it| it == "draft") => {
+            "Kennung prüfen: registry draft list"
+        }
         Code::NotFound => "Kennung prüfen: registry service list",
+        Code::Aborted if refusal.metadata.get("name").is_some_and(|it| it.starts_with("draft")) => {
+            "den Entwurf neu lesen (registry draft show) und den eigenen Stand nachtragen; nichts \
+             wurde geschrieben"
+        }
         Code::Aborted => {
             "neu lesen (registry service show oder registry nachnutzung show zeigen die Revision) \
              und neu entscheiden; nichts wurde geschrieben"

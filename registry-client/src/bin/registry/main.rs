@@ -8,6 +8,7 @@ mod errors;
 mod json;
 mod output;
 mod usage;
+mod words;
 
 use std::process::ExitCode;
 

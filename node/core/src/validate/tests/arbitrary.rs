@@ -82,6 +82,7 @@ fn a_definition(p: &mut Pool) -> ServiceDefinition {
         demonstration_fields: p.texts(),
         mitfederfuehrung: Some(Mitfederfuehrung { laender: p.texts(), k: 1 }),
         bearbeiter: p.list(|p| Bearbeiter { principal: p.text(), rolle: p.text() }),
+        hinweise: Vec::new(),
     }
 }
 
@@ -164,6 +165,7 @@ fn a_version(p: &mut Pool, number: i32) -> ServiceVersion {
             chunks: p.list(|p| p.text().into()),
         }),
         parameter_schema: p.text(),
+        hinweise: Vec::new(),
     }
 }
 

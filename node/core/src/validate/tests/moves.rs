@@ -331,6 +331,7 @@ fn others_countersign_by_hash() {
         service_id: SERVICE.to_owned(),
         land: "SL".to_owned(),
         leaf_hash: vec![7; 32].into(),
+        hinweise: Vec::new(),
     };
     check(moves::mitzeichnung(good.clone(), "", Land::HE), &[]);
     check(moves::mitzeichnung(good.clone(), "", Land::SL), &[("land", "LAND_OWN")]);

@@ -84,7 +84,10 @@ async fn version(
         ..GetVersionRequest::default()
     };
     let answer = client.version(request).await?;
-    Ok(answer.version.and_then(|it| it.version).unwrap_or_default())
+    let mut version = answer.version.and_then(|it| it.version).unwrap_or_default();
+    // what a node found is no part of what was published
+    version.hinweise.clear();
+    Ok(version)
 }
 
 fn differences(old: &ServiceVersion, new: &ServiceVersion) -> Result<Vec<FieldChange>, CliError> {

@@ -78,7 +78,12 @@ pub(super) async fn countersign(
             )));
         };
         let what = format!("Übergabe an {}", offer.an_land);
-        let said = Mitzeichnung { service_id, land: offer.von_land, leaf_hash: offer.leaf_hash };
+        let said = Mitzeichnung {
+            service_id,
+            land: offer.von_land,
+            leaf_hash: offer.leaf_hash,
+            ..Mitzeichnung::default()
+        };
         return signed(client, format, said, what, writing).await;
     }
     let (what, provenance) = match args.version {
@@ -105,7 +110,8 @@ pub(super) async fn countersign(
     };
     let Provenance { position, leaf_hash, .. } = provenance.unwrap_or_default();
     let land = position.unwrap_or_default().land;
-    signed(client, format, Mitzeichnung { service_id, land, leaf_hash }, what, writing).await
+    let said = Mitzeichnung { service_id, land, leaf_hash, ..Mitzeichnung::default() };
+    signed(client, format, said, what, writing).await
 }
 
 async fn signed(

@@ -2,7 +2,9 @@
 
 mod artefact;
 mod differences;
+mod draft;
 mod edit;
+mod held;
 mod inbox;
 mod kinds;
 mod life;
@@ -23,7 +25,9 @@ use registry_client::{Client, ClientConfig};
 use registry_proto::terms::Land;
 
 use crate::{
-    args::{Artefact, Cli, Command, ExampleKind, Format, Global, Nachnutzung, Service, Version},
+    args::{
+        Artefact, Cli, Command, Draft, ExampleKind, Format, Global, Nachnutzung, Service, Version,
+    },
     documents,
     errors::CliError,
     output, usage,
@@ -106,6 +110,14 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Export(args) => manifest::export(&connect(global).await?, format, args).await,
         Command::Schema(args) => manifest::schema(args.kind),
+        Command::Draft(command) => {
+            let documents = match &command {
+                Draft::Save(args) => Some(documents::read(&args.files)?),
+                _ => None,
+            };
+            draft::run(&connect(global).await?, format, command, documents).await
+        }
+        Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait
             let described = artefact::describe(args)?;
@@ -184,6 +196,15 @@ fn german(texts: &[registry_proto::wire::registry::LocalizedText]) -> String {
         .find(|text| text.language_code == "de")
         .or_else(|| texts.first())
         .map_or_else(String::new, |text| text.text.clone())
+}
+
+/// What the node of the owner found when it signed a record, in one line.
+fn findings(all: &[registry_proto::wire::registry::Hinweis]) -> String {
+    let one = |it: &registry_proto::wire::registry::Hinweis| match it.field.as_str() {
+        "" => it.description.clone(),
+        field => format!("{field}: {}", it.description),
+    };
+    all.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 /// A number of things with its noun.

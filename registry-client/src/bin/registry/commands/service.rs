@@ -185,6 +185,7 @@ fn details(answer: &GetServiceResponse) -> String {
         ("Eintrag", output::place(provenance.position.as_ref())),
         ("Eingetragen", provenance.recorded_at.as_ref().map_or_else(String::new, output::instant)),
         ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),
+        ("Hinweise", super::findings(&definition.hinweise)),
         ("Nur zur Schau", definition.demonstration_fields.join(", ")),
     ])
 }

@@ -81,6 +81,7 @@ async fn answer(
         an_land: offer.an_land.clone(),
         schritt: schritt as i32,
         angebot: offer.leaf_hash,
+        ..Said::default()
     };
     let (word, next) = if takes {
         ("Angenommen", format!("der Dienst gehört {own}: registry publish -f …"))

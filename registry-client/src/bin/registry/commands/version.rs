@@ -171,6 +171,7 @@ fn details(version: Version) -> String {
         ("Eintrag", output::place(provenance.position.as_ref())),
         ("Eingetragen", provenance.recorded_at.as_ref().map_or_else(String::new, output::instant)),
         ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),
+        ("Hinweise", super::findings(&record.hinweise)),
         ("Nur zur Schau", record.demonstration_fields.join(", ")),
     ])
 }

@@ -74,6 +74,7 @@ pub(super) async fn connect(
             seit: it.seit.clone(),
             version: it.version.clone(),
             hinweis: it.hinweis.clone(),
+            ..Anschluss::default()
         })
     };
     let progress = output::progress();

@@ -100,6 +100,7 @@ pub(super) async fn bestaetigen(
         version: args.version.clone(),
         anlass: anlass as i32,
         hinweis: args.hinweis.unwrap_or_default(),
+        ..Bestaetigung::default()
     };
     let writing = &args.writing;
     let said = vec![Record::Bestaetigung(said)];

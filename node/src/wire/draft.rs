@@ -1,0 +1,193 @@
+//! `verbund.registry.v1.DraftService`: drafts of this Land, for its publishers.
+
+use registry_core::{
+    authorize::{self, Action, Principal},
+    reject::{FieldViolation, Reject},
+};
+use registry_proto::wire::registry::{
+    CheckDraftRequest, CheckDraftResponse, DeleteDraftRequest, DeleteDraftResponse, Draft,
+    GetDraftRequest, GetDraftResponse, ListDraftsRequest, ListDraftsResponse, PublishDraftRequest,
+    PublishDraftResponse, PublishRequest, SaveDraftRequest, SaveDraftResponse, Warning,
+    draft_service_server::DraftService,
+};
+use tonic::{Request, Response, Status};
+use tracing::{info, warn};
+
+use super::{caller::caller, publish::PublishApi, publish::response, status::status};
+use crate::{
+    drafts::{Drafts, Hand},
+    driver::wall_ms,
+};
+
+/// Handlers of the draft service.
+#[derive(Clone, Debug)]
+pub struct DraftApi {
+    drafts: Drafts,
+    publish: PublishApi,
+}
+
+// === impl DraftApi ===
+
+impl DraftApi {
+    /// Keeps drafts here and publishes them the way of `publish`.
+    pub fn new(drafts: Drafts, publish: PublishApi) -> Self {
+        Self { drafts, publish }
+    }
+
+    /// Works on the disk, apart from the threads that answer.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Drafts) -> Result<T, Reject> + Send + 'static,
+    ) -> Result<T, Reject> {
+        let drafts = self.drafts.clone();
+        let done = tokio::task::spawn_blocking(move || work(&drafts)).await;
+        done.map_err(|_| Reject::Storage { operation: "working on drafts" })?
+    }
+
+    async fn get(&self, draft_id: String) -> Result<Draft, Reject> {
+        self.on_disk(move |drafts| drafts.get(&draft_id)).await
+    }
+
+    async fn save(
+        &self,
+        principal: &Principal,
+        request: SaveDraftRequest,
+    ) -> Result<Draft, Reject> {
+        let by = principal.pseudonym.clone();
+        let SaveDraftRequest { draft_id, expected_revision, records } = request;
+        self.on_disk(move |drafts| {
+            let hand = Hand { principal: &by, wall_ms: wall_ms() };
+            drafts.save(&draft_id, expected_revision, records, hand)
+        })
+        .await
+    }
+
+    async fn check(
+        &self,
+        principal: &Principal,
+        draft_id: String,
+    ) -> Result<CheckDraftResponse, Reject> {
+        let draft = self.get(draft_id).await?;
+        let revision = draft.revision;
+        let request =
+            PublishRequest { records: draft.records, dry_run: true, ..PublishRequest::default() };
+        let (violations, records) = match self.publish.as_principal(principal, request).await {
+            Ok(published) => (Vec::new(), response(published).records),
+            Err(Reject::Invalid(all)) => (all.into_iter().map(violation).collect(), Vec::new()),
+            // what stands in the catalogue or is missing in it is a finding like another
+            Err(refused @ (Reject::Conflict { .. } | Reject::Precondition { .. })) => {
+                let reason = match &refused {
+                    Reject::Precondition { reason, .. } => *reason,
+                    _ => "CONFLICT",
+                };
+                let description = refused.to_string();
+                let field = "records".to_owned();
+                (vec![violation(FieldViolation { field, reason, description })], Vec::new())
+            }
+            Err(other) => return Err(other),
+        };
+        Ok(CheckDraftResponse { revision, violations, records })
+    }
+
+    async fn publish(
+        &self,
+        principal: &Principal,
+        request: PublishDraftRequest,
+    ) -> Result<PublishDraftResponse, Reject> {
+        let PublishDraftRequest { draft_id, expected_revision, ack_peers } = request;
+        let draft = self.get(draft_id).await?;
+        let Draft { draft_id, revision, records, .. } = draft;
+        if let Some(expected) = expected_revision.filter(|it| *it != revision) {
+            return Err(Reject::MovedOn {
+                field: "draft_id".to_owned(),
+                name: format!("draft {draft_id}"),
+                found: revision,
+                expected: Some(expected),
+            });
+        }
+        let asked = PublishRequest { records, ack_peers, ..PublishRequest::default() };
+        let published = self.publish.as_principal(principal, asked).await?;
+        info!(by = principal.pseudonym, draft = draft_id, "a draft was published");
+        let gone = draft_id.clone();
+        let deleted = self.on_disk(move |drafts| drafts.delete(&gone, Some(revision))).await;
+        let deleted = match deleted {
+            Ok(()) | Err(Reject::NotFound { .. }) => true,
+            // it stands in the log, so the answer is no error; publishing it again is harmless
+            Err(refused) => {
+                warn!(%refused, draft = draft_id, "a published draft stays");
+                false
+            }
+        };
+        Ok(PublishDraftResponse { published: Some(response(published)), deleted })
+    }
+}
+
+#[tonic::async_trait]
+impl DraftService for DraftApi {
+    async fn save_draft(
+        &self,
+        request: Request<SaveDraftRequest>,
+    ) -> Result<Response<SaveDraftResponse>, Status> {
+        let principal = publisher(&request)?;
+        let draft = self.save(&principal, request.into_inner()).await.map_err(status)?;
+        Ok(Response::new(SaveDraftResponse { draft: Some(draft) }))
+    }
+
+    async fn get_draft(
+        &self,
+        request: Request<GetDraftRequest>,
+    ) -> Result<Response<GetDraftResponse>, Status> {
+        publisher(&request)?;
+        let draft = self.get(request.into_inner().draft_id).await.map_err(status)?;
+        Ok(Response::new(GetDraftResponse { draft: Some(draft) }))
+    }
+
+    async fn list_drafts(
+        &self,
+        request: Request<ListDraftsRequest>,
+    ) -> Result<Response<ListDraftsResponse>, Status> {
+        publisher(&request)?;
+        let drafts = self.on_disk(|drafts| Ok(drafts.list())).await.map_err(status)?;
+        Ok(Response::new(ListDraftsResponse { drafts }))
+    }
+
+    async fn check_draft(
+        &self,
+        request: Request<CheckDraftRequest>,
+    ) -> Result<Response<CheckDraftResponse>, Status> {
+        let principal = publisher(&request)?;
+        let draft_id = request.into_inner().draft_id;
+        Ok(Response::new(self.check(&principal, draft_id).await.map_err(status)?))
+    }
+
+    async fn publish_draft(
+        &self,
+        request: Request<PublishDraftRequest>,
+    ) -> Result<Response<PublishDraftResponse>, Status> {
+        let principal = publisher(&request)?;
+        let answer = self.publish(&principal, request.into_inner()).await;
+        Ok(Response::new(answer.map_err(status)?))
+    }
+
+    async fn delete_draft(
+        &self,
+        request: Request<DeleteDraftRequest>,
+    ) -> Result<Response<DeleteDraftResponse>, Status> {
+        publisher(&request)?;
+        let DeleteDraftRequest { draft_id, expected_revision } = request.into_inner();
+        let deleted = self.on_disk(move |drafts| drafts.delete(&draft_id, expected_revision));
+        deleted.await.map_err(status)?;
+        Ok(Response::new(DeleteDraftResponse {}))
+    }
+}
+
+/// Who calls, if they may publish: nobody else sees drafts.
+fn publisher<T>(request: &Request<T>) -> Result<std::sync::Arc<Principal>, Status> {
+    let principal = caller(request)?;
+    authorize::require(&principal, Action::Publish).map_err(status)?;
+    Ok(principal)
+}
+
+fn violation(of: FieldViolation) -> Warning {
+    Warning { field: of.field, description: of.description, reason: of.reason.to_owned() }
+}

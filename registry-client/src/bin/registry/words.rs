@@ -1,0 +1,178 @@
+//! What a node says, in German: sentences about the reasons that it names. Without one the text of
+//! the node stands as it is.
+
+use registry_client::error::Refusal;
+
+/// The sentence about a refusal without violations, if there is one.
+pub(crate) fn german(of: &Refusal) -> Option<String> {
+    let value = |key: &str| of.metadata.get(key).map(String::as_str).unwrap_or_default();
+    let text = match of.reason.as_deref()? {
+        "NOT_FOUND" => match value("what") {
+            "version" => {
+                let (service, number) = value("name").split_once(' ')?;
+                match number.split_once(" that is released and valid on ") {
+                    Some((number, day)) => format!(
+                        "von {service} gibt es hier keine freigegebene Version {number}, die am \
+                         {day} gilt"
+                    ),
+                    None => format!("von {service} gibt es hier keine Version {number}"),
+                }
+            }
+            what => format!("{} {} gibt es hier nicht", thing(what), value("name")),
+        },
+        "CONFLICT" => match value("what") {
+            "a request" => {
+                "unter diesem Schlüssel (idempotency_key) wurde etwas anderes geschrieben"
+                    .to_owned()
+            }
+            what => format!(
+                "{} {} ist mit anderem Inhalt veröffentlicht",
+                thing(what),
+                value("name").replace(" of service ", " von ")
+            ),
+        },
+        "MOVED_ON" => {
+            let name = value("name");
+            let name = name.strip_prefix("draft ").map(|id| format!("der Entwurf {id}"));
+            let name = name.unwrap_or_else(|| value("name").to_owned());
+            format!("{name} hat inzwischen Revision {}", value("revision"))
+        }
+        "LIMIT_REACHED" => format!("höchstens {} {}", value("max"), limit(value("limit"))),
+        "ROLE_MISSING" => match value("action") {
+            "publish" => role("Veröffentlichen", "publisher"),
+            "operate" => role("Betreiben", "operator"),
+            "replicate" => role("Replizieren", "peer"),
+            "read" => role("Lesen", "reader"),
+            "edit this service" => {
+                let (_, why) = of.message.split_once(": ")?;
+                format!("diesen Dienst ändern: {why}")
+            }
+            _ => return None,
+        },
+        "ACK_TIMEOUT" => {
+            let by = value("acknowledged_by");
+            let count = if by.is_empty() { 0 } else { by.split(',').count() };
+            format!(
+                "dauerhaft gespeichert als {}, aber nur {count} von {} Ländern haben es rechtzeitig \
+                 bestätigt ({}); es wird weiter verteilt, nicht noch einmal veröffentlichen",
+                value("position"),
+                value("asked"),
+                if by.is_empty() { "keines" } else { by }
+            )
+        }
+        reason => return of_the_node(reason, &of.message),
+    };
+    Some(text)
+}
+
+/// The sentence about a node that cannot at the moment, or has nothing more to say.
+fn of_the_node(reason: &str, message: &str) -> Option<String> {
+    let text = match reason {
+        "AMBIGUOUS_SERVICE" => "zwei Länder verwenden diese UUID",
+        "FENCED" if message.starts_with("waiting") => {
+            "noch hat kein Knoten eines anderen Landes das eigene Protokoll bestätigt; das \
+             Veröffentlichen beginnt, sobald einer erreichbar ist (der Betreiber prüft [[peers]] \
+             und das Netz)"
+        }
+        "FENCED" if message.starts_with("our own log lacks") => {
+            "dem Knoten fehlen eigene Einträge, die unterschrieben sind; er holt sie von den \
+             Partnern zurück"
+        }
+        "NO_CERTIFICATE" => "der Knoten kennt das Zertifikat nicht",
+        "SHUTTING_DOWN" => "der Knoten wird gerade beendet",
+        "INDEX_REBUILDING" => "der Katalog wird gerade aus dem Protokoll aufgebaut",
+        "SEARCH_REBUILDING" => {
+            "der Suchindex wird gerade aufgebaut; Listen und einzelne Dienste gehen schon"
+        }
+        "LOG_WRITE_FAILED" => {
+            "das Protokoll des Landes lässt sich nicht schreiben; der Betreiber sieht die Ursache \
+             im Protokoll des Knotens"
+        }
+        "STORAGE" => {
+            "der Speicher des Knotens versagt; der Betreiber sieht die Ursache im Protokoll des \
+             Knotens"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn role(what: &str, role: &str) -> String {
+    format!(
+        "{what} braucht die Rolle {role}, die dieses Zertifikat hier nicht hat; der Betreiber \
+         vergibt sie in der Konfiguration des Knotens unter [[clients]]"
+    )
+}
+
+fn thing(what: &str) -> &str {
+    match what {
+        "service" => "Dienst",
+        "version" => "Version",
+        "entry" => "Eintrag",
+        "log" => "Protokoll",
+        "artefact" => "Datei",
+        "draft" => "Entwurf",
+        other => other,
+    }
+}
+
+fn limit(what: &str) -> &str {
+    match what {
+        "drafts" => "Entwürfe an einem Knoten",
+        "submissions waiting" => "wartende Veröffentlichungen",
+        "watches" => "Beobachtungen",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_client::error::Refusal;
+    use tonic::Code;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(reason: &str, metadata: &[(&str, &str)], expect: Option<&str>) {
+        let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let refusal = Refusal {
+            code: Code::Unknown,
+            message: "the text of the node".to_owned(),
+            violations: Vec::new(),
+            reason: Some(reason.to_owned()),
+            metadata,
+            retry_after: None,
+        };
+        assert_eq!(german(&refusal).as_deref(), expect);
+    }
+
+    #[test]
+    fn reasons_have_a_german_sentence() {
+        let version = [("what", "version"), ("name", "UUID 9.9.9")];
+        check("NOT_FOUND", &version, Some("von UUID gibt es hier keine Version 9.9.9"));
+        let name = "UUID ^1 that is released and valid on 2001-01-01";
+        let text = "von UUID gibt es hier keine freigegebene Version ^1, die am 2001-01-01 gilt";
+        check("NOT_FOUND", &[("what", "version"), ("name", name)], Some(text));
+        let draft = [("what", "draft"), ("name", "x")];
+        check("NOT_FOUND", &draft, Some("Entwurf x gibt es hier nicht"));
+        let conflict = [("what", "version"), ("name", "1.0.0 of service UUID")];
+        let text = "Version 1.0.0 von UUID ist mit anderem Inhalt veröffentlicht";
+        check("CONFLICT", &conflict, Some(text));
+        let moved = [("name", "draft x"), ("revision", "3")];
+        check("MOVED_ON", &moved, Some("der Entwurf x hat inzwischen Revision 3"));
+        let drafts = [("limit", "drafts"), ("max", "1000")];
+        check("LIMIT_REACHED", &drafts, Some("höchstens 1000 Entwürfe an einem Knoten"));
+        let late = [("position", "SL/1/7"), ("asked", "2"), ("acknowledged_by", "RP")];
+        let text = "dauerhaft gespeichert als SL/1/7, aber nur 1 von 2 Ländern haben es rechtzeitig \
+                    bestätigt (RP); es wird weiter verteilt, nicht noch einmal veröffentlichen";
+        check("ACK_TIMEOUT", &late, Some(text));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_to_the_node() {
+        check("OF_THE_FUTURE", &[], None);
+        check("ROLE_MISSING", &[("action", "edit this service")], None);
+        check("FENCED", &[], None);
+        check("NOT_FOUND", &[("what", "version"), ("name", "x")], None);
+    }
+}
