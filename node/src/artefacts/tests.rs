@@ -17,7 +17,7 @@ use crate::{
     config::ArtefactStore,
     index::Index,
     lifecycle::Shutdown,
-    testing::{Item, MemoryJournal, folded, uuid},
+    testing::{Item, MemoryJournal, folded, offer, take, uuid},
 };
 
 const DAY_S: i64 = 24 * 3_600;
@@ -272,4 +272,19 @@ async fn a_certificate_sends_only_so_much_at_once() {
     );
     open.pop();
     assert_eq!(world.push(b"one more").await, Ok(false));
+}
+
+#[test]
+fn what_a_land_took_over_is_its_own() {
+    let [from, to] = [Land::SL, Land::HE].map(MemoryJournal::of);
+    from.append(&[Item::Define(1, "Hundesteuer"), Item::Release(1, "1.0.0")]);
+    from.append(&[offer(1, Land::SL, Land::HE)]);
+    let owned = |journals: &[MemoryJournal]| {
+        let (index, _folder) = folded(journals);
+        let of = |own| Subscribed { index: index.clone(), own }.owned(Land::SL, uuid(1));
+        (of(Land::SL), of(Land::HE), of(Land::TH))
+    };
+    assert_eq!(owned(&[from.clone(), to.clone()]), (true, false, false));
+    to.append(&[take(1, &from.leaves()[2])]);
+    assert_eq!(owned(&[from, to]), (false, true, false));
 }

@@ -1,5 +1,7 @@
 //! What a service keeps when it is handed over.
 
+use std::cell::Cell;
+
 use registry_proto::{
     log::{Hash, Kind},
     terms::Land::{self, HE, RP, SL, TH},
@@ -12,12 +14,12 @@ use registry_proto::{
 };
 
 use super::{
-    OfferAsk, WatchFilter, numbers_around,
+    Catalogue, Facts, FactsError, OfferAsk, WatchFilter, numbers_around,
     tests::{A, B, World, day, id},
 };
 use crate::{
     fold::{
-        Position,
+        Fact, Position,
         testing::{Log, definition, uuid},
     },
     moves::nachnutzung::Subscription,
@@ -415,4 +417,49 @@ fn a_filter_by_number_follows_what_was_taken_over() {
     };
     // the version after the handover, the revision that drops the key, and what comes after it
     assert_eq!([1, 2, 3].map(passes), [true, true, false]);
+}
+
+/// Counts how often facts are asked for.
+struct Counted<'a>(&'a World, Cell<usize>);
+
+impl Facts for Counted<'_> {
+    fn scan(
+        &self,
+        from: &[u8],
+        to: &[u8],
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Fact>, FactsError> {
+        self.1.set(self.1.get() + 1);
+        self.0.facts.scan(from, to, reverse, limit)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, FactsError> {
+        self.1.set(self.1.get() + 1);
+        self.0.facts.get(key)
+    }
+}
+
+#[test]
+fn a_service_that_was_not_handed_over_costs_one_look_more() {
+    let world = Story::new().world();
+    let facts = Counted(&world, Cell::new(0));
+    let view = Catalogue::new(&facts, &world.cut);
+    let request =
+        GetServiceRequest { service_id: id(1), land: "SL".to_owned(), ..Default::default() };
+    view.service(&request).unwrap();
+    // the handover, the owner, the definition, the versions
+    assert_eq!(facts.1.replace(0), 4);
+    let version = GetVersionRequest {
+        service_id: id(1),
+        version: "1.0.0".to_owned(),
+        land: "SL".to_owned(),
+        ..Default::default()
+    };
+    view.version_stands(&version).unwrap();
+    // the handover, the owner, the version, what was said of it, the leaders
+    assert_eq!(facts.1.replace(0), 5);
+    view.highest_version(SL, uuid(1)).unwrap();
+    // the handover, the versions
+    assert_eq!(facts.1.replace(0), 2);
 }
