@@ -153,6 +153,7 @@ fn answering(parts: &Parts) -> Answering {
         parts.board.clone(),
         parts.charter.clone(),
         parts.identity.clone(),
+        parts.lists.clone(),
         SOFTWARE,
     ))
 }

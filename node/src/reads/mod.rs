@@ -35,6 +35,7 @@ use uuid::Uuid;
 use self::{history::Basis, kept::Kept};
 use crate::{
     batches::{provenance, timestamp},
+    data::Lists,
     index::Index,
     journals::{Parsed, Stored, Tiles},
     lifecycle::chain,
@@ -52,6 +53,8 @@ pub struct Reads {
     /// Names the Verbund, and checks a proof before it is sent.
     charter: Charter,
     me: PeerIdentity,
+    /// Areas that took the place of others.
+    lists: Lists,
     /// Version of the software.
     software: &'static str,
     services: Kept<(GetServiceRequest, Option<When>), Placed<Service>>,
@@ -86,6 +89,7 @@ impl Reads {
         board: StatusBoard,
         charter: Charter,
         me: PeerIdentity,
+        lists: Lists,
         software: &'static str,
     ) -> Self {
         Self {
@@ -94,6 +98,7 @@ impl Reads {
             board,
             charter,
             me,
+            lists,
             software,
             services: Kept::default(),
             versions: Kept::default(),

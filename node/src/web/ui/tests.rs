@@ -27,6 +27,7 @@ use tower::ServiceExt;
 
 use super::{CertificateDate, CertificateKind, Certificates, Face};
 use crate::{
+    data::Lists,
     folder::Folder,
     guard::Keeper,
     index::Index,
@@ -92,6 +93,7 @@ fn parts(index: Index) -> (CatalogueApi, Face) {
         StatusBoard::new(),
         charter(),
         me,
+        Lists::shipped(),
         "1.2.3",
     )));
     (api, Face::new(charter(), Dates))
