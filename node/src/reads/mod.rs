@@ -263,8 +263,24 @@ impl Reads {
         &self,
         request: &SearchServicesRequest,
     ) -> Result<SearchServicesResponse, Reject> {
-        let (found, cut) = self.search.search(&SearchAsk::parse(request)?)?;
-        let as_of = self.board.as_of(&cut, |land| names(&request.land, land));
+        self.found(&SearchAsk::parse(request)?, &request.land)
+    }
+
+    /// Services found by words, or all by name when there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`SearchAsk::parse_browse`] and [`Search::search`].
+    pub fn browse(
+        &self,
+        request: &SearchServicesRequest,
+    ) -> Result<SearchServicesResponse, Reject> {
+        self.found(&SearchAsk::parse_browse(request)?, &request.land)
+    }
+
+    fn found(&self, ask: &SearchAsk, land: &str) -> Result<SearchServicesResponse, Reject> {
+        let (found, cut) = self.search.search(ask)?;
+        let as_of = self.board.as_of(&cut, |it| names(land, it));
         let Answer { services, total, facets, matched } = found;
         Ok(SearchServicesResponse { services, total, as_of, facets, r#match: matched.into() })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use registry_proto::{
     log::Hash,
-    terms::Land,
+    terms::{Land, SemVer},
     wire::registry::{Lifecycle, LogPosition, VersionLife},
 };
 use uuid::Uuid;
@@ -194,9 +194,29 @@ impl<F: Facts> Catalogue<'_, F> {
         let (service, number, position) = keys::parse_version(&fact.key)?;
         let fact = VersionFact::parse(&fact.value)?;
         let land = position.log.land;
-        let published = Lifecycle::try_from(fact.lifecycle).unwrap_or_default();
-        let mut life = Life::new(published, &fact.abkuendigung_am, &fact.abschaltung_am);
-        self.each(&keys::statuses_of(land, service, &number), |Fact { key, value }| {
+        let life = self.life(land, service, &number, &fact)?;
+        let leaders = self.leaders(land, service, Some(position))?;
+        let by = if leaders.laender.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.countersigners(service, &leaf_of(&fact.leaf)?)?
+        };
+        let countersigned = leaders.countersigned(by);
+        let state = VersionState { service, number, position };
+        Ok(Standing { state, fact, life, countersigned })
+    }
+
+    /// The lifecycle of a version.
+    pub(super) fn life(
+        &self,
+        land: Land,
+        service: Uuid,
+        number: &SemVer,
+        version: &VersionFact,
+    ) -> Result<Life, FactsError> {
+        let published = Lifecycle::try_from(version.lifecycle).unwrap_or_default();
+        let mut life = Life::new(published, &version.abkuendigung_am, &version.abschaltung_am);
+        self.each(&keys::statuses_of(land, service, number), |Fact { key, value }| {
             let at = keys::place_of(&key, land)?;
             if !self.cut.holds(at) {
                 return Ok(true);
@@ -208,15 +228,7 @@ impl<F: Facts> Catalogue<'_, F> {
             }
             Ok(true)
         })?;
-        let leaders = self.leaders(land, service, Some(position))?;
-        let by = if leaders.laender.is_empty() {
-            BTreeSet::new()
-        } else {
-            self.countersigners(service, &leaf_of(&fact.leaf)?)?
-        };
-        let countersigned = leaders.countersigned(by);
-        let state = VersionState { service, number, position };
-        Ok(Standing { state, fact, life, countersigned })
+        Ok(life)
     }
 
     /// 1 + index of the newest entry of the owner about a service; 0 if there is none.

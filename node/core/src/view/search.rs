@@ -26,7 +26,7 @@ use crate::{
 /// A search in a valid form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchAsk {
-    /// Words; may be empty only if a filter is set.
+    /// Words; without any, all that pass the filters are found, by name.
     pub query: String,
     /// Narrow the hits.
     pub filters: SearchFilters,
@@ -56,7 +56,7 @@ pub struct SearchFilters {
 pub struct Findable {
     /// Entry of its newest definition.
     pub position: Position,
-    /// State of its highest version, one of [`STATES`].
+    /// State of its highest version as the owner last said, one of [`STATES`].
     pub status: &'static str,
 }
 
@@ -80,6 +80,19 @@ impl SearchAsk {
     ///
     /// [`Reject::Invalid`] with everything that has another form.
     pub fn parse(request: &SearchServicesRequest) -> Result<Self, Reject> {
+        Self::read(request, false)
+    }
+
+    /// Reads a request that may ask for everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`], but for a request without words and filters.
+    pub fn parse_browse(request: &SearchServicesRequest) -> Result<Self, Reject> {
+        Self::read(request, request.query.trim().is_empty())
+    }
+
+    fn read(request: &SearchServicesRequest, may_be_empty: bool) -> Result<Self, Reject> {
         let mut checks = Checks::default();
         let limit = checks.count("limit", request.limit, SEARCH_DEFAULT);
         if request.offset.saturating_add(request.limit) > SEARCH_DEPTH_MAX {
@@ -99,7 +112,8 @@ impl SearchAsk {
                 checks.add(format!("status[{i}]"), "STATUS_UNKNOWN", problem);
             }
         }
-        words(&mut checks, "query", &request.query, filters != SearchFilters::default());
+        let filtered = filters != SearchFilters::default();
+        words(&mut checks, "query", &request.query, may_be_empty || filtered);
         checks.finish()?;
         let offset = request.offset as usize;
         Ok(Self { query: request.query.clone(), filters, offset, limit })
@@ -185,15 +199,16 @@ impl<F: Facts> Catalogue<'_, F> {
     fn status(&self, land: Land, service: Uuid) -> Result<&'static str, FactsError> {
         let all = keys::versions_of(land, service);
         let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Descending, all);
-        let Some(Fact { value, .. }) = walk.next()? else { return Ok("ohne_version") };
-        let lifecycle = VersionFact::parse(&value)?.lifecycle;
-        Ok(match Lifecycle::try_from(lifecycle) {
-            Ok(Lifecycle::Entwurf) => "entwurf",
-            Ok(Lifecycle::Freigegeben) => "freigegeben",
-            Ok(Lifecycle::Abgekuendigt) => "abgekuendigt",
-            Ok(Lifecycle::Abgeschaltet) => "abgeschaltet",
-            Ok(Lifecycle::Zurueckgezogen) => "zurueckgezogen",
-            Ok(Lifecycle::Unspecified) | Err(_) => "unbekannt",
+        let Some(Fact { key, value }) = walk.next()? else { return Ok("ohne_version") };
+        let (_, number, _) = keys::parse_version(&key)?;
+        let life = self.life(land, service, &number, &VersionFact::parse(&value)?)?;
+        Ok(match life.lifecycle {
+            Lifecycle::Entwurf => "entwurf",
+            Lifecycle::Freigegeben => "freigegeben",
+            Lifecycle::Abgekuendigt => "abgekuendigt",
+            Lifecycle::Abgeschaltet => "abgeschaltet",
+            Lifecycle::Zurueckgezogen => "zurueckgezogen",
+            Lifecycle::Unspecified => "unbekannt",
         })
     }
 }
