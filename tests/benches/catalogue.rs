@@ -27,7 +27,7 @@ use registry_node::{
     data::Lists,
     demo::{Prepared, prepare},
     lifecycle::Shutdown,
-    reads::Reads,
+    reads::{self, Reads},
 };
 use registry_proto::{
     terms::{Land, LogId},
@@ -167,10 +167,16 @@ async fn measure(size: Size, config: &Path) {
     row("searchable", begun.elapsed());
     println!("memory when queryable: {filled}; when searchable: {}", resident());
     if !std::env::args().any(|it| it == "--start-only") {
-        let (index, search) = (sl.index().clone(), sl.search().clone());
-        let me = sl.identity().clone();
-        let reads =
-            Reads::new(index, search, sl.board().clone(), charter, me, Lists::shipped(), SOFTWARE);
+        let reads = Reads::new(reads::Setup {
+            index: sl.index().clone(),
+            search: sl.search().clone(),
+            board: sl.board().clone(),
+            charter,
+            me: sl.identity().clone(),
+            lists: Lists::shipped(),
+            clock: sl.driver().clock(),
+            software: SOFTWARE,
+        });
         ask(size, &reads);
         println!("\nmemory after all questions: {}", resident());
     }

@@ -119,12 +119,14 @@ impl Artefacts {
             folded.mark_unchanged();
             let known = self.inner.known.count();
             self.catch_up(&index).await;
-            if asked || known != self.inner.known.count() {
+            let news = known != self.inner.known.count();
+            if asked || news {
                 self.plan();
             }
             asked = tokio::select! {
                 changed = folded.changed() => match changed {
-                    Ok(()) => false,
+                    // a Nachnutzung may have been read before it was folded
+                    Ok(()) => news,
                     Err(_) => return,
                 },
                 changed = connected.changed() => match changed {

@@ -6,10 +6,7 @@ mod kept;
 mod nachnutzung;
 mod offers;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use prost::Message;
 use registry_core::{
@@ -36,6 +33,7 @@ use self::{history::Basis, kept::Kept};
 use crate::{
     batches::{provenance, timestamp},
     data::Lists,
+    driver::Clock,
     index::Index,
     journals::{Parsed, Stored, Tiles},
     lifecycle::chain,
@@ -43,6 +41,27 @@ use crate::{
     status::StatusBoard,
     store::Store,
 };
+
+/// What reads stand on.
+#[derive(Debug)]
+pub struct Setup {
+    /// Facts and logs.
+    pub index: Index,
+    /// The full-text index.
+    pub search: Search,
+    /// What the node tells about itself.
+    pub board: StatusBoard,
+    /// Names the Verbund, and checks a proof before it is sent.
+    pub charter: Charter,
+    /// The node that answers.
+    pub me: PeerIdentity,
+    /// Areas that took the place of others.
+    pub lists: Lists,
+    /// What is today.
+    pub clock: Clock,
+    /// Version of the software.
+    pub software: &'static str,
+}
 
 /// Reads for gRPC and web.
 #[derive(Debug)]
@@ -55,6 +74,7 @@ pub struct Reads {
     me: PeerIdentity,
     /// Areas that took the place of others.
     lists: Lists,
+    clock: Clock,
     /// Version of the software.
     software: &'static str,
     services: Kept<(GetServiceRequest, Option<When>), Placed<Service>>,
@@ -82,16 +102,9 @@ enum VersionAsked {
 // === impl Reads ===
 
 impl Reads {
-    /// Reads an index and its search on behalf of the node `me`.
-    pub fn new(
-        index: Index,
-        search: Search,
-        board: StatusBoard,
-        charter: Charter,
-        me: PeerIdentity,
-        lists: Lists,
-        software: &'static str,
-    ) -> Self {
+    /// Reads what a node has.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { index, search, board, charter, me, lists, clock, software } = setup;
         Self {
             index,
             search,
@@ -99,6 +112,7 @@ impl Reads {
             charter,
             me,
             lists,
+            clock,
             software,
             services: Kept::default(),
             versions: Kept::default(),
@@ -227,7 +241,7 @@ impl Reads {
         &self,
         request: &ResolveVersionRequest,
     ) -> Result<ResolveVersionResponse, Reject> {
-        let today = Date::from_unix_ms(now_unix_ms());
+        let today = self.clock.today();
         let basis = self.basis(request.zeitpunkt.as_ref())?;
         let asked = VersionAsked::Highest {
             service: request.service_id.clone(),
@@ -312,7 +326,7 @@ impl Reads {
             fence: self.board.load().fence.clone(),
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
-            now: Some(timestamp(now_unix_ms())),
+            now: Some(timestamp(self.clock.wall_ms())),
             index: self.index.status(),
         })
     }
@@ -466,9 +480,4 @@ fn position(position: &LogPosition) -> Result<Position, Reject> {
         return Err(Reject::field("position.epoch", "EPOCH", "epochs count from 1"));
     }
     Ok(Position { log: LogId { land, epoch: position.epoch }, index: position.index })
-}
-
-fn now_unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -11,14 +11,14 @@ use registry_core::{
     view::{Offer, OfferAsk, Reuse},
 };
 use registry_proto::{
-    terms::{Ars, Date},
+    terms::Ars,
     wire::registry::{
         self as wire, Angebot, AngebotNachnutzung, Auftraggeber, LogPosition,
         ResolveLeistungRequest, ResolveLeistungResponse, ServiceVersion, ZustaendigeStelle,
     },
 };
 
-use super::{Reads, nachnutzung::connected_state, now_unix_ms};
+use super::{Reads, nachnutzung::connected_state};
 
 /// Offers as they go over the wire, and how many there are.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Reads {
         &self,
         request: &ResolveLeistungRequest,
     ) -> Result<ResolveLeistungResponse, Reject> {
-        let today = Date::from_unix_ms(now_unix_ms());
+        let today = self.clock.today();
         let ask = OfferAsk::parse(request, today, self.lists.current().gebiete())?;
         let basis = self.basis(request.zeitpunkt.as_ref())?;
         let question = (ask.clone(), basis.when);

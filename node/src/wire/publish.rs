@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::{
     artefacts::{self, Artefacts},
     data::Lists,
-    driver::{Handle, wall_ms},
+    driver::Handle,
     index::Index,
     observe::Metrics,
     wire::{caller::caller, status::status},
@@ -82,7 +82,7 @@ impl PublishApi {
     /// Moves rest on what both sides wrote, so the catalogue is asked.
     async fn judged(&self, submission: Submission) -> Result<Submission, Reject> {
         let (index, own) = (self.index.clone(), self.own);
-        let today = Date::from_unix_ms(wall_ms());
+        let today = self.driver.clock().today();
         let judged = tokio::task::spawn_blocking(move || {
             index.ask(|catalogue| submission.judge(catalogue, own, today))
         });
@@ -98,7 +98,7 @@ impl PublishService for PublishApi {
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         let principal = caller(&request)?;
-        let wall_ms = wall_ms();
+        let wall_ms = self.driver.clock().wall_ms();
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy)
             .map_err(|_| status(Reject::Storage { operation: "drawing random numbers" }))?;

@@ -29,11 +29,12 @@ use tonic_types::StatusExt;
 use super::{answer::Answering, catalogue::CatalogueApi};
 use crate::{
     data::Lists,
+    driver::Clock,
     folder::Folder,
     guard::Keeper,
     index::Index,
     journals::{JournalRead, Journals},
-    reads::Reads,
+    reads::{self, Reads},
     search::Search,
     status::StatusBoard,
     store::Store,
@@ -75,8 +76,16 @@ fn charter() -> Charter {
 fn api(index: Index) -> CatalogueApi {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
     let search = Search::at_once(index.clone());
-    let reads =
-        Reads::new(index, search, StatusBoard::new(), charter(), me, Lists::shipped(), "1.2.3");
+    let reads = Reads::new(reads::Setup {
+        index,
+        search,
+        board: StatusBoard::new(),
+        charter: charter(),
+        me,
+        lists: Lists::shipped(),
+        clock: Clock::start(),
+        software: "1.2.3",
+    });
     CatalogueApi::new(Answering::new(reads))
 }
 

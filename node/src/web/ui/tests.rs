@@ -28,11 +28,12 @@ use tower::ServiceExt;
 use super::{CertificateDate, CertificateKind, Certificates, Face};
 use crate::{
     data::Lists,
+    driver::Clock,
     folder::Folder,
     guard::Keeper,
     index::Index,
     journals::Journals,
-    reads::Reads,
+    reads::{self, Reads},
     search::Search,
     status::StatusBoard,
     store::Store,
@@ -87,15 +88,16 @@ fn charter() -> Charter {
 
 fn parts(index: Index) -> (CatalogueApi, Face) {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
-    let api = CatalogueApi::new(Answering::new(Reads::new(
-        index.clone(),
-        Search::at_once(index),
-        StatusBoard::new(),
-        charter(),
+    let api = CatalogueApi::new(Answering::new(Reads::new(reads::Setup {
+        index: index.clone(),
+        search: Search::at_once(index),
+        board: StatusBoard::new(),
+        charter: charter(),
         me,
-        Lists::shipped(),
-        "1.2.3",
-    )));
+        lists: Lists::shipped(),
+        clock: Clock::start(),
+        software: "1.2.3",
+    })));
     (api, Face::new(charter(), Dates))
 }
 
