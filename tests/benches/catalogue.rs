@@ -8,7 +8,9 @@
 //! ```
 //!
 //! Four Länder publish in batches over the front door; SL has all four logs. Then a process of its
-//! own starts SL on that data and asks it inside the node, one question at a time.
+//! own starts SL on that data and asks it inside the node, one question at a time. A Leistung has
+//! some 200 services here, in the shipped catalogue it has one: what a first answer about it costs
+//! grows with that number, some 3 µs for each.
 
 #[path = "catalogue/questions.rs"]
 mod questions;

@@ -84,7 +84,7 @@ impl Latencies {
     /// Milliseconds that this part of them did not exceed.
     pub fn at(&self, part: f64) -> f64 {
         let index = (self.0.len() as f64 * part) as usize;
-        let found = self.0.get(index).or(self.0.last());
+        let found = self.0.get(index).or_else(|| self.0.last());
         found.map_or(0.0, |it| it.as_secs_f64() * 1_000.0)
     }
 }

@@ -24,7 +24,7 @@ const BATCH_SERVICES: usize = 400;
 /// One service of this many is for the Leistung that every Gemeinde offers on its own.
 pub(crate) const CROWD: usize = 100;
 /// Leistungen that a service serves beside its first one, at most.
-const MORE_KEYS: usize = 4;
+const MORE_KEYS: usize = 8;
 
 /// Draws from the shipped data.
 pub(crate) struct Draw {
