@@ -278,7 +278,7 @@ impl Index {
         self.wake();
     }
 
-    /// Has `wakes` called when something is folded or readers are let in again. It MUST NOT wait.
+    /// Has `wakes` called when something is folded, counts again, or readers are let in. It MUST NOT wait.
     /// Counts once.
     pub(crate) fn on_change(&self, wakes: impl Fn() + Send + Sync + 'static) {
         if self.inner.wakes.set(Box::new(wakes)).is_err() {
@@ -286,7 +286,8 @@ impl Index {
         }
     }
 
-    fn wake(&self) {
+    /// Wakes who follows the index: what counts has changed.
+    pub(crate) fn wake(&self) {
         if let Some(wakes) = self.inner.wakes.get() {
             wakes();
         }

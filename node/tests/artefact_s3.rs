@@ -1,6 +1,9 @@
-//! The store of artefacts against an S3 server in this process, plain and over TLS.
+//! The store of artefacts against S3 servers: one in this process, plain and over TLS, and Garage
+//! as a process of its own: `GARAGE=/path/to/garage cargo test --test artefact_s3 -- --ignored`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod garage;
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -55,10 +58,51 @@ async fn check(encrypted: bool) {
         secret_key: secret.to_owned().into(),
         anchors: encrypted.then(|| vec![anchor.clone()]),
     };
-    let open = |config| ChunkStore::open(&ArtefactStore::S3(config)).unwrap();
-    let store = open(config(&anchor, SECRET));
+    let kept = check_store(&open(config(&anchor, SECRET))).await;
+    let name = Hash::of(SMALL).to_string();
+    let chunks = dir.path().join("register/sl-1/chunks");
+    assert_eq!(chunks.join(&name[..2]).join(&name).is_file(), kept == Hash::of(SMALL));
 
-    let small = Bytes::from_static(b"chunk");
+    assert!(open(config(&anchor, "falsch")).get(&kept).await.is_err());
+    if encrypted {
+        let (_, other) = material();
+        assert!(open(config(&other, SECRET)).get(&kept).await.is_err());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs Garage: GARAGE=/path/to/garage"]
+async fn garage_keeps_finds_lists_and_deletes_chunks() {
+    let garage = garage::Garage::start();
+    let config = |prefix: &str, secret: &str| S3 {
+        endpoint: garage.endpoint(),
+        region: garage::REGION.to_owned(),
+        bucket: garage::BUCKET.to_owned(),
+        prefix: prefix.to_owned(),
+        access_key_id: garage::KEY_ID.to_owned(),
+        secret_key: secret.to_owned().into(),
+        anchors: None,
+    };
+    let store = open(config("sl-1", garage::SECRET));
+    garage.wait(async || store.find(&Hash::of(b"nothing")).await.is_ok()).await;
+    let kept = check_store(&store).await;
+    // another node has a prefix of its own, and sees nothing of this one
+    let other = open(config("rp-1", garage::SECRET));
+    assert_eq!(other.find(&kept).await.unwrap(), None);
+    assert_eq!(other.list().collect::<Vec<_>>().await.len(), 0);
+    let wrong = garage::SECRET.replace('8', "9");
+    assert!(open(config("sl-1", &wrong)).get(&kept).await.is_err());
+}
+
+fn open(config: S3) -> ChunkStore {
+    ChunkStore::open(&ArtefactStore::S3(config)).unwrap()
+}
+
+const SMALL: &[u8] = b"chunk";
+
+/// Stores two chunks, and gives the one that it did not delete at last.
+async fn check_store(store: &ChunkStore) -> Hash {
+    let small = Bytes::from_static(SMALL);
     let large = Bytes::from(vec![7; CHUNK_BYTES as usize]);
     for data in [&small, &large] {
         let chunk = Hash::of(data);
@@ -69,8 +113,6 @@ async fn check(encrypted: bool) {
         assert!(store.get(&chunk).await.unwrap().as_ref() == Some(data));
         assert_eq!(store.find(&chunk).await.unwrap().unwrap().bytes, data.len() as u64);
     }
-    let name = Hash::of(&small).to_string();
-    assert!(dir.path().join("register/sl-1/chunks").join(&name[..2]).join(&name).is_file());
     let mut listed: Vec<_> = store.list().map(|it| it.unwrap().chunk).collect().await;
     listed.sort_unstable();
     let mut all = vec![Hash::of(&small), Hash::of(&large)];
@@ -79,12 +121,8 @@ async fn check(encrypted: bool) {
     store.delete(&all[0]).await.unwrap();
     store.delete(&all[0]).await.unwrap();
     assert_eq!(store.list().collect::<Vec<_>>().await.len(), 1);
-
-    assert!(open(config(&anchor, "falsch")).get(&all[1]).await.is_err());
-    if encrypted {
-        let (_, other) = material();
-        assert!(open(config(&other, SECRET)).get(&all[1]).await.is_err());
-    }
+    assert!(store.get(&all[1]).await.unwrap().is_some());
+    all[1]
 }
 
 /// Serves a directory until the test ends.

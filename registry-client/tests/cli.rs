@@ -4,8 +4,8 @@ mod support;
 
 use registry_proto::wire::registry::{
     Angebot, AngebotNachnutzung, Anschluss, AnschlussState, AnschlussStatus, AsOf, Auftraggeber,
-    GetStatusResponse, Provenance, ReplicationState, ResolveLeistungResponse, ServiceSummary,
-    ServiceVersion, Version, VersionSummary,
+    Gebietswechsel, GetStatusResponse, Provenance, ReplicationState, ResolveLeistungResponse,
+    ServiceSummary, ServiceVersion, Version, VersionSummary,
 };
 use tonic::{Code, Status};
 use tonic_types::{BadRequest, ErrorDetails, FieldViolation, StatusExt};
@@ -278,10 +278,22 @@ fn an_offer_names_the_nachnutzung_that_brings_it() {
         nachnutzung: Some(nachnutzung),
         ..Angebot::default()
     };
-    bench.node.script().offers =
-        ResolveLeistungResponse { angebote: vec![angebot], total: 3, ..Default::default() };
+    let wechsel = Gebietswechsel {
+        ab: "2026-01-01".to_owned(),
+        vorher: vec!["16099".to_owned(), "16098".to_owned()],
+        nachher: vec!["16051".to_owned()],
+    };
+    bench.node.script().offers = ResolveLeistungResponse {
+        angebote: vec![angebot],
+        total: 3,
+        gebiete: vec!["16051".to_owned()],
+        gebietswechsel: vec![wechsel],
+        ..Default::default()
+    };
     let ran = bench.registry(&["resolve", "99050012104000", "16051"]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = "Gebietsänderung zum 2026-01-01: aus 16099, 16098 wurde 16051";
+    assert!(ran.err.contains(told), "{ran:?}");
     for words in
         ["durch TH für Zweckverband, Anforderung ^1", "V-1", "16051 angeschlossen seit 2026-02-01"]
     {
@@ -291,6 +303,10 @@ fn an_offer_names_the_nachnutzung_that_brings_it() {
     let found = json(&bench.registry(&["resolve", "99050012104000", "16051", "-o", "json"]));
     assert_eq!(found["angebote"][0]["nachnutzung"]["subscriber_land"], "TH");
     assert_eq!((&found["ars"], &found["verified"]), (&"16051".into(), &false.into()));
+    assert_eq!(
+        (&found["gebiete"][0], &found["gebietswechsel"][0]["vorher"][1]),
+        (&"16051".into(), &"16098".into())
+    );
 
     bench.node.script().offers = ResolveLeistungResponse::default();
     let none = bench.registry(&["resolve", "99050012104000", "10", "--am", "2026-11-23"]);

@@ -19,14 +19,15 @@ use std::time::{Duration, Instant};
 
 use registry_node::{
     app::{App, Listeners},
-    config::{Config, Listen},
+    config::Config,
     demo::{Prepared, prepare},
     lifecycle::Shutdown,
 };
 use registry_proto::terms::{
-    Land::{self, RP, SL},
+    Land::{RP, SL},
     LogId,
 };
+use registry_tests::bench::{bind, start, wait};
 
 use crate::load::{clients, latency, publish_many, rate};
 
@@ -66,7 +67,7 @@ fn main() {
 async fn run(size: &Size, parts: &Parts) {
     let dir = tempfile::tempdir().expect("temporary directory");
     println!("data in {}; payload 2 KB", dir.path().display());
-    let (listeners, bound) = bind(&[SL, RP]).await;
+    let (listeners, bound) = bind(2).await;
     let members: Vec<_> = [SL, RP].into_iter().zip(bound).collect();
     let prepared = prepare(dir.path(), "Messung", &members).expect("prepared");
     let mut listeners = listeners.into_iter();
@@ -143,31 +144,6 @@ async fn catch_up(prepared: &Prepared, sl: &App) {
 /// Durable entries, read from the journal itself rather than from the board that lags behind it.
 fn size(app: &App, log: LogId) -> u64 {
     app.index().journals().find(log).map_or(0, |it| it.size())
-}
-
-async fn bind(laender: &[Land]) -> (Vec<Listeners>, Vec<registry_node::app::Bound>) {
-    let local = || ([127, 0, 0, 1], 0).into();
-    let mut all = Vec::new();
-    for _ in laender {
-        let listen =
-            Listen { grpc: local(), web: None, admin: local(), monitoring: local(), http: None };
-        all.push(Listeners::bind(&listen).await.expect("bound"));
-    }
-    let bound = all.iter().map(Listeners::addresses).collect();
-    (all, bound)
-}
-
-async fn start(prepared: &Prepared, land: Land, listeners: Listeners) -> App {
-    let config = Config::load(&prepared.config(land)).expect("configuration");
-    App::start(config, listeners, Shutdown::new()).await.expect("starts")
-}
-
-async fn wait(what: &str, done: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(300);
-    while !done() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
 }
 
 fn row(what: &str, per_second: f64, echo: Option<f64>) {

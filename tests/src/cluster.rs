@@ -113,6 +113,11 @@ impl Cluster {
         self.processes.insert(land, child);
     }
 
+    /// True if the process of a Land was started and not ended from here.
+    pub fn runs(&self, land: Land) -> bool {
+        self.processes.contains_key(&land)
+    }
+
     /// SIGKILL, by the id of the process this cluster started.
     pub fn kill(&mut self, land: Land) {
         if let Some(mut child) = self.processes.remove(&land) {

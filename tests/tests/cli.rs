@@ -1,7 +1,9 @@
 //! The manual of the command line is a test: every `console` block in `tests/cli/*.md` is run
 //! against a demo and must print what stands there. A chapter with the line
 //! `<!-- own processes -->` has a Verbund of its own, one process for each Land and without
-//! catalogue, whose nodes it starts and stops itself: `systemctl start|stop registry-node@sl`.
+//! catalogue, whose nodes it starts and stops itself: `systemctl start|stop registry-node@sl`. The
+//! line `sleep 120d` lets days pass there: from then on the same nodes run in this process, on their
+//! data, by a clock that is ahead. No node outside of tests has such a clock.
 //!
 //! A line `$ …` is a command for the shell (a trailing `\` continues it), the lines below are what
 //! it prints on both outputs, `? n` is its exit code if it is not 0. `...` stands for any lines,
@@ -10,6 +12,7 @@
 //! blocks that differ; put the elisions back by hand.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write,
     fs,
     path::{Path, PathBuf},
@@ -17,7 +20,13 @@ use std::{
     time::Duration,
 };
 
-use registry_node::demo::{Demo, DemoArgs};
+use registry_node::{
+    app::{App, Listeners},
+    config::Config,
+    demo::{Demo, DemoArgs},
+    driver::Clock,
+    lifecycle::Shutdown,
+};
 use registry_proto::terms::Land::{self, HE, RP, SL, TH};
 use registry_tests::cluster::{Cluster, binary};
 use tokio::process::Command;
@@ -40,6 +49,10 @@ struct Stage {
     path: std::ffi::OsString,
     /// The processes of a chapter that has its own.
     cluster: Option<Cluster>,
+    /// How much later it is than the clock of this machine says.
+    later: Duration,
+    /// The nodes of a chapter in which days have passed.
+    apps: BTreeMap<Land, App>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,6 +91,9 @@ async fn the_stories_of_the_manual_are_true() {
         let data = cluster.dir().to_owned();
         let mut stage = Stage::new(&data, &ports, Some(cluster));
         stage.play(&path, &mut problems).await;
+        for (_, app) in std::mem::take(&mut stage.apps) {
+            app.stop().await;
+        }
     }
     assert!(problems.is_empty(), "{problems}");
 }
@@ -96,7 +112,8 @@ impl Stage {
         let mut path = vec![binary("registry").parent().expect("a directory").to_owned()];
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         let path = std::env::join_paths(path).expect("PATH");
-        Self { scratch, ports, path, cluster }
+        let (later, apps) = (Duration::ZERO, BTreeMap::new());
+        Self { scratch, ports, path, cluster, later, apps }
     }
 
     /// Plays a chapter and tells what differs.
@@ -130,27 +147,68 @@ impl Stage {
         }
     }
 
-    /// Starts or stops nodes, if that is the command; what it prints then.
+    /// Starts or stops nodes or lets days pass, if that is the command; what it prints then.
     async fn operate(&mut self, command: &str) -> Option<Vec<String>> {
+        if let Some(days) = command.strip_prefix("sleep ").and_then(|it| it.strip_suffix('d')) {
+            self.pass(days.parse().expect("days")).await;
+            return Some(Vec::new());
+        }
         let rest = command.strip_prefix("systemctl ")?;
-        let cluster = self.cluster.as_mut().expect("a chapter with its own processes");
         let (verb, units) = rest.split_once(' ').expect("systemctl VERB UNIT..");
         let laender: Vec<Land> = units
             .split_whitespace()
             .map(|unit| unit.strip_prefix("registry-node@").expect("registry-node@LAND"))
             .map(|land| land.to_uppercase().parse().expect("a Land"))
             .collect();
-        for land in &laender {
-            match verb {
-                "start" => cluster.run(*land),
-                "stop" => assert!(cluster.terminate(*land, LIMIT).await.success(), "{land} stops"),
-                other => panic!("systemctl {other}"),
+        match verb {
+            "start" => self.start(&laender).await,
+            "stop" => {
+                for land in laender {
+                    self.stop(land).await;
+                }
             }
-        }
-        if verb == "start" {
-            cluster.wait_open(&laender).await;
+            other => panic!("systemctl {other}"),
         }
         Some(Vec::new())
+    }
+
+    async fn start(&mut self, laender: &[Land]) {
+        let cluster = self.cluster.as_mut().expect("a chapter with its own processes");
+        for land in laender.iter().copied() {
+            if self.later.is_zero() {
+                cluster.run(land);
+                continue;
+            }
+            let config = Config::load(&cluster.prepared().config(land)).expect("configuration");
+            let listeners = Listeners::bind(&config.listen).await.expect("bound");
+            let clock = Clock::ahead(self.later);
+            let app = App::start_by(clock, config, listeners, Shutdown::new()).await;
+            self.apps.insert(land, app.expect("starts"));
+        }
+        cluster.wait_open(laender).await;
+    }
+
+    async fn stop(&mut self, land: Land) {
+        if let Some(app) = self.apps.remove(&land) {
+            app.stop().await;
+            return;
+        }
+        let cluster = self.cluster.as_mut().expect("a chapter with its own processes");
+        assert!(cluster.terminate(land, LIMIT).await.success(), "{land} stops");
+    }
+
+    /// Lets days pass: all nodes that run are started again, later.
+    async fn pass(&mut self, days: u64) {
+        let cluster = self.cluster.as_ref().expect("a chapter with its own processes");
+        let running: Vec<Land> = LAENDER
+            .into_iter()
+            .filter(|it| cluster.runs(*it) || self.apps.contains_key(it))
+            .collect();
+        for land in &running {
+            self.stop(*land).await;
+        }
+        self.later += Duration::from_secs(days * 24 * 3_600);
+        self.start(&running).await;
     }
 
     /// What a command prints, and its exit code if it is not 0.

@@ -68,6 +68,8 @@ async function pages(base) {
     ["katalog-seite", "/?seite=3", 200],
     ["suche", "/?q=gewerbe", 200],
     ["filter", "/?land=SL&themenfeld=bildung", 200],
+    ["filter-mehrere", "/?q=genehmigung&status=freigegeben&typisierung=2%2F3", 200],
+    ["filter-lage", "/?lage=Wohnen%20%26%20Umzug", 200],
     ["keine-treffer", "/?q=gibtesnichtxyz&land=SL", 200],
     ["suche-unmoeglich", "/?q=---", 400],
     ["leistung", at(changed), 200],

@@ -31,7 +31,7 @@ use crate::{
     config::{self, Config},
     data::{self, Lists},
     drafts::{self, Drafts},
-    driver::{Clock, Driver, Handle, Surroundings, wall_ms, writer::Writers},
+    driver::{Clock, Driver, Handle, Surroundings, writer::Writers},
     folder::{Folder, Notifier},
     index::Index,
     journals::Journals,
@@ -65,6 +65,7 @@ pub struct App {
 
 /// What the core of a node stands on.
 struct Foundation<'a> {
+    clock: Clock,
     config: &'a Config,
     identity: &'a PeerIdentity,
     own: LogId,
@@ -126,6 +127,20 @@ impl App {
         listeners: Listeners,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
+        Self::start_by(Clock::start(), config, listeners, shutdown).await
+    }
+
+    /// [`Self::start`] by a clock of one's own.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start_by(
+        clock: Clock,
+        config: Config,
+        listeners: Listeners,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let metrics = Arc::new(Metrics::new(SOFTWARE));
         let tls = open_tls(&config, &metrics)?;
@@ -138,6 +153,7 @@ impl App {
         let (store, index, folder) = open_index(&config, &readers, own)?;
         let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
+            clock,
             config: &config,
             identity: &identity,
             own,
@@ -151,7 +167,7 @@ impl App {
         follow_fold(&index, own, &handle).await?;
         stop_with(&engine, &shutdown);
 
-        let artefacts = open_artefacts(&config, &index, &metrics)?;
+        let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = Lists::shipped();
         data::follow(config.data.clone(), lists.clone(), &shutdown).await;
         let bound = listeners.addresses();
@@ -279,7 +295,7 @@ impl Foundation<'_> {
     /// Starts the writers of all logs and the driver with the core.
     fn start_core(self, logs: Logs) -> Result<(Handle, StatusBoard, Connected), StartError> {
         let thread = |source| StartError::System { what: "a thread", source };
-        let clock = Clock::start();
+        let clock = self.clock;
         let driver = Driver::new(clock);
         let handle = driver.handle();
         let mut writers = Writers::new();
@@ -307,6 +323,7 @@ impl Foundation<'_> {
             connected_tx,
             self.index.clone(),
             logs.readers.clone(),
+            clock,
         );
         let surroundings = Surroundings {
             own: self.own,
@@ -356,6 +373,7 @@ fn open_artefacts(
     config: &Config,
     index: &Index,
     metrics: &Arc<Metrics>,
+    clock: Clock,
 ) -> Result<Artefacts, StartError> {
     Ok(Artefacts::new(artefacts::Setup {
         store: ChunkStore::open(&config.artefacts.store)?,
@@ -363,7 +381,7 @@ fn open_artefacts(
         fetch: config.artefacts.fetch,
         wanted: Box::new(artefacts::Subscribed { index: index.clone(), own: config.land }),
         metrics: metrics.clone(),
-        clock: Box::new(|| wall_ms().div_euclid(1_000)),
+        clock: Box::new(move || clock.wall_ms().div_euclid(1_000)),
     }))
 }
 

@@ -45,7 +45,7 @@ use crate::{
     index::Index,
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
-    reads::Reads,
+    reads::{self, Reads},
     search::Search,
     sessions::WINDOW_BYTES,
     status::StatusBoard,
@@ -152,14 +152,16 @@ fn server() -> Server {
 }
 
 fn answering(parts: &Parts) -> Answering {
-    Answering::new(Reads::new(
-        parts.index.clone(),
-        parts.search.clone(),
-        parts.board.clone(),
-        parts.charter.clone(),
-        parts.identity.clone(),
-        SOFTWARE,
-    ))
+    Answering::new(Reads::new(reads::Setup {
+        index: parts.index.clone(),
+        search: parts.search.clone(),
+        board: parts.board.clone(),
+        charter: parts.charter.clone(),
+        me: parts.identity.clone(),
+        lists: parts.lists.clone(),
+        clock: parts.driver.clock(),
+        software: SOFTWARE,
+    }))
 }
 
 fn face(parts: &Parts) -> Face {

@@ -15,7 +15,7 @@ use registry_proto::terms::LogId;
 use tokio::sync::watch;
 
 use crate::{
-    driver::{ShowStatus, wall_ms},
+    driver::{Clock, ShowStatus},
     index::Index,
     observe::Metrics,
     status::StatusBoard,
@@ -28,6 +28,7 @@ pub(super) struct Show {
     connected: watch::Sender<BTreeSet<PeerIdentity>>,
     index: Index,
     readers: BTreeMap<LogId, Reader>,
+    clock: Clock,
     /// Every partner seen since the start: those that left are shown as not connected.
     seen: BTreeMap<(PeerIdentity, LogId), PeerLogStatus>,
 }
@@ -41,13 +42,14 @@ impl Show {
         connected: watch::Sender<BTreeSet<PeerIdentity>>,
         index: Index,
         readers: BTreeMap<LogId, Reader>,
+        clock: Clock,
     ) -> Self {
-        Self { board, metrics, connected, index, readers, seen: BTreeMap::new() }
+        Self { board, metrics, connected, index, readers, clock, seen: BTreeMap::new() }
     }
 
     fn metrics(&self, status: &Status) {
         let metrics = &self.metrics;
-        let now = u64::try_from(wall_ms() / 1_000).unwrap_or_default();
+        let now = u64::try_from(self.clock.wall_ms() / 1_000).unwrap_or_default();
         let cut = self.index.store().cut();
         for log in &status.logs {
             let land = log.log.land;

@@ -119,14 +119,16 @@ impl Artefacts {
             folded.mark_unchanged();
             let known = self.inner.known.count();
             self.catch_up(&index).await;
-            if asked || known != self.inner.known.count() {
+            let news = known != self.inner.known.count();
+            if asked || news {
                 self.plan();
             }
             // a log that grows entry by entry is not read entry by entry
             tokio::time::sleep(REST).await;
             asked = tokio::select! {
                 changed = folded.changed() => match changed {
-                    Ok(()) => false,
+                    // a Nachnutzung may have been read before it was folded
+                    Ok(()) => news,
                     Err(_) => return,
                 },
                 changed = connected.changed() => match changed {

@@ -96,8 +96,13 @@ impl Known {
     }
 
     fn entry(&self, entry: &Parsed, chunks: &mut Vec<Hash>) {
-        if entry.header.kind != Kind::ServiceVersion {
-            return;
+        match entry.header.kind {
+            Kind::ServiceVersion => {}
+            Kind::SubscriptionMove => {
+                self.lock().named += 1;
+                return;
+            }
+            _ => return,
         }
         // what cannot be read is no version, and shows nowhere else either
         let Ok(Record::Version(version)) = fold::read(&entry.as_entry()) else { return };
@@ -154,7 +159,8 @@ impl Known {
         self.lock().chunks.contains_key(chunk)
     }
 
-    /// How often versions name artefacts; grows with every version that does.
+    /// Grows with everything that may change what is wanted here: versions that name artefacts, and
+    /// moves of Nachnutzungen.
     pub(super) fn count(&self) -> u64 {
         self.lock().named
     }

@@ -81,7 +81,7 @@ impl World {
 
 /// The files of a test have the time of this machine.
 fn wall() -> i64 {
-    crate::driver::wall_ms() / 1_000
+    crate::driver::Clock::start().wall_ms() / 1_000
 }
 
 fn raw(hash: &Hash) -> Bytes {

@@ -24,6 +24,7 @@ use registry_core::{
     replicate::SessionId,
     submission::Submission,
 };
+use registry_proto::terms::Date;
 use tokio::sync::{mpsc, oneshot};
 
 use perform::Performer;
@@ -39,10 +40,11 @@ const QUEUE_MAX: usize = 1_024;
 /// Time between ticks, milliseconds.
 const TICK_MS: u64 = 200;
 
-/// The clocks of the shell, read once per input.
+/// The clocks of a node; everything in it that asks for the time asks this.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
+    ahead_ms: i64,
 }
 
 /// What reaches the driver: inputs of the core, and what only the shell knows of them.
@@ -61,6 +63,7 @@ pub(crate) enum Event {
 pub struct Handle {
     queue: mpsc::Sender<Event>,
     sessions: Arc<AtomicU64>,
+    clock: Clock,
 }
 
 /// The driver before it runs.
@@ -81,22 +84,33 @@ pub struct Stopping;
 impl Clock {
     /// Starts the monotonic clock.
     pub fn start() -> Self {
-        // not zero, so that "long ago" can be expressed
-        Self { start: Instant::now() }
+        Self::ahead(Duration::ZERO)
+    }
+
+    /// A clock whose wall shows a later time, for a node that tests what comes with the months.
+    pub fn ahead(by: Duration) -> Self {
+        let ahead_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Self { start: Instant::now(), ahead_ms }
     }
 
     /// Both clocks now.
     pub fn now(&self) -> Now {
         let mono = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Now { mono_ms: mono.saturating_add(1), wall_ms: wall_ms() }
+        // not zero, so that "long ago" can be expressed
+        Now { mono_ms: mono.saturating_add(1), wall_ms: self.wall_ms() }
     }
-}
 
-/// Wall clock, milliseconds since 1970-01-01 UTC.
-pub fn wall_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX))
+    /// Wall clock, milliseconds since 1970-01-01 UTC.
+    pub fn wall_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let since = since.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX));
+        since.saturating_add(self.ahead_ms)
+    }
+
+    /// The day by the wall clock.
+    pub fn today(&self) -> Date {
+        Date::from_unix_ms(self.wall_ms())
+    }
 }
 
 // === impl Handle ===
@@ -112,6 +126,11 @@ impl Handle {
         let event = Event::Publish { submission, answer };
         self.queue.send(event).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// The clock of the node.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// A name for a new session.
@@ -146,7 +165,7 @@ impl Driver {
     /// A driver and the way to it; inputs wait until it runs.
     pub fn new(clock: Clock) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let handle = Handle { queue: sender, sessions: Arc::new(AtomicU64::new(1)) };
+        let handle = Handle { queue: sender, sessions: Arc::new(AtomicU64::new(1)), clock };
         Self { queue, handle, clock }
     }
 

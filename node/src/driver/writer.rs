@@ -20,7 +20,7 @@ use registry_proto::{
 use tracing::error;
 
 use crate::{
-    driver::{Handle, wall_ms},
+    driver::Handle,
     folder::Notifier,
     lifecycle::{Shutdown, TaskKind},
 };
@@ -154,7 +154,8 @@ impl Writer {
     fn freshen(&self, checkpoint: &Checkpoint) -> Input {
         match &self.signer {
             Some(signer) => {
-                Input::Freshened { signed: checkpoint.sign(signer, unix_seconds(wall_ms())) }
+                let now = unix_seconds(self.driver.clock().wall_ms());
+                Input::Freshened { signed: checkpoint.sign(signer, now) }
             }
             None => Input::CommitFailed,
         }

@@ -6,10 +6,7 @@ mod kept;
 mod nachnutzung;
 mod offers;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use prost::Message;
 use registry_core::{
@@ -37,6 +34,8 @@ use uuid::Uuid;
 use self::{history::Basis, kept::Kept};
 use crate::{
     batches::{provenance, timestamp},
+    data::Lists,
+    driver::Clock,
     index::Index,
     journals::{Parsed, Stored, Tiles},
     lifecycle::chain,
@@ -44,6 +43,27 @@ use crate::{
     status::StatusBoard,
     store::Store,
 };
+
+/// What reads stand on.
+#[derive(Debug)]
+pub struct Setup {
+    /// Facts and logs.
+    pub index: Index,
+    /// The full-text index.
+    pub search: Search,
+    /// What the node tells about itself.
+    pub board: StatusBoard,
+    /// Names the Verbund, and checks a proof before it is sent.
+    pub charter: Charter,
+    /// The node that answers.
+    pub me: PeerIdentity,
+    /// Areas that took the place of others.
+    pub lists: Lists,
+    /// What is today.
+    pub clock: Clock,
+    /// Version of the software.
+    pub software: &'static str,
+}
 
 /// Reads for gRPC and web.
 #[derive(Debug)]
@@ -54,6 +74,9 @@ pub struct Reads {
     /// Names the Verbund, and checks a proof before it is sent.
     charter: Charter,
     me: PeerIdentity,
+    /// Areas that took the place of others.
+    lists: Lists,
+    clock: Clock,
     /// Version of the software.
     software: &'static str,
     services: Kept<(GetServiceRequest, Option<When>), Placed<Service>>,
@@ -83,21 +106,17 @@ enum VersionAsked {
 // === impl Reads ===
 
 impl Reads {
-    /// Reads an index and its search on behalf of the node `me`.
-    pub fn new(
-        index: Index,
-        search: Search,
-        board: StatusBoard,
-        charter: Charter,
-        me: PeerIdentity,
-        software: &'static str,
-    ) -> Self {
+    /// Reads what a node has.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { index, search, board, charter, me, lists, clock, software } = setup;
         Self {
             index,
             search,
             board,
             charter,
             me,
+            lists,
+            clock,
             software,
             services: Kept::default(),
             versions: Kept::default(),
@@ -231,7 +250,7 @@ impl Reads {
         &self,
         request: &ResolveVersionRequest,
     ) -> Result<ResolveVersionResponse, Reject> {
-        let today = Date::from_unix_ms(now_unix_ms());
+        let today = self.clock.today();
         let basis = self.basis(request.zeitpunkt.as_ref())?;
         let asked = VersionAsked::Highest {
             service: request.service_id.clone(),
@@ -282,8 +301,24 @@ impl Reads {
         &self,
         request: &SearchServicesRequest,
     ) -> Result<SearchServicesResponse, Reject> {
-        let (found, cut) = self.search.search(&SearchAsk::parse(request)?)?;
-        let as_of = self.board.as_of(&cut, |land| names(&request.land, land));
+        self.found(&SearchAsk::parse(request)?, &request.land)
+    }
+
+    /// Services found by words, or all by name when there are none.
+    ///
+    /// # Errors
+    ///
+    /// As [`SearchAsk::parse_browse`] and [`Search::search`].
+    pub fn browse(
+        &self,
+        request: &SearchServicesRequest,
+    ) -> Result<SearchServicesResponse, Reject> {
+        self.found(&SearchAsk::parse_browse(request)?, &request.land)
+    }
+
+    fn found(&self, ask: &SearchAsk, land: &str) -> Result<SearchServicesResponse, Reject> {
+        let (found, cut) = self.search.search(ask)?;
+        let as_of = self.board.as_of(&cut, |it| names(land, it));
         let Answer { services, total, facets, matched } = found;
         Ok(SearchServicesResponse { services, total, as_of, facets, r#match: matched.into() })
     }
@@ -315,7 +350,7 @@ impl Reads {
             fence: self.board.load().fence.clone(),
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
-            now: Some(timestamp(now_unix_ms())),
+            now: Some(timestamp(self.clock.wall_ms())),
             index: self.index.status(),
         })
     }
@@ -507,9 +542,4 @@ fn position(position: &LogPosition) -> Result<Position, Reject> {
         return Err(Reject::field("position.epoch", "EPOCH", "epochs count from 1"));
     }
     Ok(Position { log: LogId { land, epoch: position.epoch }, index: position.index })
-}
-
-fn now_unix_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -17,7 +17,7 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
-use super::{Reads, now_unix_ms};
+use super::Reads;
 use crate::batches::timestamp;
 
 /// Items of a page, and those of a page that names no size.
@@ -110,7 +110,7 @@ impl Reads {
             Lifecycle::Unspecified => Lifecycle::Abgeschaltet,
             to => to,
         };
-        let today = Date::from_unix_ms(now_unix_ms());
+        let today = self.clock.today();
         let ((affected, life, earliest), cut) = self.index.ask(|catalogue| {
             let standing = catalogue.version_stands(&version)?;
             let found = catalogue.impact(&standing, to, today)?;
@@ -138,7 +138,7 @@ impl Reads {
     pub fn notices(&self, request: &ListNoticesRequest) -> Result<ListNoticesResponse, Reject> {
         let limit = page_size("limit", request.limit)?;
         let land = optional::<Land>("land", &request.land)?.unwrap_or(self.me.land);
-        let now = now_unix_ms();
+        let now = self.clock.wall_ms();
         let today = Date::from_unix_ms(now);
         let (mut notices, cut) =
             self.index.ask(|catalogue| Ok(catalogue.notices(land, today, now)?))?;

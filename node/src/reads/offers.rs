@@ -1,23 +1,24 @@
 //! Who serves a Leistung in a Gebiet on a day, with everything a caller needs in one answer.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use prost::Message;
 use registry_core::{
+    catalogue::{GebietAmTag, Gebietswechsel},
     fold::Position,
     limits::MESSAGE_BYTES_MAX,
     reject::Reject,
     view::{Offer, OfferAsk, Reuse},
 };
 use registry_proto::{
-    terms::{Ars, Date},
+    terms::Ars,
     wire::registry::{
-        Angebot, AngebotNachnutzung, Auftraggeber, LogPosition, ResolveLeistungRequest,
-        ResolveLeistungResponse, ServiceVersion, ZustaendigeStelle,
+        self as wire, Angebot, AngebotNachnutzung, Auftraggeber, LogPosition,
+        ResolveLeistungRequest, ResolveLeistungResponse, ServiceVersion, ZustaendigeStelle,
     },
 };
 
-use super::{Reads, nachnutzung::connected_state, now_unix_ms};
+use super::{Reads, nachnutzung::connected_state};
 
 /// Offers as they go over the wire, and how many there are.
 #[derive(Debug)]
@@ -41,12 +42,13 @@ impl Reads {
         &self,
         request: &ResolveLeistungRequest,
     ) -> Result<ResolveLeistungResponse, Reject> {
-        let ask = OfferAsk::parse(request, Date::from_unix_ms(now_unix_ms()))?;
+        let today = self.clock.today();
+        let ask = OfferAsk::parse(request, today, self.lists.current().gebiete())?;
         let basis = self.basis(request.zeitpunkt.as_ref())?;
-        let question = (ask, basis.when);
+        let question = (ask.clone(), basis.when);
         let found = self.offers.answer(&basis.newest, question, Found::bytes, || {
             let (offers, total) = self.ask(&basis, |catalogue| catalogue.offers(&ask))?;
-            let made = offers.into_iter().map(|offer| self.angebot(offer, &ask.ars));
+            let made = offers.into_iter().map(|offer| self.angebot(offer, &ask.gebiet));
             Ok(Found { angebote: fitting(made)?, total })
         })?;
         let given = found.angebote.iter().cloned();
@@ -59,12 +61,14 @@ impl Reads {
             angebote,
             total: found.total,
             valid_at: ask.day.to_string(),
-            ars: ask.ars.to_string(),
+            ars: ask.gebiet.asked().to_string(),
             as_of: self.board.as_of(&basis.cut, |_| true),
+            gebiete: ask.gebiet.on_day().iter().map(Ars::to_string).collect(),
+            gebietswechsel: followed(&ask.gebiet, &found.angebote),
         })
     }
 
-    fn angebot(&self, offer: Offer, ars: &Ars) -> Result<Angebot, Reject> {
+    fn angebot(&self, offer: Offer, asked: &GebietAmTag) -> Result<Angebot, Reject> {
         let version = self.whole_version(&offer.standing)?;
         let record = version.version.as_ref();
         let list = |of: fn(&ServiceVersion) -> &Vec<_>| record.map(of).cloned();
@@ -74,10 +78,10 @@ impl Reads {
             gebiet: offer.gebiet.to_string(),
             onlinedienste: list(|it| &it.onlinedienste).unwrap_or_default(),
             zustaendige_stellen: record
-                .map(|it| responsible(&it.zustaendige_stellen, ars))
+                .map(|it| responsible(&it.zustaendige_stellen, asked))
                 .unwrap_or_default(),
             version: Some(version),
-            nachnutzung: offer.reuse.map(|it| nachnutzung(it, ars)),
+            nachnutzung: offer.reuse.map(|it| nachnutzung(it, asked)),
             definition: Some(wire_position(offer.definition)),
             proof: None,
             definition_proof: None,
@@ -130,25 +134,38 @@ fn fitting(offers: impl Iterator<Item = Result<Angebot, Reject>>) -> Result<Vec<
 /// Tag and length of an offer in its answer.
 const FRAME_BYTES: usize = 8;
 
+/// The changes of areas behind an answer, the earliest first.
+fn followed(asked: &GebietAmTag, offers: &[Angebot]) -> Vec<wire::Gebietswechsel> {
+    let found: Vec<Ars> = offers.iter().filter_map(|it| it.gebiet.parse().ok()).collect();
+    let by_offers = found.iter().flat_map(|gebiet| asked.changes_to(gebiet));
+    let all: BTreeSet<_> = asked.changes().iter().chain(by_offers).collect();
+    let list = |all: &[Ars]| all.iter().map(Ars::to_string).collect();
+    let change = |it: &Gebietswechsel| wire::Gebietswechsel {
+        ab: it.ab.to_string(),
+        vorher: list(&it.vorher),
+        nachher: list(&it.nachher),
+    };
+    all.into_iter().map(change).collect()
+}
+
 /// The bodies whose area encloses `ars` most closely; a body without an area is for all areas.
-fn responsible(all: &[ZustaendigeStelle], ars: &Ars) -> Vec<ZustaendigeStelle> {
+fn responsible(all: &[ZustaendigeStelle], asked: &GebietAmTag) -> Vec<ZustaendigeStelle> {
     let nearness = |it: &ZustaendigeStelle| {
         if it.gebiet.is_empty() {
             return Some(None);
         }
-        it.gebiet.parse::<Ars>().ok().filter(|gebiet| gebiet.covers(ars)).map(|it| Some(it.ebene()))
+        asked.around([it.gebiet.as_str()].into_iter()).map(|it| Some(it.ebene()))
     };
     let Some(nearest) = all.iter().filter_map(nearness).max() else { return Vec::new() };
     all.iter().filter(|it| nearness(it) == Some(nearest)).cloned().collect()
 }
 
-fn nachnutzung(it: Reuse, ars: &Ars) -> AngebotNachnutzung {
+fn nachnutzung(it: Reuse, asked: &GebietAmTag) -> AngebotNachnutzung {
     let Reuse { subscription, anschluss } = it;
     let position = wire_position(subscription.head().at);
     let terms = subscription.terms;
     let around = |it: &Auftraggeber| {
-        let areas = it.gebiete.iter().filter_map(|it| it.parse::<Ars>().ok());
-        areas.filter(|it| it.covers(ars)).map(|it| it.ebene()).max()
+        asked.around(it.gebiete.iter().map(String::as_str)).map(|it| it.ebene())
     };
     let mut auftraggeber: Vec<_> =
         terms.auftraggeber.into_iter().filter(|it| around(it).is_some()).collect();
@@ -184,7 +201,8 @@ mod tests {
             ..ZustaendigeStelle::default()
         };
         let all: Vec<_> = areas.iter().map(body).collect();
-        let found = responsible(&all, &ars.parse().unwrap());
+        let asked = GebietAmTag::unchanged(ars.parse().unwrap());
+        let found = responsible(&all, &asked);
         let found: Vec<_> = found.iter().map(|it| it.gebiet.as_str()).collect();
         assert_eq!(found, expect, "{ars}");
     }

@@ -1,6 +1,7 @@
 //! Takes the best hits and counts facets, in one pass over what matches.
 //!
-//! The order of hits is total: score, then shortness of the name, then (Land, service). Filters
+//! The order of hits is total: score, then shortness of the name, then (Land, service); without
+//! words the alphabet of the names, then (Land, service). Filters
 //! are checked here and not by the query, because a facet counts hits as if its own filter were
 //! not set.
 
@@ -15,12 +16,15 @@ use tantivy::{
 };
 use uuid::Uuid;
 
-use super::document::{FACETS, UNITS_MAX, facet_column, land_number};
+use super::document::{FACETS, NAME_COLUMN, UNITS_MAX, facet_column, land_number};
 
 /// The place of a hit; the smallest is the best.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
+    /// Within a segment and by name: how far the name stands from the end of its alphabet.
     score: Reverse<u64>,
+    /// Empty unless the order is by name.
+    name: String,
     land: u64,
     service: (u64, u64),
 }
@@ -44,10 +48,13 @@ pub(super) struct Best {
     depth: usize,
     /// For each facet the values wanted; none for all.
     wanted: [Vec<String>; FACETS.len()],
+    by_name: bool,
 }
 
 pub(super) struct SegmentBest {
     depth: usize,
+    /// Set if the order is by name.
+    names: Option<StrColumn>,
     land: Column<u64>,
     service: [Column<u64>; 2],
     units: Column<u64>,
@@ -80,7 +87,12 @@ impl Best {
             filters.lagen.clone(),
             filters.status.clone(),
         ];
-        Self { depth, wanted }
+        Self { depth, wanted, by_name: false }
+    }
+
+    /// Orders by name instead of by rank.
+    pub(super) fn by_name(self, by_name: bool) -> Self {
+        Self { by_name, ..self }
     }
 }
 
@@ -103,6 +115,7 @@ impl Collector for Best {
             .map_err(|_| TantivyError::InternalError("every facet has its column".to_owned()))?;
         Ok(SegmentBest {
             depth: self.depth,
+            names: if self.by_name { columns.str(NAME_COLUMN)? } else { None },
             land: columns.u64("land")?,
             service: [columns.u64("service_high")?, columns.u64("service_low")?],
             units: columns.u64("units")?,
@@ -161,23 +174,31 @@ impl SegmentCollector for SegmentBest {
         for facet in &mut self.facets {
             facet.count(doc);
         }
-        let place = self.place(doc, score);
+        let rank = self.rank(doc, score);
         if self.heap.len() < self.depth {
-            self.heap.push(place);
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && place < *worst
-        {
-            *worst = place;
+            self.heap.push(self.place(doc, rank));
+        } else if self.heap.peek().is_some_and(|worst| rank <= worst.score) {
+            // most hits end before this, and are never looked up further
+            let place = self.place(doc, rank);
+            if let Some(mut worst) = self.heap.peek_mut()
+                && place < *worst
+            {
+                *worst = place;
+            }
         }
     }
 
     fn harvest(self) -> Part {
-        let mut found = Found {
-            best: self.heap.into_vec(),
-            total: self.total,
-            matched: self.matched,
-            ..Found::default()
-        };
+        let mut best = self.heap.into_vec();
+        if let Some(names) = &self.names {
+            for place in &mut best {
+                // places in the alphabet of a segment mean nothing in another
+                names.ord_to_str(u64::MAX - place.score.0, &mut place.name)?;
+                place.score = Reverse(0);
+            }
+        }
+        let mut found =
+            Found { best, total: self.total, matched: self.matched, ..Found::default() };
         for (counts, facet) in found.facets.iter_mut().zip(self.facets) {
             *counts = facet.named()?;
         }
@@ -186,13 +207,21 @@ impl SegmentCollector for SegmentBest {
 }
 
 impl SegmentBest {
-    fn place(&self, doc: DocId, score: Score) -> Place {
-        let first = |column: &Column<u64>| column.first(doc).unwrap_or(0);
+    fn rank(&self, doc: DocId, score: Score) -> Reverse<u64> {
+        if let Some(names) = &self.names {
+            return Reverse(u64::MAX - names.term_ords(doc).next().unwrap_or(0));
+        }
         // scores are sums of small whole numbers, exact in any order
         let score = score as u64 * (UNITS_MAX + 1);
-        let shortness = UNITS_MAX.saturating_sub(first(&self.units));
+        let shortness = UNITS_MAX.saturating_sub(self.units.first(doc).unwrap_or(0));
+        Reverse(score + shortness)
+    }
+
+    fn place(&self, doc: DocId, score: Reverse<u64>) -> Place {
+        let first = |column: &Column<u64>| column.first(doc).unwrap_or(0);
         Place {
-            score: Reverse(score + shortness),
+            score,
+            name: String::new(),
             land: first(&self.land),
             service: (first(&self.service[0]), first(&self.service[1])),
         }

@@ -37,6 +37,8 @@ pub(super) struct Fields {
     pub(super) whole: [Field; 2],
     /// Leistungsschlüssel and OZG-IDs.
     pub(super) key: Field,
+    /// Where the official name stands in an alphabetical list.
+    pub(super) name: Field,
     /// In the order of [`FACETS`].
     pub(super) facets: [Field; FACETS.len()],
 }
@@ -62,13 +64,18 @@ struct Classes {
 /// Names of the facets.
 pub(super) const FACETS: [&str; 5] = ["land", "themenfeld", "typisierung", "lage", "status"];
 /// Raised whenever documents change; an index of another version is rebuilt.
-pub(super) const DOCUMENT_VERSION: u32 = 1;
+pub(super) const DOCUMENT_VERSION: u32 = 2;
 /// Names with more pieces are all alike.
 pub(super) const UNITS_MAX: u64 = 15;
 /// Pieces of a name that can be met as a whole.
 const WHOLE_UNITS_MAX: usize = 12;
 /// Characters of a text that are looked at.
 const TEXT_CHARS_MAX: usize = 5_000;
+
+/// Characters of a name that decide where it stands.
+const SORT_KEY_CHARS_MAX: usize = 255;
+/// Column of the names.
+pub(super) const NAME_COLUMN: &str = "name";
 
 const OWN: usize = 0;
 const OFFICIAL: usize = 1;
@@ -101,6 +108,7 @@ impl Fields {
             whole: ["own_whole", "official_whole"]
                 .map(|name| schema.add_text_field(name, words.clone())),
             key: schema.add_text_field("key", words),
+            name: schema.add_text_field(NAME_COLUMN, facet.clone()),
             facets: FACETS.map(|name| schema.add_text_field(&facet_column(name), facet.clone())),
         };
         (fields, schema.build())
@@ -130,6 +138,10 @@ impl Fields {
         }
         let keys = definition.leistungsschluessel.iter().chain(&definition.ozg_ids);
         document.add_text(self.key, joined(&keys.cloned().collect()));
+
+        let name = definition.bezeichnung.first().map_or("", |it| it.text.as_str());
+        let name: String = sort_key(name).chars().take(SORT_KEY_CHARS_MAX).collect();
+        document.add_text(self.name, name);
 
         let [land_facet, themenfeld, typisierung, lage, status_facet] = self.facets;
         document.add_text(land_facet, land.code());
@@ -205,6 +217,21 @@ pub(super) fn whole_name(words: &[Word]) -> Option<String> {
         return None;
     }
     Some(units.into_iter().collect::<Vec<_>>().join("_"))
+}
+
+/// Where a name stands in an alphabetical list (DIN 5007-1): umlauts beside their vowels.
+pub(crate) fn sort_key(name: &str) -> String {
+    let mut key = String::with_capacity(name.len());
+    for letter in name.chars().flat_map(char::to_lowercase) {
+        match letter {
+            'ä' => key.push('a'),
+            'ö' => key.push('o'),
+            'ü' => key.push('u'),
+            'ß' => key.push_str("ss"),
+            other => key.push(other),
+        }
+    }
+    key
 }
 
 /// The column of a facet.

@@ -19,6 +19,7 @@ use std::{
 
 use registry_core::{
     fold::{self, Record},
+    moves::guard::Held,
     view::{Catalogue, Cut, FactsError, Findable},
 };
 use registry_proto::terms::{Land, LogId};
@@ -26,6 +27,7 @@ use uuid::Uuid;
 
 use super::{
     Search, Snapshot,
+    analyzer::Analyzer,
     document::Subject,
     engine::{Engine, EngineError, Place, Stamp},
 };
@@ -64,6 +66,8 @@ pub(super) struct Work {
     engine: Option<Engine>,
     /// What the index shows.
     at: Option<(Generation, Arc<Cut>)>,
+    /// Moves that did not count when it was made.
+    held: Arc<Held>,
     /// What was last put into it.
     put: Put,
 }
@@ -209,7 +213,15 @@ impl Wake {
 impl Work {
     pub(super) fn new(index: Index, place: Place) -> Self {
         let search = Search::new(index.clone());
-        Self { index, search, place, engine: None, at: None, put: Put::default() }
+        Self {
+            index,
+            search,
+            place,
+            engine: None,
+            at: None,
+            held: Arc::default(),
+            put: Put::default(),
+        }
     }
 
     #[cfg(test)]
@@ -218,6 +230,8 @@ impl Work {
     }
 
     fn run(&mut self, wake: &Wake) {
+        // nobody waits for the dictionary at the first search
+        Analyzer::shipped();
         while wake.wait() {
             let begun = Instant::now();
             let followed = self.step(&|| wake.stops());
@@ -256,17 +270,18 @@ impl Work {
             Some(_) => None,
             None => self.open()?,
         };
+        let held = self.index.keeper().held();
         let goes_on = known.filter(|at| at.iter().all(|(log, size)| cut.size(log) >= size));
         let done = match &goes_on {
-            Some(at) if *at == cut && self.at.is_some() => return Ok(()),
-            Some(at) => match self.touched(at, &cut) {
-                Ok(touched) => self.update(touched, at, &cut)?,
+            Some(at) if *at == cut && self.at.is_some() && held == self.held => return Ok(()),
+            Some(at) => match self.touched(at, &cut, &held) {
+                Ok(touched) => self.update(touched, at, &cut, &held)?,
                 Err(error) => {
                     tracing::warn!(reason = %chain(&error), "search index is built again");
-                    self.build(&cut, stops)?
+                    self.build(&cut, &held, stops)?
                 }
             },
-            None => self.build(&cut, stops)?,
+            None => self.build(&cut, &held, stops)?,
         };
         let Some(engine) = self.engine.as_mut().filter(|_| done) else { return Ok(()) };
         if self.index.still(generation).is_err() {
@@ -283,6 +298,7 @@ impl Work {
         };
         self.search.show(Snapshot { searcher, cut: Arc::clone(&cut), generation });
         self.at = Some((generation, cut));
+        self.held = held;
         Ok(())
     }
 
@@ -298,9 +314,23 @@ impl Work {
         Ok(None)
     }
 
-    /// Services that entries between two cuts are about.
-    fn touched(&mut self, from: &Cut, to: &Cut) -> Result<BTreeSet<(Land, Uuid)>, StepError> {
+    /// Services that entries between two cuts are about, or moves that count again or no more.
+    fn touched(
+        &mut self,
+        from: &Cut,
+        to: &Cut,
+        held: &Held,
+    ) -> Result<BTreeSet<(Land, Uuid)>, StepError> {
         let mut touched = BTreeSet::new();
+        for &at in held.symmetric_difference(&self.held).filter(|at| from.holds(**at)) {
+            let log = at.log;
+            let read = self.index.entry(at).map_err(|refused| {
+                let source = ReadError(refused.to_string().into());
+                StepError::Journal { log, source }
+            });
+            let (_, entry) = read?;
+            touched.extend(entry.header.object_id.map(|service| (log.land, service)));
+        }
         for (log, size) in to.iter() {
             let mut next = from.size(log);
             if next >= size {
@@ -333,9 +363,10 @@ impl Work {
         touched: BTreeSet<(Land, Uuid)>,
         from: &Cut,
         to: &Cut,
+        held: &Held,
     ) -> Result<bool, StepError> {
         let Some(engine) = &self.engine else { return Ok(false) };
-        let catalogue = Catalogue::new(self.index.store(), to);
+        let catalogue = Catalogue::new(self.index.store(), to).without(held);
         let before = Catalogue::new(self.index.store(), from);
         for (land, service) in touched {
             // one that moves to another Land is found there and no longer here
@@ -354,7 +385,12 @@ impl Work {
     }
 
     /// Makes the documents of all services; false if it was stopped before the end.
-    fn build(&mut self, cut: &Cut, stops: &dyn Fn() -> bool) -> Result<bool, StepError> {
+    fn build(
+        &mut self,
+        cut: &Cut,
+        held: &Held,
+        stops: &dyn Fn() -> bool,
+    ) -> Result<bool, StepError> {
         let begun = Instant::now();
         self.search.close("it is built from the catalogue");
         self.at = None;
@@ -362,7 +398,7 @@ impl Work {
         self.engine = None;
         self.put = Put { changed: true, ..Put::default() };
         let engine = self.engine.insert(Engine::create(&self.place)?);
-        let catalogue = Catalogue::new(self.index.store(), cut);
+        let catalogue = Catalogue::new(self.index.store(), cut).without(held);
         let (mut last, mut count) = (None, 0_usize);
         loop {
             let services = catalogue.defined_after(last, CHUNK_SERVICES)?;

@@ -33,6 +33,7 @@ use registry_core::{
 use registry_proto::wire::registry::{FacetCount, SearchMatch, ServiceSummary, Suggestion};
 use tantivy::{Searcher, TantivyError};
 
+pub(crate) use self::document::sort_key;
 pub use self::follower::Follower;
 use self::{
     collect::{Best, Found},
@@ -223,7 +224,7 @@ impl Inner {
     ) -> Result<(Found, SearchMatch), SearchError> {
         let (searcher, fields) = (&snapshot.searcher, &self.fields);
         let words = Words::of(&ask.query);
-        let best = || Best::new(&ask.filters, depth);
+        let best = || Best::new(&ask.filters, depth).by_name(words.is_empty());
         let strict = vec![Tolerance::None; words.len()];
         let found = searcher.search(&*words.all(fields, &strict), &best())?;
         if found.matched > 0 || words.is_empty() {

@@ -12,8 +12,8 @@ use registry_proto::{
     log::Kind,
     terms::Land,
     wire::registry::{
-        LocalizedText, SearchMatch, SearchServicesRequest, ServiceDefinition, ServiceVersion,
-        SuggestRequest,
+        Lifecycle, LocalizedText, SearchMatch, SearchServicesRequest, ServiceDefinition,
+        ServiceVersion, SuggestRequest, VersionStatus,
     },
 };
 use uuid::Uuid;
@@ -21,10 +21,14 @@ use uuid::Uuid;
 use super::{Answer, Follower, Search, engine::Place, follower::Work};
 use crate::{
     folder::Folder,
+    guard::Keeper,
     index::Index,
     journals::Journals,
     store::{OpenOutcome, Store},
-    testing::{Item, MemoryJournal, eventually, folded, offer, take, uuid, wait_folded, wait_open},
+    testing::{
+        Item, MemoryJournal, eventually, folded, folded_with, offer, take, uuid, wait_folded,
+        wait_open, withdraw,
+    },
 };
 
 /// A search over journals, driven by the test.
@@ -252,7 +256,18 @@ fn what_is_typed_is_completed_to_names_each_once() {
     check("katze", 0, &[]);
 }
 
-/// Answers to some questions, in words.
+fn deprecate(service: u8, number: &str) -> Item {
+    let status = VersionStatus {
+        service_id: uuid(service).to_string(),
+        version: number.to_owned(),
+        lifecycle: Lifecycle::Abgekuendigt as i32,
+        abschaltung_am: "2027-05-01".to_owned(),
+        ..VersionStatus::default()
+    };
+    Item::Body(Kind::VersionStatus, service, status.encode_to_vec().into())
+}
+
+/// Answers to some questions, in words: hits, their order, facets, and how words were taken.
 fn answers(search: &Search) -> Vec<String> {
     let queries = [
         "hund",
@@ -270,7 +285,15 @@ fn answers(search: &Search) -> Vec<String> {
         let plain = query_of(query);
         [SearchServicesRequest { lagen: lagen.clone(), ..plain.clone() }, plain]
     });
-    all.map(|request| format!("{:?}", ask(search, &request))).collect()
+    let mut all: Vec<_> = all.map(|request| format!("{:?}", ask(search, &request))).collect();
+    let everything = SearchAsk::parse_browse(&query_of("")).unwrap();
+    all.push(format!("{:?}", search.search(&everything).unwrap().0));
+    for prefix in ["hu", "gewerbe", "anmeldnug"] {
+        let request = SuggestRequest { prefix: prefix.to_owned(), ..Default::default() };
+        let found = search.suggest(&SearchAsk::parse_suggest(&request).unwrap()).unwrap();
+        all.push(format!("{found:?}"));
+    }
+    all
 }
 
 const NAMES: [&str; 8] = [
@@ -292,6 +315,8 @@ fn step(land: Land, what: u8, service: u8) -> Item {
             define(service, land, name, "99050012104000", lage)
         }
         16..18 => Item::Release(service, if what == 16 { "1.0.0" } else { "2.0.0" }),
+        18 => deprecate(service, "2.0.0"),
+        19 => withdraw(service, "2.0.0"),
         _ => Item::Other(service),
     }
 }
@@ -410,11 +435,7 @@ fn on_disk(dir: &Path, journals: &[MemoryJournal]) -> (Vec<String>, bool) {
     for journal in journals {
         set.insert(journal.log, Arc::new(journal.clone()));
     }
-    let index = Index::new(
-        Store::in_memory(FOLD_VERSION).unwrap(),
-        set,
-        crate::guard::Keeper::in_memory(100),
-    );
+    let index = Index::new(Store::in_memory(FOLD_VERSION).unwrap(), set, Keeper::in_memory(100));
     let folder = Folder::start(index.clone(), &OpenOutcome::New, None).unwrap();
     wait_open(&index);
     // a file of the old index that a new one does not have
@@ -521,6 +542,70 @@ fn versions_of_a_service_change_its_status() {
     journal.append(&[Item::Release(1, "1.1.0")]);
     bench.follow(std::slice::from_ref(&journal));
     assert_eq!(status(&bench), "freigegeben");
+    // what the owner says after the publication counts
+    for (said, expect) in [
+        (deprecate(1, "1.0.0"), "freigegeben"),
+        (deprecate(1, "1.1.0"), "abgekuendigt"),
+        (withdraw(1, "1.1.0"), "zurueckgezogen"),
+        (deprecate(1, "1.1.0"), "zurueckgezogen"),
+    ] {
+        journal.append(&[said]);
+        bench.follow(std::slice::from_ref(&journal));
+        assert_eq!(status(&bench), expect);
+    }
+}
+
+#[test]
+fn a_move_that_is_held_changes_a_status_when_it_is_accepted() {
+    let journal = MemoryJournal::of(Land::SL);
+    for service in 1..=30 {
+        journal.append(&[
+            define(service, Land::SL, "Steuer", "99000000000001", ""),
+            Item::Release(service, "1.0.0"),
+        ]);
+    }
+    let journals = [journal];
+    let (index, folder) = folded_with(&journals, Keeper::in_memory(20));
+    let mut bench = Bench { work: Work::new(index.clone(), Place::Memory), index, folder };
+    bench.follow(&journals);
+    let withdrawn = |bench: &Bench| {
+        let status = vec!["zurueckgezogen".to_owned()];
+        bench.ask(&SearchServicesRequest { status, ..query_of("steuer") }).total
+    };
+    journals[0].append(&(1..=30).map(|service| withdraw(service, "1.0.0")).collect::<Vec<_>>());
+    bench.follow(&journals);
+    assert!(!bench.index.keeper().held().is_empty(), "the guard holds what is too much");
+    assert_eq!(withdrawn(&bench) as usize + bench.index.keeper().held().len(), 30);
+    bench.index.keeper().accept(journals[0].log).unwrap();
+    bench.follow(&journals);
+    assert_eq!(withdrawn(&bench), 30);
+}
+
+#[test]
+fn without_words_all_come_by_name() {
+    let (sl, rp) = (MemoryJournal::of(Land::SL), MemoryJournal::of(Land::RP));
+    sl.append(&[define(1, Land::SL, "Zollanmeldung", "99000000000001", "Umzug")]);
+    rp.append(&[define(2, Land::RP, "Öffnungszeiten", "99000000000002", "Umzug")]);
+    // another segment of the index, with an alphabet of its own
+    let journals = [sl, rp];
+    let mut bench = Bench::over(&journals);
+    journals[0].append(&[
+        define(3, Land::SL, "Ofenabnahme", "99000000000003", ""),
+        define(4, Land::SL, "Pacht", "99000000000003", "Umzug"),
+    ]);
+    bench.follow(&journals);
+    let names = |request: &SearchServicesRequest| -> Vec<String> {
+        let ask = SearchAsk::parse_browse(request).unwrap();
+        let found = bench.search().search(&ask).unwrap().0;
+        found.services.into_iter().map(|it| it.bezeichnung).collect()
+    };
+    let all = ["Ofenabnahme", "Öffnungszeiten", "Pacht", "Zollanmeldung"];
+    assert_eq!(names(&query_of("")), all);
+    assert_eq!(names(&SearchServicesRequest { offset: 1, limit: 2, ..query_of("") }), all[1..3]);
+    let lagen = vec!["Umzug".to_owned()];
+    assert_eq!(names(&SearchServicesRequest { lagen, ..query_of("") }), all[1..]);
+    assert!(SearchAsk::parse(&query_of("")).is_err(), "a caller says what is looked for");
+    assert!(SearchAsk::parse_browse(&query_of("--")).is_err());
 }
 
 #[test]

@@ -139,6 +139,7 @@ impl AdminService for AdminApi {
             tracing::error!(cause, "the decision cannot be kept");
             status(Reject::Storage { operation: "keeping the decision" })
         })?;
+        self.index.wake();
         info!(by = principal.pseudonym, %log, accepted, "held retirements were accepted");
         Ok(Response::new(AcceptHeldResponse {
             accepted: u32::try_from(accepted).unwrap_or(u32::MAX),

@@ -14,10 +14,7 @@ use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
 use super::{caller::caller, publish::PublishApi, publish::response, status::status};
-use crate::{
-    drafts::{Drafts, Hand},
-    driver::wall_ms,
-};
+use crate::drafts::{Drafts, Hand};
 
 /// Handlers of the draft service.
 #[derive(Clone, Debug)]
@@ -55,8 +52,9 @@ impl DraftApi {
     ) -> Result<Draft, Reject> {
         let by = principal.pseudonym.clone();
         let SaveDraftRequest { draft_id, expected_revision, records } = request;
+        let wall_ms = self.publish.wall_ms();
         self.on_disk(move |drafts| {
-            let hand = Hand { principal: &by, wall_ms: wall_ms() };
+            let hand = Hand { principal: &by, wall_ms };
             drafts.save(&draft_id, expected_revision, records, hand)
         })
         .await

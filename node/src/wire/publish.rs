@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::{
     artefacts::{self, Artefacts},
     data::Lists,
-    driver::{Handle, wall_ms},
+    driver::Handle,
     fit_connect::{At, Roots},
     index::Index,
     observe::Metrics,
@@ -69,13 +69,18 @@ impl PublishApi {
         Self { own, members, lists, index, previous, driver, metrics, artefacts, roots }
     }
 
+    /// Wall clock of the node, milliseconds since 1970-01-01 UTC.
+    pub(super) fn wall_ms(&self) -> i64 {
+        self.driver.clock().wall_ms()
+    }
+
     /// Publishes what a principal asks for.
     pub(super) async fn as_principal(
         &self,
         principal: &Principal,
         request: PublishRequest,
     ) -> Result<Published, Reject> {
-        let wall_ms = wall_ms();
+        let wall_ms = self.driver.clock().wall_ms();
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy)
             .map_err(|_| Reject::Storage { operation: "drawing random numbers" })?;
@@ -159,7 +164,7 @@ impl PublishApi {
     /// catalogue is asked.
     async fn judged(&self, submission: Submission) -> Result<Submission, Reject> {
         let (index, own) = (self.index.clone(), self.own);
-        let today = Date::from_unix_ms(wall_ms());
+        let today = self.driver.clock().today();
         let is_quick = !submission.has_moves() && submission.len() <= JUDGED_HERE_MAX;
         let judge = move || {
             let contents = |at| index.content(at);

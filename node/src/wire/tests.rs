@@ -28,11 +28,13 @@ use tonic_types::StatusExt;
 
 use super::{answer::Answering, catalogue::CatalogueApi};
 use crate::{
+    data::Lists,
+    driver::Clock,
     folder::Folder,
     guard::Keeper,
     index::Index,
     journals::{JournalRead, Journals},
-    reads::Reads,
+    reads::{self, Reads},
     search::Search,
     status::StatusBoard,
     store::Store,
@@ -74,7 +76,16 @@ fn charter() -> Charter {
 fn api(index: Index) -> CatalogueApi {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
     let search = Search::at_once(index.clone());
-    let reads = Reads::new(index, search, StatusBoard::new(), charter(), me, "1.2.3");
+    let reads = Reads::new(reads::Setup {
+        index,
+        search,
+        board: StatusBoard::new(),
+        charter: charter(),
+        me,
+        lists: Lists::shipped(),
+        clock: Clock::start(),
+        software: "1.2.3",
+    });
     CatalogueApi::new(Answering::new(reads))
 }
 
@@ -259,6 +270,18 @@ async fn an_answer_about_a_leistung_holds_all_that_a_caller_needs() {
         let proofs = [&angebot.proof, &angebot.definition_proof];
         assert!(proofs.iter().all(|it| it.is_some() == with_proof));
     }
+    let unchanged = api.resolve_leistung(request(ask("10041", false))).await.unwrap().into_inner();
+    assert_eq!((unchanged.gebiete, unchanged.gebietswechsel), (vec!["10041".to_owned()], vec![]));
+    let hanau = api.resolve_leistung(request(ask("064350014014", false))).await.unwrap();
+    let hanau = hanau.into_inner();
+    assert_eq!(hanau.ars, "064350014014");
+    assert_eq!(hanau.gebiete, ["064150000000"]);
+    let change = wire::Gebietswechsel {
+        ab: "2026-01-01".to_owned(),
+        vorher: vec!["064350014014".to_owned()],
+        nachher: vec!["064150000000".to_owned()],
+    };
+    assert_eq!(hanau.gebietswechsel, [change]);
     let nobody = api.resolve_leistung(request(ask("07", true))).await.unwrap().into_inner();
     assert_eq!((nobody.total, nobody.angebote.len(), nobody.as_of.len()), (0, 0, 1));
     let wrong = api.resolve_leistung(request(ask("1", false))).await.unwrap_err();

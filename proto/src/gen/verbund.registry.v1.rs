@@ -3203,6 +3203,27 @@ pub struct ResolveLeistungResponse {
     /// What the answer rests on, per Land.
     #[prost(message, repeated, tag = "5")]
     pub as_of: ::prost::alloc::vec::Vec<AsOf>,
+    /// What that area is on the day: itself, or the areas that took its place, or those whose place it
+    /// will take.
+    #[prost(string, repeated, tag = "6")]
+    pub gebiete: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Changes of areas that the answer follows: from the area asked for to `gebiete`, and to the
+    /// areas by which the offers are found. Empty when nothing changed.
+    #[prost(message, repeated, tag = "7")]
+    pub gebietswechsel: ::prost::alloc::vec::Vec<Gebietswechsel>,
+}
+/// Areas that took the place of others; both sides are the same land.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Gebietswechsel {
+    /// First day (YYYY-MM-DD) on which it counts.
+    #[prost(string, tag = "1")]
+    pub ab: ::prost::alloc::string::String,
+    /// ARS of the areas that ended.
+    #[prost(string, repeated, tag = "2")]
+    pub vorher: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// ARS of the areas that took their place.
+    #[prost(string, repeated, tag = "3")]
+    pub nachher: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Request of SearchServices. Values of one filter are alternatives; filters narrow each other.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

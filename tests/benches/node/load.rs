@@ -1,7 +1,6 @@
 //! Clients, and what they ask for.
 
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,13 +9,15 @@ use std::{
 };
 
 use registry_client::{
-    Client, ClientConfig,
-    connect::ANSWER_TIMEOUT,
+    Client,
     watch::{Start, Update, WatchFilter},
 };
 use registry_node::{app::App, demo::Prepared};
-use registry_proto::{terms::Land::SL, wire::registry::GetVersionRequest};
-use registry_tests::records::{definition, request, service_id, version};
+use registry_proto::wire::registry::GetVersionRequest;
+use registry_tests::{
+    bench::{Latencies, connect},
+    records::{definition, request, service_id, version},
+};
 
 /// A note that makes a version 2 KB large.
 fn note() -> String {
@@ -34,9 +35,6 @@ pub(crate) struct Caller {
     service: String,
     note: Arc<str>,
 }
-
-/// Distribution of a latency.
-pub(crate) struct Latencies(Vec<Duration>);
 
 pub(crate) async fn clients(
     prepared: &Prepared,
@@ -152,28 +150,5 @@ pub(crate) async fn latency(
         published.expect("published");
         all.push(took);
     }
-    all.sort_unstable();
-    Latencies(all)
-}
-
-async fn connect(prepared: &Prepared, app: &App, publish: bool) -> Client {
-    let files = if publish { prepared.pki.publisher(SL) } else { prepared.pki.reader() };
-    let config = ClientConfig {
-        endpoint: format!("https://{}", app.bound().grpc),
-        ca: prepared.pki.bundle(),
-        cert: files.certificate,
-        key: files.key,
-        timeout: ANSWER_TIMEOUT,
-    };
-    Client::connect(config).await.expect("connected")
-}
-
-impl fmt::Display for Latencies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |part: f64| {
-            let index = (self.0.len() as f64 * part) as usize;
-            self.0[index.min(self.0.len() - 1)].as_secs_f64() * 1_000.0
-        };
-        write!(f, "p50 {:.2} ms, p99 {:.2} ms, of {}", at(0.5), at(0.99), self.0.len())
-    }
+    Latencies::of(all)
 }

@@ -4,6 +4,8 @@
 //! Source: Destatis; see `NOTICE`. The rows of level "Region" (four digits, BW and NI) are left
 //! out: interfaces do not accept four digits.
 
+mod wechsel;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, LazyLock},
@@ -11,6 +13,8 @@ use std::{
 
 use registry_proto::terms::{Ars, Date, Ebene, Land, ParseArsError};
 use serde::Deserialize;
+
+pub use self::wechsel::{GebietAmTag, Gebietswechsel};
 
 /// All areas of one Gebietsstand, and those that came after it.
 #[derive(Clone, Debug)]

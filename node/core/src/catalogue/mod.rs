@@ -16,7 +16,9 @@ use registry_proto::terms::{
 use serde::Deserialize;
 
 pub use basis::Rechtsgrundlage;
-pub use gebiete::{Abloesung, Gebiet, GebieteError, Gemeindeverzeichnis};
+pub use gebiete::{
+    Abloesung, Gebiet, GebietAmTag, GebieteError, Gebietswechsel, Gemeindeverzeichnis,
+};
 
 /// The shipped catalogue, in the order of its files.
 #[derive(Clone, Debug)]

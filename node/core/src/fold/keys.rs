@@ -353,6 +353,17 @@ pub(crate) fn parse_by_number(key: &[u8]) -> Result<(Uuid, Position), ParseKeyEr
     Ok((uuid_of(&rest[NUMBER + LAND..NUMBER + LAND + UUID])?, place_of(key, land)?))
 }
 
+/// Prefix of all keys of [`subscribed`], in the order of their services.
+pub(crate) fn all_subscribed() -> Vec<u8> {
+    vec![VERSION, SUBSCRIBED]
+}
+
+/// Service in a key of [`subscribed`].
+pub(crate) fn parse_subscribed_to(key: &[u8]) -> Result<Uuid, ParseKeyError> {
+    let rest = table(key, SUBSCRIBED, HEAD + 2 * UUID + LAND)?;
+    uuid_of(&rest[..UUID])
+}
+
 /// Nachnutzung in a key of [`subscribed`].
 pub(crate) fn parse_subscribed(key: &[u8]) -> Result<Uuid, ParseKeyError> {
     let rest = table(key, SUBSCRIBED, HEAD + 2 * UUID + LAND)?;

@@ -229,11 +229,30 @@ impl<F: Facts> Catalogue<'_, F> {
     pub(super) fn stands(&self, of: &Lineage, fact: &Fact) -> Result<Standing, FactsError> {
         let (service, number, position) = keys::parse_version(&fact.key)?;
         let fact = VersionFact::parse(&fact.value)?;
-        let published = Lifecycle::try_from(fact.lifecycle).unwrap_or_default();
-        let mut life = Life::new(published, &fact.abkuendigung_am, &fact.abschaltung_am);
+        let life = self.life(of, &number, &fact)?;
+        let leaders = self.leaders(of, Some(position))?;
+        let by = if leaders.laender.is_empty() {
+            BTreeSet::new()
+        } else {
+            self.countersigners(service, &leaf_of(&fact.leaf)?)?
+        };
+        let countersigned = leaders.countersigned(by);
+        let state = VersionState { service, number, position };
+        Ok(Standing { state, owner: of.land(), fact, life, countersigned })
+    }
+
+    /// The lifecycle of a version.
+    pub(super) fn life(
+        &self,
+        of: &Lineage,
+        number: &SemVer,
+        version: &VersionFact,
+    ) -> Result<Life, FactsError> {
+        let published = Lifecycle::try_from(version.lifecycle).unwrap_or_default();
+        let mut life = Life::new(published, &version.abkuendigung_am, &version.abschaltung_am);
         for owner in &of.owners {
             let land = owner.land;
-            self.each(&keys::statuses_of(land, service, &number), |Fact { key, value }| {
+            self.each(&keys::statuses_of(land, of.service, number), |Fact { key, value }| {
                 let at = keys::place_of(&key, land)?;
                 if !self.cut.holds(at) || !owner.wrote(at) {
                     return Ok(true);
@@ -246,15 +265,7 @@ impl<F: Facts> Catalogue<'_, F> {
                 Ok(true)
             })?;
         }
-        let leaders = self.leaders(of, Some(position))?;
-        let by = if leaders.laender.is_empty() {
-            BTreeSet::new()
-        } else {
-            self.countersigners(service, &leaf_of(&fact.leaf)?)?
-        };
-        let countersigned = leaders.countersigned(by);
-        let state = VersionState { service, number, position };
-        Ok(Standing { state, owner: of.land(), fact, life, countersigned })
+        Ok(life)
     }
 
     /// 1 + index of the newest entry of a Land about a service; 0 if there is none.

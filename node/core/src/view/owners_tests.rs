@@ -18,6 +18,7 @@ use super::{
     tests::{A, B, World, day, id},
 };
 use crate::{
+    catalogue::Gemeindeverzeichnis,
     fold::{
         Fact, Position,
         testing::{Log, definition, uuid},
@@ -227,8 +228,9 @@ fn the_new_owner_moves_old_versions_on() {
 fn nachnutzungen_go_on_with_the_new_owner() {
     let mut story = Story::handed_over(HE);
     let offers = |world: &World, ars: &str| {
-        let (number, ars) = (A.parse().unwrap(), ars.parse().unwrap());
-        let ask = OfferAsk { number, ars, day: day("2026-11-23"), limit: 5 };
+        let (number, on) = (A.parse().unwrap(), day("2026-11-23"));
+        let gebiet = Gemeindeverzeichnis::shipped().am_tag(&ars.parse().unwrap(), on);
+        let ask = OfferAsk { number, gebiet, day: on, limit: 5 };
         let (offers, _) = world.catalogue().offers(&ask).unwrap();
         let shown = offers.iter().map(|it| {
             let by = it.reuse.as_ref().map_or("own", |_| "reuse");

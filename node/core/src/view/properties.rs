@@ -14,9 +14,12 @@ use super::{
     OfferAsk, SnapshotCursor, WatchFilter,
     tests::{A, B, World, day, id},
 };
-use crate::fold::{
-    Position,
-    testing::{Log, uuid},
+use crate::{
+    catalogue::GebietAmTag,
+    fold::{
+        Position,
+        testing::{Log, uuid},
+    },
 };
 
 /// What a random world consists of: per log, steps of (service, what, flag).
@@ -149,7 +152,7 @@ fn answers(world: &World) -> Vec<String> {
         for ars in ["00", "10", "10041", "07", "071310001001", "06"] {
             let ask = OfferAsk {
                 number: number.parse().unwrap(),
-                ars: ars.parse().unwrap(),
+                gebiet: GebietAmTag::unchanged(ars.parse().unwrap()),
                 day: day("2026-11-23"),
                 limit: 2,
             };

@@ -16,7 +16,7 @@ use super::{
     page::{AfterService, Checks},
 };
 use crate::{
-    fold::{Fact, Position, VersionFact},
+    fold::{Fact, Position, VersionFact, keys},
     limits::{
         QUERY_CHARS_MAX, SEARCH_DEFAULT, SEARCH_DEPTH_MAX, SEARCH_FILTER_VALUES_MAX,
         SUGGESTIONS_MAX,
@@ -27,7 +27,7 @@ use crate::{
 /// A search in a valid form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchAsk {
-    /// Words; may be empty only if a filter is set.
+    /// Words; without any, all that pass the filters are found, by name.
     pub query: String,
     /// Narrow the hits.
     pub filters: SearchFilters,
@@ -57,7 +57,7 @@ pub struct SearchFilters {
 pub struct Findable {
     /// Entry of the definition that counts.
     pub position: Position,
-    /// State of its highest version, one of [`STATES`].
+    /// State of its highest version as the owner last said, one of [`STATES`].
     pub status: &'static str,
 }
 
@@ -81,6 +81,19 @@ impl SearchAsk {
     ///
     /// [`Reject::Invalid`] with everything that has another form.
     pub fn parse(request: &SearchServicesRequest) -> Result<Self, Reject> {
+        Self::read(request, false)
+    }
+
+    /// Reads a request that may ask for everything.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`], but for a request without words and filters.
+    pub fn parse_browse(request: &SearchServicesRequest) -> Result<Self, Reject> {
+        Self::read(request, request.query.trim().is_empty())
+    }
+
+    fn read(request: &SearchServicesRequest, may_be_empty: bool) -> Result<Self, Reject> {
         let mut checks = Checks::default();
         let limit = checks.count("limit", request.limit, SEARCH_DEFAULT);
         if request.offset.saturating_add(request.limit) > SEARCH_DEPTH_MAX {
@@ -100,7 +113,8 @@ impl SearchAsk {
                 checks.add(format!("status[{i}]"), "STATUS_UNKNOWN", problem);
             }
         }
-        words(&mut checks, "query", &request.query, filters != SearchFilters::default());
+        let filtered = filters != SearchFilters::default();
+        words(&mut checks, "query", &request.query, may_be_empty || filtered);
         checks.finish()?;
         let offset = request.offset as usize;
         Ok(Self { query: request.query.clone(), filters, offset, limit })
@@ -197,16 +211,17 @@ impl<F: Facts> Catalogue<'_, F> {
 
     /// The state that searches filter by: the lifecycle of the highest version.
     fn status(&self, of: &Lineage) -> Result<&'static str, FactsError> {
-        let mut walk = self.versions(of, None)?;
-        let Some(Fact { value, .. }) = walk.next()? else { return Ok("ohne_version") };
-        let lifecycle = VersionFact::parse(&value)?.lifecycle;
-        Ok(match Lifecycle::try_from(lifecycle) {
-            Ok(Lifecycle::Entwurf) => "entwurf",
-            Ok(Lifecycle::Freigegeben) => "freigegeben",
-            Ok(Lifecycle::Abgekuendigt) => "abgekuendigt",
-            Ok(Lifecycle::Abgeschaltet) => "abgeschaltet",
-            Ok(Lifecycle::Zurueckgezogen) => "zurueckgezogen",
-            Ok(Lifecycle::Unspecified) | Err(_) => "unbekannt",
+        let first = self.versions(of, None)?.beginning_with(2).next()?;
+        let Some(Fact { key, value }) = first else { return Ok("ohne_version") };
+        let (_, number, _) = keys::parse_version(&key)?;
+        let life = self.life(of, &number, &VersionFact::parse(&value)?)?;
+        Ok(match life.lifecycle {
+            Lifecycle::Entwurf => "entwurf",
+            Lifecycle::Freigegeben => "freigegeben",
+            Lifecycle::Abgekuendigt => "abgekuendigt",
+            Lifecycle::Abgeschaltet => "abgeschaltet",
+            Lifecycle::Zurueckgezogen => "zurueckgezogen",
+            Lifecycle::Unspecified => "unbekannt",
         })
     }
 }

@@ -5,7 +5,7 @@ use registry_core::limits::QUERY_CHARS_MAX;
 use registry_proto::wire::registry::ServiceSummary;
 
 use super::{
-    find::{Facet, FacetValue, Found, PAGE_SIZE, Query},
+    find::{FACETS, Facet, FacetValue, Found, PAGE_SIZE, Query},
     links,
     page::{Area, Page},
     parts::{Tone, alert, badge},
@@ -74,9 +74,9 @@ impl CataloguePage<'_> {
                             }
                         }
                     }
-                    @for facet in ["land", "themenfeld"] {
-                        @if !query.chosen(facet).is_empty() {
-                            input type="hidden" name=(facet) value=(query.chosen(facet));
+                    @for (facet, chosen) in FACETS.iter().zip(&query.chosen) {
+                        @if !chosen.is_empty() {
+                            input type="hidden" name=(facet.name) value=(chosen);
                         }
                     }
                 }
@@ -85,8 +85,7 @@ impl CataloguePage<'_> {
     }
 
     fn facets(&self) -> Markup {
-        let chosen = self.found.facets.iter().filter(|it| !self.query.chosen(it.name).is_empty());
-        let chosen = chosen.count();
+        let chosen = self.query.chosen.iter().filter(|it| !it.is_empty()).count();
         html! {
             nav.facets aria-label="Filter" {
                 details open[chosen > 0] {
@@ -96,10 +95,7 @@ impl CataloguePage<'_> {
                     }
                     @for facet in &self.found.facets {
                         @if !facet.values.is_empty() {
-                            h2.facets__title id={ "facette-" (facet.name) } { (facet.label) }
-                            ul aria-labelledby={ "facette-" (facet.name) } {
-                                @for value in &facet.values { li { (self.facet_value(facet, value)) } }
-                            }
+                            (self.facet(facet))
                         }
                     }
                 }
@@ -107,17 +103,47 @@ impl CataloguePage<'_> {
         }
     }
 
+    /// A facet; the values of a long one that most services have stand first, all others open on
+    /// demand.
+    fn facet(&self, facet: &Facet) -> Markup {
+        let id = format!("facette-{}", facet.kind.name);
+        let mut counts: Vec<u64> = facet.values.iter().map(|it| it.count).collect();
+        counts.sort_unstable_by(|a, b| b.cmp(a));
+        let least = match counts.get(VALUES_SHOWN - 1) {
+            Some(least) if facet.values.len() > VALUES_MAX => *least,
+            _ => 0,
+        };
+        let is_chosen = |it: &FacetValue| self.query.chosen(facet.kind.name) == it.value;
+        let (often, rarely): (Vec<_>, Vec<_>) =
+            facet.values.iter().partition(|it| it.count >= least || is_chosen(it));
+        html! {
+            h2.facets__title id=(id) { (facet.kind.label) }
+            ul aria-labelledby=(id) {
+                @for value in often { li { (self.facet_value(facet, value)) } }
+            }
+            @if !rarely.is_empty() {
+                details.more {
+                    summary {
+                        (words::number(rarely.len() as u64)) " weitere"
+                        span.kern-sr-only { " Werte von " (facet.kind.label) }
+                    }
+                    ul aria-labelledby=(id) {
+                        @for value in rarely { li { (self.facet_value(facet, value)) } }
+                    }
+                }
+            }
+        }
+    }
+
     fn facet_value(&self, facet: &Facet, value: &FacetValue) -> Markup {
-        let chosen = self.query.chosen(facet.name) == value.value;
+        let chosen = self.query.chosen(facet.kind.name) == value.value;
         let target = if chosen { "" } else { value.value.as_str() };
-        let address = address(&self.query.with(facet.name, target));
+        let address = address(&self.query.with(facet.kind.name, target));
         html! {
             a.facet href=(address) aria-current=[chosen.then_some("true")] {
                 span { (value.label) @if chosen { span.kern-sr-only { " (Filter aufheben)" } } }
-                @if let Some(count) = value.count {
-                    span.facet__count {
-                        (words::number(count)) span.kern-sr-only { " Leistungen" }
-                    }
+                span.facet__count {
+                    (words::number(value.count)) span.kern-sr-only { " Leistungen" }
                 }
             }
         }
@@ -138,7 +164,7 @@ impl CataloguePage<'_> {
                 }
                 @if (found.reachable as u64) < found.total {
                     p.note {
-                        "Gezeigt werden die besten " (words::number(found.reachable as u64))
+                        "Gezeigt werden die ersten " (words::number(found.reachable as u64))
                         ". Weitere Wörter oder ein Filter grenzen die Suche ein."
                     }
                 }
@@ -153,7 +179,7 @@ impl CataloguePage<'_> {
     /// The chosen filters, each to be taken back.
     fn chosen(&self) -> Markup {
         let values = self.found.facets.iter().filter_map(|facet| {
-            let chosen = self.query.chosen(facet.name);
+            let chosen = self.query.chosen(facet.kind.name);
             let value = facet.values.iter().find(|it| !chosen.is_empty() && it.value == chosen)?;
             Some((facet, value))
         });
@@ -163,8 +189,8 @@ impl CataloguePage<'_> {
                 ul.chips aria-label="Gewählte Filter" {
                     @for (facet, value) in values {
                         li {
-                            a.chip href=(address(&self.query.with(facet.name, ""))) {
-                                (facet.label) ": " (value.label)
+                            a.chip href=(address(&self.query.with(facet.kind.name, ""))) {
+                                (facet.kind.label) ": " (value.label)
                                 span aria-hidden="true" { " ×" }
                                 span.kern-sr-only { " aufheben" }
                             }
@@ -240,7 +266,7 @@ fn hit(service: &ServiceSummary) -> Markup {
 }
 
 fn nothing(query: &Query) -> Markup {
-    let narrowed = !query.land.is_empty() || !query.themenfeld.is_empty();
+    let narrowed = query.is_narrowed();
     let wider = Query { words: query.words.clone(), page: 1, ..Query::default() };
     html! {
         div.empty {
@@ -254,14 +280,15 @@ fn nothing(query: &Query) -> Markup {
     }
 }
 
+/// Values of a facet up to which all are shown, and how many are of a longer one.
+const VALUES_MAX: usize = 10;
+const VALUES_SHOWN: usize = 8;
+
 /// Address of the page for a query.
 fn address(query: &Query) -> String {
     let page = if query.page > 1 { query.page.to_string() } else { String::new() };
-    let parameters = [
-        ("q", query.words.trim()),
-        ("land", &query.land),
-        ("themenfeld", &query.themenfeld),
-        ("seite", &page),
-    ];
+    let chosen = FACETS.iter().zip(&query.chosen).map(|(kind, value)| (kind.name, value.as_str()));
+    let parameters = std::iter::once(("q", query.words.trim())).chain(chosen);
+    let parameters = parameters.chain([("seite", page.as_str())]);
     format!("{}{}", links::CATALOGUE, links::query(parameters))
 }

@@ -49,7 +49,6 @@ use self::{
     catalogue::CataloguePage,
     diff::DiffPage,
     error::Refused,
-    find::Directory,
     page::Page,
     service::{ServicePage, TimelineEntry},
     verbund::VerbundPage,
@@ -66,7 +65,6 @@ use crate::{reads::Reads, wire::catalogue::CatalogueApi};
 pub struct Face {
     charter: Arc<Charter>,
     certificates: Arc<dyn Certificates>,
-    directory: Directory,
 }
 
 #[derive(Clone)]
@@ -89,11 +87,7 @@ const TIMELINE: u32 = 25;
 impl Face {
     /// The face of a node of this Verbund.
     pub fn new(charter: Charter, certificates: impl Certificates) -> Self {
-        Self {
-            charter: Arc::new(charter),
-            certificates: Arc::new(certificates),
-            directory: Directory::default(),
-        }
+        Self { charter: Arc::new(charter), certificates: Arc::new(certificates) }
     }
 
     /// The frame without the state of the node, for those who may not see it.
@@ -128,7 +122,7 @@ pub(super) fn routes(api: CatalogueApi, face: Face) -> Router {
 
 async fn catalogue(State(ui): State<Ui>, Extension(who): Who, Query(params): Params) -> Response {
     let query = query(&params);
-    ui.show(&who, move |reads, _, face| catalogue_page(reads, &face.directory, &query)).await
+    ui.show(&who, move |reads, _, _| catalogue_page(reads, &query)).await
 }
 
 async fn service(
@@ -282,14 +276,13 @@ fn query(params: &HashMap<String, String>) -> find::Query {
     let page = params.get("seite").and_then(|it| it.parse().ok()).unwrap_or(1);
     find::Query {
         words: text("q"),
-        land: text("land"),
-        themenfeld: text("themenfeld"),
+        chosen: find::FACETS.map(|facet| text(facet.name)),
         page: page.max(1),
     }
 }
 
-fn catalogue_page(reads: &Reads, directory: &Directory, query: &find::Query) -> Made {
-    match find::find(reads, directory, query) {
+fn catalogue_page(reads: &Reads, query: &find::Query) -> Made {
+    match find::find(reads, query) {
         Ok(found) if found.services.is_empty() && query.page > 1 => Err(Refused::NotFound),
         Ok(found) => {
             let page = CataloguePage { query, found: &found, problem: None };

@@ -27,11 +27,13 @@ use tower::ServiceExt;
 
 use super::{CertificateDate, CertificateKind, Certificates, Face};
 use crate::{
+    data::Lists,
+    driver::Clock,
     folder::Folder,
     guard::Keeper,
     index::Index,
     journals::Journals,
-    reads::Reads,
+    reads::{self, Reads},
     search::Search,
     status::StatusBoard,
     store::Store,
@@ -86,14 +88,16 @@ fn charter() -> Charter {
 
 fn parts(index: Index) -> (CatalogueApi, Face) {
     let me = PeerIdentity { land: Land::SL, node: "sl-1.example".to_owned() };
-    let api = CatalogueApi::new(Answering::new(Reads::new(
-        index.clone(),
-        Search::at_once(index),
-        StatusBoard::new(),
-        charter(),
+    let api = CatalogueApi::new(Answering::new(Reads::new(reads::Setup {
+        index: index.clone(),
+        search: Search::at_once(index),
+        board: StatusBoard::new(),
+        charter: charter(),
         me,
-        "1.2.3",
-    )));
+        lists: Lists::shipped(),
+        clock: Clock::start(),
+        software: "1.2.3",
+    })));
     (api, Face::new(charter(), Dates))
 }
 
@@ -238,7 +242,9 @@ async fn every_link_of_every_page_leads_somewhere() {
     let mut seen = BTreeSet::new();
     let mut next = vec!["/".to_owned(), "/?q=anerkennung".to_owned()];
     while let Some(path) = next.pop() {
-        if !seen.insert(path.clone()) || seen.len() > 1_000 {
+        // one facet at a time; all together are more than anyone can look at
+        let narrowed_twice = path.starts_with("/?") && path.matches('=').count() > 1;
+        if narrowed_twice || !seen.insert(path.clone()) || seen.len() > 1_000 {
             continue;
         }
         let answer = get(&router, &path).await;
@@ -256,7 +262,19 @@ async fn every_link_of_every_page_leads_somewhere() {
             }
         }
     }
-    let kinds = ["/versionen/", "/diff?", "/verbund", "/assets/", "/api/v1", "seite=2", "land=SL"];
+    let kinds = [
+        "/versionen/",
+        "/diff?",
+        "/verbund",
+        "/assets/",
+        "/api/v1",
+        "seite=2",
+        "land=SL",
+        "themenfeld=",
+        "status=freigegeben",
+        "typisierung=2%2F3",
+        "lage=",
+    ];
     for kind in kinds {
         assert!(seen.iter().any(|it| it.contains(kind)), "nothing leads to {kind}");
     }
@@ -352,21 +370,82 @@ async fn a_certificate_without_a_role_sees_nothing_of_the_node() {
     }
 }
 
+/// Number of services that a page says were found.
+fn found(page: &str) -> u32 {
+    let head = page.split("id=\"treffer\">").nth(1).expect("a heading");
+    head.split(' ').next().expect("a number").replace('.', "").parse().expect("a number")
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn facets_count_what_they_would_leave() {
+async fn each_facet_counts_what_it_would_leave() {
     let (index, _folder) = demonstration(40);
     let router = pages(index);
     let all = get(&router, "/").await.body;
-    assert!(all.contains("40 Leistungen"));
-    let links: Vec<_> = values(&all, " href=\"").filter(|it| it.contains("themenfeld=")).collect();
-    assert!(links.len() > 1);
-    let mut sum = 0;
-    for link in links {
-        let page = get(&router, &link.replace("&amp;", "&")).await.body;
-        let head = page.split("id=\"treffer\">").nth(1).unwrap();
-        sum += head.split(' ').next().unwrap().parse::<u32>().unwrap();
+    assert_eq!(found(&all), 40);
+    // a service has one of these, and may have several Typisierungen
+    for (facet, once) in [
+        ("land", true),
+        ("themenfeld", true),
+        ("status", true),
+        ("lage", true),
+        ("typisierung", false),
+    ] {
+        let mark = format!("/?{facet}=");
+        let links: Vec<_> = values(&all, " href=\"").filter(|it| it.starts_with(&mark)).collect();
+        assert!(!links.is_empty(), "{facet}");
+        let mut sum = 0;
+        for link in &links {
+            let page = get(&router, &link.replace("&amp;", "&")).await.body;
+            let count = all.split(&format!("href=\"{link}\"")).nth(1).expect("the link");
+            let count = count.split("facet__count\">").nth(1).and_then(|it| it.split('<').next());
+            assert_eq!(count, Some(found(&page).to_string().as_str()), "{link}");
+            assert!(page.contains("Filter aufheben") && page.contains("Gewählte Filter"), "{link}");
+            sum += found(&page);
+        }
+        assert!(if once { sum == 40 } else { sum >= 40 }, "{facet}: {sum}");
     }
-    assert_eq!(sum, 40);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn facets_narrow_each_other_and_the_words() {
+    let (index, _folder) = demonstration(200);
+    let router = pages(index);
+    let count = async |path: &str| found(&get(&router, path).await.body);
+    let (words, both) = ("/?q=genehmigung", "/?q=genehmigung&status=freigegeben&typisierung=2%2F3");
+    assert!(count(both).await < count(words).await);
+    assert!(count(both).await > 0);
+    let page = get(&router, both).await.body;
+    for hidden in ["name=\"status\" value=\"freigegeben\"", "name=\"typisierung\" value=\"2/3\""] {
+        assert!(page.contains(hidden), "a new search keeps {hidden}");
+    }
+    for unknown in
+        ["/?land=XX", "/?themenfeld=nichts", "/?status=neu", "/?typisierung=99", "/?lage=Mars"]
+    {
+        let page = get(&router, unknown).await;
+        assert_eq!((page.status, found(&page.body)), (StatusCode::OK, 0), "{unknown}");
+        assert!(page.body.contains("Ohne Filter suchen"), "{unknown}");
+    }
+    // more values than fit open on demand
+    let all = get(&router, "/").await.body;
+    assert!(all.contains("<details class=\"more\">"), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_words_services_come_by_name_page_after_page() {
+    let (index, _folder) = demonstration(60);
+    let router = pages(index);
+    let mut names = Vec::new();
+    for page in 1..=3 {
+        let page = get(&router, &format!("/?seite={page}")).await.body;
+        let hits = page.split("hit__name\">").skip(1);
+        names.extend(
+            hits.filter_map(|it| it.split('>').nth(1)?.split('<').next().map(str::to_owned)),
+        );
+    }
+    let mut sorted = names.clone();
+    sorted.sort_by_cached_key(|it| crate::search::sort_key(it));
+    assert_eq!((names.len(), names), (60, sorted));
+    assert_eq!(get(&router, "/?seite=401").await.status, StatusCode::NOT_FOUND);
 }
 
 #[test]

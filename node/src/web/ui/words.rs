@@ -58,6 +58,20 @@ pub(super) fn lifecycle(code: i32) -> Word {
     }
 }
 
+/// State of a service in a search.
+pub(super) fn status(code: &str) -> &str {
+    match code {
+        "entwurf" => "Entwurf",
+        "freigegeben" => "freigegeben",
+        "abgekuendigt" => "abgekündigt",
+        "abgeschaltet" => "abgeschaltet",
+        "zurueckgezogen" => "zurückgezogen",
+        "ohne_version" => "noch keine Version",
+        "unbekannt" => "unbekannt",
+        other => other,
+    }
+}
+
 /// State of a log.
 pub(super) fn replication(code: i32) -> Word {
     match ReplicationState::try_from(code) {
@@ -176,21 +190,6 @@ pub(super) fn count(number_of: u64, one: &str, many: &str) -> String {
         1 => format!("1 {one}"),
         n => format!("{} {many}", number(n)),
     }
-}
-
-/// Where a name stands in an alphabetical list (DIN 5007-1): umlauts beside their vowels.
-pub(super) fn sort_key(name: &str) -> String {
-    let mut key = String::with_capacity(name.len());
-    for letter in name.chars().flat_map(char::to_lowercase) {
-        match letter {
-            'ä' => key.push('a'),
-            'ö' => key.push('o'),
-            'ü' => key.push('u'),
-            'ß' => key.push_str("ss"),
-            other => key.push(other),
-        }
-    }
-    key
 }
 
 /// Bytes as one reads them.
@@ -318,13 +317,6 @@ mod tests {
         assert_eq!(area("10"), "Saarland");
         assert_eq!(area("10041"), "ARS 10041");
         assert_eq!(lifecycle(99).0, "unbekannt");
-    }
-
-    #[test]
-    fn umlauts_sort_beside_their_vowels() {
-        let mut names = ["Zoll", "Öffnung", "Ofen", "Straßen", "Strasse"];
-        names.sort_by_cached_key(|it| sort_key(it));
-        assert_eq!(names, ["Ofen", "Öffnung", "Strasse", "Straßen", "Zoll"]);
     }
 
     #[test]

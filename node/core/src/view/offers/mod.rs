@@ -11,12 +11,22 @@
 //! Of one service the nearest way counts, its own before a Nachnutzung that is as near, and on
 //! that way the highest version. Of several services those whose way is nearest are given: an
 //! offer for the Kreis hides one for the whole Land, and a Land hides the Bund.
+//!
+//! Areas take the place of others. What is asked for is what that area is on the day; a record may
+//! name it by any key that the Gemeindeverzeichnis knows for it, older or newer.
 
+mod ahead;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Reverse;
 
+use registry_proto::{
+    terms::{Ars, Date, Ebene, Leistungsschluessel, SemVer},
+    wire::registry::{ResolveLeistungRequest, ServiceSummary, SubscriptionState},
+};
+
+use self::ahead::Reused;
 use super::{
     Catalogue, Connected, Facts, FactsError, Lineage, QueryError, Standing,
     candidates::Candidate,
@@ -25,24 +35,20 @@ use super::{
     page::Checks,
 };
 use crate::{
+    catalogue::{GebietAmTag, Gemeindeverzeichnis},
     fold::{Position, Said, VersionFact, keys},
     limits::{OFFERS_DEFAULT, OFFERS_MAX},
     moves::nachnutzung::Subscription,
     reject::Reject,
 };
-use registry_proto::{
-    terms::{Ars, Date, Ebene, Land, Leistungsschluessel, SemVer},
-    wire::registry::{ResolveLeistungRequest, ServiceSummary, SubscriptionState},
-};
 
-/// What is asked. The fields are open so that a caller may put an area that took over in the place
-/// of one that is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OfferAsk {
     /// The Leistung.
     pub number: Leistungsschluessel,
-    /// The Gebiet.
-    pub ars: Ars,
+    /// The Gebiet, as it is on the day.
+    pub gebiet: GebietAmTag,
     /// The day.
     pub day: Date,
     /// Offers that are given at most; others are counted.
@@ -88,14 +94,18 @@ impl OfferAsk {
     /// # Errors
     ///
     /// [`Reject::Invalid`] on fields of another form.
-    pub fn parse(request: &ResolveLeistungRequest, today: Date) -> Result<Self, Reject> {
+    pub fn parse(
+        request: &ResolveLeistungRequest,
+        today: Date,
+        gebiete: &Gemeindeverzeichnis,
+    ) -> Result<Self, Reject> {
         let mut checks = Checks::default();
         let number = checks.parsed(
             "leistungsschluessel",
             "LEISTUNGSSCHLUESSEL_FORM",
             &request.leistungsschluessel,
         );
-        let ars = checks.parsed("ars", "ARS_FORM", &request.ars);
+        let ars = checks.parsed::<Ars>("ars", "ARS_FORM", &request.ars);
         let day = checks.optional("valid_at", "DATE_FORM", &request.valid_at).unwrap_or(today);
         let limit = match request.limit {
             0 => OFFERS_DEFAULT,
@@ -106,7 +116,8 @@ impl OfferAsk {
         }
         let (Some(number), Some(ars)) = (number, ars) else { return Err(checks.reject()) };
         checks.finish()?;
-        Ok(Self { number, ars, day, limit: limit as usize })
+        let gebiet = gebiete.am_tag(&ars, day);
+        Ok(Self { number, gebiet, day, limit: limit as usize })
     }
 }
 
@@ -119,11 +130,12 @@ impl<F: Facts> Catalogue<'_, F> {
     /// [`QueryError::Facts`] if the facts cannot be read.
     pub fn offers(&self, ask: &OfferAsk) -> Result<(Vec<Offer>, u32), QueryError> {
         let mut nearest = Ebene::Bund;
+        let mut reused = Reused::new(self.facts);
         let (mut kept, mut total) = (Vec::new(), 0_u32);
         let mut candidates = self.candidates(None, Some(&ask.number), None);
         while let Some(Candidate { land, service, .. }) = candidates.next()? {
             let Some(lineage) = self.owned(land, service)? else { continue };
-            let Some(way) = self.way(&lineage, ask, nearest)? else { continue };
+            let Some(way) = self.way(&lineage, ask, nearest, &mut reused)? else { continue };
             // the definition that counts now may have dropped the key
             let has = |it: &Definition| {
                 it.fact.leistungsschluessel.iter().any(|it| it == ask.number.as_str())
@@ -147,7 +159,7 @@ impl<F: Facts> Catalogue<'_, F> {
         let Way { standing, gebiet, by } = way;
         let reuse = match by {
             Some(subscription) => {
-                let anschluss = self.anschluss_around(&subscription, &ask.ars)?;
+                let anschluss = self.anschluss_around(&subscription, &ask.gebiet)?;
                 Some(Reuse { subscription, anschluss })
             }
             None => None,
@@ -158,24 +170,30 @@ impl<F: Facts> Catalogue<'_, F> {
     }
 
     /// The nearest way of a service to the area, if it is at least as near as `least`.
-    fn way(&self, of: &Lineage, ask: &OfferAsk, least: Ebene) -> Result<Option<Way>, FactsError> {
+    fn way(
+        &self,
+        of: &Lineage,
+        ask: &OfferAsk,
+        least: Ebene,
+        reused: &mut Reused<'_, F>,
+    ) -> Result<Option<Way>, FactsError> {
         let near = |list: &[String]| {
-            around(list.iter(), &ask.ars).filter(|gebiet| gebiet.ebene() >= least)
+            around(list.iter(), &ask.gebiet).filter(|gebiet| gebiet.ebene() >= least)
         };
         let own = self.highest_serving(of, ask.day, |_, fact| near(&fact.gebiete).is_some())?;
         let own = own.and_then(|standing| {
             let gebiet = near(&standing.fact.gebiete)?;
             Some(Way { standing, gebiet, by: None })
         });
-        let nearer = |gebiet: &Ars| match &own {
-            Some(own) => gebiet.ebene() > own.gebiet.ebene(),
-            None => gebiet.ebene() >= least,
+        let nearer = |ebene: Ebene| match &own {
+            Some(own) => ebene > own.gebiet.ebene(),
+            None => ebene >= least,
         };
-        if !nearer(&ask.ars) {
+        if !nearer(ask.gebiet.finest()) || !reused.has(of.service)? {
             return Ok(own);
         }
-        for (gebiet, subscription) in self.in_use(of, &ask.ars)? {
-            if !nearer(&gebiet) {
+        for (gebiet, subscription) in self.in_use(of, &ask.gebiet)? {
+            if !nearer(gebiet.ebene()) {
                 break;
             }
             let wanted = |number: &SemVer, _: &VersionFact| needs(&subscription, number);
@@ -209,14 +227,17 @@ impl<F: Facts> Catalogue<'_, F> {
 
     /// Nachnutzungen of a service that are in use around the area, each with its nearest area;
     /// the nearest first, then in the order of their ids.
-    fn in_use(&self, of: &Lineage, ars: &Ars) -> Result<Vec<(Ars, Subscription)>, FactsError> {
+    fn in_use(
+        &self,
+        of: &Lineage,
+        asked: &GebietAmTag,
+    ) -> Result<Vec<(Ars, Subscription)>, FactsError> {
         let mut ids = Vec::new();
         self.each(&keys::subscribed_to(of.service), |fact| {
             let at = keys::landed_place(&fact.key)?;
             let id = keys::parse_subscribed(&fact.key)?;
             // the subscriber made the first move, and only these can act for the area
-            let acts = at.log.land == ars.land() || at.log.land == Land::BUND;
-            if acts && self.cut.holds(at) && ids.last() != Some(&id) {
+            if asked.lies_in(at.log.land) && self.cut.holds(at) && ids.last() != Some(&id) {
                 ids.push(id);
             }
             Ok(ids.len() < SUBSCRIPTIONS_MAX)
@@ -224,10 +245,9 @@ impl<F: Facts> Catalogue<'_, F> {
         let mut found = Vec::new();
         for id in ids {
             let Some(it) = self.subscription_to(of, id)? else { continue };
-            let fits = it.zustand() == SubscriptionState::Produktiv
-                && Ars::from(it.subscriber).covers(ars);
+            let fits = it.zustand() == SubscriptionState::Produktiv && asked.lies_in(it.subscriber);
             let bodies = it.terms.auftraggeber.iter().flat_map(|it| &it.gebiete);
-            let nearest = around(it.terms.gebiete.iter().chain(bodies), ars);
+            let nearest = around(it.terms.gebiete.iter().chain(bodies), asked);
             let own = nearest.filter(|gebiet| Ars::from(it.subscriber).covers(gebiet));
             found.extend(own.filter(|_| fits).map(|gebiet| (gebiet, it)));
         }
@@ -239,10 +259,11 @@ impl<F: Facts> Catalogue<'_, F> {
     fn anschluss_around(
         &self,
         of: &Subscription,
-        ars: &Ars,
+        asked: &GebietAmTag,
     ) -> Result<Option<Connected>, FactsError> {
-        for digits in [12, 9, 5] {
-            let Some(kommune) = ars.as_str().get(..digits) else { continue };
+        let own = asked.on_day().first().filter(|_| asked.on_day().len() == 1);
+        let around = [9, 5].into_iter().filter_map(|digits| own?.as_str().get(..digits));
+        for kommune in asked.keys().map(Ars::as_str).chain(around) {
             let rows = self.rows(&keys::anschluss_of(of.id, kommune))?;
             let said = rows.into_iter().rev().find_map(|it| match it.fact.said {
                 Some(Said::Anschluss(anschluss)) if it.at.log.land == of.subscriber => {
@@ -259,7 +280,7 @@ impl<F: Facts> Catalogue<'_, F> {
     }
 }
 
-/// Of the areas that enclose `ars` the nearest.
-fn around<'a>(list: impl Iterator<Item = &'a String>, ars: &Ars) -> Option<Ars> {
-    list.filter_map(|it| it.parse::<Ars>().ok()).filter(|it| it.covers(ars)).max_by_key(Ars::ebene)
+/// Of the areas that enclose the one asked for the nearest.
+fn around<'a>(list: impl Iterator<Item = &'a String>, asked: &GebietAmTag) -> Option<Ars> {
+    asked.around(list.map(String::as_str))
 }

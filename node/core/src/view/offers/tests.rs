@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use registry_proto::{
     log::{Hash, Kind},
+    terms::Land,
     wire::registry::{
         Anschluss, AnschlussStatus, Auftraggeber, Lifecycle, ResolveLeistungRequest,
         SubscriptionMove, SubscriptionState, VersionStatus,
@@ -126,11 +127,16 @@ fn shown(it: &Offer) -> String {
 /// Who serves key A in `ars` on `day`, according to the logs of a script.
 #[track_caller]
 fn check(script: &str, ars: &str, on: &str, expect: &[&str]) {
+    check_in(&Gemeindeverzeichnis::shipped(), script, ars, on, expect);
+}
+
+#[track_caller]
+fn check_in(gebiete: &Gemeindeverzeichnis, script: &str, ars: &str, on: &str, expect: &[&str]) {
     let logs: Vec<_> = Script::of(script).logs.into_values().collect();
     let world = World::of(&logs);
     let ask = OfferAsk {
         number: A.parse().unwrap(),
-        ars: ars.parse().unwrap(),
+        gebiet: gebiete.am_tag(&ars.parse().unwrap(), day(on)),
         day: day(on),
         limit: OFFERS_MAX as usize,
     };
@@ -328,14 +334,164 @@ fn offers_beyond_the_limit_are_counted() {
         limit,
         ..ResolveLeistungRequest::default()
     };
-    let ask = OfferAsk::parse(&request(3, "10041"), day(DAY)).unwrap();
+    let parse = |request: &ResolveLeistungRequest| {
+        OfferAsk::parse(request, day(DAY), &Gemeindeverzeichnis::shipped())
+    };
+    let ask = parse(&request(3, "10041")).unwrap();
     let (offers, total) = world.catalogue().offers(&ask).unwrap();
     assert_eq!((offers.len(), total), (3, 7));
-    assert_eq!(OfferAsk::parse(&request(0, "10"), day(DAY)).unwrap().limit, 20);
+    assert_eq!(parse(&request(0, "10")).unwrap().limit, 20);
     for (limit, ars, field) in [(101, "10", "limit"), (0, "1004", "ars"), (0, "", "ars")] {
-        let Err(Reject::Invalid(all)) = OfferAsk::parse(&request(limit, ars), day(DAY)) else {
+        let Err(Reject::Invalid(all)) = parse(&request(limit, ars)) else {
             panic!("not refused: {limit} {ars}");
         };
         assert_eq!(all[0].field, field);
+    }
+}
+
+/// Areas for changes of every kind: 10041 became 10051; 10042 and 10043 became 10052; 10044 was
+/// divided into 10053 and 10054; 10045 became 10055 and that 10056.
+fn changed() -> Gemeindeverzeichnis {
+    let row =
+        |ars: &str| format!("{ars},,{},X,,20231130\n", ars.parse::<Ars>().unwrap().ebene().label());
+    let areas: String = ["10", "10041", "10042", "10043", "10044", "10045", "07"].map(row).concat();
+    let next = "ars,nachfolger,name,ab\n10041,10051,X,2026-01-01\n10042,10052,X,2026-01-01\n\
+                10043,10052,X,2026-01-01\n10044,10053,X,2026-01-01\n10044,10054,X,2026-01-01\n\
+                10045,10055,X,2026-01-01\n10055,10056,X,2026-07-01\n";
+    let areas = format!("ars,ags,ebene,name,kennzeichen,stand\n{areas}");
+    Gemeindeverzeichnis::parse(&areas, next).unwrap()
+}
+
+const BEFORE: &str = "2025-12-31";
+const AFTER: &str = "2026-10-01";
+
+#[test]
+fn hanau_is_served_under_its_old_key_and_its_new_one() {
+    let offer = |gebiet: &str| format!("SL define 1 {A}\nSL release 1 1.0.0 {gebiet}");
+    let (old, new) = ("064350014014", "064150000000");
+    for on in [BEFORE, AFTER] {
+        for asked in [old, new] {
+            check(&offer(old), asked, on, &["SL 1 v1.0.0 @064350014014"]);
+            check(&offer(new), asked, on, &["SL 1 v1.0.0 @064150000000"]);
+            check(&offer("06"), asked, on, &["SL 1 v1.0.0 @06"]);
+        }
+    }
+    // the Kreis it left serves it until the day of the change
+    check(&offer("06435"), old, BEFORE, &["SL 1 v1.0.0 @06435"]);
+    check(&offer("06435"), new, BEFORE, &["SL 1 v1.0.0 @06435"]);
+    check(&offer("06435"), old, AFTER, &[]);
+    check(&offer("06435"), new, AFTER, &[]);
+    check(&offer("06415"), old, AFTER, &["SL 1 v1.0.0 @06415"]);
+    // the Gemeinde beside it has nothing to do with it
+    check(&offer(old), "064350013013", AFTER, &[]);
+}
+
+#[test]
+fn an_offer_counts_for_what_became_of_its_area_if_it_holds_all_of_it() {
+    let gebiete = changed();
+    let offer = |gebiet: &str| format!("SL define 1 {A}\nSL release 1 1.0.0 {gebiet}");
+    let check = |offered: &str, asked: &str, on: &str, expect: &str| {
+        let expect: Vec<_> =
+            (!expect.is_empty()).then(|| format!("SL 1 v1.0.0 @{expect}")).into_iter().collect();
+        let expect: Vec<_> = expect.iter().map(String::as_str).collect();
+        check_in(&gebiete, &offer(offered), asked, on, &expect);
+    };
+    for on in [BEFORE, AFTER] {
+        check("10051", "10041", on, "10051");
+        check("10041", "10051", on, "10041");
+        // joined: the whole serves its parts, a part not the whole, all parts together do
+        check("10052", "10042", on, "10052");
+        check("10042", "10052", on, "");
+        check("10042,10043", "10052", on, "10042");
+        // divided: the whole serves its parts, a part not the whole
+        check("10044", "10053", on, "10044");
+        check("10053", "10044", on, "");
+        check("10053,10054", "10044", on, "10053");
+        // through two changes
+        check("10056", "10045", on, "10056");
+        check("10045", "10056", on, "10045");
+    }
+    // who asks for what is no more and offered under that very key means it
+    check("10042", "10042", AFTER, "10042");
+    check("10044", "10044", AFTER, "10044");
+    check("10", "10044", AFTER, "10");
+}
+
+#[test]
+fn a_nachnutzung_goes_on_under_the_new_key() {
+    let gebiete = changed();
+    let script = format!(
+        "RP define 1 {A}
+         RP release 1 1.0.0 07
+         SL interesse 50 RP 1 ^1 10041
+         RP abstimmung 50
+         RP zugesagt 50
+         SL vertrag 50
+         SL produktiv 50
+         SL anschluss 50 10041 angeschlossen"
+    );
+    let by_it = ["RP 1 v1.0.0 @10041 by 50 (10041 angeschlossen)"];
+    check_in(&gebiete, &script, "10051", AFTER, &by_it);
+    check_in(&gebiete, &script, "10041", AFTER, &by_it);
+    check_in(&gebiete, &script, "10042", AFTER, &[]);
+}
+
+#[test]
+fn the_changes_that_were_followed_are_told() {
+    let gebiete = changed();
+    let check = |asked: &str, on: &str, found: &str, expect: &[&str]| {
+        let gebiet = gebiete.am_tag(&asked.parse().unwrap(), day(on));
+        let found: Ars = found.parse().unwrap();
+        let changes = gebiet.changes_to(&found);
+        let list = |all: &[Ars]| all.iter().map(Ars::to_string).collect::<Vec<_>>().join(",");
+        let changes: Vec<_> = changes
+            .map(|it| format!("{} > {} {}", list(&it.vorher), list(&it.nachher), it.ab))
+            .collect();
+        assert_eq!(changes, expect, "{asked} on {on}, found at {found}");
+    };
+    let renamed = ["10041 > 10051 2026-01-01"];
+    check("10041", AFTER, "10051", &renamed);
+    check("10051", AFTER, "10041", &renamed);
+    check("10051", BEFORE, "10", &renamed);
+    check("10041", BEFORE, "10051", &renamed);
+    check("10041", BEFORE, "10041", &[]);
+    check("10041", AFTER, "10041", &[]);
+    check("10042", AFTER, "10052", &["10042,10043 > 10052 2026-01-01"]);
+    check("10044", AFTER, "10", &["10044 > 10053,10054 2026-01-01"]);
+    check("10045", AFTER, "10056", &["10045 > 10055 2026-01-01", "10055 > 10056 2026-07-01"]);
+    check("10056", AFTER, "10045", &["10055 > 10056 2026-07-01", "10045 > 10055 2026-01-01"]);
+}
+
+#[test]
+fn changes_in_circles_and_unknown_areas_end() {
+    let areas = "ars,ags,ebene,name,kennzeichen,stand\n10041,,Kreis,A,,20231130\n10042,,Kreis,B,,20231130\n";
+    let next = "ars,nachfolger,name,ab\n10041,10042,B,2026-01-01\n10042,10041,A,2027-01-01\n";
+    let gebiete = Gemeindeverzeichnis::parse(areas, next).unwrap();
+    for asked in ["10041", "10042", "10099", "00"] {
+        for on in [BEFORE, AFTER, "2028-01-01"] {
+            let gebiet = gebiete.am_tag(&asked.parse().unwrap(), day(on));
+            assert_eq!(gebiet.on_day().len(), 1, "{asked} on {on}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn reading_ahead_tells_the_same_as_looking_at_each_service(
+        subscribed in proptest::collection::vec((0..40_u8, 0..4_u8), 0..200),
+        asked in proptest::collection::vec(0..40_u8, 0..60),
+    ) {
+        let mut log = Log::of(Land::TH);
+        for (service, id) in &subscribed {
+            let words = ["50", "SL", &service.to_string(), "^1", "16"];
+            log.subscribe(uuid(100 + id), SubscriptionState::Interesse, None, first(Land::TH, &words));
+        }
+        let world = World::of(&[log]);
+        let catalogue = world.catalogue();
+        let mut reused = Reused::new(catalogue.facts);
+        for service in asked {
+            let has = subscribed.iter().any(|(it, _)| *it == service);
+            proptest::prop_assert_eq!(reused.has(uuid(service)).unwrap(), has);
+        }
     }
 }

@@ -9,9 +9,9 @@ use registry_proto::{
     charter::Charter,
     log::Kind,
     wire::registry::{
-        Angebot, AngebotNachnutzung, AnschlussState, AnschlussStatus, GetInclusionProofResponse,
-        LogPosition, Onlinedienst, ResolveLeistungRequest, ServiceDefinition, ServiceVersion,
-        SubscriptionMove, ZustaendigeStelle,
+        Angebot, AngebotNachnutzung, AnschlussState, AnschlussStatus, Gebietswechsel,
+        GetInclusionProofResponse, LogPosition, Onlinedienst, ResolveLeistungRequest,
+        ServiceDefinition, ServiceVersion, SubscriptionMove, ZustaendigeStelle,
     },
 };
 
@@ -50,6 +50,8 @@ pub(super) async fn resolve(
             .with("total", Node::Number(u64::from(answer.total)))
             .with("valid_at", Node::Text(answer.valid_at.clone()))
             .with("ars", Node::Text(answer.ars.clone()))
+            .with("gebiete", texts(&answer.gebiete))
+            .with("gebietswechsel", json::list("Gebietswechsel", &answer.gebietswechsel)?)
             .with("verified", Node::Bool(charter.is_some()))
             .with("as_of", json::list("AsOf", &answer.as_of)?))
     };
@@ -60,6 +62,15 @@ pub(super) async fn resolve(
     };
     output::print(format, object, table)?;
     output::notice_age(&answer.as_of);
+    for change in &answer.gebietswechsel {
+        eprintln!("Hinweis: {}", gebietswechsel(change));
+    }
+    if answer.gebiete.len() > 1 {
+        eprintln!(
+            "Hinweis: gezeigt wird, was in allen diesen Gebieten gilt: {}; einzeln fragen zeigt mehr",
+            output::clean(&answer.gebiete.join(", "))
+        );
+    }
     if answer.angebote.is_empty() {
         eprintln!(
             "Hinweis: in {} bietet am {} kein Land diese Leistung an",
@@ -167,6 +178,16 @@ fn details(angebot: &Angebot, verified: Option<usize>) -> String {
             verified.map_or_else(String::new, |number| count(number, "Eintrag", "Einträge")),
         ),
     ])
+}
+
+fn gebietswechsel(it: &Gebietswechsel) -> String {
+    let list = |all: &[String]| output::clean(&all.join(", "));
+    let (ab, vorher, nachher) = (output::clean(&it.ab), list(&it.vorher), list(&it.nachher));
+    format!("Gebietsänderung zum {ab}: aus {vorher} wurde {nachher}; beides ist berücksichtigt")
+}
+
+fn texts(all: &[String]) -> Node {
+    Node::List(all.iter().cloned().map(Node::Text).collect())
 }
 
 fn onlinedienst(it: &Onlinedienst) -> String {
