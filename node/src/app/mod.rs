@@ -141,15 +141,13 @@ impl App {
         let metrics = Arc::new(Metrics::new(SOFTWARE));
         let tls = Arc::new(TlsContext::new(config.tls.profile, config.material()?)?);
         metrics.set_certificate_expiry(tls.not_after());
-
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
         // ends after everything that asks it for something
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
-        let (search, follower) = Follower::start(index.clone(), config.data_dir.join("search"))
-            .map_err(|source| StartError::System { what: "a thread", source })?;
+        let (search, follower) = follow_words(&config, &index)?;
         let foundation = Foundation {
             clock,
             config: &config,
@@ -164,7 +162,6 @@ impl App {
         let (handle, board, connected) = foundation.start_core(logs)?;
         follow_fold(&index, own, &handle).await?;
         stop_with(&engine, &shutdown);
-
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = Lists::shipped();
         data::follow(config.data.clone(), lists.clone(), &shutdown).await;
@@ -349,6 +346,12 @@ fn open_index(
     let folder = Folder::start(index.clone(), &outcome, Some(own))
         .map_err(|source| StartError::System { what: "a thread", source })?;
     Ok((store, index, folder))
+}
+
+/// Starts the thread that keeps the full-text index.
+fn follow_words(config: &Config, index: &Index) -> Result<(Search, Follower), StartError> {
+    Follower::start(index.clone(), config.data_dir.join("search"))
+        .map_err(|source| StartError::System { what: "a thread", source })
 }
 
 /// Opens the store of the configuration; its tasks start later.
