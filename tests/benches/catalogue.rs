@@ -71,7 +71,7 @@ fn main() {
 
 async fn run(size: Size, kept: Option<&Path>) {
     let temporary = tempfile::tempdir().expect("temporary directory");
-    let dir = kept.unwrap_or(temporary.path());
+    let dir = kept.unwrap_or_else(|| temporary.path());
     println!("data in {}", dir.display());
     println!("{} services of four Länder, one version each; seed {SEED}", size.services);
     let (listeners, bound) = bind(LAENDER.len()).await;

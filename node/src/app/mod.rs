@@ -166,7 +166,6 @@ impl App {
         let (handle, board, connected) = foundation.start_core(logs)?;
         follow_fold(&index, own, &handle).await?;
         stop_with(&engine, &shutdown);
-
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = Lists::shipped();
         data::follow(config.data.clone(), lists.clone(), &shutdown).await;

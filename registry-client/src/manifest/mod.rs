@@ -14,3 +14,15 @@ pub mod paths;
 pub mod plan;
 pub mod render;
 pub mod schema;
+
+use registry_proto::wire::registry::record;
+
+/// Takes away what the owner's node found in a record: it is no part of what is published, and a
+/// manifest that held it would never be equal to the catalogue.
+pub fn without_findings(record: &mut record::Record) {
+    match record {
+        record::Record::ServiceDefinition(it) => it.hinweise.clear(),
+        record::Record::ServiceVersion(it) => it.hinweise.clear(),
+        _ => {}
+    }
+}

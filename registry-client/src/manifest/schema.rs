@@ -74,7 +74,7 @@ fn define(message: &MessageDescriptor, into: &mut BTreeMap<String, Value>) {
     // before its fields: a message may hold itself
     into.insert(message.name().to_owned(), Value::Null);
     let mut properties = Map::new();
-    for field in message.fields() {
+    for field in message.fields().filter(|it| it.name() != FINDINGS) {
         if let Kind::Message(inner) = field.kind() {
             define(&inner, into);
         }
@@ -103,6 +103,9 @@ fn define(message: &MessageDescriptor, into: &mut BTreeMap<String, Value>) {
     schema["properties"] = Value::Object(properties);
     into.insert(message.name().to_owned(), schema);
 }
+
+/// What the node finds in a record; no manifest says it.
+const FINDINGS: &str = "hinweise";
 
 fn property(message: &MessageDescriptor, field: &FieldDescriptor) -> Value {
     let text = comment(&message.parent_file(), field.path());

@@ -13,7 +13,7 @@ use registry_client::{
     Client,
     artefact::{FileError, Pulled},
     catalogue::ServiceFilter,
-    manifest::{paths, plan::Wanted, render},
+    manifest::{paths, plan::Wanted, render, without_findings},
 };
 use registry_proto::{
     artefact::Layout,
@@ -81,6 +81,7 @@ pub(in crate::commands) async fn export(
     let own = own_land(client).await?;
     let land = args.land.unwrap_or(own);
     for record in &mut existing.records {
+        record.record.iter_mut().for_each(without_findings);
         if let Some(record::Record::ServiceDefinition(it)) = &mut record.record
             && it.land.is_empty()
         {
@@ -178,7 +179,8 @@ async fn service(
     Ok(Exported { service_id, records })
 }
 
-fn plain(record: record::Record) -> Record {
+fn plain(mut record: record::Record) -> Record {
+    without_findings(&mut record);
     Record { record: Some(record), expected_revision: None }
 }
 

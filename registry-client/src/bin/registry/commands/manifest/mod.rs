@@ -18,7 +18,7 @@ use registry_client::{
     catalogue::ServiceFilter,
     manifest::{
         plan::{self, Plan, Standing, Wanted},
-        schema,
+        schema, without_findings,
     },
 };
 use registry_proto::{
@@ -99,6 +99,7 @@ async fn compare(
     directory: &mut Directory,
 ) -> Result<Compared, CliError> {
     for record in &mut directory.records {
+        record.record.iter_mut().for_each(without_findings);
         if let Some(record::Record::ServiceDefinition(it)) = &mut record.record
             && it.land.is_empty()
         {
@@ -161,11 +162,14 @@ async fn standing(
         land: land.to_owned(),
         ..GetServiceRequest::default()
     };
-    let found = match client.service(request).await {
+    let mut found = match client.service(request).await {
         Ok(answer) => answer.service.unwrap_or_default(),
         Err(error) if is_not_found(&error) => return Ok(Standing::default()),
         Err(error) => return Err(error.into()),
     };
+    if let Some(it) = &mut found.definition {
+        it.hinweise.clear();
+    }
     let numbers: BTreeSet<&str> = wanted
         .versions
         .iter()
@@ -186,6 +190,9 @@ async fn standing(
                 ..GetVersionRequest::default()
             };
             record = client.version(request).await?.version.and_then(|it| it.version);
+            if let Some(it) = &mut record {
+                it.hinweise.clear();
+            }
         }
         versions.push((number, record));
     }
