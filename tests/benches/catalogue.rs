@@ -39,6 +39,10 @@ use registry_tests::bench::{Latencies, anywhere, bind, connect, start, wait};
 
 use crate::records::{Draw, LAENDER};
 
+/// As in the binary of the node.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How much is measured.
 #[derive(Clone, Copy)]
 struct Size {

@@ -171,10 +171,9 @@ impl App {
         data::follow(config.data.clone(), lists.clone(), &shutdown).await;
         let bound = listeners.addresses();
         let parts = serve::Parts {
+            config: &config,
             identity: identity.clone(),
             own,
-            charter: config.charter.clone(),
-            data_dir: config.data_dir.clone(),
             lists,
             tls: tls.clone(),
             metrics,
@@ -185,8 +184,6 @@ impl App {
             readers,
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
-            artefact_grace: config.artefacts.grace,
-            roots: Arc::new(config.fit_connect.clone()),
             drafts,
             shutdown: shutdown.clone(),
         };

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     io,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +13,6 @@ use std::{
 use registry_core::{authorize::PeerIdentity, limits, node::Input, view::Cut};
 use registry_journal::Reader;
 use registry_proto::{
-    charter::Charter,
     terms::LogId,
     wire::{
         DESCRIPTORS,
@@ -37,10 +35,10 @@ use tonic::transport::Server;
 use crate::{
     app::{Listeners, SOFTWARE},
     artefacts::Artefacts,
+    config::Config,
     data::Lists,
     drafts::Drafts,
     driver::Handle,
-    fit_connect::Roots,
     folder::Notifier,
     index::Index,
     lifecycle::{Shutdown, TaskKind},
@@ -62,11 +60,10 @@ use crate::{
 };
 
 /// What services are made of.
-pub(super) struct Parts {
+pub(super) struct Parts<'a> {
+    pub(super) config: &'a Config,
     pub(super) identity: PeerIdentity,
     pub(super) own: LogId,
-    pub(super) charter: Charter,
-    pub(super) data_dir: PathBuf,
     pub(super) lists: Lists,
     pub(super) tls: Arc<TlsContext>,
     pub(super) metrics: Arc<Metrics>,
@@ -77,14 +74,12 @@ pub(super) struct Parts {
     pub(super) readers: BTreeMap<LogId, Reader>,
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
-    pub(super) artefact_grace: Duration,
-    pub(super) roots: Arc<Roots>,
     pub(super) drafts: Drafts,
     pub(super) shutdown: Shutdown,
 }
 
 /// Starts every listener.
-pub(super) fn serve(parts: Parts, listeners: Listeners) -> io::Result<()> {
+pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
     let Listeners { grpc, web, admin, monitoring, http } = listeners;
     let incoming = accept(&parts, Listener::Grpc, grpc)?;
     serve_grpc(&parts, incoming);
@@ -126,7 +121,7 @@ pub(super) async fn follow_fold(
 }
 
 fn accept(
-    parts: &Parts,
+    parts: &Parts<'_>,
     listener: Listener,
     socket: tokio::net::TcpListener,
 ) -> io::Result<Incoming> {
@@ -151,12 +146,12 @@ fn server() -> Server {
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
 }
 
-fn answering(parts: &Parts) -> Answering {
+fn answering(parts: &Parts<'_>) -> Answering {
     Answering::new(Reads::new(reads::Setup {
         index: parts.index.clone(),
         search: parts.search.clone(),
         board: parts.board.clone(),
-        charter: parts.charter.clone(),
+        charter: parts.config.charter.clone(),
         me: parts.identity.clone(),
         lists: parts.lists.clone(),
         clock: parts.driver.clock(),
@@ -164,10 +159,10 @@ fn answering(parts: &Parts) -> Answering {
     }))
 }
 
-fn face(parts: &Parts) -> Face {
+fn face(parts: &Parts<'_>) -> Face {
     let (land, node) = (parts.identity.land, parts.identity.node.clone());
-    let certificates = NodeCertificates::new(land, node, parts.tls.clone(), &parts.charter);
-    Face::new(parts.charter.clone(), certificates)
+    let certificates = NodeCertificates::new(land, node, parts.tls.clone(), &parts.config.charter);
+    Face::new(parts.config.charter.clone(), certificates)
 }
 
 macro_rules! sized {
@@ -178,11 +173,11 @@ macro_rules! sized {
     };
 }
 
-fn serve_grpc(parts: &Parts, incoming: Incoming) {
+fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     let watch = WatchApi::new(
         parts.index.clone(),
         parts.board.clone(),
-        parts.charter.id(),
+        parts.config.charter.id(),
         parts.shutdown.token().clone(),
         parts.metrics.clone(),
     );
@@ -191,13 +186,13 @@ fn serve_grpc(parts: &Parts, incoming: Incoming) {
         NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.clone());
     let publish = PublishApi::new(
         parts.own,
-        parts.charter.members().iter().map(|it| it.land).collect(),
+        parts.config.charter.members().iter().map(|it| it.land).collect(),
         parts.lists.clone(),
         parts.index.clone(),
         parts.driver.clone(),
         parts.metrics.clone(),
         parts.artefacts.clone(),
-        parts.roots.clone(),
+        Arc::new(parts.config.fit_connect.clone()),
     );
     let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
@@ -256,17 +251,17 @@ async fn report_health(
     }
 }
 
-fn serve_admin(parts: &Parts, incoming: Incoming) {
+fn serve_admin(parts: &Parts<'_>, incoming: Incoming) {
     let admin = AdminApi::new(
         SOFTWARE,
-        parts.data_dir.clone(),
+        parts.config.data_dir.clone(),
         Instant::now(),
         parts.board.clone(),
         parts.index.clone(),
         parts.readers.clone(),
         parts.folder.clone(),
         parts.artefacts.clone(),
-        parts.artefact_grace,
+        parts.config.artefacts.grace,
     );
     let router = server()
         .layer(Observed::new(parts.metrics.clone()))
@@ -277,7 +272,7 @@ fn serve_admin(parts: &Parts, incoming: Incoming) {
     });
 }
 
-fn monitoring_state(parts: &Parts) -> MonitoringState {
+fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
     let index = parts.index.clone();
     MonitoringState {
         metrics: parts.metrics.clone(),
