@@ -53,9 +53,16 @@ use crate::{
         ui::{Face, NodeCertificates},
     },
     wire::{
-        admin::AdminApi, answer::Answering, artefact::ArtefactApi, catalogue::CatalogueApi,
-        draft::DraftApi, nachnutzung::NachnutzungApi, observed::Observed, peer::PeerApi,
-        publish::PublishApi, watch::WatchApi,
+        admin::AdminApi,
+        answer::Answering,
+        artefact::ArtefactApi,
+        catalogue::CatalogueApi,
+        draft::DraftApi,
+        nachnutzung::NachnutzungApi,
+        observed::Observed,
+        peer::PeerApi,
+        publish::{self, PublishApi},
+        watch::WatchApi,
     },
 };
 
@@ -184,16 +191,16 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     let answering = answering(parts);
     let nachnutzung =
         NachnutzungApi::new(answering.clone(), parts.index.clone(), parts.shutdown.clone());
-    let publish = PublishApi::new(
-        parts.own,
-        parts.config.charter.members().iter().map(|it| it.land).collect(),
-        parts.lists.clone(),
-        parts.index.clone(),
-        parts.driver.clone(),
-        parts.metrics.clone(),
-        parts.artefacts.clone(),
-        Arc::new(parts.config.fit_connect.clone()),
-    );
+    let publish = PublishApi::new(publish::Setup {
+        own: parts.own,
+        members: parts.config.charter.members().iter().map(|it| it.land).collect(),
+        lists: parts.lists.clone(),
+        index: parts.index.clone(),
+        driver: parts.driver.clone(),
+        metrics: parts.metrics.clone(),
+        artefacts: parts.artefacts.clone(),
+        roots: Arc::new(parts.config.fit_connect.clone()),
+    });
     let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());

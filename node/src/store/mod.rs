@@ -8,6 +8,7 @@ mod backend;
 mod memory;
 mod overlay;
 mod sled_store;
+mod sparse;
 mod stamp;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use self::{
     memory::Memory,
     overlay::Overlay,
     sled_store::{Opener, SledStore},
+    sparse::Sparse,
     stamp::Stamp,
 };
 
@@ -122,6 +124,7 @@ struct Shared {
 
 struct State {
     overlay: Overlay,
+    sparse: Sparse,
     /// What is visible; the writer stamps the backend with it.
     stamp: Stamp,
     /// What readers see, ready to hand out.
@@ -179,8 +182,11 @@ impl Store {
     }
 
     fn over(backend: Box<dyn Backend>, stamp: Stamp) -> Result<Self, OpenError> {
+        // a backend that cannot be read tells every reader so, not only this one
+        let sparse = Sparse::of(backend.as_ref()).unwrap_or_else(|_| Sparse::unknown());
         let state = State {
             overlay: Overlay::default(),
+            sparse,
             cut: Arc::new(stamp.cut()),
             stamp,
             stop: None,
@@ -225,6 +231,7 @@ impl Store {
         }
         state.stamp.facts += facts.len() as u64;
         let before = state.overlay.active();
+        facts.iter().for_each(|fact| state.sparse.note(&fact.key));
         state.overlay.extend(facts);
         state.stamp.logs.insert(log, Progress { size, last: Some(last) });
         Arc::make_mut(&mut state.cut).set(log, size);
@@ -265,6 +272,7 @@ impl Store {
         state.takes_facts()?;
         state.reset = true;
         state.overlay.clear();
+        state.sparse = Sparse::empty();
         state.stamp.logs.clear();
         state.stamp.facts = 0;
         state.cut = Arc::default();
@@ -291,7 +299,12 @@ impl Facts for Store {
         limit: usize,
     ) -> Result<Vec<Fact>, FactsError> {
         // first the overlay: what leaves it meanwhile is in the backend by then
-        let fresh = self.shared.lock().overlay.scan(from, to, reverse, limit);
+        let state = self.shared.lock();
+        if state.sparse.excludes(from, to) {
+            return Ok(Vec::new());
+        }
+        let fresh = state.overlay.scan(from, to, reverse, limit);
+        drop(state);
         let stored = self.shared.backend.scan(from, to, reverse, limit)?;
         Ok(overlay::merge(fresh, stored, reverse, limit))
     }

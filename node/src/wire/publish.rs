@@ -50,21 +50,33 @@ pub struct PublishApi {
     roots: Arc<Roots>,
 }
 
+/// What the publish service needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// The log that is published to.
+    pub own: LogId,
+    /// Who may take a service over.
+    pub members: BTreeSet<Land>,
+    /// Lists to validate with.
+    pub lists: Lists,
+    /// How things stand.
+    pub index: Index,
+    /// The way to the log.
+    pub driver: Handle,
+    /// Where publications are counted.
+    pub metrics: Arc<Metrics>,
+    /// Files of versions.
+    pub artefacts: Artefacts,
+    /// What signatures of delivery points must lead to.
+    pub roots: Arc<Roots>,
+}
+
 // === impl PublishApi ===
 
 impl PublishApi {
-    /// Publishes to the log `own` of one of these members through this driver; `index` tells how
-    /// things stand.
-    pub fn new(
-        own: LogId,
-        members: BTreeSet<Land>,
-        lists: Lists,
-        index: Index,
-        driver: Handle,
-        metrics: Arc<Metrics>,
-        artefacts: Artefacts,
-        roots: Arc<Roots>,
-    ) -> Self {
+    /// Publishes by what it is given.
+    pub fn new(setup: Setup) -> Self {
+        let Setup { own, members, lists, index, driver, metrics, artefacts, roots } = setup;
         let previous = Previous::new(index.clone(), own.land);
         Self { own, members, lists, index, previous, driver, metrics, artefacts, roots }
     }

@@ -67,6 +67,11 @@ pub(crate) const DEFINITION_GROUP: usize = HEAD + LAND + UUID;
 pub(crate) const VERSION_GROUP: usize = HEAD + LAND + UUID + SEMVER;
 /// Bytes of an owner's key that name service and Land.
 pub(crate) const OWNER_GROUP: usize = HEAD + UUID + LAND;
+/// Tables whose keys name a service first, and in which most services have nothing. A store may
+/// remember those that have something, and answer for the others without looking.
+pub const SPARSE_TABLES: [[u8; HEAD]; 2] = [[VERSION, SUBSCRIBED], [VERSION, UEBERGABE]];
+/// Bytes of their keys that name table and service.
+pub const SPARSE_GROUP: usize = HEAD + UUID;
 /// Bytes of the key of a service taken over that name Land and service.
 pub(crate) const TAKEN_GROUP: usize = HEAD + LAND + UUID;
 /// Bytes of a Leistungsschluessel's key that name it, the Land and the service.
@@ -423,7 +428,7 @@ pub(crate) fn uuid_of(bytes: &[u8]) -> Result<Uuid, ParseKeyError> {
 }
 
 /// The first key after all keys with this prefix.
-pub(crate) fn after(prefix: &[u8]) -> Vec<u8> {
+pub fn after(prefix: &[u8]) -> Vec<u8> {
     let mut key = prefix.to_vec();
     while let Some(last) = key.pop() {
         if let Some(next) = last.checked_add(1) {
