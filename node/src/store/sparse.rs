@@ -1,24 +1,22 @@
 //! Which services have anything in the tables in which most have nothing.
 //!
-//! "Was this service handed over, does anybody re-use it" is asked of every service of a list and
-//! before every publication, and is nearly always answered with no. A look into the backend for
-//! each would be most of the work.
+//! "Was this service handed over, does anybody re-use it, was anything said of its versions since" is
+//! asked of every service of a list and before every publication, and is nearly always answered
+//! with no. A look into the backend for each would be most of the work.
 
 use std::collections::HashSet;
 
 use registry_core::{
-    fold::keys::{self, SPARSE_GROUP, SPARSE_TABLES},
+    fold::keys::{self, SPARSE_TABLES},
     view::FactsError,
 };
 
 use super::backend::Backend;
 
-/// Table and service of a key.
-type Group = [u8; SPARSE_GROUP];
-
-/// The groups that have facts; `None` when there are too many to remember.
+/// The begins of keys, up to the service, that have facts; `None` when there are too many to
+/// remember.
 #[derive(Debug)]
-pub(super) struct Sparse(Option<HashSet<Group>>);
+pub(super) struct Sparse(Option<HashSet<Box<[u8]>>>);
 
 /// Groups that are remembered.
 const GROUPS_MAX: usize = 200_000;
@@ -41,7 +39,7 @@ impl Sparse {
     /// Of what a backend holds.
     pub(super) fn of(backend: &dyn Backend) -> Result<Self, FactsError> {
         let mut all = Self::empty();
-        for table in SPARSE_TABLES {
+        for (table, _) in SPARSE_TABLES {
             let (mut from, to) = (table.to_vec(), keys::after(&table));
             loop {
                 let facts = backend.scan(&from, &to, false, CHUNK)?;
@@ -60,7 +58,9 @@ impl Sparse {
     /// A fact with this key is about to be visible.
     pub(super) fn note(&mut self, key: &[u8]) {
         let (Some(groups), Some(group)) = (&mut self.0, group(key)) else { return };
-        groups.insert(group);
+        if !groups.contains(group) {
+            groups.insert(group.into());
+        }
         if groups.len() > GROUPS_MAX {
             self.0 = None;
         }
@@ -69,13 +69,13 @@ impl Sparse {
     /// True if there is certainly no fact with `from <= key < to`.
     pub(super) fn excludes(&self, from: &[u8], to: &[u8]) -> bool {
         let (Some(groups), Some(group)) = (&self.0, group(from)) else { return false };
-        to <= keys::after(&group).as_slice() && !groups.contains(&group)
+        !groups.contains(group) && to <= keys::after(group).as_slice()
     }
 }
 
-fn group(key: &[u8]) -> Option<Group> {
-    let group: Group = key.get(..SPARSE_GROUP)?.try_into().ok()?;
-    SPARSE_TABLES.iter().any(|table| group.starts_with(table)).then_some(group)
+fn group(key: &[u8]) -> Option<&[u8]> {
+    let (_, bytes) = SPARSE_TABLES.iter().find(|(table, _)| key.starts_with(table))?;
+    key.get(..*bytes)
 }
 
 #[cfg(test)]
@@ -83,7 +83,8 @@ mod tests {
     use super::*;
 
     fn key(table: usize, service: u8, rest: &[u8]) -> Vec<u8> {
-        [&SPARSE_TABLES[table][..], &[service; SPARSE_GROUP - 2], rest].concat()
+        let (table, bytes) = SPARSE_TABLES[table];
+        [&table[..], &vec![service; bytes - table.len()], rest].concat()
     }
 
     #[test]
@@ -96,10 +97,11 @@ mod tests {
             sparse.excludes(&from, &keys::after(&from))
         };
         assert!(!excludes(0, 5), "it was noted");
-        assert!(excludes(0, 6) && excludes(1, 5));
+        assert!(excludes(0, 6) && excludes(1, 5) && excludes(2, 5));
         // beyond the service, or in another table, nothing is known
         assert!(!sparse.excludes(&key(0, 6, b""), &keys::after(&key(0, 7, b""))));
-        assert!(!sparse.excludes(&SPARSE_TABLES[0], &keys::after(&SPARSE_TABLES[0])));
+        let table = SPARSE_TABLES[0].0;
+        assert!(!sparse.excludes(&table, &keys::after(&table)));
         let other = [&[1, b'd'][..], &[5; 32]].concat();
         assert!(!sparse.excludes(&other, &keys::after(&other)));
     }
@@ -109,7 +111,7 @@ mod tests {
         let mut sparse = Sparse::empty();
         for n in 0..=GROUPS_MAX as u64 {
             let service = [&n.to_be_bytes()[..], &[0; 8]].concat();
-            sparse.note(&[&SPARSE_TABLES[1][..], &service].concat());
+            sparse.note(&[&SPARSE_TABLES[1].0[..], &service].concat());
         }
         let unknown = key(1, 9, b"");
         assert!(!sparse.excludes(&unknown, &keys::after(&unknown)));

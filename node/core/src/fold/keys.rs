@@ -67,11 +67,13 @@ pub(crate) const DEFINITION_GROUP: usize = HEAD + LAND + UUID;
 pub(crate) const VERSION_GROUP: usize = HEAD + LAND + UUID + SEMVER;
 /// Bytes of an owner's key that name service and Land.
 pub(crate) const OWNER_GROUP: usize = HEAD + UUID + LAND;
-/// Tables whose keys name a service first, and in which most services have nothing. A store may
-/// remember those that have something, and answer for the others without looking.
-pub const SPARSE_TABLES: [[u8; HEAD]; 2] = [[VERSION, SUBSCRIBED], [VERSION, UEBERGABE]];
-/// Bytes of their keys that name table and service.
-pub const SPARSE_GROUP: usize = HEAD + UUID;
+/// Tables in which most services have nothing, each with the bytes of its keys that name the
+/// service. A store may remember which have something, and answer for the others without looking.
+pub const SPARSE_TABLES: [([u8; HEAD], usize); 3] = [
+    ([VERSION, SUBSCRIBED], HEAD + UUID),
+    ([VERSION, UEBERGABE], HEAD + UUID),
+    ([VERSION, STATUS], HEAD + LAND + UUID),
+];
 /// Bytes of the key of a service taken over that name Land and service.
 pub(crate) const TAKEN_GROUP: usize = HEAD + LAND + UUID;
 /// Bytes of a Leistungsschluessel's key that name it, the Land and the service.

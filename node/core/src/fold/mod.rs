@@ -27,7 +27,7 @@ use uuid::Uuid;
 pub use self::{
     keys::Position,
     moves::{MoveFact, Said},
-    value::{DefinitionFact, ValueError, VersionFact},
+    value::{DefinitionFact, LeadersFact, ValueError, VersionFact},
 };
 use crate::{limits::BATCH_ENTRIES_MAX, moves::joint::Leaders};
 

@@ -31,6 +31,21 @@ pub struct DefinitionFact {
     pub mit_k: u32,
 }
 
+/// The part of a [`DefinitionFact`] that says who leads the service. The rest, which may be hundreds
+/// of keys, is passed over.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct LeadersFact {
+    /// Leaf hash of the entry.
+    #[prost(bytes = "vec", tag = "6")]
+    pub leaf: Vec<u8>,
+    /// Codes of the co-owners.
+    #[prost(string, repeated, tag = "9")]
+    pub mit_laender: Vec<String>,
+    /// Countersignatures needed of them.
+    #[prost(uint32, tag = "10")]
+    pub mit_k: u32,
+}
+
 /// What lists and resolutions need of a version; its number stands in the key.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct VersionFact {
@@ -87,6 +102,19 @@ impl DefinitionFact {
     }
 
     /// Reads a value.
+    ///
+    /// # Errors
+    ///
+    /// [`ValueError`] if this software did not write it.
+    pub fn parse(value: &[u8]) -> Result<Self, ValueError> {
+        parse(value)
+    }
+}
+
+// === impl LeadersFact ===
+
+impl LeadersFact {
+    /// Reads the value of a [`DefinitionFact`].
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use super::{
     walk::{Order, VERSIONS, Walk},
 };
 use crate::{
-    fold::{DefinitionFact, Fact, MoveFact, Position, Said, VersionFact, keys},
+    fold::{Fact, LeadersFact, MoveFact, Position, Said, VersionFact, keys},
     moves::{
         joint::{Countersigned, Leaders, Named},
         lifecycle::Life,
@@ -140,7 +140,7 @@ impl<F: Facts> Catalogue<'_, F> {
                     return Ok(false);
                 }
                 if self.cut.holds(at) && owner.wrote(at) {
-                    named.push(named_by(&DefinitionFact::parse(&value)?)?);
+                    named.push(named_by(&LeadersFact::parse(&value)?)?);
                 }
                 Ok(true)
             })?;
@@ -178,7 +178,7 @@ impl<F: Facts> Catalogue<'_, F> {
         let wanted = leaf.as_bytes().as_slice();
         self.each(&keys::definitions_of(land, service), |Fact { key, value }| {
             let at = keys::place_of(&key, land)?;
-            if self.cut.holds(at) && DefinitionFact::parse(&value)?.leaf == wanted {
+            if self.cut.holds(at) && LeadersFact::parse(&value)?.leaf == wanted {
                 found = Some(at);
             }
             Ok(found.is_none())
@@ -340,7 +340,7 @@ pub(super) fn position(at: Position) -> LogPosition {
     LogPosition { land: at.log.land.code().to_owned(), epoch: at.log.epoch, index: at.index }
 }
 
-fn named_by(fact: &DefinitionFact) -> Result<Named, FactsError> {
+fn named_by(fact: &LeadersFact) -> Result<Named, FactsError> {
     let laender: BTreeSet<Land> =
         fact.mit_laender.iter().filter_map(|it| it.parse().ok()).collect();
     let leaders = Leaders { laender, k: fact.mit_k as usize };
