@@ -490,3 +490,40 @@ fn stamp(index: &Index, cut: &Cut) -> Result<Stamp, StepError> {
     }
     Ok(stamp)
 }
+
+#[cfg(test)]
+mod tests {
+    use registry_core::fold::Position;
+
+    use super::*;
+
+    fn findable(index: u64, status: &'static str) -> Option<Findable> {
+        let log = LogId { land: Land::SL, epoch: 1 };
+        Some(Findable { position: Position { log, index }, status })
+    }
+
+    #[test]
+    fn only_a_document_that_changes_makes_a_commit_due() {
+        let (mut put, service) = (Put::default(), Uuid::from_u128(1));
+        let mut check = |now: Option<Findable>, changes: bool| {
+            assert_eq!(put.changes(Land::SL, service, now), changes, "{now:?}");
+            assert_eq!(put.is_due(), changes);
+            put.committed();
+        };
+        // after a start nothing is known of the documents
+        check(findable(1, "freigegeben"), true);
+        check(findable(1, "freigegeben"), false);
+        check(findable(1, "abgekuendigt"), true);
+        check(findable(2, "abgekuendigt"), true);
+        // one that is gone is removed each time: what was known of it may be forgotten
+        check(None, true);
+        check(None, true);
+    }
+
+    #[test]
+    fn a_place_is_committed_before_it_lies_too_far_back() {
+        let put = Put { entries: UNCOMMITTED_MAX - 1, ..Put::default() };
+        assert!(!put.is_due());
+        assert!(Put { entries: UNCOMMITTED_MAX, ..put }.is_due());
+    }
+}
