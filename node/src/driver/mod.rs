@@ -8,6 +8,7 @@ mod perform;
 pub mod writer;
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +25,7 @@ use registry_core::{
     replicate::SessionId,
     submission::Submission,
 };
-use registry_proto::terms::Date;
+use registry_proto::terms::{Date, LogId};
 use tokio::sync::{mpsc, oneshot};
 
 use perform::Performer;
@@ -254,6 +255,8 @@ fn drive(
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
     let mut stop_by: Option<Instant> = None;
+    // logs that have something; who reads the first of it must not be told that they are empty
+    let mut begun = BTreeSet::new();
     // the ticker keeps this loop turning, so the token is seen in time
     while receive(&mut queue, &mut events, clock, node.due_mono_ms()) {
         if token.is_cancelled() {
@@ -283,16 +286,26 @@ fn drive(
                     (Input::SessionOpened { session, peer, dialled }, false)
                 }
             };
+            let first = grown(&input).is_some_and(|log| begun.insert(log));
             node.handle(now, input);
             for effect in node.effects() {
                 performer.perform(effect);
             }
-            if tick {
+            if tick || first {
                 performer.show(node.status(now));
             }
         }
     }
     performer.end();
+}
+
+/// The log that has more on the disk now.
+fn grown(input: &Input) -> Option<LogId> {
+    match input {
+        Input::Committed { signed } => Some(signed.checkpoint.origin.log),
+        Input::Stored { log, .. } => Some(*log),
+        _ => None,
+    }
 }
 
 /// Time between two looks at the queue while a group gathers.
