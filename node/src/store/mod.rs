@@ -182,8 +182,11 @@ impl Store {
     }
 
     fn over(backend: Box<dyn Backend>, stamp: Stamp) -> Result<Self, OpenError> {
-        // a backend that cannot be read tells every reader so, not only this one
-        let sparse = Sparse::of(backend.as_ref()).unwrap_or_else(|_| Sparse::unknown());
+        let sparse = Sparse::of(backend.as_ref()).unwrap_or_else(|error| {
+            // every reader will be told, too
+            tracing::error!(cause = crate::lifecycle::chain(&error), "index cannot be read");
+            Sparse::unknown()
+        });
         let state = State {
             overlay: Overlay::default(),
             sparse,
