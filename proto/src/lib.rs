@@ -7,9 +7,11 @@
 //! - [`charter`]: who is a member, under which keys and names.
 //! - [`terms`]: the words of the domain, parsed once.
 //! - [`log`]: header, leaf hash, tree, checkpoint, proofs, signed statements; pure functions.
+//! - [`statement`]: what a Land signs outside of its log.
 
 pub mod artefact;
 pub mod charter;
 pub mod log;
+pub mod statement;
 pub mod terms;
 pub mod wire;

@@ -6118,6 +6118,58 @@ pub mod draft_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A statement with its signature. What is signed is
+/// domain || 0x00 || verbund id (32 bytes) || algorithm (4 bytes, big endian) || key (32 bytes)
+/// \|| length of the payload (8 bytes, big endian) || payload,
+/// where the domain names the kind of statement ("verbund-registry/receipt/v1"). The payload is
+/// kept and passed on byte for byte.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedStatement {
+    /// How it is signed.
+    #[prost(enumeration = "SignatureAlgorithm", tag = "1")]
+    pub algorithm: i32,
+    /// Public key, 32 bytes. Counts only if the reader knows whose it is.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub key: ::prost::bytes::Bytes,
+    /// Encoded message of the kind of statement, at most 64 KiB.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub payload: ::prost::bytes::Bytes,
+    /// 64 bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub signature: ::prost::bytes::Bytes,
+}
+/// How a statement is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SignatureAlgorithm {
+    Unspecified = 0,
+    /// Ed25519 (RFC 8032).
+    Ed25519 = 1,
+    /// Reserved: ML-DSA-44 (FIPS 204).
+    MlDsa44 = 2,
+}
+impl SignatureAlgorithm {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SIGNATURE_ALGORITHM_UNSPECIFIED",
+            Self::Ed25519 => "SIGNATURE_ALGORITHM_ED25519",
+            Self::MlDsa44 => "SIGNATURE_ALGORITHM_ML_DSA_44",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SIGNATURE_ALGORITHM_UNSPECIFIED" => Some(Self::Unspecified),
+            "SIGNATURE_ALGORITHM_ED25519" => Some(Self::Ed25519),
+            "SIGNATURE_ALGORITHM_ML_DSA_44" => Some(Self::MlDsa44),
+            _ => None,
+        }
+    }
+}
 /// Request of Watch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {
