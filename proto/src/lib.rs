@@ -5,12 +5,14 @@
 //!   and servers.
 //! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
+//! - [`key`]: a key that signs, wherever it is kept.
 //! - [`terms`]: the words of the domain, parsed once.
 //! - [`log`]: header, leaf hash, tree, checkpoint, proofs, signed statements; pure functions.
 //! - [`statement`]: what a Land signs outside of its log.
 
 pub mod artefact;
 pub mod charter;
+pub mod key;
 pub mod log;
 pub mod statement;
 pub mod terms;

@@ -7,7 +7,7 @@
 //! ARCHITECTURE.md has them in one table.
 
 use bytes::Bytes;
-use ed25519_dalek::{Signature, Signer, VerifyingKey};
+use ed25519_dalek::{Signature, SignatureError, Signer, VerifyingKey};
 
 use crate::{
     log::VerbundId,
@@ -70,21 +70,25 @@ impl Domain {
 
 /// Signs an encoded payload, at most [`PAYLOAD_BYTES_MAX`] bytes (longer ones verify nowhere).
 /// `signer` MUST be the signer of `key`.
+///
+/// # Errors
+///
+/// A key that is kept in a token does not sign.
 pub fn sign(
     domain: Domain,
     verbund: VerbundId,
     key: &VerifyingKey,
     signer: &impl Signer<Signature>,
     payload: Bytes,
-) -> SignedStatement {
+) -> Result<SignedStatement, SignatureError> {
     let algorithm = SignatureAlgorithm::Ed25519;
-    let signature = signer.sign(&message(domain, verbund, algorithm, key, &payload));
-    SignedStatement {
+    let signature = signer.try_sign(&message(domain, verbund, algorithm, key, &payload))?;
+    Ok(SignedStatement {
         algorithm: algorithm.into(),
         key: key.as_bytes().to_vec().into(),
         payload,
         signature: signature.to_bytes().to_vec().into(),
-    }
+    })
 }
 
 /// Verifies a statement under the key its maker must have.
@@ -145,7 +149,8 @@ mod tests {
         let key = SigningKey::from_bytes(&[7; 32]);
         let verbund = VerbundId::from_hash(Hash::from_bytes([1; 32]));
         let payload = Bytes::from_static(b"held");
-        let statement = sign(Domain::Receipt, verbund, &key.verifying_key(), &key, payload);
+        let statement =
+            sign(Domain::Receipt, verbund, &key.verifying_key(), &key, payload).unwrap();
         (key, verbund, statement)
     }
 

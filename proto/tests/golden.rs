@@ -103,7 +103,7 @@ fn a_checkpoint_and_its_keys() {
     let signer = LogSigner::new(key(1), key(2));
     let origin = Origin { verbund: header().verbund, log: header().log };
     let checkpoint = Checkpoint { origin, size: 4_712, root: leaf_hash(b"root") };
-    let fresh = checkpoint.sign(&signer, TIME);
+    let fresh = checkpoint.sign(&signer, TIME).unwrap();
     let raw = golden("checkpoint.txt", std::str::from_utf8(fresh.raw()).unwrap());
     let signed = SignedCheckpoint::verify(raw.as_bytes(), &origin, &signer.keys()).unwrap();
     assert_eq!((signed.checkpoint, signed.fresh_unix_seconds), (checkpoint, TIME));

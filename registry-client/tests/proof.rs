@@ -94,7 +94,8 @@ fn a_changed_checkpoint_is_refused_at_every_byte() {
 #[test]
 fn a_checkpoint_over_another_tree_is_refused() {
     let error = refuse(|world, answer| {
-        let other = world.checkpoint(11, Hash::from_bytes([5; 32])).sign(&world.signer, 1);
+        let other = world.checkpoint(11, Hash::from_bytes([5; 32]));
+        let other = other.sign(&world.signer, 1).expect("signed");
         answer.checkpoint = String::from_utf8_lossy(other.raw()).into_owned();
     });
     assert!(matches!(error, ProofError::Inclusion(_)), "{error:?}");

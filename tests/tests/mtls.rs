@@ -318,7 +318,7 @@ fn sign(
     let origin = Origin { verbund, log: LogId { land, epoch: 1 } };
     let seconds = OffsetDateTime::now_utc().unix_timestamp();
     let seconds = u64::try_from(seconds).expect("after 1970");
-    Checkpoint { origin, size, root }.sign(signer, seconds)
+    Checkpoint { origin, size, root }.sign(signer, seconds).expect("signed")
 }
 
 fn signer_of(cluster: &Cluster, land: Land) -> LogSigner {

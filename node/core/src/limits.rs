@@ -66,6 +66,8 @@ pub const FOLLOW_CREDIT_BYTES: u64 = 8 << 20;
 pub const BEACON_MS: u64 = 5_000;
 /// A freshness cosignature is renewed after this idle time, milliseconds.
 pub const FRESHNESS_RENEW_MS: u64 = 60_000;
+/// A freshness cosignature that could not be made is tried again after this time, milliseconds.
+pub const SIGN_RETRY_MS: u64 = 5_000;
 /// A log without newer freshness for this long is stale, milliseconds (receiver's clock).
 pub const STALE_AFTER_MS: u64 = 180_000;
 /// A source that stays behind a known head for this long is changed, milliseconds.
@@ -132,6 +134,7 @@ const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
 const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
 const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
+const _: () = assert!(SIGN_RETRY_MS < FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
 const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);
 const _: () = assert!(RECORD_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));

@@ -171,6 +171,7 @@ impl Performer {
             }
             Notice::FenceClosed { state } => warn!(state, "publishing is closed"),
             Notice::OwnLogFailed => error!("the own log cannot be written until a restart"),
+            Notice::Unsigned => error!("a key of this Land does not sign, trying again"),
             Notice::LogFailed { log } => error!(%log, "this log cannot be written until a restart"),
         }
     }

@@ -114,7 +114,14 @@ impl Writer {
 
     fn commit(&mut self, commit: &Commit) -> Input {
         let Some(signer) = &self.signer else { return Input::CommitFailed };
-        let signed = commit.checkpoint.sign(signer, unix_seconds(commit.wall_ms));
+        let signed = match commit.checkpoint.sign(signer, unix_seconds(commit.wall_ms)) {
+            Ok(signed) => signed,
+            Err(failure) => {
+                let cause = crate::lifecycle::chain(&failure);
+                error!(log = %self.log, cause, "cannot sign a group of the own log");
+                return Input::CommitUnsigned;
+            }
+        };
         let entries: Vec<EntryRef<'_>> = commit
             .entries
             .iter()
@@ -152,12 +159,15 @@ impl Writer {
     }
 
     fn freshen(&self, checkpoint: &Checkpoint) -> Input {
-        match &self.signer {
-            Some(signer) => {
-                let now = unix_seconds(self.driver.clock().wall_ms());
-                Input::Freshened { signed: checkpoint.sign(signer, now) }
+        let Some(signer) = &self.signer else { return Input::CommitFailed };
+        let now = unix_seconds(self.driver.clock().wall_ms());
+        match checkpoint.sign(signer, now) {
+            Ok(signed) => Input::Freshened { signed },
+            Err(failure) => {
+                let cause = crate::lifecycle::chain(&failure);
+                error!(log = %self.log, cause, "cannot renew the freshness of the own log");
+                Input::FreshenFailed
             }
-            None => Input::CommitFailed,
         }
     }
 

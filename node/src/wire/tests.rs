@@ -110,8 +110,8 @@ fn checkpoint(journal: &MemoryJournal, size: usize) {
         tree.push(leaf);
     }
     let origin = Origin { verbund: charter().id(), log: journal.log };
-    let signed =
-        Checkpoint { origin, size: size as u64, root: tree.root() }.sign(&signer(1), 1_700_000_000);
+    let head = Checkpoint { origin, size: size as u64, root: tree.root() };
+    let signed = head.sign(&signer(1), 1_700_000_000).unwrap();
     journal.set_checkpoint(size as u64, signed.raw().clone());
 }
 

@@ -5,13 +5,13 @@ use std::{fmt, str::FromStr};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use bytes::Bytes;
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{SignatureError, Signer, VerifyingKey};
 
 use super::{
     Hash, VerbundId,
     note::{self, Note, NoteError},
 };
-use crate::terms::LogId;
+use crate::{key::Key, terms::LogId};
 
 /// First line of a checkpoint and name of its keys: `<verbund>/<land>/<epoch>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,8 +39,8 @@ pub struct LogKeys {
 /// Both signing keys of a Land.
 #[derive(Clone)]
 pub struct LogSigner {
-    log: SigningKey,
-    freshness: SigningKey,
+    log: Key,
+    freshness: Key,
 }
 
 /// What a checkpoint says; not signed.
@@ -95,12 +95,20 @@ pub enum CheckpointError {
 
 impl Checkpoint {
     /// Signs with both keys.
-    pub fn sign(&self, signer: &LogSigner, unix_seconds: u64) -> SignedCheckpoint {
+    ///
+    /// # Errors
+    ///
+    /// A key that is kept in a token does not sign. Nothing is signed then that anyone sees.
+    pub fn sign(
+        &self,
+        signer: &LogSigner,
+        unix_seconds: u64,
+    ) -> Result<SignedCheckpoint, SignatureError> {
         let name = self.origin.to_string();
         let text = self.text(&name);
-        let signature = signer.log.sign(text.as_bytes());
+        let signature = signer.log.try_sign(text.as_bytes())?;
         let cosigned = note::cosigned_message(unix_seconds, &text);
-        let cosignature = signer.freshness.sign(cosigned.as_bytes());
+        let cosignature = signer.freshness.try_sign(cosigned.as_bytes())?;
         let keys = signer.keys();
         let raw = [
             text,
@@ -109,7 +117,8 @@ impl Checkpoint {
             note::cosignature_line(&name, &keys.freshness, unix_seconds, &cosignature),
         ]
         .concat();
-        SignedCheckpoint { checkpoint: *self, fresh_unix_seconds: unix_seconds, raw: raw.into() }
+        let raw = raw.into();
+        Ok(SignedCheckpoint { checkpoint: *self, fresh_unix_seconds: unix_seconds, raw })
     }
 
     fn parse(text: &str, origin: &Origin, name: &str) -> Result<Self, CheckpointError> {
@@ -170,13 +179,24 @@ impl SignedCheckpoint {
 
 impl LogSigner {
     /// Takes the key that signs checkpoints and the key that cosigns them.
-    pub fn new(log: SigningKey, freshness: SigningKey) -> Self {
-        Self { log, freshness }
+    pub fn new(log: impl Into<Key>, freshness: impl Into<Key>) -> Self {
+        Self { log: log.into(), freshness: freshness.into() }
+    }
+
+    /// The key that signs checkpoints.
+    pub fn log(&self) -> &Key {
+        &self.log
+    }
+
+    /// The key that cosigns with a time; statements of the node (receipts and the like) are signed
+    /// with it too.
+    pub fn freshness(&self) -> &Key {
+        &self.freshness
     }
 
     /// The public keys.
     pub fn keys(&self) -> LogKeys {
-        LogKeys { log: self.log.verifying_key(), freshness: self.freshness.verifying_key() }
+        LogKeys { log: *self.log.public(), freshness: *self.freshness.public() }
     }
 }
 
@@ -222,7 +242,7 @@ fn decimal(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use ed25519_dalek::Signature;
+    use ed25519_dalek::{Signature, SigningKey};
     use signed_note::{Note as OtherNote, StandardVerifier, VerifierList};
 
     use super::*;
@@ -244,7 +264,7 @@ mod tests {
     }
 
     fn note() -> String {
-        String::from_utf8(checkpoint().sign(&signer(1, 2), TIME).raw().to_vec()).unwrap()
+        String::from_utf8(checkpoint().sign(&signer(1, 2), TIME).unwrap().raw().to_vec()).unwrap()
     }
 
     /// The one place that touches the API: a note, and what becomes of it.
@@ -260,7 +280,7 @@ mod tests {
         let large = Checkpoint { size: u64::MAX, ..checkpoint() };
         for checkpoint in [checkpoint(), empty, large] {
             for time in [0, TIME, u64::MAX] {
-                let signed = checkpoint.sign(&signer(1, 2), time);
+                let signed = checkpoint.sign(&signer(1, 2), time).unwrap();
                 let keys = signer(1, 2).keys();
                 let got = SignedCheckpoint::verify(signed.raw(), &origin(), &keys);
                 assert_eq!(got, Ok(signed.clone()));

@@ -77,7 +77,8 @@ impl World {
         let mut frontier = Frontier::default();
         leaves.iter().for_each(|leaf| frontier.push(*leaf));
         let size = frontier.size();
-        let checkpoint = self.checkpoint(size, frontier.root()).sign(&self.signer, 1_800_000_000);
+        let checkpoint = self.checkpoint(size, frontier.root());
+        let checkpoint = checkpoint.sign(&self.signer, 1_800_000_000).expect("signed");
         let proof = prove_inclusion(&Leaves(leaves), size, index).expect("proof");
         GetInclusionProofResponse {
             header: self.headers[usize::try_from(index).expect("index")].clone(),

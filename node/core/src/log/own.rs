@@ -58,6 +58,10 @@ pub(crate) struct OwnLog {
     sealed: Frontier,
     /// Recorded time of the last sealed entry.
     sealed_recorded_ms: i64,
+    /// Both as they were before the group under way.
+    before: (Frontier, i64),
+    /// Whether the node itself says something in the group that is staged, and in the one under way.
+    notes: [bool; 2],
     durable: u64,
     services: OwnServices,
     last_recorded_ms: i64,
@@ -81,6 +85,8 @@ impl OwnLog {
             durable: frontier.size(),
             sealed: frontier.clone(),
             sealed_recorded_ms: last_recorded_ms,
+            before: (frontier.clone(), last_recorded_ms),
+            notes: [false; 2],
             frontier,
             services,
             last_recorded_ms,
@@ -240,6 +246,7 @@ impl OwnLog {
         let digest = registry_proto::log::body_digest(&salt, &body);
         let header = self.header(kind, None, true, "node", &body, digest, now);
         self.gather.hurry();
+        self.notes[0] = true;
         self.push(&header, salt, body).map(|_| ())
     }
 
@@ -252,8 +259,10 @@ impl OwnLog {
         self.gather.taken();
         self.committing = true;
         self.pending_bytes = 0;
-        self.sealed = self.frontier.clone();
+        let sealed = std::mem::replace(&mut self.sealed, self.frontier.clone());
+        self.before = (sealed, self.sealed_recorded_ms);
         self.sealed_recorded_ms = self.last_recorded_ms;
+        self.notes = [false, self.notes[0]];
         self.services.seal();
         Some(Commit {
             entries: std::mem::take(&mut self.pending),
@@ -273,9 +282,23 @@ impl OwnLog {
         self.frontier = self.sealed.clone();
         self.pending.clear();
         self.pending_bytes = 0;
+        self.notes[0] = false;
         self.services.take_back();
         self.gather.discarded();
         self.frontier.size()
+    }
+
+    /// The group under way was not signed: takes it back, with what is staged behind it. False, and
+    /// nothing is taken back, if the node itself says something in either.
+    pub(crate) fn unsigned(&mut self) -> bool {
+        if self.notes != [false; 2] || !self.committing {
+            return false;
+        }
+        self.committing = false;
+        (self.sealed, self.sealed_recorded_ms) = self.before.clone();
+        self.services.unseal();
+        self.discard();
+        true
     }
 
     /// Recorded time of the last entry that is durable or under way to the disk.

@@ -28,6 +28,8 @@ pub struct OwnServices {
     requests: Requests,
     /// What stood before each entry that may still be taken back, oldest first.
     before: Vec<Before>,
+    /// The same of the group that was sealed last.
+    sealed: Vec<Before>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -136,9 +138,16 @@ impl OwnServices {
         self.requests.entries(request)
     }
 
-    /// What is staged stays.
+    /// What is staged stays, unless it is unsealed before the next one.
     pub(crate) fn seal(&mut self) {
-        self.before.clear();
+        self.sealed = std::mem::take(&mut self.before);
+    }
+
+    /// What was sealed last counts as staged again.
+    pub(crate) fn unseal(&mut self) {
+        let staged = std::mem::take(&mut self.before);
+        self.before = std::mem::take(&mut self.sealed);
+        self.before.extend(staged);
     }
 
     /// Forgets what is staged since the last [`OwnServices::seal`].
@@ -574,5 +583,11 @@ mod tests {
         services.seal();
         services.take_back();
         assert_eq!(judged(&services, &[V2]), "stands at 1");
+        // unless it is unsealed, with what is staged behind it
+        stage(&mut services, &[(3, None, "e")]);
+        services.unseal();
+        services.take_back();
+        assert_eq!(judged(&services, &batch), "new, new, new, new");
+        assert_eq!(judged(&services, &[DEFINED, (3, None, "e")]), "stands at 0, new");
     }
 }

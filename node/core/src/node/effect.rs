@@ -66,6 +66,8 @@ pub enum Notice {
     },
     /// The own log cannot be written.
     OwnLogFailed,
+    /// A key of the Land does not sign.
+    Unsigned,
     /// A log cannot be written.
     LogFailed {
         /// Which.

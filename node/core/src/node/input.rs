@@ -27,6 +27,11 @@ pub enum Input {
     },
     /// The disk of the own log failed; nothing more can be written before a restart.
     CommitFailed,
+    /// The commit under way was not signed, because the token with the key does not answer; nothing
+    /// of it was written or shown.
+    CommitUnsigned,
+    /// The own head was not signed again, for the same reason.
+    FreshenFailed,
     /// The own head was signed again.
     Freshened {
         /// Signed as ordered.

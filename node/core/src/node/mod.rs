@@ -7,6 +7,7 @@
 mod effect;
 mod fencing;
 mod input;
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -144,6 +145,8 @@ impl Node {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Committed { signed } => self.committed(signed, now),
             Input::CommitFailed => self.commit_failed(),
+            Input::CommitUnsigned => self.commit_unsigned(),
+            Input::FreshenFailed => self.freshen_failed(now),
             Input::Freshened { signed } => self.freshened(signed, now),
             Input::Stored { log, learned } => self.stored(log, &learned, now),
             Input::StoreFailed { log } => self.store_failed(log, now),

@@ -87,13 +87,13 @@ impl Author {
     }
 
     pub(crate) fn signed(&self, size: u64) -> SignedCheckpoint {
-        self.checkpoint(size).sign(&self.signer, self.seconds)
+        self.checkpoint(size).sign(&self.signer, self.seconds).expect("signed")
     }
 
     /// Signs any size over any root.
     pub(crate) fn lie(&self, size: u64, root: Hash) -> Bytes {
         let checkpoint = Checkpoint { origin: self.origin, size, root };
-        checkpoint.sign(&self.signer, self.seconds).raw().clone()
+        checkpoint.sign(&self.signer, self.seconds).expect("signed").raw().clone()
     }
 
     pub(crate) fn batch(&self, from: u64, to: u64, signed: u64) -> Batch {

@@ -101,6 +101,7 @@ fn noticed(notice: &Notice) -> String {
         Notice::FenceOpenedUnfenced { waited_ms } => format!("fence unfenced {waited_ms}"),
         Notice::FenceClosed { .. } => "fence closed".to_owned(),
         Notice::OwnLogFailed => "own log failed".to_owned(),
+        Notice::Unsigned => "unsigned".to_owned(),
         Notice::LogFailed { log } => format!("log failed {log}"),
     }
 }

@@ -192,7 +192,7 @@ impl Bench {
 
     pub(crate) fn sign(&self, checkpoint: Checkpoint) -> SignedCheckpoint {
         let seconds = u64::try_from(self.now.wall_ms / 1_000).expect("after 1970");
-        checkpoint.sign(&signer(Land::SL), seconds)
+        checkpoint.sign(&signer(Land::SL), seconds).expect("signed")
     }
 
     pub(crate) fn folded(&mut self, size: u64) -> Vec<String> {

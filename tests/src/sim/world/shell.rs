@@ -77,6 +77,7 @@ impl World {
             Effect::Commit(commit) => {
                 let seconds = u64::try_from(commit.wall_ms / 1_000).unwrap_or_default();
                 let signed = commit.checkpoint.sign(&self.nodes[&land].signer, seconds);
+                let signed = signed.expect("a key in memory signs");
                 let log = signed.checkpoint.origin.log;
                 let entries = commit
                     .entries
@@ -94,6 +95,7 @@ impl World {
             Effect::Freshen { checkpoint } => {
                 let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
                 let signed = checkpoint.sign(&self.nodes[&land].signer, seconds);
+                let signed = signed.expect("a key in memory signs");
                 let log = signed.checkpoint.origin.log;
                 let root = signed.raw().clone();
                 let root =

@@ -143,8 +143,9 @@ fn the_policy_available_signs_that_nobody_answered() {
     let header = Header::parse(&commit.entries[0].header).expect("a header");
     assert_eq!((header.kind, header.object_id, header.batch_end), (Kind::Unfenced, None, true));
     assert_eq!(header.principal, "node");
-    // a failed disk stays one, whatever the policy
-    bench.input(Input::CommitFailed);
+    // the node would not say it again, so a key that does not sign is as bad as a failed disk,
+    // which stays one, whatever the policy
+    assert_eq!(bench.input(Input::CommitUnsigned), ["own log failed"]);
     jump(&mut bench, 60_000);
     assert!(!bench.later(60_000).iter().any(|it| it.contains("unfenced")));
 }

@@ -297,6 +297,34 @@ fn a_failed_disk_fails_what_is_not_durable_and_ends_publishing() {
 }
 
 #[test]
+fn what_is_not_signed_never_was_and_is_tried_again() {
+    let mut bench = Bench::open();
+    publishes(&mut bench, 1, definition(1));
+    assert_eq!(words(&bench.submit(2, definition(2))), ["commit 1..2"]);
+    bench.submit(3, definition(3));
+    let said = bench.input(Input::CommitUnsigned);
+    assert_eq!(said, ["reply 2 SIGNING_FAILED", "reply 3 SIGNING_FAILED", "unsigned"]);
+    // publishing stays open, and the same record takes the same place
+    assert!(bench.node.status(bench.now).fence_open);
+    assert_eq!(words(&bench.submit(5, definition(2))), ["commit 1..2"]);
+    assert_eq!(bench.input(Input::CommitUnsigned), ["reply 5 SIGNING_FAILED", "unsigned"]);
+    let commit = commits(&mut bench, 6, definition(3));
+    bench.committed(commit.checkpoint);
+    assert_eq!(bench.folded(2), ["reply 6 [1]"]);
+}
+
+#[test]
+fn a_freshness_that_is_not_signed_is_tried_again_soon() {
+    let mut bench = Bench::open();
+    publishes(&mut bench, 1, definition(1));
+    let freshens = |said: Vec<String>| said.into_iter().any(|it| it.starts_with("freshen"));
+    assert!(freshens(bench.later(limits::FRESHNESS_RENEW_MS)));
+    assert_eq!(bench.input(Input::FreshenFailed), ["unsigned"]);
+    assert!(!freshens(bench.later(limits::SIGN_RETRY_MS - 1)));
+    assert!(freshens(bench.later(1)));
+}
+
+#[test]
 fn the_freshness_is_renewed_after_a_minute_of_idleness_only() {
     let mut bench = Bench::open();
     // nothing to sign on an empty log

@@ -204,7 +204,14 @@ fn a_head_with_a_forged_checkpoint_closes_the_stream() {
     check_closes(forged(|_| Bytes::from_static(b"no note")), "checkpoint");
     check_closes(forged(|it| it.author(Land::HE).signed(10).raw().clone()), "checkpoint");
     check_closes(
-        forged(|it| it.author(Land::RP).checkpoint(10).sign(&signer(Land::TH), 1).raw().clone()),
+        forged(|it| {
+            it.author(Land::RP)
+                .checkpoint(10)
+                .sign(&signer(Land::TH), 1)
+                .expect("signed")
+                .raw()
+                .clone()
+        }),
         "checkpoint",
     );
     check_closes(
