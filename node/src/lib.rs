@@ -3,6 +3,7 @@
 //!
 //! - [`app`]: a node, from its configuration to its end.
 //! - [`artefacts`]: files of versions, apart from the logs.
+//! - [`certificates`]: reload of files, revocation, warnings before an end.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
 //! - [`fit_connect`]: verifies the signatures of delivery points.
@@ -25,6 +26,7 @@
 pub mod app;
 pub mod artefacts;
 pub mod batches;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod data;

@@ -38,6 +38,8 @@ pub enum TaskKind {
     Signals,
     /// Follows the data package.
     Data,
+    /// Loads certificates anew and ends connections without a good one.
+    Certificates,
 }
 
 /// What the error or panic of a task leads to.
@@ -100,6 +102,7 @@ impl TaskKind {
             | Self::Driver
             | Self::SessionSupervisor
             | Self::Artefacts
+            | Self::Certificates
             | Self::Signals => OnDeath::StopProcess,
         }
     }
@@ -119,6 +122,7 @@ impl TaskKind {
             Self::Artefacts => "artefacts",
             Self::Signals => "signals",
             Self::Data => "data",
+            Self::Certificates => "certificates",
         }
     }
 }

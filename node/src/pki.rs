@@ -11,12 +11,14 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    RevokedCertParams, SerialNumber,
 };
 use registry_proto::terms::Land;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::tls::{Leaf, MaterialError, read_certificates};
 
@@ -286,6 +288,39 @@ impl Authority {
         Ok(issued)
     }
 
+    /// A revocation list as PEM.
+    ///
+    /// # Errors
+    ///
+    /// It would end before it begins, or a certificate cannot be read.
+    pub fn crl(
+        &self,
+        number: u64,
+        revoked: &[&Issued],
+        next_update: OffsetDateTime,
+    ) -> Result<String, PkiError> {
+        let begun = next_update.min(OffsetDateTime::now_utc()) - SKEW;
+        let serial = |issued: &&Issued| {
+            let serial = issued.chain.first().and_then(serial_of)?;
+            Some(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&serial),
+                revocation_time: begun,
+                reason_code: None,
+                invalidity_date: None,
+            })
+        };
+        let revoked_certs: Option<Vec<_>> = revoked.iter().map(serial).collect();
+        let list = CertificateRevocationListParams {
+            this_update: begun,
+            next_update,
+            crl_number: SerialNumber::from(number),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.ok_or(rcgen::Error::CouldNotParseCertificate)?,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(list.signed_by(&self.issuer)?.pem()?)
+    }
+
     /// The certificate of the CA.
     pub fn der(&self) -> CertificateDer<'static> {
         self.issuer.der().clone()
@@ -372,6 +407,11 @@ fn ca_params(name: &str, constraints: BasicConstraints, now: OffsetDateTime) -> 
     params.is_ca = IsCa::Ca(constraints);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
+}
+
+fn serial_of(der: &CertificateDer<'static>) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.raw_serial().to_vec())
 }
 
 fn write_pair(files: &Files, issued: &Issued) -> Result<(), PkiError> {

@@ -12,10 +12,13 @@ use registry_proto::{
     wire::registry::{AsOf, PeerLog, ReplicationState},
 };
 
+use crate::certificates::CertificateBoard;
+
 /// The newest state that the driver showed. Cheap to clone; all clones are one board.
 #[derive(Clone, Debug)]
 pub struct StatusBoard {
     status: Arc<ArcSwap<Status>>,
+    certificates: CertificateBoard,
 }
 
 // === impl StatusBoard ===
@@ -31,7 +34,13 @@ impl StatusBoard {
             fence_open: false,
             submissions_waiting: 0,
         };
-        Self { status: Arc::new(ArcSwap::from_pointee(status)) }
+        let status = Arc::new(ArcSwap::from_pointee(status));
+        Self { status, certificates: CertificateBoard::default() }
+    }
+
+    /// What is told about certificates.
+    pub fn certificates(&self) -> &CertificateBoard {
+        &self.certificates
     }
 
     /// Replaces what is shown; for the driver.

@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod certificates;
 mod support;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -240,7 +241,7 @@ async fn two_nodes_use_the_hybrid_key_exchange() {
     let pki = Pki::new();
     let server = Server::start(&pki.sl_context(), AcceptLimits::default()).await;
     let stream = dial(&pki, server.address, peer(Land::SL, "sl-1")).await.unwrap();
-    let tls = stream.get_ref().1;
+    let tls = stream.get_ref().get_ref().1;
     let group = tls.negotiated_key_exchange_group().unwrap().name();
     assert_eq!(group, rustls::NamedGroup::secp256r1MLKEM768);
     assert_eq!(tls.handshake_kind(), Some(rustls::HandshakeKind::Full));
@@ -449,7 +450,7 @@ async fn dial(
     pki: &Pki,
     address: SocketAddr,
     expect: PeerIdentity,
-) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
+) -> Result<registry_node::tls::Judged<tokio_rustls::client::TlsStream<TcpStream>>, ConnectError> {
     let connector = PeerConnector::new(Arc::new(pki.rp_context()), expect);
     connector.connect("127.0.0.1", address.port()).await
 }

@@ -137,6 +137,14 @@ impl Cluster {
         })
     }
 
+    /// SIGHUP, as an operator lets a node load its files anew.
+    pub fn hangup(&self, land: Land) {
+        signal(
+            self.processes.get(&land).expect("a process that runs"),
+            rustix::process::Signal::HUP,
+        );
+    }
+
     /// The metrics of a node, as a monitoring system gets them.
     pub async fn metrics(&self, land: Land) -> String {
         http_get(self.bound[&land].monitoring, "/metrics").await
@@ -292,8 +300,12 @@ pub fn binary(name: &str) -> PathBuf {
 
 /// Asks a process to end, as an operator would.
 pub fn terminate(child: &mut Child) {
+    signal(child, rustix::process::Signal::TERM);
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
+    rustix::process::kill_process(pid, signal).expect("signalled");
 }
 
 /// Waits for the end of a process.

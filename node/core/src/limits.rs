@@ -89,6 +89,12 @@ pub const WATCHES_MAX: usize = 10_000;
 pub const WATCHES_PER_IDENTITY_MAX: usize = 1_000;
 /// Connections on one listener.
 pub const CONNECTIONS_MAX: usize = 4_096;
+/// Bytes of a PEM file with certificates or a key.
+pub const PEM_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a file with certificate revocation lists.
+pub const CRL_BYTES_MAX: u64 = 8 << 20;
+/// Certificate revocation lists of a node.
+pub const CRLS_MAX: usize = 128;
 /// TLS handshake, milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// TLS handshakes under way on one listener.

@@ -28,6 +28,7 @@ pub use logs::LogsError;
 
 use crate::{
     artefacts::{self, Artefacts, ChunkStore},
+    certificates::{self, Digests},
     config::{self, Config},
     data::{self, Lists},
     drafts::{self, Drafts},
@@ -143,6 +144,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let metrics = Arc::new(Metrics::new(SOFTWARE));
+        let digests = Digests::read(&config.tls);
         let tls = open_tls(&config, &metrics)?;
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
@@ -169,6 +171,7 @@ impl App {
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = Lists::shipped();
         data::follow(config.data.clone(), lists.clone(), &shutdown).await;
+        keep_certificates(&config, digests, &tls, &metrics, &board, &shutdown)?;
         let bound = listeners.addresses();
         let parts = serve::Parts {
             config: &config,
@@ -356,6 +359,27 @@ fn open_tls(config: &Config, metrics: &Metrics) -> Result<Arc<TlsContext>, Start
     let tls = TlsContext::new(config.tls.profile, config.material()?)?;
     metrics.set_certificate_expiry(tls.not_after());
     Ok(Arc::new(tls))
+}
+
+/// Follows the files of the TLS material and judges connections that stand.
+fn keep_certificates(
+    config: &Config,
+    digests: Digests,
+    tls: &Arc<TlsContext>,
+    metrics: &Arc<Metrics>,
+    board: &StatusBoard,
+    shutdown: &Shutdown,
+) -> Result<(), StartError> {
+    let keeper = certificates::Keeper::new(certificates::Setup {
+        files: config.tls.clone(),
+        digests,
+        own: PeerIdentity { land: config.land, node: config.node.clone() },
+        tls: tls.clone(),
+        metrics: metrics.clone(),
+        board: board.certificates().clone(),
+    });
+    let system = |source| StartError::System { what: "a handler for SIGHUP", source };
+    keeper.start(shutdown).map_err(system)
 }
 
 /// Starts the thread that keeps the search.

@@ -251,10 +251,12 @@ impl<'a> Check<'a> {
         };
         let own_chain = certificates(self, "tls.certificate", raw.certificate.as_deref());
         let anchors = certificates(self, "tls.client_anchors", raw.client_anchors.as_deref());
-        if let (Some(anchors), Some(path)) = (&anchors, &raw.client_anchors)
-            && let Err(error) = tls::check_anchors(anchors)
-        {
-            self.wrong("tls.client_anchors", path, error);
+        if let (Some(anchors), Some(path)) = (&anchors, &raw.client_anchors) {
+            if let Err(error) = tls::check_anchors(anchors) {
+                self.wrong("tls.client_anchors", path, error);
+            } else if let Err(reason) = tls::check_strong_anchors(anchors) {
+                self.wrong("tls.client_anchors", path, reason);
+            }
         }
         let key = raw.key.as_deref().and_then(|path| {
             let read = read_private_key(&self.path(path));
@@ -265,8 +267,15 @@ impl<'a> Check<'a> {
         {
             self.wrong("tls.key", path, format_args!("does not fit tls.certificate: {error}"));
         }
+        if let (Some(own_chain), Some(path)) = (&own_chain, &raw.certificate)
+            && let Err(reason) = tls::check_strong(own_chain)
+        {
+            self.wrong("tls.certificate", path, reason);
+        }
+        let crls = self.crls(&raw.crls, raw.crl_required);
         if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
-            && let Err(reason) = tls::check_own_name(profile, own_chain, charter, own)
+            && let Err(reason) =
+                tls::check_own_name(profile, own_chain, MemberTrust::of(charter), own)
         {
             let path = raw.certificate.as_deref().unwrap_or_default();
             self.wrong("tls.certificate", path, reason);
@@ -275,8 +284,22 @@ impl<'a> Check<'a> {
             certificate: self.path(raw.certificate.as_deref()?),
             key: self.path(raw.key.as_deref()?),
             client_anchors: self.path(raw.client_anchors.as_deref()?),
+            crls,
+            crl_required: raw.crl_required.unwrap_or(false),
             profile,
         })
+    }
+
+    fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
+        if required == Some(true) && paths.is_empty() {
+            self.wrong("tls.crl_required", true, "needs lists in tls.crls");
+        }
+        for (at, path) in paths.iter().enumerate() {
+            if let Err(error) = tls::read_crls(&self.path(path)) {
+                self.wrong(&format!("tls.crls[{at}]"), path, chain(&error));
+            }
+        }
+        paths.iter().map(|path| self.path(path)).collect()
     }
 
     fn peers(

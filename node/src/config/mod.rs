@@ -28,8 +28,8 @@ use crate::{
     fit_connect::Roots,
     observe::Format,
     tls::{
-        ClientRule, Material, MaterialError, MemberTrust, Profile, read_certificates,
-        read_private_key,
+        ClientRule, Crl, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
+        read_crls, read_private_key,
     },
 };
 
@@ -95,6 +95,10 @@ pub struct Tls {
     pub key: PathBuf,
     /// Anchors for readers, publishers and operators; PEM.
     pub client_anchors: PathBuf,
+    /// Certificate revocation lists; PEM or DER.
+    pub crls: Vec<PathBuf>,
+    /// Whether a certificate counts whose issuer has no list here, or an expired one.
+    pub crl_required: bool,
     /// What handshakes may use.
     pub profile: Profile,
 }
@@ -191,6 +195,7 @@ impl Config {
             members: MemberTrust::of(&self.charter),
             client_anchors: read_certificates(&self.tls.client_anchors)?,
             rules: self.clients.clone(),
+            crls: self.tls.read_crls()?,
         })
     }
 
@@ -213,6 +218,23 @@ impl Config {
         let raw = raw::RawConfig::read(table, problems);
         let base = path.parent().unwrap_or_else(|| Path::new(""));
         check::Check::new(base, problems).config(raw)
+    }
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// Reads all revocation lists anew.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or a list in it cannot be used.
+    pub fn read_crls(&self) -> Result<Crls, MaterialError> {
+        let mut all: Vec<Crl> = Vec::new();
+        for path in &self.crls {
+            all.extend(read_crls(path)?);
+        }
+        Crls::new(all, self.crl_required).map_err(MaterialError::Crls)
     }
 }
 

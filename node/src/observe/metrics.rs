@@ -19,7 +19,7 @@ use prometheus_client::{
 use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
-use crate::observe::ArtefactMetrics;
+use crate::observe::{ArtefactMetrics, CertificateMetrics};
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
@@ -36,6 +36,7 @@ pub struct Metrics {
     peer_faults: Family<PeerFault, Counter>,
     node: NodeGauges,
     artefacts: ArtefactMetrics,
+    certificates: CertificateMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +119,7 @@ impl Metrics {
             peer_faults: Family::default(),
             node: NodeGauges::default(),
             artefacts: ArtefactMetrics::default(),
+            certificates: CertificateMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -222,6 +224,11 @@ impl Metrics {
         &self.artefacts
     }
 
+    /// What is counted about certificates.
+    pub fn certificates(&self) -> &CertificateMetrics {
+        &self.certificates
+    }
+
     /// End of validity of the node's own certificate, Unix seconds.
     pub fn set_certificate_expiry(&self, unix_seconds: i64) {
         self.node.certificate_expiry.set(unix_seconds);
@@ -246,6 +253,7 @@ impl Metrics {
         self.logs.register(r);
         self.node.register(r);
         self.artefacts.register(r);
+        self.certificates.register(r);
     }
 }
 

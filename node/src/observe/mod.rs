@@ -1,9 +1,11 @@
 //! What operators see: log lines on stderr and metrics.
 
 mod artefacts;
+mod certificates;
 mod logging;
 mod metrics;
 
 pub use artefacts::ArtefactMetrics;
+pub use certificates::CertificateMetrics;
 pub use logging::{Format, LevelError, LoggingError, check_level, init};
 pub use metrics::{METHOD_UNKNOWN, Metrics};

@@ -352,6 +352,7 @@ impl Reads {
             peers: self.board.peers(),
             now: Some(timestamp(self.clock.wall_ms())),
             index: self.index.status(),
+            certificates: Some(self.board.certificates().status(self.clock.wall_ms())),
         })
     }
 

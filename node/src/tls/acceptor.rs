@@ -24,7 +24,7 @@ use tracing::warn;
 use crate::{
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
-    tls::{Identity, TlsContext},
+    tls::{As, Identity, Judged, TlsContext, reason},
 };
 
 /// Which listener of the node.
@@ -97,7 +97,7 @@ pub struct Incoming {
 /// A connection whose client has proved an identity. Frees its place when dropped.
 #[derive(Debug)]
 pub struct TlsConnection {
-    stream: TlsStream<TcpStream>,
+    stream: Judged<TlsStream<TcpStream>>,
     caller: Caller,
     _place: OwnedSemaphorePermit,
 }
@@ -199,7 +199,7 @@ impl Acceptor {
 // === impl Handshake ===
 
 impl Handshake {
-    async fn run(self) -> Result<(TlsStream<TcpStream>, Caller), (Outcome, String)> {
+    async fn run(self) -> Result<(Judged<TlsStream<TcpStream>>, Caller), (Outcome, String)> {
         let current = self.context.now();
         let config = match self.listener {
             Listener::Grpc | Listener::Admin => &current.grpc,
@@ -209,18 +209,20 @@ impl Handshake {
         let accept = TlsAcceptor::from(Arc::clone(config)).accept(self.tcp);
         let stream = match timeout(self.limit, accept).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return Err((Outcome::of_io(&error), error.to_string())),
+            Ok(Err(error)) => return Err((Outcome::of_io(&error), told(&error))),
             Err(_elapsed) => {
                 return Err((Outcome::Timeout, format!("limit {} ms", self.limit.as_millis())));
             }
         };
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let identity = current
-            .trust
-            .identify(chain, UnixTime::now())
-            .map_err(|error| (Outcome::of(&error), error.to_string()))?;
-        let caller = Caller { remote: self.remote, identity: Arc::new(identity) };
-        Ok((stream, caller))
+        let refused = |error: rustls::Error| (Outcome::of(&error), reason(&error));
+        let identity = current.trust.identify(chain, UnixTime::now()).map_err(refused)?;
+        let identity = Arc::new(identity);
+        let (chain, known_as) = (chain.to_vec(), As::Caller(Arc::clone(&identity)));
+        let (standing, place) = (self.context.standing(), self.listener.name());
+        let stream =
+            standing.keep(place, self.remote, known_as, &chain, stream).map_err(refused)?;
+        Ok((stream, Caller { remote: self.remote, identity }))
     }
 }
 
@@ -386,6 +388,12 @@ impl AsyncWrite for TlsConnection {
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
+}
+
+/// What failed in a handshake, in words.
+fn told(error: &io::Error) -> String {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    tls.map_or_else(|| error.to_string(), reason)
 }
 
 fn refuse(

@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::tls::{
-    TlsContext,
+    As, Judged, TlsContext,
     identity::{OnlyThisPeer, PeerRefused},
 };
 
@@ -101,6 +101,12 @@ pub enum ConnectError {
         /// Host and port.
         address: String,
     },
+    /// The certificate is revoked, or whether it is cannot be known although it must be.
+    #[error("certificate of {address} is revoked, or not on a list that is required")]
+    Revoked {
+        /// Host and port.
+        address: String,
+    },
     /// The partner ended the handshake.
     #[error("{address} refused the handshake with the alert {alert:?}")]
     Refused {
@@ -142,7 +148,7 @@ impl PeerConnector {
         &self,
         host: &str,
         port: u16,
-    ) -> Result<TlsStream<TcpStream>, ConnectError> {
+    ) -> Result<Judged<TlsStream<TcpStream>>, ConnectError> {
         let address = || format!("{host}:{port}");
         let late = |stage, limit: Duration| ConnectError::Timeout {
             address: address(),
@@ -167,15 +173,20 @@ impl PeerConnector {
             expect: self.expect.clone(),
         }));
         let handshake = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp);
-        timeout(self.handshake_timeout, handshake)
+        let stream = timeout(self.handshake_timeout, handshake)
             .await
             .map_err(|_elapsed| late("handshake", self.handshake_timeout))?
-            .map_err(|source| ConnectError::from_handshake(address(), source))
+            .map_err(|source| ConnectError::from_handshake(address(), source))?;
+        let remote = stream.get_ref().0.peer_addr().map_err(unreachable)?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        let known_as = As::Dialled(self.expect.clone());
+        let kept = self.context.standing().keep(DIALLED, remote, known_as, &chain, stream);
+        kept.map_err(|error| ConnectError::from_handshake(address(), io::Error::other(error)))
     }
 }
 
 impl Service<Uri> for PeerConnector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<Judged<TlsStream<TcpStream>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -208,6 +219,12 @@ impl ConnectError {
                 | CertificateError::ExpiredContext { .. }
                 | CertificateError::NotValidYet
                 | CertificateError::NotValidYetContext { .. } => Self::Expired { address },
+                CertificateError::Revoked
+                | CertificateError::UnknownRevocationStatus
+                | CertificateError::ExpiredRevocationList
+                | CertificateError::ExpiredRevocationListContext { .. } => {
+                    Self::Revoked { address }
+                }
                 CertificateError::Other(OtherError(other)) => {
                     match other.downcast_ref::<PeerRefused>() {
                         Some(refused) => Self::from_refusal(address, refused.clone()),
@@ -233,4 +250,6 @@ impl ConnectError {
     }
 }
 
+/// Where a connection stands that began here.
+const DIALLED: &str = "dialled";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use registry_core::authorize::{PeerIdentity, Principal, Role};
 use registry_proto::{charter::Charter, terms::Land};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
-    SignatureScheme,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
-    server::{
-        WebPkiClientVerifier,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use tracing::warn;
 
-use crate::tls::{leaf::Leaf, material::MaterialError};
+use crate::tls::{
+    crl::Crls,
+    leaf::Leaf,
+    material::MaterialError,
+    strength,
+    verifiers::{Verifiers, is_revoked, is_unknown_issuer},
+};
 
 /// A member as the charter names it: its nodes, and the anchors under which their names count.
 #[derive(Clone, Debug)]
@@ -105,7 +105,7 @@ pub enum PeerRefused {
 #[derive(Debug)]
 pub struct Trust {
     members: Vec<Member>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Verifiers>,
     rules: Vec<ClientRule>,
     provider: Arc<CryptoProvider>,
 }
@@ -116,12 +116,6 @@ struct Member {
     nodes: Vec<NodeTrust>,
     /// None when the member has pins only.
     verifiers: Option<Verifiers>,
-}
-
-#[derive(Debug)]
-struct Verifiers {
-    as_client: Arc<dyn ClientCertVerifier>,
-    as_server: Arc<WebPkiServerVerifier>,
 }
 
 // === impl MemberTrust ===
@@ -153,23 +147,19 @@ impl Trust {
         members: Vec<MemberTrust>,
         client_anchors: Vec<CertificateDer<'static>>,
         rules: Vec<ClientRule>,
+        crls: &Crls,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, MaterialError> {
         let members = members
             .into_iter()
             .map(|member| {
                 let source = format!("charter, anchors of {}", member.land);
-                let verifiers = match roots(&source, member.anchors)? {
-                    None => None,
-                    Some(roots) => Some(Verifiers::new(&source, roots, &provider)?),
-                };
+                let anchors = strong_anchors(member.land, member.anchors);
+                let verifiers = Verifiers::new(&source, anchors, crls, &provider)?;
                 Ok(Member { land: member.land, nodes: member.nodes, verifiers })
             })
             .collect::<Result<_, MaterialError>>()?;
-        let clients = match roots("client anchors", client_anchors)? {
-            None => None,
-            Some(roots) => Some(client_verifier("client anchors", roots, &provider)?),
-        };
+        let clients = Verifiers::new("client anchors", client_anchors, crls, &provider)?;
         Ok(Self { members, clients, rules, provider })
     }
 
@@ -177,21 +167,24 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// The chain is empty or its first certificate cannot be read or is not valid now.
+    /// The chain is empty, its first certificate cannot be read or is not valid now, or it is
+    /// revoked under any anchors known here.
     pub fn identify(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<Identity, Error> {
         let Some((end_entity, intermediates)) = chain.split_first() else {
             return Err(Error::NoCertificatesPresented);
         };
         let leaf = Leaf::parse(end_entity)?;
         leaf.require_valid_at(now)?;
+        self.require_not_revoked(end_entity, intermediates, now)?;
         let mut roles = Vec::new();
         let peer = self.member_node(&leaf, end_entity, intermediates, now);
         if peer.is_some() {
             roles.push(Role::Peer);
         }
-        let under_client_anchors = self.clients.as_ref().is_some_and(|verifier| {
-            verifier.verify_client_cert(end_entity, intermediates, now).is_ok()
-        });
+        let under_client_anchors = self
+            .clients
+            .as_ref()
+            .is_some_and(|verifier| verifier.client(end_entity, intermediates, now).is_ok());
         for rule in &self.rules {
             let meant = match &rule.who {
                 ClientMatch::Any => under_client_anchors,
@@ -225,8 +218,7 @@ impl Trust {
                 node.spki_pins.contains(&leaf.spki)
                     || (leaf.is_named(&node.name)
                         && member.verifiers.as_ref().is_some_and(|verifiers| {
-                            let verifier = &verifiers.as_client;
-                            verifier.verify_client_cert(end_entity, intermediates, now).is_ok()
+                            verifiers.client(end_entity, intermediates, now).is_ok()
                         }))
             })?;
             Some(PeerIdentity { land: member.land, node: node.name.clone() })
@@ -235,31 +227,58 @@ impl Trust {
         proved.next().is_none().then_some(first)
     }
 
-    fn verify_client(
+    /// Whether any part of the trust knows a client with this chain.
+    ///
+    /// # Errors
+    ///
+    /// Nobody does, it is revoked, or too weak.
+    pub(crate) fn verify_client(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let leaf = Leaf::parse(end_entity)?;
-        leaf.require_strong_key()?;
+        strength::require_strong(std::iter::once(end_entity).chain(intermediates))?;
         if self.is_pinned(&leaf.spki) {
             leaf.require_valid_at(now)?;
+            self.require_not_revoked(end_entity, intermediates, now)?;
             return Ok(ClientCertVerified::assertion());
         }
-        let members = self.members.iter().filter_map(|member| member.verifiers.as_ref());
-        let mut refused = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        for verifier in members.map(|verifiers| &verifiers.as_client).chain(&self.clients) {
-            match verifier.verify_client_cert(end_entity, intermediates, now) {
-                Ok(verified) => return Ok(verified),
+        let (mut counts, mut refused) = (false, UNKNOWN_ISSUER);
+        for verifier in self.verifiers() {
+            match verifier.client(end_entity, intermediates, now) {
+                Ok(()) => counts = true,
+                Err(error) if is_revoked(&error) => return Err(error),
                 Err(error) if is_unknown_issuer(&refused) => refused = error,
                 Err(_) => {} // the first error that is not "unknown issuer" tells most
             }
         }
-        Err(refused)
+        if counts { Ok(ClientCertVerified::assertion()) } else { Err(refused) }
     }
 
-    fn verify_server(
+    /// A pin says whose a key is, not that it may not be revoked.
+    fn require_not_revoked(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let mut judged = self.verifiers().map(|it| it.client(end_entity, intermediates, now));
+        let revoked = judged.find_map(|it| it.err().filter(is_revoked));
+        revoked.map_or(Ok(()), Err)
+    }
+
+    fn verifiers(&self) -> impl Iterator<Item = &Verifiers> {
+        self.members.iter().filter_map(|member| member.verifiers.as_ref()).chain(&self.clients)
+    }
+
+    /// Whether the chain is that of this node of this member.
+    ///
+    /// # Errors
+    ///
+    /// It is not, with a [`PeerRefused`] inside where that says more.
+    pub(crate) fn verify_server(
         &self,
         expect: &PeerIdentity,
         end_entity: &CertificateDer<'_>,
@@ -273,9 +292,10 @@ impl Trust {
         let node = node.ok_or_else(not_in_charter)?;
 
         let leaf = Leaf::parse(end_entity)?;
-        leaf.require_strong_key()?;
+        strength::require_strong(std::iter::once(end_entity).chain(intermediates))?;
         if node.spki_pins.contains(&leaf.spki) {
-            return leaf.require_valid_at(now);
+            leaf.require_valid_at(now)?;
+            return self.require_not_revoked(end_entity, intermediates, now);
         }
         match member.chain(&node.name, end_entity, intermediates, now) {
             Ok(()) if leaf.is_named(&node.name) => Ok(()),
@@ -314,33 +334,9 @@ impl Member {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Error> {
-        let unknown = Error::InvalidCertificate(CertificateError::UnknownIssuer);
-        let Some(verifiers) = &self.verifiers else { return Err(unknown) };
+        let Some(verifiers) = &self.verifiers else { return Err(UNKNOWN_ISSUER) };
         let name = ServerName::try_from(name).map_err(|_| Error::UnsupportedNameType)?;
-        let verifier = &verifiers.as_server;
-        match verifier.verify_server_cert(end_entity, intermediates, &name, &[], now) {
-            Ok(_)
-            | Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-// === impl Verifiers ===
-
-impl Verifiers {
-    fn new(
-        source: &str,
-        roots: Arc<RootCertStore>,
-        provider: &Arc<CryptoProvider>,
-    ) -> Result<Self, MaterialError> {
-        let as_server =
-            WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(provider))
-                .build()
-                .map_err(|error| MaterialError::anchors(source, error))?;
-        Ok(Self { as_client: client_verifier(source, roots, provider)?, as_server })
+        verifiers.server(&name, end_entity, intermediates, now)
     }
 }
 
@@ -434,34 +430,25 @@ impl ServerCertVerifier for OnlyThisPeer {
     }
 }
 
-fn client_verifier(
-    source: &str,
-    roots: Arc<RootCertStore>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, MaterialError> {
-    WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .build()
-        .map_err(|error| MaterialError::anchors(source, error))
-}
-
-fn roots(
-    source: &str,
-    anchors: Vec<CertificateDer<'static>>,
-) -> Result<Option<Arc<RootCertStore>>, MaterialError> {
-    if anchors.is_empty() {
-        return Ok(None);
-    }
-    let mut store = RootCertStore::empty();
-    for anchor in anchors {
-        store.add(anchor).map_err(|error| MaterialError::anchors(source, error))?;
-    }
-    Ok(Some(Arc::new(store)))
+/// Anchors with a key that the profile allows; the others are left out and told. A charter is what
+/// all members agreed on: one weak anchor in it must not keep the nodes of the others from working.
+fn strong_anchors(
+    land: Land,
+    mut anchors: Vec<CertificateDer<'static>>,
+) -> Vec<CertificateDer<'static>> {
+    anchors.retain(|anchor| match strength::require_strong_anchor(anchor) {
+        Ok(()) => true,
+        Err(error) => {
+            let reason = strength::reason(&error);
+            warn!(%land, reason, "an anchor in the charter does not count");
+            false
+        }
+    });
+    anchors
 }
 
 fn refused(reason: PeerRefused) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
 }
 
-fn is_unknown_issuer(error: &Error) -> bool {
-    matches!(error, Error::InvalidCertificate(CertificateError::UnknownIssuer))
-}
+const UNKNOWN_ISSUER: Error = Error::InvalidCertificate(CertificateError::UnknownIssuer);

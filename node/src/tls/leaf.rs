@@ -1,13 +1,11 @@
 //! The parts of an end-entity certificate that decide who someone is.
 
 use rustls::{
-    CertificateError, Error, OtherError,
+    CertificateError, Error,
     pki_types::{CertificateDer, UnixTime},
 };
 use sha2::{Digest, Sha256};
-use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, prelude::FromDer, public_key::PublicKey,
-};
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 /// Parsed end-entity certificate. Nothing in it is verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +18,6 @@ pub(crate) struct Leaf {
     pub(crate) not_before: i64,
     /// Unix seconds.
     pub(crate) not_after: i64,
-    /// Bits of the modulus if the key is RSA.
-    rsa_bits: Option<usize>,
-}
-
-/// The key is too short for the profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("RSA key of {bits} bits, at least {RSA_BITS_MIN} are needed")]
-struct WeakKey {
-    bits: usize,
 }
 
 // === impl Leaf ===
@@ -51,27 +40,12 @@ impl Leaf {
                 })
                 .collect()
         });
-        let rsa_bits = match certificate.public_key().parsed() {
-            Ok(PublicKey::RSA(key)) => Some(key.key_size()),
-            _ => None,
-        };
         Ok(Self {
             spki: Sha256::digest(certificate.public_key().raw).into(),
             names,
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
-            rsa_bits,
         })
-    }
-
-    /// Refuses keys below the security level of the profile.
-    pub(crate) fn require_strong_key(&self) -> Result<(), Error> {
-        match self.rsa_bits {
-            Some(bits) if bits < RSA_BITS_MIN => Err(Error::InvalidCertificate(
-                CertificateError::Other(OtherError(std::sync::Arc::new(WeakKey { bits }))),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// Refuses certificates outside their validity period.
@@ -91,6 +65,3 @@ impl Leaf {
         self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
-
-/// TR-02102-2: RSA keys have at least 3000 bits.
-const RSA_BITS_MIN: usize = 3_000;

@@ -2,12 +2,12 @@
 
 use std::{
     error::Error,
-    fmt, io,
+    fmt, fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
-use registry_core::authorize::PeerIdentity;
-use registry_proto::charter::Charter;
+use registry_core::{authorize::PeerIdentity, limits::PEM_BYTES_MAX};
 use rustls::{
     CertificateError, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
@@ -15,8 +15,10 @@ use rustls::{
 };
 
 use crate::tls::{
+    crl::{CrlError, Crls},
     identity::{ClientRule, MemberTrust, Trust},
     profile::Profile,
+    strength,
 };
 
 /// All that a [`TlsContext`](crate::tls::TlsContext) is made of; replaced as a whole.
@@ -31,6 +33,8 @@ pub struct Material {
     pub client_anchors: Vec<CertificateDer<'static>>,
     /// What certificates under these anchors, or pinned ones, may do.
     pub rules: Vec<ClientRule>,
+    /// Certificates that count no more.
+    pub crls: Crls,
 }
 
 /// Why material cannot be used.
@@ -71,12 +75,54 @@ pub enum MaterialError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A file is longer than any file of its kind.
+    #[error("{} has more than {limit} bytes", path.display())]
+    TooLong {
+        /// Which.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+    },
+    /// A revocation list of a file cannot be used.
+    #[error("a revocation list in {} cannot be used", path.display())]
+    Crl {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CrlError,
+    },
+    /// Revocation lists cannot be used together, or instead of those in use.
+    #[error("revocation lists cannot be used")]
+    Crls(#[source] CrlError),
+    /// A certificate is too weak.
+    #[error("a certificate is too weak: {0}")]
+    Weak(String),
+    /// The certificate is expired or not valid yet, and the one in use is better.
+    #[error("the certificate is not valid now, the one in use stays")]
+    NotNow,
+    /// Partners would not take the certificate for this node.
+    #[error("{0}")]
+    Name(String),
     /// Certificate and key do not fit each other or the profile.
     #[error("certificate and key cannot be used")]
     Certificate(#[source] rustls::Error),
 }
 
 // === impl Material ===
+
+impl Clone for Material {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+            members: self.members.clone(),
+            client_anchors: self.client_anchors.clone(),
+            rules: self.rules.clone(),
+            crls: self.crls.clone(),
+        }
+    }
+}
 
 impl fmt::Debug for Material {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +152,7 @@ impl MaterialError {
 ///
 /// The file cannot be read, is damaged, or has no certificate.
 pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, MaterialError> {
-    let text = read(path)?;
+    let text = read(path, PEM_BYTES_MAX)?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| MaterialError::Pem { path: path.to_owned(), source })?;
@@ -122,7 +168,7 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ma
 ///
 /// The file cannot be read, is damaged, or has no private key.
 pub fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MaterialError> {
-    let text = read(path)?;
+    let text = read(path, PEM_BYTES_MAX)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|source| match source {
         pem::Error::NoItemsFound => {
             MaterialError::Missing { path: path.to_owned(), what: "private key" }
@@ -131,8 +177,20 @@ pub fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MaterialE
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
-    std::fs::read(path).map_err(|source| MaterialError::Read { path: path.to_owned(), source })
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+///
+/// It cannot be read, or is longer.
+pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, MaterialError> {
+    let failed = |source| MaterialError::Read { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(failed)?;
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(MaterialError::TooLong { path: path.to_owned(), limit });
+    }
+    Ok(bytes)
 }
 
 /// Checks anchors without building anything from them.
@@ -143,6 +201,25 @@ fn read(path: &Path) -> Result<Vec<u8>, MaterialError> {
 pub(crate) fn check_anchors(anchors: &[CertificateDer<'static>]) -> Result<(), rustls::Error> {
     let mut store = RootCertStore::empty();
     anchors.iter().try_for_each(|anchor| store.add(anchor.clone()))
+}
+
+/// Checks that the keys of anchors are strong enough for the profile.
+///
+/// # Errors
+///
+/// The first that is not, in words.
+pub(crate) fn check_strong_anchors(anchors: &[CertificateDer<'static>]) -> Result<(), String> {
+    let judged = anchors.iter().try_for_each(strength::require_strong_anchor);
+    judged.map_err(|error| strength::reason(&error))
+}
+
+/// Checks that the keys and signatures of the own chain are strong enough for the profile.
+///
+/// # Errors
+///
+/// The first that is not, in words.
+pub(crate) fn check_strong(chain: &[CertificateDer<'static>]) -> Result<(), String> {
+    strength::require_strong(chain).map_err(|error| strength::reason(&error))
 }
 
 /// Checks that certificate and key fit each other and the profile.
@@ -167,11 +244,11 @@ pub(crate) fn check_pair(
 pub(crate) fn check_own_name(
     profile: Profile,
     chain: &[CertificateDer<'static>],
-    charter: &Charter,
+    members: Vec<MemberTrust>,
     own: &PeerIdentity,
 ) -> Result<(), String> {
-    let members = MemberTrust::of(charter);
-    let Ok(trust) = Trust::new(members, Vec::new(), Vec::new(), profile.provider()) else {
+    let none = Crls::default();
+    let Ok(trust) = Trust::new(members, Vec::new(), Vec::new(), &none, profile.provider()) else {
         return Ok(()); // the anchors are reported on their own
     };
     match trust.identify(chain, UnixTime::now()) {
@@ -184,6 +261,6 @@ pub(crate) fn check_own_name(
         Err(rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::NotValidYet,
         )) => Ok(()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(strength::reason(&error)),
     }
 }

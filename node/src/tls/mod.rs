@@ -1,40 +1,56 @@
 //! Mutual TLS: who may connect and as whom.
 //!
-//! [`TlsContext`] holds certificates, anchors and rules; [`TlsContext::reload`] replaces them for
-//! handshakes that begin later and never touches a connection that stands. [`Acceptor`] and
-//! [`PeerConnector`] take what is current at each handshake.
+//! [`TlsContext`] holds certificates, anchors, revocation lists and rules; [`TlsContext::reload`]
+//! replaces them for handshakes that begin later. [`Acceptor`] and [`PeerConnector`] take what is
+//! current at each handshake. Connections that stand are judged by [`TlsContext::judge`]: they end
+//! only if their own certificate does not count any more.
 
 mod acceptor;
 mod connector;
+mod crl;
 mod identity;
 mod leaf;
 mod material;
 mod profile;
+mod standing;
+mod strength;
+mod verifiers;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::Resumption,
     crypto::CryptoProvider,
+    pki_types::UnixTime,
     server::NoServerSessionStorage,
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
 pub use acceptor::{AcceptLimits, Acceptor, Caller, Incoming, Listener, Outcome, TlsConnection};
 pub use connector::{ConnectError, PeerConnector};
+pub use crl::{Crl, CrlError, Crls, read_crls};
 pub use identity::{ClientMatch, ClientRule, Identity, MemberTrust, NodeTrust, PeerRefused, Trust};
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, read_certificates, read_private_key};
-pub(crate) use material::{check_anchors, check_own_name, check_pair};
+pub(crate) use material::{
+    check_anchors, check_own_name, check_pair, check_strong, check_strong_anchors, read,
+};
 pub use profile::Profile;
+pub use standing::Judged;
+pub(crate) use standing::{As, Ended, Standing};
+pub use strength::Weak;
+pub(crate) use strength::{is_pkcs1, reason, subject_of};
 
 /// Certificates, anchors and rules of a node, swappable as a whole.
 #[derive(Debug)]
 pub struct TlsContext {
     profile: Profile,
     current: ArcSwap<Current>,
+    /// What `current` was made of; held while it is replaced.
+    material: Mutex<Material>,
+    standing: Standing,
 }
 
 /// One consistent state; a handshake uses exactly one.
@@ -56,19 +72,51 @@ impl TlsContext {
     ///
     /// The material cannot be used.
     pub fn new(profile: Profile, material: Material) -> Result<Self, MaterialError> {
-        let current = Current::new(profile, material)?;
-        Ok(Self { profile, current: ArcSwap::from_pointee(current) })
+        let current = ArcSwap::from_pointee(Current::new(profile, &material)?);
+        let material = Mutex::new(material);
+        Ok(Self { profile, current, material, standing: Standing::default() })
     }
 
-    /// Replaces everything for handshakes that begin from now on. Connections that stand keep
-    /// what they were made with; callers that revoke someone MUST end those themselves.
+    /// Replaces everything for handshakes that begin from now on. Connections that stand keep what
+    /// they were made with until [`Self::judge`] finds that they do not count any more.
     ///
     /// # Errors
     ///
     /// The material cannot be used; then nothing changes.
     pub fn reload(&self, material: Material) -> Result<(), MaterialError> {
-        self.current.store(Arc::new(Current::new(self.profile, material)?));
+        self.change(|all| *all = material)
+    }
+
+    /// Replaces a part of the material, as [`Self::reload`] all of it.
+    ///
+    /// # Errors
+    ///
+    /// What comes out cannot be used; then nothing changes.
+    pub fn change(&self, change: impl FnOnce(&mut Material)) -> Result<(), MaterialError> {
+        // it is replaced as a whole, at the end: what a panic leaves is whole
+        let mut material = self.material.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = material.clone();
+        change(&mut changed);
+        changed.crls.check_newer_than(&material.crls).map_err(MaterialError::Crls)?;
+        self.current.store(Arc::new(Current::new(self.profile, &changed)?));
+        *material = changed;
         Ok(())
+    }
+
+    /// What new handshakes use.
+    pub fn material(&self) -> Material {
+        self.material.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Judges the connections that stand by the trust of now, all of them or only those with a
+    /// certificate that expired meanwhile, and ends those that do not count any more. Takes time.
+    pub(crate) fn judge(&self, now: UnixTime, only_expired: bool) -> Vec<Ended> {
+        self.standing.judge(&self.trust(), now, only_expired)
+    }
+
+    /// The connections that stand.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// The trust that new handshakes use; asks for an identity again after a reload.
@@ -89,18 +137,21 @@ impl TlsContext {
 // === impl Current ===
 
 impl Current {
-    fn new(profile: Profile, material: Material) -> Result<Self, MaterialError> {
+    fn new(profile: Profile, material: &Material) -> Result<Self, MaterialError> {
         let provider = profile.provider();
-        let Material { chain, key, members, client_anchors, rules } = material;
+        let Material { chain, key, members, client_anchors, rules, crls } = material.clone();
         let Some(leaf) = chain.first() else {
             return Err(MaterialError::Certificate(rustls::Error::NoCertificatesPresented));
         };
         let leaf = Leaf::parse(leaf).map_err(MaterialError::Certificate)?;
-        leaf.require_strong_key().map_err(MaterialError::Certificate)?;
+        check_strong(&chain).map_err(MaterialError::Weak)?;
+        let known = members.iter().flat_map(|it| &it.anchors).chain(&client_anchors).chain(&chain);
+        crls.check_signed_by(known).map_err(MaterialError::Crls)?;
         let own =
             CertifiedKey::from_der(chain, key, &provider).map_err(MaterialError::Certificate)?;
         let own = Arc::new(SingleCertAndKey::from(own));
-        let trust = Arc::new(Trust::new(members, client_anchors, rules, Arc::clone(&provider))?);
+        let trust = Trust::new(members, client_anchors, rules, &crls, Arc::clone(&provider))?;
+        let trust = Arc::new(trust);
         let server = |alpn: &[&[u8]]| server_config(profile, &provider, &trust, &own, alpn);
         Ok(Self {
             grpc: server(&[H2])?,

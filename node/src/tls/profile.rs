@@ -126,7 +126,7 @@ static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&version::TLS13];
 static BOTH: &[&SupportedProtocolVersion] = &[&version::TLS13, &version::TLS12];
 
 /// `all` counts inside a chain, `mapping` in a handshake.
-static VERIFICATION: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+pub(super) static VERIFICATION: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         algorithm::ECDSA_P256_SHA256,
         algorithm::ECDSA_P256_SHA384,

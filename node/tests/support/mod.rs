@@ -16,19 +16,19 @@ use registry_node::{
     observe::Metrics,
     pki::{Authority, DOMAIN, Issued, Request},
     tls::{
-        AcceptLimits, Acceptor, Caller, ClientMatch, ClientRule, Incoming, Listener, Material,
-        MemberTrust, NodeTrust, Profile, TlsContext,
+        AcceptLimits, Acceptor, Caller, ClientMatch, ClientRule, Crls, Incoming, Listener,
+        Material, MemberTrust, NodeTrust, Profile, TlsContext,
     },
 };
 use registry_proto::terms::Land;
 use rustls::{
     AlertDescription, ClientConfig, RootCertStore, SupportedProtocolVersion,
-    pki_types::{CertificateDer, ServerName},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName},
 };
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
@@ -120,6 +120,7 @@ impl Pki {
             ],
             client_anchors: vec![self.sl_ca.der()],
             rules: self.rules.clone(),
+            crls: Crls::default(),
         }
     }
 
@@ -197,12 +198,30 @@ impl Client {
         issued: Issued,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Self {
+        Self::made(pki, issued.chain, issued.key, versions)
+    }
+
+    /// A client with a certificate that no CA here made.
+    pub(crate) fn with_chain(
+        pki: &Pki,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        Self::made(pki, chain, key, rustls::ALL_VERSIONS)
+    }
+
+    fn made(
+        pki: &Pki,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(pki.roots())
-            .with_client_auth_cert(issued.chain, issued.key)
+            .with_client_auth_cert(chain, key)
             .unwrap();
         let mut client = Self { config };
         client.alpn(b"h2");
@@ -249,7 +268,7 @@ impl Client {
     }
 }
 
-pub(crate) async fn ping(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
+pub(crate) async fn ping(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
     let mut answer = [0; 4];
     stream.write_all(b"ping").await?;
     stream.read_exact(&mut answer).await?;
@@ -309,6 +328,11 @@ pub(crate) fn log_lines(remote: SocketAddr) -> Vec<String> {
     let field = format!(r#""remote":"{remote}""#);
     let lines = LINES.lock().unwrap();
     lines.iter().filter(|line| line.contains(&field)).cloned().collect()
+}
+
+/// All lines of the log, of all tests.
+pub(crate) fn all_lines() -> Vec<String> {
+    LINES.lock().unwrap().clone()
 }
 
 fn capture_logs() {

@@ -1211,6 +1211,123 @@ pub mod artefact_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A certificate or revocation list and when it ends.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertificateStatus {
+    /// What it is for.
+    #[prost(enumeration = "CertificateKind", tag = "1")]
+    pub kind: i32,
+    /// Node name, or name of the CA.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// End of validity.
+    #[prost(message, optional, tag = "3")]
+    pub not_after: ::core::option::Option<::prost_types::Timestamp>,
+    /// How near the end is.
+    #[prost(enumeration = "CertificateLevel", tag = "4")]
+    pub level: i32,
+}
+/// The certificates of a node.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CertificatesStatus {
+    /// All that can end, the first end first.
+    #[prost(message, repeated, tag = "1")]
+    pub certificates: ::prost::alloc::vec::Vec<CertificateStatus>,
+    /// Parts whose newest files could not be loaded, older ones being in use: certificate,
+    /// client_anchors, crls. The log of the node names files and causes.
+    #[prost(string, repeated, tag = "2")]
+    pub not_loaded: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// What a certificate is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CertificateKind {
+    /// Not set.
+    Unspecified = 0,
+    /// The certificate of the node.
+    Own = 1,
+    /// A CA in the chain of the node.
+    Chain = 2,
+    /// An anchor of a member, or for clients of the node.
+    Anchor = 3,
+    /// A revocation list; it ends when the next one is due.
+    Crl = 4,
+    /// The certificate of a partner's node, as its connection showed it.
+    Peer = 5,
+}
+impl CertificateKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CERTIFICATE_KIND_UNSPECIFIED",
+            Self::Own => "CERTIFICATE_KIND_OWN",
+            Self::Chain => "CERTIFICATE_KIND_CHAIN",
+            Self::Anchor => "CERTIFICATE_KIND_ANCHOR",
+            Self::Crl => "CERTIFICATE_KIND_CRL",
+            Self::Peer => "CERTIFICATE_KIND_PEER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CERTIFICATE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "CERTIFICATE_KIND_OWN" => Some(Self::Own),
+            "CERTIFICATE_KIND_CHAIN" => Some(Self::Chain),
+            "CERTIFICATE_KIND_ANCHOR" => Some(Self::Anchor),
+            "CERTIFICATE_KIND_CRL" => Some(Self::Crl),
+            "CERTIFICATE_KIND_PEER" => Some(Self::Peer),
+            _ => None,
+        }
+    }
+}
+/// How near an end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CertificateLevel {
+    /// Not set.
+    Unspecified = 0,
+    /// Far.
+    Fine = 1,
+    /// At most 30 days.
+    Days30 = 2,
+    /// At most 14 days.
+    Days14 = 3,
+    /// At most 3 days, or a quarter of a short life.
+    Days3 = 4,
+    /// Over.
+    Expired = 5,
+}
+impl CertificateLevel {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CERTIFICATE_LEVEL_UNSPECIFIED",
+            Self::Fine => "CERTIFICATE_LEVEL_FINE",
+            Self::Days30 => "CERTIFICATE_LEVEL_DAYS_30",
+            Self::Days14 => "CERTIFICATE_LEVEL_DAYS_14",
+            Self::Days3 => "CERTIFICATE_LEVEL_DAYS_3",
+            Self::Expired => "CERTIFICATE_LEVEL_EXPIRED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CERTIFICATE_LEVEL_UNSPECIFIED" => Some(Self::Unspecified),
+            "CERTIFICATE_LEVEL_FINE" => Some(Self::Fine),
+            "CERTIFICATE_LEVEL_DAYS_30" => Some(Self::Days30),
+            "CERTIFICATE_LEVEL_DAYS_14" => Some(Self::Days14),
+            "CERTIFICATE_LEVEL_DAYS_3" => Some(Self::Days3),
+            "CERTIFICATE_LEVEL_EXPIRED" => Some(Self::Expired),
+            _ => None,
+        }
+    }
+}
 /// The leaf of a Land's tree is SHA-256(0x00 || bytes of this message). At most
 /// 65,535 bytes.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3455,6 +3572,9 @@ pub struct GetStatusResponse {
     /// State of the index: "ready", or "rebuilding" with the progress.
     #[prost(string, tag = "11")]
     pub index: ::prost::alloc::string::String,
+    /// Certificates of this node and of its partners.
+    #[prost(message, optional, tag = "20")]
+    pub certificates: ::core::option::Option<CertificatesStatus>,
 }
 /// What a partner holds of a log, as far as it told us.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

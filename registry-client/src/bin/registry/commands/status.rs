@@ -1,7 +1,9 @@
 //! `registry status`.
 
 use registry_client::Client;
-use registry_proto::wire::registry::GetStatusResponse;
+use registry_proto::wire::registry::{
+    CertificateKind, CertificateLevel, CertificateStatus, CertificatesStatus, GetStatusResponse,
+};
 
 use crate::{
     args::Format,
@@ -25,6 +27,12 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
             .with("index", Node::Text(status.index.clone()))
             .with("logs", json::list("AsOf", &status.logs)?)
             .with("peers", json::list("PeerLog", &status.peers)?);
+        if let Some(it) = &status.certificates {
+            let not_loaded = it.not_loaded.iter().cloned().map(Node::Text).collect();
+            object = object
+                .with("certificates", json::list("CertificateStatus", &it.certificates)?)
+                .with("certificates_not_loaded", Node::List(not_loaded));
+        }
         if let Some(now) = &status.now {
             object = object.with("now", Node::Text(output::instant(now).replacen(' ', "T", 1)));
         }
@@ -88,5 +96,89 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
             }),
         ));
     }
+    if let Some(it) = &status.certificates {
+        text.push_str(&certificates(it));
+    }
     text
+}
+
+/// What has to be done about certificates; nothing if there is nothing.
+fn certificates(all: &CertificatesStatus) -> String {
+    let mut text = String::new();
+    let near = |it: &&CertificateStatus| it.level() > CertificateLevel::Fine;
+    let near: Vec<_> = all.certificates.iter().filter(near).collect();
+    if !near.is_empty() {
+        text.push('\n');
+        text.push_str(&output::table(
+            ["Zertifikat", "Name", "Ende", "Stand"],
+            &[0],
+            near.into_iter().map(|it| {
+                [
+                    kind(it.kind()).to_owned(),
+                    it.name.clone(),
+                    it.not_after.as_ref().map_or_else(|| "–".to_owned(), output::instant),
+                    level(it.level()).to_owned(),
+                ]
+            }),
+        ));
+    }
+    for part in &all.not_loaded {
+        let part = match part.as_str() {
+            "certificate" => "Zertifikat und Schlüssel",
+            "client_anchors" => "Anker für Clients",
+            "crls" => "Sperrlisten",
+            other => other,
+        };
+        text.push_str(&format!(
+            "\nAchtung: {part}: die neuen Dateien sind nicht verwendbar, es gelten die bisherigen; \
+             den Grund nennt das Log des Knotens\n"
+        ));
+    }
+    text
+}
+
+fn kind(kind: CertificateKind) -> &'static str {
+    match kind {
+        CertificateKind::Own => "dieser Knoten",
+        CertificateKind::Chain => "Kette",
+        CertificateKind::Anchor => "Anker",
+        CertificateKind::Crl => "Sperrliste",
+        CertificateKind::Peer => "Partner",
+        CertificateKind::Unspecified => "unbekannt",
+    }
+}
+
+fn level(level: CertificateLevel) -> &'static str {
+    match level {
+        CertificateLevel::Fine => "gültig",
+        CertificateLevel::Days30 => "endet in weniger als 30 Tagen",
+        CertificateLevel::Days14 => "endet in weniger als 14 Tagen",
+        CertificateLevel::Days3 => "endet in Kürze",
+        CertificateLevel::Expired => "abgelaufen",
+        CertificateLevel::Unspecified => "unbekannt",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_to_be_done_is_shown() {
+        let of = |name: &str, kind: CertificateKind, level: CertificateLevel| CertificateStatus {
+            kind: kind.into(),
+            name: name.to_owned(),
+            not_after: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 }),
+            level: level.into(),
+        };
+        let fine = of("sl-1.example", CertificateKind::Own, CertificateLevel::Fine);
+        let mut all = CertificatesStatus { certificates: vec![fine], not_loaded: Vec::new() };
+        assert_eq!(certificates(&all), "");
+        all.certificates.push(of("CN=CA", CertificateKind::Crl, CertificateLevel::Expired));
+        all.not_loaded.push("crls".to_owned());
+        let text = certificates(&all);
+        assert!(text.contains("Sperrliste") && text.contains("abgelaufen"), "{text}");
+        assert!(!text.contains("sl-1.example"), "{text}");
+        assert!(text.contains("Achtung: Sperrlisten: die neuen Dateien"), "{text}");
+    }
 }

@@ -1,0 +1,268 @@
+//! When certificates and revocation lists end, and who is warned when.
+
+use std::collections::BTreeMap;
+
+use registry_core::authorize::PeerIdentity;
+use registry_proto::wire::registry::{CertificateKind, CertificateLevel, CertificateStatus};
+use rustls::pki_types::CertificateDer;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tracing::{error, warn};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+use crate::tls::{Material, TlsContext};
+
+/// Something that ends at a known time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// What it is.
+    pub what: What,
+    /// Node name, or common name of the CA.
+    pub name: String,
+    /// Begin of validity, Unix seconds.
+    pub not_before: i64,
+    /// End of validity, Unix seconds; of a revocation list, when the next is due.
+    pub not_after: i64,
+}
+
+/// What ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// The certificate of this node.
+    Own,
+    /// A CA in the chain of this node.
+    Chain,
+    /// An anchor of a member, or for clients.
+    Anchor,
+    /// A revocation list.
+    Crl,
+    /// The certificate of a partner's node, as its connection shows it.
+    Peer,
+}
+
+/// How near the end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Far.
+    Fine,
+    /// At most 30 days.
+    Days30,
+    /// At most 14 days.
+    Days14,
+    /// At most 3 days, or a quarter of a short life.
+    Days3,
+    /// Over.
+    Expired,
+}
+
+/// Who was warned of what.
+#[derive(Debug, Default)]
+pub(super) struct Warned {
+    levels: BTreeMap<(What, String), (i64, Level)>,
+}
+
+// === impl Expiry ===
+
+impl Expiry {
+    /// Seconds until the end; negative after it.
+    pub fn left(&self, now: i64) -> i64 {
+        self.not_after.saturating_sub(now)
+    }
+
+    /// How near the end is. What is issued for a short time only is not warned of all its life: a
+    /// threshold counts if the whole life is at least twice as long, the last one from a quarter of
+    /// the life on.
+    pub fn level(&self, now: i64) -> Level {
+        let (left, life) = (self.left(now), self.not_after.saturating_sub(self.not_before));
+        let within = |days: i64| left <= days * DAY && life >= 2 * days * DAY;
+        if left < 0 {
+            Level::Expired
+        } else if left <= (3 * DAY).min(life / 4) {
+            Level::Days3
+        } else if within(14) {
+            Level::Days14
+        } else if within(30) {
+            Level::Days30
+        } else {
+            Level::Fine
+        }
+    }
+}
+
+impl Expiry {
+    /// As the API tells it.
+    pub(super) fn status(&self, now: i64) -> CertificateStatus {
+        let kind = match self.what {
+            What::Own => CertificateKind::Own,
+            What::Chain => CertificateKind::Chain,
+            What::Anchor => CertificateKind::Anchor,
+            What::Crl => CertificateKind::Crl,
+            What::Peer => CertificateKind::Peer,
+        };
+        let level = match self.level(now) {
+            Level::Fine => CertificateLevel::Fine,
+            Level::Days30 => CertificateLevel::Days30,
+            Level::Days14 => CertificateLevel::Days14,
+            Level::Days3 => CertificateLevel::Days3,
+            Level::Expired => CertificateLevel::Expired,
+        };
+        CertificateStatus {
+            kind: kind.into(),
+            name: self.name.clone(),
+            not_after: Some(prost_types::Timestamp { seconds: self.not_after, nanos: 0 }),
+            level: level.into(),
+        }
+    }
+}
+
+// === impl What ===
+
+impl What {
+    /// Value of the metric label and of the log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Chain => "chain",
+            Self::Anchor => "anchor",
+            Self::Crl => "crl",
+            Self::Peer => "peer",
+        }
+    }
+}
+
+// === impl Warned ===
+
+impl Warned {
+    /// Logs what came nearer to its end since it was logged last; returns what was logged.
+    pub(super) fn warn(&mut self, all: &[Expiry], now: i64) -> Vec<(What, Level)> {
+        let mut logged = Vec::new();
+        let mut levels = BTreeMap::new();
+        for it in all {
+            let level = it.level(now);
+            let key = (it.what, it.name.clone());
+            let before = self.levels.get(&key);
+            let known = before.is_some_and(|(end, old)| *end == it.not_after && *old >= level);
+            if level > Level::Fine && !known {
+                log(it, level, now);
+                logged.push((it.what, level));
+            }
+            levels.insert(key, (it.not_after, level));
+        }
+        self.levels = levels;
+        logged
+    }
+}
+
+fn log(it: &Expiry, level: Level, now: i64) {
+    let (what, name, days) = (it.what.label(), &it.name, it.left(now) / DAY);
+    let until = OffsetDateTime::from_unix_timestamp(it.not_after).ok();
+    let until = until.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
+    if level == Level::Expired {
+        error!(what, name, until, "certificate or revocation list has ended");
+    } else {
+        warn!(what, name, until, days, "certificate or revocation list ends soon");
+    }
+}
+
+/// All that can end, the first end first. Of what has one name the last end counts: an anchor whose
+/// successor is there already is none to warn of.
+pub(super) fn collect(own: &PeerIdentity, tls: &TlsContext) -> Vec<Expiry> {
+    let Material { chain, members, client_anchors, crls, .. } = tls.material();
+    let mut all: BTreeMap<(What, String), Expiry> = BTreeMap::new();
+    let mut add = |it: Expiry| {
+        let kept = all.entry((it.what, it.name.clone())).or_insert_with(|| it.clone());
+        if kept.not_after < it.not_after {
+            *kept = it;
+        }
+    };
+    if let Some((leaf, cas)) = chain.split_first() {
+        of(What::Own, leaf)
+            .map(|it| Expiry { name: own.node.clone(), ..it })
+            .into_iter()
+            .for_each(&mut add);
+        cas.iter().filter_map(|ca| of(What::Chain, ca)).for_each(&mut add);
+    }
+    let anchors = members.iter().flat_map(|it| &it.anchors).chain(&client_anchors);
+    anchors.filter_map(|it| of(What::Anchor, it)).for_each(&mut add);
+    crls.iter()
+        .map(|it| Expiry {
+            what: What::Crl,
+            name: it.issuer.clone(),
+            not_before: it.this_update,
+            not_after: it.next_update,
+        })
+        .for_each(&mut add);
+    let partners = tls.standing().partners().into_iter();
+    partners
+        .map(|(name, (not_before, not_after))| Expiry {
+            what: What::Peer,
+            name,
+            not_before,
+            not_after,
+        })
+        .for_each(&mut add);
+    let mut all: Vec<_> = all.into_values().collect();
+    all.sort_by_key(|it| it.not_after);
+    all
+}
+
+fn of(what: What, der: &CertificateDer<'_>) -> Option<Expiry> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let mut names = certificate.subject().iter_common_name();
+    let name = names.next().and_then(|it| it.as_str().ok()).map(str::to_owned);
+    Some(Expiry {
+        what,
+        name: name.unwrap_or_else(|| certificate.subject().to_string()),
+        not_before: certificate.validity().not_before.timestamp(),
+        not_after: certificate.validity().not_after.timestamp(),
+    })
+}
+
+const DAY: i64 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_30_14_and_3_days_and_less_for_what_lives_short() {
+        let year = 365;
+        check(year, 31, Level::Fine);
+        check(year, 30, Level::Days30);
+        check(year, 14, Level::Days14);
+        check(year, 3, Level::Days3);
+        check(year, 0, Level::Days3);
+        check(year, -1, Level::Expired);
+        // a certificate of 40 days, a revocation list of a week, one of a day
+        check(40, 30, Level::Fine);
+        check(40, 14, Level::Days14);
+        check(7, 3, Level::Fine);
+        check(7, 1, Level::Days3);
+        check(1, 1, Level::Fine);
+    }
+
+    #[test]
+    fn each_threshold_is_logged_once_and_a_renewal_begins_anew() {
+        let mut warned = Warned::default();
+        let of = |end: i64| [expiry(end - 365, end)];
+        let mut at = |end: i64, day: i64| warned.warn(&of(end), day * DAY);
+        assert_eq!(at(100, 60), []);
+        assert_eq!(at(100, 71), [(What::Own, Level::Days30)]);
+        assert_eq!(at(100, 72), []);
+        assert_eq!(at(100, 87), [(What::Own, Level::Days14)]);
+        assert_eq!(at(100, 98), [(What::Own, Level::Days3)]);
+        assert_eq!(at(100, 99), []);
+        assert_eq!(at(100, 101), [(What::Own, Level::Expired)]);
+        assert_eq!(at(200, 101), [], "renewed");
+        assert_eq!(at(200, 171), [(What::Own, Level::Days30)]);
+    }
+
+    fn check(life: i64, left: i64, expected: Level) {
+        let it = expiry(-life, 0);
+        assert_eq!(it.level(-left * DAY), expected, "{life} days of life, {left} left");
+    }
+
+    fn expiry(begin: i64, end: i64) -> Expiry {
+        let name = "sl-1.demo.example".to_owned();
+        Expiry { what: What::Own, name, not_before: begin * DAY, not_after: end * DAY }
+    }
+}

@@ -1,0 +1,92 @@
+//! The files behind the TLS material, and whether their contents changed.
+
+use std::path::PathBuf;
+
+use registry_core::limits::{CRL_BYTES_MAX, PEM_BYTES_MAX};
+use sha2::{Digest, Sha256};
+
+use crate::{config::Tls, lifecycle::chain, tls};
+
+/// What is loaded together: one part that cannot be used does not keep the others from being
+/// replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Certificate with its chain, and key.
+    Certificate,
+    /// Anchors for clients.
+    ClientAnchors,
+    /// Revocation lists.
+    Crls,
+}
+
+/// The contents of all files at one time.
+#[derive(Clone, Copy, Debug)]
+pub struct Digests([[u8; 32]; 3]);
+
+// === impl Part ===
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 3] = [Self::Certificate, Self::ClientAnchors, Self::Crls];
+
+    /// Value of the metric label and of the log field.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::ClientAnchors => "client_anchors",
+            Self::Crls => "crls",
+        }
+    }
+
+    fn paths(self, files: &Tls) -> Vec<&PathBuf> {
+        match self {
+            Self::Certificate => vec![&files.certificate, &files.key],
+            Self::ClientAnchors => vec![&files.client_anchors],
+            Self::Crls => files.crls.iter().collect(),
+        }
+    }
+}
+
+// === impl Digests ===
+
+impl Digests {
+    /// Reads all files. Taken before they are loaded, so that no change is missed in between.
+    pub fn read(files: &Tls) -> Self {
+        Self(Part::ALL.map(|part| digest(files, part)))
+    }
+
+    /// Contents of one part.
+    pub(super) fn of(&self, part: Part) -> [u8; 32] {
+        let [certificate, anchors, crls] = self.0;
+        match part {
+            Part::Certificate => certificate,
+            Part::ClientAnchors => anchors,
+            Part::Crls => crls,
+        }
+    }
+}
+
+/// Contents of the files of a part; of one that cannot be read, why.
+pub(super) fn digest(files: &Tls, part: Part) -> [u8; 32] {
+    let mut all = Sha256::new();
+    let limit = if part == Part::Crls { CRL_BYTES_MAX } else { PEM_BYTES_MAX };
+    for path in part.paths(files) {
+        match tls::read(path, limit) {
+            Ok(bytes) => {
+                all.update([0]);
+                all.update(Sha256::digest(bytes));
+            }
+            Err(error) => {
+                all.update([1]);
+                all.update(Sha256::digest(chain(&error)));
+            }
+        }
+    }
+    all.finalize().into()
+}
+
+/// The files of a part, for messages.
+pub(super) fn names(files: &Tls, part: Part) -> String {
+    let names: Vec<_> = part.paths(files).iter().map(|it| it.display().to_string()).collect();
+    names.join(", ")
+}

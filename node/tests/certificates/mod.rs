@@ -1,0 +1,497 @@
+//! Certificates over time: files that change, and connections whose certificate ends or is revoked.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use registry_core::authorize::Role;
+use registry_node::{
+    certificates::{CertificateBoard, Digests, Keeper, Level, Part, Setup, What},
+    config::Tls,
+    observe::Metrics,
+    pki::{Issued, Request},
+    tls::{AcceptLimits, ConnectError, Crls, MaterialError, MemberTrust, Profile, TlsContext},
+};
+use registry_proto::terms::Land;
+use rustls::AlertDescription;
+use time::{Duration, OffsetDateTime};
+
+use crate::{
+    peer,
+    support::{self, Client, Pki, Server, eventually, ping},
+};
+
+/// The node sl-1 with its files on disk.
+struct Node {
+    pki: Pki,
+    context: Arc<TlsContext>,
+    keeper: Keeper,
+    board: CertificateBoard,
+    metrics: Arc<Metrics>,
+    files: Tls,
+    dir: tempfile::TempDir,
+}
+
+// === revoked, expired, no longer trusted ===
+
+#[tokio::test]
+async fn a_client_that_is_revoked_is_disconnected_and_the_others_are_not() {
+    let mut node = Node::new(Pki::new(), false);
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let bad = node.pki.issue_publisher();
+    let revoked = node.pki.sl_ca.crl(2, &[&bad], in_a_week()).unwrap();
+    let bad = Client::with(&node.pki, bad);
+    let good = Client::with(&node.pki, node.pki.issue_publisher());
+    let mut bad_stream = bad.connect(server.address).await.unwrap();
+    let mut good_stream = good.connect(server.address).await.unwrap();
+    ping(&mut bad_stream).await.unwrap();
+    ping(&mut good_stream).await.unwrap();
+
+    fs::write(&node.files.crls[0], revoked).unwrap();
+    node.look();
+    assert!(ping(&mut bad_stream).await.is_err(), "disconnected");
+    ping(&mut good_stream).await.unwrap();
+    node.counts(r#"registry_tls_disconnects_total{listener="grpc",cause="revoked"} 1"#);
+    let (remote, alert) = bad.refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    server.assert_refused(remote, "revoked").await;
+    good.connect(server.address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_whose_certificate_ends_is_disconnected() {
+    let mut node = Node::new(Pki::new(), false);
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let now = OffsetDateTime::now_utc();
+    let request = Request {
+        not_after: now + Duration::seconds(2),
+        ..node.pki.client_request("publisher-sl")
+    };
+    let short = Client::with(&node.pki, node.pki.sl_ca.issue(&request).unwrap());
+    let long = Client::with(&node.pki, node.pki.issue_publisher());
+    let mut short = short.connect(server.address).await.unwrap();
+    let mut long = long.connect(server.address).await.unwrap();
+    ping(&mut short).await.unwrap();
+    let gone = r#"registry_tls_disconnects_total{listener="grpc",cause="expired"} 1"#;
+    let (keeper, metrics) = (std::sync::Mutex::new(&mut node.keeper), &node.metrics);
+    eventually("the end of the certificate is seen", || {
+        keeper.lock().unwrap().look(false);
+        metrics.encode().lines().any(|line| line == gone)
+    })
+    .await;
+    assert!(ping(&mut short).await.is_err());
+    ping(&mut long).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_whose_anchor_was_taken_away_is_disconnected() {
+    let mut node = Node::new(Pki::new(), false);
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let reader = node.pki.stranger_ca.issue(&node.pki.client_request("reader")).unwrap();
+    let both = node.pki.sl_ca.pem() + &node.pki.stranger_ca.pem();
+    fs::write(&node.files.client_anchors, both).unwrap();
+    node.look();
+    let client = Client::with(&node.pki, reader);
+    let mut stream = client.connect(server.address).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    node.look();
+    ping(&mut stream).await.unwrap();
+
+    fs::write(&node.files.client_anchors, node.pki.sl_ca.pem()).unwrap();
+    node.look();
+    assert!(ping(&mut stream).await.is_err());
+    node.counts(r#"registry_tls_disconnects_total{listener="grpc",cause="not_trusted"} 1"#);
+}
+
+#[tokio::test]
+async fn a_partner_that_was_dialled_is_left_when_it_is_revoked() {
+    let pki = Pki::new();
+    let issued = pki.sl_ca.issue(&pki.node_request("sl-1")).unwrap();
+    let revoked = pki.sl_ca.crl(2, &[&issued], in_a_week()).unwrap();
+    let server = Arc::new(TlsContext::new(Profile::BSI, pki.material(issued)).unwrap());
+    let server = Server::start(&server, AcceptLimits::default()).await;
+    // the node that dials has the files
+    let mut node = Node::new(pki, false);
+    let connector =
+        registry_node::tls::PeerConnector::new(node.context.clone(), peer(Land::SL, "sl-1"));
+    let mut stream = connector.connect("127.0.0.1", server.address.port()).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    fs::write(&node.files.crls[0], revoked).unwrap();
+    node.look();
+    assert!(ping(&mut stream).await.is_err());
+    node.counts(r#"registry_tls_disconnects_total{listener="dialled",cause="revoked"} 1"#);
+    let again = connector.connect("127.0.0.1", server.address.port()).await.unwrap_err();
+    assert!(matches!(again, ConnectError::Revoked { .. }), "{again}");
+}
+
+#[tokio::test]
+async fn a_pin_does_not_outweigh_a_revocation() {
+    let mut pki = Pki::new();
+    let rp = pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
+    let revoked = pki.rp_ca.crl(1, &[&rp], in_a_week()).unwrap();
+    pki.pin_rp(&rp);
+    let mut node = Node::new(pki, false);
+    let mut server = Server::start(&node.context, AcceptLimits::default()).await;
+    let client = Client::with(&node.pki, rp);
+    let mut stream = client.connect(server.address).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    assert!(server.next_caller().await.identity.principal.peer.is_some());
+    append(&node.files.crls[0], &revoked);
+    node.look();
+    assert!(ping(&mut stream).await.is_err());
+}
+
+// === overlapping ===
+
+#[tokio::test]
+async fn old_and_new_pins_and_anchors_count_side_by_side() {
+    let mut pki = Pki::new();
+    let now = OffsetDateTime::now_utc();
+    // of one name: the CA changed its key
+    let new_ca = registry_node::pki::Authority::root("RP CA", now).unwrap();
+    let own = || pki.node_request("rp-1").self_signed().unwrap();
+    let (old_pin, new_pin) = (own(), own());
+    let by_old = pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
+    let by_new = new_ca.issue(&pki.node_request("rp-1")).unwrap();
+    let lists =
+        pki.rp_ca.crl(7, &[], in_a_week()).unwrap() + &new_ca.crl(1, &[], in_a_week()).unwrap();
+    let both = pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
+    for pinned in [&old_pin, &new_pin, &both] {
+        pki.pin_rp(pinned);
+    }
+    let mut node = Node::new(pki, false);
+    append(&node.files.crls[0], &lists);
+    node.look();
+    node.context.change(|it| it.members[0].anchors.push(new_ca.der())).unwrap();
+    let mut server = Server::start(&node.context, AcceptLimits::default()).await;
+    for issued in [old_pin, new_pin, by_old, by_new, both] {
+        let mut stream = Client::with(&node.pki, issued).connect(server.address).await.unwrap();
+        ping(&mut stream).await.unwrap();
+        let caller = server.next_caller().await;
+        assert_eq!(caller.identity.principal.peer, Some(peer(Land::RP, "rp-1")));
+        assert_eq!(caller.identity.principal.roles, [Role::Peer]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_the_new_key_of_a_ca_revokes_what_that_key_signed() {
+    let pki = Pki::new();
+    let new_ca = registry_node::pki::Authority::root("RP CA", OffsetDateTime::now_utc()).unwrap();
+    let (bad, good) = (
+        new_ca.issue(&pki.node_request("rp-1")).unwrap(),
+        pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap(),
+    );
+    let lists =
+        pki.rp_ca.crl(7, &[], in_a_week()).unwrap() + &new_ca.crl(1, &[&bad], in_a_week()).unwrap();
+    let mut node = Node::new(pki, false);
+    append(&node.files.crls[0], &lists);
+    node.context.change(|it| it.members[0].anchors.push(new_ca.der())).unwrap();
+    node.look();
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let (_, alert) = Client::with(&node.pki, bad).refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    let mut good = Client::with(&node.pki, good).connect(server.address).await.unwrap();
+    ping(&mut good).await.unwrap();
+}
+
+// === validated before the swap ===
+
+#[tokio::test]
+async fn what_cannot_be_used_changes_nothing_and_raises_an_alarm() {
+    let mut node = Node::new(Pki::new(), false);
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let client = Client::with(&node.pki, node.pki.issue_publisher());
+    let mut old = client.connect(server.address).await.unwrap();
+    let before = support::server_certificate(&old);
+    let now = OffsetDateTime::now_utc();
+    let next = node.pki.sl_ca.issue(&node.pki.node_request("sl-1")).unwrap();
+    let expired = Request {
+        not_before: now - Duration::days(9),
+        not_after: now - Duration::days(1),
+        ..node.pki.node_request("sl-1")
+    };
+    let other_name = node.pki.sl_ca.issue(&node.pki.node_request("sl-9")).unwrap();
+    let other_ca = node.pki.rp_ca.issue(&node.pki.node_request("sl-1")).unwrap();
+    let weak = fs::read_to_string(keys().join("rsa2048.pem")).unwrap();
+    for (certificate, key, cause) in [
+        (&next.chain_pem, None, "keys may not be consistent"),
+        (&"no PEM at all".to_owned(), None, "holds no certificate"),
+        (&other_name.chain_pem, Some(&other_name.key_pem), "partners will not take it"),
+        (&other_ca.chain_pem, Some(&other_ca.key_pem), "partners will not take it"),
+        (&weak, None, "RSA key of 2048 bits, at least 3072 are needed"),
+    ] {
+        node.write(certificate, key);
+        node.look();
+        node.failed(Part::Certificate, cause);
+    }
+    let expired = node.pki.sl_ca.issue(&expired).unwrap();
+    node.write(&expired.chain_pem, Some(&expired.key_pem));
+    node.look();
+    node.failed(Part::Certificate, "not valid now");
+    fs::remove_file(&node.files.key).unwrap();
+    node.look();
+    node.failed(Part::Certificate, "cannot read");
+
+    ping(&mut old).await.unwrap();
+    let new = client.connect(server.address).await.unwrap();
+    assert_eq!(support::server_certificate(&new), before);
+
+    node.write(&next.chain_pem, Some(&next.key_pem));
+    node.look();
+    node.counts(r#"registry_tls_reload_failed{part="certificate"} 0"#);
+    assert_eq!(node.board.load().failed, []);
+    let new = client.connect(server.address).await.unwrap();
+    assert_eq!(support::server_certificate(&new), next.chain[0]);
+    ping(&mut old).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_taken_if_there_is_nothing_better() {
+    let pki = Pki::new();
+    let now = OffsetDateTime::now_utc();
+    let ended = |days: i64| Request {
+        not_before: now - Duration::days(90),
+        not_after: now - Duration::days(days),
+        ..pki.node_request("sl-1")
+    };
+    let longer_ago = pki.sl_ca.issue(&ended(3)).unwrap();
+    let lately = pki.sl_ca.issue(&ended(1)).unwrap();
+    let first = pki.sl_ca.issue(&ended(2)).unwrap();
+    let mut node = Node::with(pki, first, false);
+    node.keeper.look(false);
+    let own = node.board.load().expiries.iter().find(|it| it.what == What::Own).cloned().unwrap();
+    assert_eq!(own.level(now.unix_timestamp()), Level::Expired);
+    node.write(&longer_ago.chain_pem, Some(&longer_ago.key_pem));
+    node.look();
+    node.failed(Part::Certificate, "not valid now");
+    node.write(&lately.chain_pem, Some(&lately.key_pem));
+    node.look();
+    assert_eq!(node.context.not_after(), (now - Duration::days(1)).unix_timestamp());
+}
+
+#[tokio::test]
+async fn a_list_that_is_older_forged_or_damaged_is_refused_and_the_rest_is_loaded() {
+    let mut node = Node::new(Pki::new(), false);
+    let bad = node.pki.issue_publisher();
+    let list =
+        |number, revoked: &[&Issued]| node.pki.sl_ca.crl(number, revoked, in_a_week()).unwrap();
+    let (newer, older) = (list(3, &[&bad]), list(2, &[]));
+    let now = OffsetDateTime::now_utc();
+    let forger = registry_node::pki::Authority::root("SL CA", now).unwrap();
+    let forged = forger.crl(9, &[], in_a_week()).unwrap();
+    let path = node.files.crls[0].clone();
+    fs::write(&path, newer).unwrap();
+    node.look();
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let client = Client::with(&node.pki, bad);
+    for (text, cause) in [
+        (older, "is older than the one in use"),
+        (forged, "is not signed with the key of that issuer"),
+        ("-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n".to_owned(), "cannot be used"),
+        (String::new(), "cannot be used"),
+    ] {
+        fs::write(&path, text).unwrap();
+        node.look();
+        node.failed(Part::Crls, cause);
+        let (_, alert) = client.refused(server.address).await;
+        assert_eq!(alert, AlertDescription::CertificateRevoked, "the list in use stays");
+    }
+    // another part does not wait for the lists
+    let next = node.pki.sl_ca.issue(&node.pki.node_request("sl-1")).unwrap();
+    node.write(&next.chain_pem, Some(&next.key_pem));
+    node.look();
+    assert_eq!(node.context.material().chain, next.chain);
+    assert_eq!(node.board.load().failed, [Part::Crls]);
+}
+
+#[tokio::test]
+async fn without_a_list_a_certificate_counts_unless_lists_are_required() {
+    let pki = Pki::new();
+    let rp = || pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
+    let (first, second, third) = (rp(), rp(), rp());
+    let rps_list = pki.rp_ca.crl(1, &[], in_a_week()).unwrap();
+    let over = pki.rp_ca.crl(2, &[], OffsetDateTime::now_utc() - Duration::hours(1)).unwrap();
+
+    // there is a list of SL's CA only
+    let lax = Node::new(Pki::new(), false);
+    let server = Server::start(&lax.context, AcceptLimits::default()).await;
+    let known = lax.pki.rp_ca.issue(&lax.pki.node_request("rp-1")).unwrap();
+    Client::with(&lax.pki, known).connect(server.address).await.unwrap();
+
+    let mut strict = Node::new(pki, true);
+    let server = Server::start(&strict.context, AcceptLimits::default()).await;
+    let (_, alert) = Client::with(&strict.pki, first).refused(server.address).await;
+    assert_eq!(alert, AlertDescription::UnknownCA, "whether it is revoked is not known");
+    append(&strict.files.crls[0], &rps_list);
+    strict.look();
+    let client = Client::with(&strict.pki, second);
+    let mut stream = client.connect(server.address).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    // a list that has ended says nothing any more
+    fs::write(&strict.files.crls[0], strict.pki.sl_ca.crl(2, &[], in_a_week()).unwrap() + &over)
+        .unwrap();
+    strict.look();
+    assert!(ping(&mut stream).await.is_err());
+    Client::with(&strict.pki, third).refused(server.address).await;
+}
+
+#[test]
+fn lists_that_are_required_must_be_there() {
+    let pki = Pki::new();
+    assert!(Crls::new(Vec::new(), true).is_err());
+    let weak = fs::read(keys().join("rsa2048.pem")).unwrap();
+    let mut material = pki.sl_material();
+    material.chain = vec![rustls::pki_types::pem::PemObject::from_pem_slice(&weak).unwrap()];
+    let refused = TlsContext::new(Profile::BSI, material).unwrap_err();
+    assert!(matches!(&refused, MaterialError::Weak(why) if why.contains("2048")), "{refused}");
+}
+
+#[tokio::test]
+async fn a_weak_client_is_refused_with_the_reason_and_a_weak_anchor_does_not_count() {
+    let pki = Pki::new();
+    let server = Server::start(&pki.sl_context(), AcceptLimits::default()).await;
+    let (chain, key) = weak_publisher();
+    let client = Client::with_chain(&pki, chain, key);
+    let (remote, _) = client.refused(server.address).await;
+    server.assert_refused(remote, "bad_certificate").await;
+    let lines = support::log_lines(remote);
+    assert!(
+        lines[0].contains("has an RSA key of 2048 bits, at least 3072 are needed"),
+        "{lines:?}"
+    );
+
+    let mut material = pki.sl_material();
+    let weak = fs::read(keys().join("rsa2048.pem")).unwrap();
+    material.members.push(MemberTrust {
+        land: Land::HE,
+        nodes: Vec::new(),
+        anchors: vec![rustls::pki_types::pem::PemObject::from_pem_slice(&weak).unwrap()],
+    });
+    TlsContext::new(Profile::BSI, material).unwrap();
+}
+
+#[tokio::test]
+async fn what_ends_soon_is_in_the_metrics_and_on_the_board() {
+    let pki = Pki::new();
+    let now = OffsetDateTime::now_utc();
+    let soon = Request { not_after: now + Duration::days(10), ..pki.node_request("sl-1") };
+    let soon = Request { not_before: now - Duration::days(80), ..soon };
+    let issued = pki.sl_ca.issue(&soon).unwrap();
+    let mut node = Node::with(pki, issued, false);
+    let mut server = Server::start(&node.context, AcceptLimits::default()).await;
+    let rp = Client::with(&node.pki, node.pki.rp_ca.issue(&node.pki.node_request("rp-1")).unwrap());
+    let _stream = rp.connect(server.address).await.unwrap();
+    server.next_caller().await;
+    node.keeper.look(true);
+    let shown = node.board.load();
+    let own = shown.expiries.first().unwrap();
+    assert_eq!((own.what, own.name.as_str()), (What::Crl, "CN=SL CA"), "in a week");
+    let own = shown.expiries.get(1).unwrap();
+    assert_eq!((own.what, own.name.as_str()), (What::Own, "sl-1.demo.example"));
+    assert_eq!(own.level(now.unix_timestamp()), Level::Days14);
+    let whats: std::collections::BTreeSet<_> = shown.expiries.iter().map(|it| it.what).collect();
+    assert_eq!(whats.len(), 5, "{shown:?}");
+    let text = node.metrics.encode();
+    let metric = r#"registry_certificate_expires_seconds{what="peer",name="rp-1.demo.example"} "#;
+    let seconds = text.lines().find_map(|line| line.strip_prefix(metric)).unwrap();
+    assert!(seconds.parse::<i64>().unwrap() > 80 * 86_400, "{seconds}");
+}
+
+// === impl Node ===
+
+impl Node {
+    fn new(pki: Pki, crl_required: bool) -> Self {
+        let issued = pki.sl_ca.issue(&pki.node_request("sl-1")).unwrap();
+        Self::with(pki, issued, crl_required)
+    }
+
+    fn with(pki: Pki, issued: Issued, crl_required: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let files = Tls {
+            certificate: at("sl-1.pem"),
+            key: at("sl-1.key"),
+            client_anchors: at("clients.pem"),
+            crls: vec![at("crls.pem")],
+            crl_required,
+            profile: Profile::BSI,
+        };
+        fs::write(&files.certificate, &issued.chain_pem).unwrap();
+        fs::write(&files.key, &issued.key_pem).unwrap();
+        fs::write(&files.client_anchors, pki.sl_ca.pem()).unwrap();
+        fs::write(&files.crls[0], pki.sl_ca.crl(1, &[], in_a_week()).unwrap()).unwrap();
+        let digests = Digests::read(&files);
+        let material = registry_node::tls::Material {
+            crls: files.read_crls().unwrap(),
+            ..pki.material(issued)
+        };
+        let context = Arc::new(TlsContext::new(Profile::BSI, material).unwrap());
+        let (metrics, board) = (support::metrics(), CertificateBoard::default());
+        let keeper = Keeper::new(Setup {
+            files: files.clone(),
+            digests,
+            own: peer(Land::SL, "sl-1"),
+            tls: context.clone(),
+            metrics: metrics.clone(),
+            board: board.clone(),
+        });
+        Self { pki, context, keeper, board, metrics, files, dir }
+    }
+
+    /// Looks until a change of files is taken up: they must stand still for two looks.
+    fn look(&mut self) {
+        self.keeper.look(false);
+        self.keeper.look(false);
+    }
+
+    fn write(&self, certificate: &str, key: Option<&String>) {
+        fs::write(&self.files.certificate, certificate).unwrap();
+        if let Some(key) = key {
+            fs::write(&self.files.key, key).unwrap();
+        }
+    }
+
+    fn counts(&self, line: &str) {
+        let text = self.metrics.encode();
+        assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+    }
+
+    /// The alarm is there, on the board too, and the log says why.
+    fn failed(&self, part: Part, cause: &str) {
+        self.counts(&format!(r#"registry_tls_reload_failed{{part="{part}"}} 1"#));
+        assert!(self.board.load().failed.contains(&part));
+        let lines = support::all_lines();
+        let dir = self.dir.path().display().to_string();
+        let told = lines.iter().any(|line| {
+            line.contains("cannot be loaded") && line.contains(cause) && line.contains(&dir)
+        });
+        assert!(told, "{cause} is not in the log");
+    }
+}
+
+/// A certificate with a short key, with a chain to nobody.
+fn weak_publisher()
+-> (Vec<rustls::pki_types::CertificateDer<'static>>, rustls::pki_types::PrivateKeyDer<'static>) {
+    let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
+        .unwrap();
+    let params =
+        rcgen::CertificateParams::new(vec!["publisher-sl.demo.example".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    (vec![certificate.der().clone()], key.into())
+}
+
+fn append(path: &Path, text: &str) {
+    let before = fs::read_to_string(path).unwrap();
+    fs::write(path, before + text).unwrap();
+}
+
+fn keys() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificates/keys"))
+}
+
+fn in_a_week() -> OffsetDateTime {
+    OffsetDateTime::now_utc() + Duration::days(7)
+}

@@ -1,0 +1,223 @@
+//! Certificates of nodes that run: revoked partners, files that change, files that are wrong, and
+//! what still works when everything has expired.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use registry_client::{Client, ClientConfig, ClientError, error::ConnectError};
+use registry_node::pki::{Authority, Files, Issued, Pki, Request};
+use registry_proto::{
+    charter::Charter,
+    log::VerbundId,
+    terms::Land::{self, HE, RP, SL},
+    wire::peer::peer_message::Message,
+};
+use registry_tests::{
+    cluster::{Cluster, Who, binary, eventually},
+    partner::Partner,
+};
+use time::OffsetDateTime;
+
+/// SL's node, and CAs of SL and RP whose keys the test has.
+struct World {
+    cluster: Cluster,
+    sl: Authority,
+    rp: Authority,
+    rp_node: Issued,
+}
+
+//     HE, RP - SL        both with a session; RP's certificate is revoked while they stand
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_partner_is_disconnected_and_the_others_are_not() {
+    let now = OffsetDateTime::now_utc();
+    let mut world = World::new();
+    world.write_crl(&world.rp.crl(1, &[], now + WEEK).expect("list"));
+    world.configure_crl();
+    world.cluster.run(SL);
+    world.answers().await;
+    let mut rp = world.partner(RP).await;
+    let mut he = world.partner(HE).await;
+    beacon(&mut he).await;
+    beacon(&mut rp).await;
+
+    let list = world.rp.crl(2, &[&world.rp_node], now + WEEK).expect("list");
+    world.write_crl(&list);
+    let ended = rp.expect(|_| None::<()>).await;
+    assert!(!matches!(ended, Ok(Some(()))), "RP's session has ended");
+    let metric = "registry_tls_disconnects_total{listener=\"grpc\",cause=\"revoked\"}";
+    let words = ["WARN", "connection ended", "rp-1.demo.example", "cause=\"revoked\""];
+    world.cluster.saw(SL, metric, &words).await;
+    beacon(&mut he).await;
+    let refused = match Client::connect(world.shown(Who::Node(RP))).await {
+        // in TLS 1.3 the node judges the certificate after the client is done
+        Ok(client) => client.status().await.map(|_| ()).expect_err("refused"),
+        Err(failure) => failure,
+    };
+    let revoked = rustls::AlertDescription::CertificateRevoked;
+    let told = matches!(&refused, ClientError::Connect(ConnectError::Alert { alert, .. })
+        if *alert == revoked);
+    assert!(told, "{refused:?}");
+}
+
+//     the key of another certificate, then the right one: loaded on SIGHUP, and nobody is cut off
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_certificate_is_used_and_a_wrong_one_is_not() {
+    let mut world = World::new();
+    world.cluster.run(SL);
+    world.answers().await;
+    let mut he = world.partner(HE).await;
+    beacon(&mut he).await;
+
+    let files = world.cluster.files(Who::Node(SL));
+    let next = world.issue_sl(OffsetDateTime::now_utc() + WEEK);
+    fs::write(&files.key, &next.key_pem).expect("written");
+    world.cluster.hangup(SL);
+    let failed = "registry_tls_reload_failed{part=\"certificate\"}";
+    let words = ["ERROR", "cannot be loaded", "keys may not be consistent", "sl-1.key"];
+    world.cluster.saw(SL, failed, &words).await;
+    world.answers().await;
+
+    // the other half comes; nobody has to ask for it
+    fs::write(&files.certificate, &next.chain_pem).expect("written");
+    eventually(LIMIT, "the new certificate is used", async || {
+        let metrics = world.cluster.metrics(SL).await;
+        metrics.contains("registry_tls_reload_failed{part=\"certificate\"} 0")
+    })
+    .await;
+    world.answers().await;
+    beacon(&mut he).await;
+    let metrics = world.cluster.metrics(SL).await;
+    assert!(!metrics.contains("registry_tls_disconnects_total{"), "{metrics}");
+}
+
+//     SL's certificate ended: it starts, says so, and takes a new one without a restart; what needs
+//     no connection works meanwhile
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_node_can_be_helped() {
+    let mut world = World::new();
+    let now = OffsetDateTime::now_utc();
+    let expired = world.issue_sl(now - time::Duration::hours(1));
+    world.put(&expired);
+    let config = world.cluster.prepared().config(SL);
+    let charter = world.cluster.prepared().charter();
+    let (config, charter) = (config.to_str().expect("UTF-8"), charter.to_str().expect("UTF-8"));
+    for args in [&["run", "--check", "--config", config][..], &["charter", "show", charter]] {
+        let done = Command::new(binary("registry-node")).args(args).output().expect("runs");
+        assert!(done.status.success(), "{args:?}\n{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    world.cluster.run(SL);
+    let monitoring = world.cluster.bound(SL).monitoring;
+    eventually(LIMIT, "SL starts", async || {
+        tokio::net::TcpStream::connect(monitoring).await.is_ok()
+    })
+    .await;
+    let words = ["ERROR", "has ended", "what=\"own\"", "sl-1.demo.example"];
+    world.cluster.saw(SL, "registry_certificate_expiry_timestamp_seconds", &words).await;
+    let refused = Client::connect(world.shown(Who::Reader)).await.map(|_| ()).expect_err("refused");
+    assert!(matches!(refused, ClientError::Connect(_)), "{refused:?}");
+    let metrics = world.cluster.metrics(SL).await;
+    let left = "registry_certificate_expires_seconds{what=\"own\",name=\"sl-1.demo.example\"} -";
+    assert!(metrics.contains(left), "{metrics}");
+
+    world.put(&world.issue_sl(now + time::Duration::days(10)));
+    world.answers().await;
+    let shown = world.cluster.registry(SL, Who::Reader, &["status"]).output().expect("runs");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let row = shown.lines().find(|line| line.starts_with("dieser Knoten")).unwrap_or_default();
+    let told = row.contains("sl-1.demo.example") && row.contains("weniger als 14 Tagen");
+    assert!(told, "{shown}");
+}
+
+// === impl World ===
+
+impl World {
+    fn new() -> Self {
+        let now = OffsetDateTime::now_utc();
+        let ca = |name: &str| Authority::root(name, now).expect("root").sub(name, now).expect("CA");
+        let (sl, rp) = (ca("Neue CA von SL"), ca("Neue CA von RP"));
+        let issue = |ca: &Authority, land| {
+            ca.issue(&Request::node(Pki::node_name(land), now)).expect("issued")
+        };
+        let (sl_node, rp_node) = (issue(&sl, SL), issue(&rp, RP));
+        let cluster = Cluster::prepare_with(&[SL, RP, HE], &[], |pki| {
+            for (land, ca, node) in [(SL, &sl, &sl_node), (RP, &rp, &rp_node)] {
+                fs::write(pki.anchor(land), ca.pem()).expect("anchor");
+                let Files { certificate, key } = pki.node(land);
+                fs::write(certificate, &node.chain_pem).expect("certificate");
+                fs::write(key, &node.key_pem).expect("key");
+            }
+            let bundle = fs::read_to_string(pki.bundle()).expect("bundle");
+            fs::write(pki.bundle(), bundle + &sl.pem()).expect("bundle");
+        });
+        Self { cluster, sl, rp, rp_node }
+    }
+
+    fn issue_sl(&self, not_after: OffsetDateTime) -> Issued {
+        let now = OffsetDateTime::now_utc();
+        let not_before = now - time::Duration::days(30);
+        let request = Request { not_before, not_after, ..Request::node(Pki::node_name(SL), now) };
+        self.sl.issue(&request).expect("issued")
+    }
+
+    fn put(&self, issued: &Issued) {
+        let Files { certificate, key } = self.cluster.files(Who::Node(SL));
+        fs::write(certificate, &issued.chain_pem).expect("certificate");
+        fs::write(key, &issued.key_pem).expect("key");
+    }
+
+    fn crl(&self) -> PathBuf {
+        self.cluster.dir().join("crl.pem")
+    }
+
+    /// As it should be done: a new file takes the place of the old one.
+    fn write_crl(&self, text: &str) {
+        let new = self.cluster.dir().join("crl.new");
+        fs::write(&new, text).expect("written");
+        fs::rename(&new, self.crl()).expect("renamed");
+    }
+
+    fn configure_crl(&self) {
+        let path = self.cluster.prepared().config(SL);
+        let mut table: toml::Table =
+            fs::read_to_string(&path).expect("configuration").parse().expect("TOML");
+        let tls = table.get_mut("tls").and_then(toml::Value::as_table_mut).expect("[tls]");
+        let crl = self.crl().display().to_string();
+        tls.insert("crls".to_owned(), toml::Value::Array(vec![crl.into()]));
+        fs::write(path, table.to_string()).expect("configuration");
+    }
+
+    async fn answers(&self) {
+        eventually(LIMIT, &format!("SL answers\n{}", self.cluster.stderr(SL)), async || {
+            self.cluster.status(SL).await.is_ok()
+        })
+        .await;
+    }
+
+    /// How to ask SL with this certificate.
+    fn shown(&self, who: Who) -> ClientConfig {
+        let Files { certificate, key } = self.cluster.files(who);
+        let config = self.cluster.client_config(SL, Who::Reader);
+        ClientConfig { cert: certificate, key, ..config }
+    }
+
+    async fn partner(&self, land: Land) -> Partner {
+        let partner = Partner::dial(self.shown(Who::Node(land))).await;
+        let mut partner = partner.expect("may open a session");
+        partner.hello(self.verbund(), land).await;
+        partner
+    }
+
+    fn verbund(&self) -> VerbundId {
+        let raw = fs::read(self.cluster.prepared().charter()).expect("charter");
+        Charter::parse(raw.into()).expect("charter").id()
+    }
+}
+
+/// The session stands: SL says so every five seconds.
+async fn beacon(partner: &mut Partner) {
+    let beacon = partner.expect(|it| matches!(it, Message::Beacon(_)).then_some(()));
+    assert_eq!(beacon.await.expect("the session stands"), Some(()));
+}
+
+const WEEK: time::Duration = time::Duration::days(7);
+const LIMIT: Duration = Duration::from_secs(60);
