@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         Command::Init(args) => cli::init::run(&args).map(told).map_err(|it| chain(&it)),
         Command::Pki(args) => cli::pki::run(&args).map(told).map_err(|it| chain(&it)),
         Command::Charter(command) => cli::charter::run(command).map(told).map_err(|it| chain(&it)),
+        Command::Certificates(args) => {
+            cli::certificates::run(&args).map(told).map_err(|it| chain(&it))
+        }
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Run(args) => return run(&args),
         Command::Demo(args) => {

@@ -278,9 +278,17 @@ impl Authority {
     ///
     /// A name is no DNS name or IP address, or no key or certificate can be made.
     pub fn issue(&self, request: &Request) -> Result<Issued, PkiError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let certificate = request.params()?.signed_by(&key, &self.issuer)?;
-        let mut issued = Issued::new(certificate, &key);
+        self.issue_for(request, &KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+    }
+
+    /// As [`Self::issue`], for a key that is there already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::issue`].
+    pub fn issue_for(&self, request: &Request, key: &KeyPair) -> Result<Issued, PkiError> {
+        let certificate = request.params()?.signed_by(key, &self.issuer)?;
+        let mut issued = Issued::new(certificate, key);
         if !self.is_root {
             issued.chain.push(self.der());
             issued.chain_pem.push_str(&self.pem());

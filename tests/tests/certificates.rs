@@ -100,9 +100,15 @@ async fn an_expired_node_can_be_helped() {
     let config = world.cluster.prepared().config(SL);
     let charter = world.cluster.prepared().charter();
     let (config, charter) = (config.to_str().expect("UTF-8"), charter.to_str().expect("UTF-8"));
-    for args in [&["run", "--check", "--config", config][..], &["charter", "show", charter]] {
+    for (args, shown) in [
+        (&["run", "--check", "--config", config][..], "in Ordnung"),
+        (&["charter", "show", charter], "sl-1.demo.example"),
+        (&["certificates", "--config", config], "dieser Knoten  abgelaufen"),
+    ] {
         let done = Command::new(binary("registry-node")).args(args).output().expect("runs");
+        let text = String::from_utf8_lossy(&done.stdout);
         assert!(done.status.success(), "{args:?}\n{}", String::from_utf8_lossy(&done.stderr));
+        assert!(text.contains(shown), "{args:?}\n{text}");
     }
 
     world.cluster.run(SL);

@@ -9,7 +9,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{error, warn};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::tls::{Material, TlsContext};
+use crate::tls::Material;
 
 /// Something that ends at a known time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,8 +165,12 @@ fn log(it: &Expiry, level: Level, now: i64) {
 
 /// All that can end, the first end first. Of what has one name the last end counts: an anchor whose
 /// successor is there already is none to warn of.
-pub(super) fn collect(own: &PeerIdentity, tls: &TlsContext) -> Vec<Expiry> {
-    let Material { chain, members, client_anchors, crls, .. } = tls.material();
+pub(crate) fn collect(
+    own: &PeerIdentity,
+    material: &Material,
+    partners: BTreeMap<String, (i64, i64)>,
+) -> Vec<Expiry> {
+    let Material { chain, members, client_anchors, crls, .. } = material;
     let mut all: BTreeMap<(What, String), Expiry> = BTreeMap::new();
     let mut add = |it: Expiry| {
         let kept = all.entry((it.what, it.name.clone())).or_insert_with(|| it.clone());
@@ -181,7 +185,7 @@ pub(super) fn collect(own: &PeerIdentity, tls: &TlsContext) -> Vec<Expiry> {
             .for_each(&mut add);
         cas.iter().filter_map(|ca| of(What::Chain, ca)).for_each(&mut add);
     }
-    let anchors = members.iter().flat_map(|it| &it.anchors).chain(&client_anchors);
+    let anchors = members.iter().flat_map(|it| &it.anchors).chain(client_anchors);
     anchors.filter_map(|it| of(What::Anchor, it)).for_each(&mut add);
     crls.iter()
         .map(|it| Expiry {
@@ -191,8 +195,8 @@ pub(super) fn collect(own: &PeerIdentity, tls: &TlsContext) -> Vec<Expiry> {
             not_after: it.next_update,
         })
         .for_each(&mut add);
-    let partners = tls.standing().partners().into_iter();
     partners
+        .into_iter()
         .map(|(name, (not_before, not_after))| Expiry {
             what: What::Peer,
             name,

@@ -21,6 +21,7 @@ use rustls::pki_types::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Instrument, error, info, info_span, warn};
 
+pub(crate) use expiry::collect;
 pub use expiry::{Expiry, Level, What};
 pub use files::{Digests, Part};
 
@@ -41,6 +42,7 @@ pub struct Keeper {
     board: CertificateBoard,
     parts: Vec<Kept>,
     warned: expiry::Warned,
+    own_revoked: bool,
     looked: Option<Instant>,
 }
 
@@ -118,7 +120,8 @@ impl Keeper {
         };
         let parts = Part::ALL.into_iter().map(kept).collect();
         let warned = expiry::Warned::default();
-        Self { files, own, tls, metrics, board, parts, warned, looked: None }
+        let (own_revoked, looked) = (false, None);
+        Self { files, own, tls, metrics, board, parts, warned, own_revoked, looked }
     }
 
     /// Looks now, every two seconds and on SIGHUP until `shutdown`.
@@ -274,10 +277,27 @@ impl Keeper {
         }
     }
 
+    /// A node whose own certificate is revoked goes on, but nobody talks to it.
+    fn tell_own_revocation(&mut self, material: &Material, at: UnixTime) {
+        let judged = self.tls.trust().identify(&material.chain, at);
+        let revoked = matches!(
+            judged,
+            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked))
+        );
+        if revoked && !self.own_revoked {
+            let files = files::names(&self.files, Part::Certificate);
+            error!(files, "the certificate of this node is revoked, partners will refuse it");
+        }
+        self.own_revoked = revoked;
+        self.metrics.certificates().set_own_revoked(revoked);
+    }
+
     /// Brings metrics and board up to date, and warns of what ends soon.
-    fn tell(&mut self, now: UnixTime) {
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        let expiries = expiry::collect(&self.own, &self.tls);
+    fn tell(&mut self, at: UnixTime) {
+        let now = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
+        let material = self.tls.material();
+        let expiries = collect(&self.own, &material, self.tls.standing().partners());
+        self.tell_own_revocation(&material, at);
         self.metrics.set_certificate_expiry(self.tls.not_after());
         let ends = expiries.iter().map(|it| (it.what.label(), it.name.as_str(), it.left(now)));
         self.metrics.certificates().set_expiries(ends);

@@ -1,5 +1,6 @@
 //! The commands of `registry-node`.
 
+pub mod certificates;
 pub mod charter;
 pub mod data;
 pub mod init;
@@ -44,6 +45,8 @@ pub enum Command {
     /// Erstellt und zeigt die Gründungscharta eines Verbunds
     #[command(subcommand)]
     Charter(charter::CharterCommand),
+    /// Zeigt ohne Netz, welche Zertifikate und Sperrlisten eines Knotens wann enden
+    Certificates(certificates::CertificatesArgs),
     /// Prüft, installiert und erstellt Datenpakete (Codelisten, LeiKa, Gemeindeverzeichnis)
     #[command(subcommand)]
     Data(data::DataCommand),

@@ -16,6 +16,7 @@ use prometheus_client::{
 pub struct CertificateMetrics {
     reload_failed: Family<OfPart, Gauge>,
     reloads: Family<Reload, Counter>,
+    own_revoked: Gauge,
     disconnects: Family<Disconnect, Counter>,
     expires: Family<Named, Gauge>,
     named: Mutex<BTreeSet<Named>>,
@@ -58,6 +59,11 @@ impl CertificateMetrics {
         self.reloads.get_or_create(&Reload { part, outcome }).inc();
     }
 
+    /// Whether the own certificate stands on a revocation list.
+    pub fn set_own_revoked(&self, revoked: bool) {
+        self.own_revoked.set(i64::from(revoked));
+    }
+
     /// Counts a connection that was ended; both labels from closed enums.
     pub fn disconnected(&self, listener: &'static str, cause: &'static str) {
         self.disconnects.get_or_create(&Disconnect { listener, cause }).inc();
@@ -84,6 +90,11 @@ impl CertificateMetrics {
             "tls_reload_failed",
             "1 if the newest files could not be loaded and older ones are in use",
             self.reload_failed.clone(),
+        );
+        r.register(
+            "tls_own_certificate_revoked",
+            "1 if the certificate of this node stands on a revocation list",
+            self.own_revoked.clone(),
         );
         r.register("tls_reloads", "Attempts to load changed files", self.reloads.clone());
         r.register(

@@ -373,6 +373,40 @@ async fn a_weak_client_is_refused_with_the_reason_and_a_weak_anchor_does_not_cou
 }
 
 #[tokio::test]
+async fn the_keys_of_the_profile_are_accepted_on_both_sides() {
+    let rsa = |size| rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size).unwrap();
+    for key in [
+        rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap(),
+        rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap(),
+        rsa(rcgen::RsaKeySize::_3072),
+        rsa(rcgen::RsaKeySize::_4096),
+    ] {
+        let pki = Pki::new();
+        let own = pki.sl_ca.issue_for(&pki.node_request("sl-1"), &key).unwrap();
+        let context = Arc::new(TlsContext::new(Profile::BSI, pki.material(own)).unwrap());
+        let mut server = Server::start(&context, AcceptLimits::default()).await;
+        let publisher = pki.client_request("publisher-sl");
+        let publisher = pki.sl_ca.issue_for(&publisher, &key).unwrap();
+        let mut stream = Client::with(&pki, publisher).connect(server.address).await.unwrap();
+        ping(&mut stream).await.unwrap();
+        assert_eq!(server.next_caller().await.identity.principal.roles, [Role::Publisher]);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_revoked_itself_says_so() {
+    let pki = Pki::new();
+    let own = pki.sl_ca.issue(&pki.node_request("sl-1")).unwrap();
+    let revoked = pki.sl_ca.crl(2, &[&own], in_a_week()).unwrap();
+    let mut node = Node::with(pki, own, false);
+    node.look();
+    node.counts("registry_tls_own_certificate_revoked 0");
+    fs::write(&node.files.crls[0], revoked).unwrap();
+    node.look();
+    node.counts("registry_tls_own_certificate_revoked 1");
+}
+
+#[tokio::test]
 async fn what_ends_soon_is_in_the_metrics_and_on_the_board() {
     let pki = Pki::new();
     let now = OffsetDateTime::now_utc();
