@@ -20,6 +20,7 @@
 //! - [`reads`]: answers of the catalogue.
 //! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
 //! - [`status`]: what the node tells about itself.
+//! - [`witness`]: what is kept about the honesty of others.
 //! - [`observe`]: logging and metrics.
 //! - [`lifecycle`]: how tasks start, die and are drained.
 
@@ -54,3 +55,4 @@ pub mod tls;
 pub mod watch;
 pub mod web;
 pub mod wire;
+pub mod witness;

@@ -30,6 +30,9 @@ fn main() -> ExitCode {
         Command::Certificates(args) => {
             cli::certificates::run(&args).map(told).map_err(|it| chain(&it))
         }
+        Command::Evidence(command) => {
+            cli::evidence::run(&command).map(told).map_err(|it| chain(&it))
+        }
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Run(args) => return run(&args),
         Command::Demo(args) => {

@@ -67,6 +67,9 @@ impl StatusBoard {
                     size: folded,
                     folded,
                     fresh_at: None,
+                    known: folded,
+                    cosigned: 0,
+                    disputed_from: None,
                     state: ReplicationState::Bootstrapping as i32,
                 });
             }
@@ -104,6 +107,9 @@ fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
         folded,
         fresh_at: fresh.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 }),
         state: wire_state(it.state) as i32,
+        known: it.known.max(folded),
+        cosigned: it.cosigned,
+        disputed_from: it.forked.then_some(it.cosigned),
     }
 }
 

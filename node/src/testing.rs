@@ -288,3 +288,34 @@ pub(crate) fn verbund() -> VerbundId {
 pub(crate) fn uuid(n: u8) -> Uuid {
     Uuid::from_bytes([n; 16])
 }
+
+/// A charter of these Länder, in the order of their codes, and the keys of their logs.
+pub(crate) fn charter_of(
+    laender: &[Land],
+) -> (registry_proto::charter::Charter, Vec<registry_proto::log::LogSigner>) {
+    use registry_proto::wire::registry as wire;
+    let key = |land: Land, what: u8| {
+        let mut seed = [what; 32];
+        seed[..land.code().len()].copy_from_slice(land.code().as_bytes());
+        ed25519_dalek::SigningKey::from_bytes(&seed)
+    };
+    let public = |land, what| Bytes::copy_from_slice(key(land, what).verifying_key().as_bytes());
+    let members: Vec<_> = laender
+        .iter()
+        .map(|land| wire::Member {
+            land: land.code().to_owned(),
+            log_key: public(*land, 1),
+            freshness_key: public(*land, 2),
+            offline_key: public(*land, 3),
+            nodes: vec![wire::MemberNode {
+                name: format!("{}-1.example", land.code().to_lowercase()),
+                spki_pins: vec![vec![*land as u8; 32].into()],
+            }],
+            anchors: Vec::new(),
+            quota: None,
+        })
+        .collect();
+    let charter = crate::cli::charter::assemble("Prüfungen", true, None, members).expect("valid");
+    let signer = |land: &Land| registry_proto::log::LogSigner::new(key(*land, 1), key(*land, 2));
+    (charter, laender.iter().map(signer).collect())
+}

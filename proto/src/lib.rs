@@ -5,15 +5,19 @@
 //!   and servers.
 //! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
+//! - [`evidence`]: proof that the owner of a log signed two histories.
 //! - [`key`]: a key that signs, wherever it is kept.
+//! - [`receipt`]: who holds which log since when, signed by the holder.
 //! - [`terms`]: the words of the domain, parsed once.
 //! - [`log`]: header, leaf hash, tree, checkpoint, proofs, signed statements; pure functions.
 //! - [`statement`]: what a Land signs outside of its log.
 
 pub mod artefact;
 pub mod charter;
+pub mod evidence;
 pub mod key;
 pub mod log;
+pub mod receipt;
 pub mod statement;
 pub mod terms;
 pub mod wire;

@@ -27,6 +27,7 @@ pub mod proof;
 pub mod publish;
 mod tls;
 pub mod watch;
+pub mod witness;
 
 pub use connect::{Client, ClientConfig};
 pub use error::{Class, ClientError};

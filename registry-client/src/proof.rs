@@ -7,6 +7,7 @@ use registry_proto::{
         self, CheckpointError, Hash, Header, HeaderError, Origin, ProofRejected, SignedCheckpoint,
         VerbundId,
     },
+    receipt::ReceiptError,
     terms::{Land, LogId, ParseLandError},
     wire::registry::{GetInclusionProofResponse, LogPosition},
 };
@@ -56,6 +57,9 @@ pub enum ProofError {
     /// The proof does not lead from the header to the checkpoint.
     #[error("the proof does not lead from the header to the checkpoint")]
     Inclusion(#[source] ProofRejected),
+    /// The statement is no receipt of a member.
+    #[error("the receipt does not verify")]
+    Receipt(#[source] ReceiptError),
     /// The body is not the one the header speaks of.
     #[error("the body is not the one that the header speaks of")]
     Body,

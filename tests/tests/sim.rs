@@ -2,14 +2,19 @@
 //! one seed; `SIM_SEEDS=n` runs that many.
 
 use rand::{Rng, SeedableRng, rngs::SmallRng};
-use registry_core::FencePolicy;
-use registry_proto::terms::Land::{self, HE, RP, SL, TH};
+use registry_core::{FencePolicy, limits, status::LogState};
+use registry_proto::terms::{
+    Land::{self, HE, RP, SL, TH},
+    LogId,
+};
 use registry_tests::{
     records::{definition, request, service_id, version},
     sim::{Chaos, World},
 };
 
 const MESH: [(Land, Land); 6] = [(SL, RP), (SL, HE), (SL, TH), (RP, HE), (RP, TH), (HE, TH)];
+/// No link between SL and TH.
+const SPLIT: [(Land, Land); 5] = [(SL, RP), (SL, HE), (RP, HE), (RP, TH), (HE, TH)];
 const LINE: [(Land, Land); 3] = [(SL, RP), (RP, HE), (HE, TH)];
 const ALL: [Land; 4] = [SL, RP, HE, TH];
 const CALM: Chaos = Chaos { cut: 0.0, crash: 0.0, unsynced_survives: 0.0, jump: 0.0 };
@@ -134,9 +139,7 @@ fn the_policy_available_signs_an_unfenced_entry_and_goes_on() {
         let mut world = World::new(seed, &ALL, &LINE, CALM);
         world.cut(HE, TH);
         world.set_fence(TH, FencePolicy::Available { after_ms: 30_000 });
-        world.until(60_000, "one entry", |it| {
-            it.disk(TH).size(registry_proto::terms::LogId { land: TH, epoch: 1 }) == 1
-        });
+        world.until(60_000, "one entry", |it| it.disk(TH).size(LogId { land: TH, epoch: 1 }) == 1);
         assert!(world.now_ms() >= 30_000, "seed {seed}: opened too early");
         world.heal();
         world.until(60_000, "converged", |it| it.converged() && it.all_open());
@@ -205,4 +208,129 @@ fn a_lost_disk_comes_back_through_crashes_and_broken_streams() {
         world.until(300_000, "converged", |it| it.converged() && it.all_open());
         world.assert_nothing_lost();
     });
+}
+
+//     SL - RP        SL shows HE another history than RP and TH
+//     | x |
+//     HE - TH
+#[test]
+fn two_histories_stop_that_log_everywhere_and_no_other() {
+    check(12, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0xF0);
+        let links: &[_] = if seed % 2 == 0 { &MESH } else { &SPLIT };
+        let mut world = World::new(seed, &ALL, links, CALM);
+        world.until(60_000, "fences open", World::all_open);
+        let count = rng.random_range(0..12);
+        publish_some(&mut world, &mut rng, count, 0);
+        world.until(60_000, "converged", World::converged);
+        let before = world.disk(RP).size(log(SL));
+        world.set_double(SL, &[HE]);
+        publish_some(&mut world, &mut rng, 12, 100);
+        let id = service_id(500);
+        let _ = world.publish(SL, request(vec![definition(&id, "Zwiespalt")], vec![]));
+        let stopped = |it: &World, land| it.state(land, SL) == Some((LogState::Quarantined, true));
+        world.until(20_000, "convicted", |it| [RP, HE, TH].iter().all(|land| stopped(it, *land)));
+        // what was under way to the disks is there now
+        world.run_for(1_000);
+        // what was verified stays, and what was convicted stays so after a restart
+        let held: Vec<u64> = [RP, HE, TH].iter().map(|it| world.disk(*it).size(log(SL))).collect();
+        // what only one side saw is disputed at both
+        for land in [RP, HE, TH] {
+            let cosigned = world.cosigned(land, SL).expect("up");
+            assert!(cosigned <= before, "seed {seed}: {land} disputes only from {cosigned} on");
+        }
+        assert!(held.iter().all(|it| *it >= before), "seed {seed}: {held:?}");
+        world.crash(RP);
+        world.start(RP);
+        publish_some(&mut world, &mut rng, 12, 200);
+        world.until(60_000, "others converged", World::converged);
+        assert!(stopped(&world, RP), "seed {seed}");
+        for (land, size) in [RP, HE, TH].iter().zip(held) {
+            assert_eq!(world.disk(*land).size(log(SL)), size, "seed {seed}: {land} took more");
+        }
+    });
+}
+
+//     SL - RP - HE - TH
+#[test]
+fn every_land_learns_who_holds_what_through_crashes() {
+    check(12, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0x4EC);
+        let links: &[_] = if seed % 2 == 0 { &MESH } else { &LINE };
+        let mut world = World::new(seed, &ALL, links, if seed % 3 == 0 { CALM } else { WILD });
+        publish_some(&mut world, &mut rng, 40, 0);
+        world.calm();
+        world.until(300_000, "converged", |it| it.converged() && it.all_open());
+        // a second for each hop, and for each statement
+        let all_told = |it: &World| {
+            ALL.iter().all(|at| {
+                ALL.iter().all(|owner| {
+                    let size = it.disk(*at).size(log(*owner));
+                    let newest = size.saturating_sub(1);
+                    let holders = it.disk(*at).holders(log(*owner), newest);
+                    let known = holders.iter().filter(|(_, held)| *held == size).count();
+                    size == 0 || (known == 3 && it.cosigned(*at, *owner) == Some(size))
+                })
+            })
+        };
+        world.until(30_000, "all know who holds what", all_told);
+        for owner in ALL {
+            let first = world.disk(SL).holders(log(owner), 0);
+            let known = first.iter().all(|(holder, size)| *holder != owner && *size > 0);
+            assert!(known, "seed {seed}: {first:?}");
+        }
+    });
+}
+
+//     SL - RP - HE        RP keeps the entries of SL from HE, but not its heads
+#[test]
+fn entries_behind_a_head_show_within_two_beacons() {
+    check(10, |seed| {
+        let mut world = World::new(seed, &[SL, RP, HE], &LINE[..2], CALM);
+        world.until(60_000, "fences open", World::all_open);
+        world.until(60_000, "converged", World::converged);
+        world.withhold(RP, HE, SL, false);
+        let id = service_id(seed);
+        let ticket = world.publish(SL, request(vec![definition(&id, "Fehlt")], vec![]));
+        let ticket = ticket.expect("SL is up");
+        world.until(10_000, "published", |it| it.answer(SL, ticket).is_some_and(Result::is_ok));
+        let state = |it: &World| it.state(HE, SL).map(|it| it.0);
+        world.until(2 * limits::BEACON_MS, "shown", |it| state(it) == Some(LogState::CatchingUp));
+        assert_eq!(world.disk(HE).size(log(SL)), 0, "seed {seed}: the entries came");
+    });
+}
+
+//     SL - RP - HE        RP keeps everything of SL from HE
+#[test]
+fn a_withheld_head_shows_as_stale_after_three_minutes() {
+    check(4, |seed| {
+        let mut world = World::new(seed, &[SL, RP, HE], &LINE[..2], CALM);
+        world.until(60_000, "fences open", World::all_open);
+        let id = service_id(seed);
+        let _ = world.publish(SL, request(vec![definition(&id, "Zuletzt")], vec![]));
+        let id = service_id(1_000 + seed);
+        let _ = world.publish(RP, request(vec![definition(&id, "Daneben")], vec![]));
+        let state = |it: &World| it.state(HE, SL).map(|it| it.0);
+        let live = Some(LogState::Live);
+        world.until(60_000, "converged", |it| {
+            let both = [(HE, SL), (HE, RP)].map(|(at, of)| it.state(at, of).map(|it| it.0));
+            both == [live, live] && it.converged()
+        });
+        // a freshness comes about once a minute; it goes on for longer than one without
+        world.run_for(2 * limits::STALE_AFTER_MS);
+        assert_eq!(state(&world), live, "seed {seed}");
+        world.withhold(RP, HE, SL, true);
+        world.run_for(limits::STALE_AFTER_MS - limits::FRESHNESS_RENEW_MS - 5_000);
+        assert_eq!(state(&world), live, "seed {seed}: too early");
+        world.until(limits::FRESHNESS_RENEW_MS + 6_000, "stale", |it| {
+            state(it) == Some(LogState::Stale)
+        });
+        // only that log, and only there
+        assert_eq!(world.state(HE, RP).map(|it| it.0), live, "seed {seed}");
+        assert_eq!(world.state(RP, SL).map(|it| it.0), live, "seed {seed}");
+    });
+}
+
+fn log(land: Land) -> LogId {
+    LogId { land, epoch: 1 }
 }

@@ -79,6 +79,21 @@ pub const SOURCE_AVOID_MS: u64 = 30_000;
 pub const HEADS_PER_SECOND: u64 = 500;
 /// Heads a peer may tell or ask for at once.
 pub const HEADS_BURST_MAX: u64 = 2_000;
+/// Heads of one log that wait to be held against the tree here; the oldest gives way.
+pub const SUSPECTS_MAX: usize = 64;
+/// Roots of one log that are remembered, so that the disk is not asked for them again.
+pub const ROOTS_KNOWN_MAX: usize = 256;
+/// Time between two receipts, and two cosignatures, of this Land about one log, and between two
+/// messages that pass on those of others, milliseconds.
+pub const TESTIFY_EVERY_MS: u64 = 1_000;
+/// Receipts or cosignatures in one message.
+pub const TESTIMONIES_MAX: usize = 256;
+/// Receipts and cosignatures a peer may tell in a second, in the long run.
+pub const TESTIMONIES_PER_SECOND: u64 = 600;
+/// Receipts and cosignatures a peer may tell at once.
+pub const TESTIMONIES_BURST_MAX: u64 = 1_800;
+/// Receipts of one holder about one log that are kept; beyond, older ones are thinned out.
+pub const RECEIPTS_PER_HOLDER_MAX: usize = 512;
 /// A peer that says nothing for this long is disconnected, milliseconds.
 pub const PEER_SILENCE_MS: u64 = 15_000;
 /// A wall clock that moves against the monotonic one by more than this fences again, milliseconds.
@@ -135,6 +150,12 @@ const _: () = assert!(MESSAGE_BYTES_MAX >= BATCH_BYTES_MAX + HEADER_BYTES_MAX + 
 const _: () = assert!(MESSAGE_BYTES_MAX >= BODY_BYTES_MAX + HEADER_BYTES_MAX + (64 << 10));
 const _: () = assert!(FOLLOW_CREDIT_BYTES >= 2 * (MESSAGE_BYTES_MAX as u64));
 const _: () = assert!(PEER_SILENCE_MS >= 2 * BEACON_MS);
+const _: () = assert!(TESTIMONIES_PER_SECOND * TESTIFY_EVERY_MS >= 2_000 * TESTIMONIES_MAX as u64);
+const _: () = assert!(TESTIMONIES_BURST_MAX >= 3 * TESTIMONIES_PER_SECOND);
+const _: () =
+    assert!(MESSAGE_BYTES_MAX >= TESTIMONIES_MAX * (registry_proto::log::COSIGNED_BYTES_MAX + 64));
+const _: () =
+    assert!(MESSAGE_BYTES_MAX >= MEMBERS_MAX * (registry_proto::evidence::EVIDENCE_BYTES_MAX + 16));
 const _: () = assert!(HEADS_PER_SECOND >= 5 * (MEMBERS_MAX as u64));
 const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
 const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);

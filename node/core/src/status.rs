@@ -51,6 +51,11 @@ pub struct LogStatus {
     pub fresh_unix_seconds: u64,
     /// State.
     pub state: LogState,
+    /// True when there is proof that the owner signed two histories.
+    pub forked: bool,
+    /// Entries that more than half of the members cosigned, as far as they are durable here. Of a
+    /// forked log those from here on are disputed.
+    pub cosigned: u64,
 }
 
 /// What a partner holds of a log.

@@ -111,10 +111,12 @@ fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {
         // damage there is reported above; time only needs to go forward from what is known
         Some(Err(_)) | None => 0,
     };
+    let last = reader.last_checkpoint();
     Ok(RecoveredLog {
         log,
         frontier: reader.frontier(),
-        head: reader.last_checkpoint().map(|it| it.record.note),
+        head_proof: last.as_ref().map(|it| it.record.proof.clone()).unwrap_or_default(),
+        head: last.map(|it| it.record.note),
         complete: reader.last_complete_checkpoint().map(|it| it.record.note),
         last_recorded_ms,
     })

@@ -11,6 +11,7 @@ mod show;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
+use bytes::Bytes;
 use registry_core::{
     FencePolicy,
     authorize::PeerIdentity,
@@ -43,6 +44,7 @@ use crate::{
     status::StatusBoard,
     store::{self, Store},
     tls::{MaterialError, TlsContext},
+    witness::{self, Cabinet, Ledger, Receipts},
 };
 
 /// A node that runs.
@@ -62,6 +64,14 @@ pub struct App {
     folder: Folder,
     store: Store,
     driver: Handle,
+}
+
+/// What others need of the core that runs: the way to it, and what it shows.
+struct Core {
+    handle: Handle,
+    board: StatusBoard,
+    connected: Connected,
+    receipts: Receipts,
 }
 
 /// What the core of a node stands on.
@@ -88,6 +98,9 @@ pub enum StartError {
     /// A journal cannot be opened.
     #[error("cannot open the logs")]
     Logs(#[from] LogsError),
+    /// Evidence, receipts or cosignatures cannot be read.
+    #[error("cannot read evidence, receipts and cosignatures")]
+    Evidence(#[from] witness::CabinetError),
     /// The index cannot be opened.
     #[error("cannot open the index")]
     Index(#[from] store::OpenError),
@@ -165,12 +178,11 @@ impl App {
             engine: &engine,
             streams: &shutdown,
         };
-        let (handle, board, connected) = foundation.start_core(logs)?;
+        let Core { handle, board, connected, receipts } = foundation.start_core(logs)?;
         follow_fold(&index, own, &handle).await?;
         stop_with(&engine, &shutdown);
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
-        let lists = Lists::shipped();
-        data::follow(config.data.clone(), lists.clone(), &shutdown).await;
+        let lists = follow_lists(&config, &shutdown).await;
         keep_certificates(&config, digests, &tls, &metrics, &board, &shutdown)?;
         let bound = listeners.addresses();
         let parts = serve::Parts {
@@ -188,6 +200,7 @@ impl App {
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             drafts,
+            receipts,
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)
@@ -292,7 +305,7 @@ fn stop_with(engine: &Shutdown, shutdown: &Shutdown) {
 
 impl Foundation<'_> {
     /// Starts the writers of all logs and the driver with the core.
-    fn start_core(self, logs: Logs) -> Result<(Handle, StatusBoard, Connected), StartError> {
+    fn start_core(self, logs: Logs) -> Result<Core, StartError> {
         let thread = |source| StartError::System { what: "a thread", source };
         let clock = self.clock;
         let driver = Driver::new(clock);
@@ -305,11 +318,30 @@ impl Foundation<'_> {
                 .start(log, journal, signer, handle.clone(), folder, self.engine)
                 .map_err(thread)?;
         }
+        let cabinet = Cabinet::of(&self.config.data_dir);
+        let evidence = kept_evidence(&cabinet, self.config)?;
+        let ledger = open_ledger(self.config)?;
+        let shown = ledger.receipts().clone();
+        let receipts = shown.read().newest().cloned().collect();
+        let cosigned = ledger.agreed().cloned().collect();
+        let witness = witness::Setup {
+            cabinet,
+            ledger,
+            charter: self.config.charter.clone(),
+            land: self.identity.land,
+            signer: self.config.signer.clone(),
+            driver: handle.clone(),
+            metrics: self.metrics.clone(),
+        };
+        let witness = witness::Keeper::start(witness, self.engine).map_err(thread)?;
         let setup = Setup {
             charter: self.config.charter.clone(),
             me: self.identity.clone(),
             logs: logs.recovered,
             services: logs.services,
+            evidence,
+            receipts,
+            cosigned,
             fence: fence_policy(self.config.fence),
             entropy: entropy()?,
         };
@@ -328,12 +360,39 @@ impl Foundation<'_> {
             own: self.own,
             writers,
             ranges: Ranges::new(logs.readers),
+            witness,
             metrics: self.metrics.clone(),
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
-        Ok((handle, board, connected))
+        Ok(Core { handle, board, connected, receipts: shown })
     }
+}
+
+/// The shipped lists, and what data packages make of them.
+async fn follow_lists(config: &Config, shutdown: &Shutdown) -> Lists {
+    let lists = Lists::shipped();
+    data::follow(config.data.clone(), lists.clone(), shutdown).await;
+    lists
+}
+
+/// Opens the receipts and cosignatures; tells how many were left out.
+fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
+    let (ledger, refused) = Ledger::open(&config.data_dir, &config.charter)?;
+    if refused > 0 {
+        tracing::error!(refused, "receipts or cosignatures that do not verify were left out");
+    }
+    Ok(ledger)
+}
+
+/// Evidence that is kept; what does not verify is named in the log.
+fn kept_evidence(cabinet: &Cabinet, config: &Config) -> Result<Vec<Bytes>, StartError> {
+    let kept = cabinet.load(&config.charter)?;
+    for (path, error) in &kept.refused {
+        let cause = crate::lifecycle::chain(error);
+        tracing::error!(path = %path.display(), cause, "this evidence proves nothing");
+    }
+    Ok(kept.proofs.iter().map(|it| it.raw().clone()).collect())
 }
 
 /// Opens the index over the logs and starts the thread that fills it.

@@ -27,6 +27,7 @@ use registry_proto::{
             draft_service_server::DraftServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
+            witness_service_server::WitnessServiceServer,
         },
     },
 };
@@ -63,7 +64,9 @@ use crate::{
         peer::PeerApi,
         publish::{self, PublishApi},
         watch::WatchApi,
+        witness::WitnessApi,
     },
+    witness::Receipts,
 };
 
 /// What services are made of.
@@ -82,6 +85,7 @@ pub(super) struct Parts<'a> {
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
     pub(super) drafts: Drafts,
+    pub(super) receipts: Receipts,
     pub(super) shutdown: Shutdown,
 }
 
@@ -204,6 +208,7 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
+    let witness = WitnessApi::new(parts.index.clone(), parts.receipts.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     let describe = || {
         tonic_reflection::server::Builder::configure()
@@ -217,6 +222,7 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
         .add_service(sized!(DraftServiceServer::new(drafts)))
+        .add_service(sized!(WitnessServiceServer::new(witness)))
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))

@@ -57,6 +57,9 @@ impl Show {
             metrics.set_log_size(land, log.known);
             metrics.set_log_folded(land, cut.size(log.log));
             metrics.set_replication_state(land, log.state);
+            metrics.set_log_behind(land, log.known.saturating_sub(log.size));
+            metrics.set_log_forked(land, log.forked);
+            metrics.set_log_cosigned(land, log.cosigned);
             // no age before the first signature: an age since 1970 would only raise alarms
             if log.fresh_unix_seconds > 0 {
                 let age = now.saturating_sub(log.fresh_unix_seconds);

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod charter;
 pub mod data;
+pub mod evidence;
 pub mod init;
 pub mod pki;
 
@@ -47,6 +48,9 @@ pub enum Command {
     Charter(charter::CharterCommand),
     /// Zeigt ohne Netz, welche Zertifikate und Sperrlisten eines Knotens wann enden
     Certificates(certificates::CertificatesArgs),
+    /// Zeigt, exportiert und prüft Beweise, dass ein Land zwei Fassungen seines Protokolls signiert hat
+    #[command(subcommand)]
+    Evidence(evidence::EvidenceCommand),
     /// Prüft, installiert und erstellt Datenpakete (Codelisten, LeiKa, Gemeindeverzeichnis)
     #[command(subcommand)]
     Data(data::DataCommand),

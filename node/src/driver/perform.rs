@@ -21,6 +21,7 @@ use crate::{
     lifecycle::{Shutdown, chain},
     observe::Metrics,
     sessions::{Outgoing, Ranges},
+    witness,
 };
 
 /// What the driver acts upon.
@@ -32,6 +33,8 @@ pub struct Surroundings {
     pub writers: Writers,
     /// Reads ranges for partners.
     pub ranges: Ranges,
+    /// Keeps evidence.
+    pub witness: witness::Keeper,
     /// Where numbers go.
     pub metrics: Arc<Metrics>,
     /// Where the state goes that readers see.
@@ -111,6 +114,20 @@ impl Performer {
                     self.surroundings.ranges.send(range, outgoing, driver, &self.shutdown);
                 }
             }
+            Effect::Attest(order) => self.surroundings.witness.send(witness::Job::Attest(order)),
+            Effect::KeepReceipt(it) => {
+                self.surroundings.witness.send(witness::Job::Keep(witness::Record::Receipt(it)));
+            }
+            Effect::KeepCosigned(it) => {
+                self.surroundings.witness.send(witness::Job::Keep(witness::Record::Cosigned(it)));
+            }
+            Effect::Examine(examination) => {
+                let driver = self.handle.clone();
+                self.surroundings.ranges.examine(examination, driver, &self.shutdown);
+            }
+            Effect::KeepEvidence { log, raw } => {
+                self.surroundings.witness.send(witness::Job::Evidence { log, raw });
+            }
             Effect::Close { session, reason } => self.close(session, &reason),
             Effect::Report(notice) => self.report(notice),
         }
@@ -156,9 +173,10 @@ impl Performer {
                 warn!(peer.land = %peer.land, peer.node, cause = chain(&fault), "peer fault");
             }
             Notice::Replication(Report::LogStopped { peer, fault }) => {
-                metrics.peer_fault(peer.land, fault.label());
+                // the fault is the owner's, not that of who shows it
+                metrics.peer_fault(fault.log().land, fault.label());
                 error!(
-                    peer.land = %peer.land, peer.node, cause = chain(&fault),
+                    log = %fault.log(), peer.land = %peer.land, peer.node, cause = chain(&fault),
                     "a log is no longer accepted; its verified part stays served"
                 );
             }

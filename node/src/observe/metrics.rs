@@ -45,6 +45,9 @@ struct Logs {
     size: Family<OfLand, Gauge>,
     folded: Family<OfLand, Gauge>,
     lag: Family<OfPeer, Gauge>,
+    behind: Family<OfLand, Gauge>,
+    forked: Family<OfLand, Gauge>,
+    cosigned: Family<OfLand, Gauge>,
     state: Family<OfState, Gauge>,
     freshness_age: Family<OfLand, Gauge<f64, AtomicU64>>,
 }
@@ -57,6 +60,7 @@ struct NodeGauges {
     journal_bytes: Gauge,
     index_rebuild: Gauge<f64, AtomicU64>,
     watches: Gauge,
+    receipts: Gauge,
     certificate_expiry: Gauge,
 }
 
@@ -165,6 +169,26 @@ impl Metrics {
         self.logs.folded.get_or_create(&of(land)).set(clamp(entries));
     }
 
+    /// Entries of the newest verified checkpoint of a log that are not stored here yet.
+    pub fn set_log_behind(&self, land: Land, entries: u64) {
+        self.logs.behind.get_or_create(&of(land)).set(clamp(entries));
+    }
+
+    /// Whether there is proof that the owner of a log signed two histories.
+    pub fn set_log_forked(&self, land: Land, forked: bool) {
+        self.logs.forked.get_or_create(&of(land)).set(i64::from(forked));
+    }
+
+    /// Entries of a log that more than half of the members cosigned.
+    pub fn set_log_cosigned(&self, land: Land, entries: u64) {
+        self.logs.cosigned.get_or_create(&of(land)).set(clamp(entries));
+    }
+
+    /// Receipts of all Länder that are kept here.
+    pub fn set_receipts(&self, receipts: usize) {
+        self.node.receipts.set(clamp(receipts as u64));
+    }
+
     /// Entries by which a partner's node is ahead of what is stored here.
     pub fn set_lag(&self, peer: &str, land: Land, entries: u64) {
         let labels = OfPeer { peer: peer.to_owned(), land: land.code() };
@@ -264,6 +288,21 @@ impl Logs {
         r.register("entries_stored", "Entries of a log stored here", self.entries.clone());
         r.register("log_size", "Size of the newest verified checkpoint", self.size.clone());
         r.register("log_folded", "Entries of a log shown in the catalogue", self.folded.clone());
+        r.register(
+            "log_behind_entries",
+            "Entries of the newest verified checkpoint not stored here yet",
+            self.behind.clone(),
+        );
+        r.register(
+            "log_forked",
+            "1 if there is proof that the owner of a log signed two histories",
+            self.forked.clone(),
+        );
+        r.register(
+            "log_cosigned_entries",
+            "Entries of a log that more than half of the members cosigned",
+            self.cosigned.clone(),
+        );
         r.register("lag_entries", "Entries a partner has and this node has not", self.lag.clone());
         r.register(
             "replication_state",
@@ -295,6 +334,7 @@ impl NodeGauges {
             "Part of the index that is rebuilt; 1 when nothing is to do",
             self.index_rebuild.clone(),
         );
+        r.register("receipts", "Receipts of all Länder kept here", self.receipts.clone());
         r.register("watch_streams", "Watch streams", self.watches.clone());
         r.register(
             "certificate_expiry_timestamp_seconds",
@@ -336,6 +376,10 @@ mod tests {
         metrics.set_entries_stored(Land::SL, 7);
         metrics.set_log_size(Land::SL, 7);
         metrics.set_log_folded(Land::SL, 6);
+        metrics.set_log_behind(Land::SL, 3);
+        metrics.set_log_forked(Land::RP, true);
+        metrics.set_log_cosigned(Land::RP, 2);
+        metrics.set_receipts(8);
         metrics.set_lag("rp-1.demo.example", Land::RP, 4);
         metrics.set_replication_state(Land::RP, LogState::Stale);
         metrics.set_replication_state(Land::RP, LogState::Live);
@@ -359,6 +403,10 @@ mod tests {
             r#"registry_entries_stored{land="SL"} 7"#,
             r#"registry_log_size{land="SL"} 7"#,
             r#"registry_log_folded{land="SL"} 6"#,
+            r#"registry_log_behind_entries{land="SL"} 3"#,
+            r#"registry_log_forked{land="RP"} 1"#,
+            r#"registry_log_cosigned_entries{land="RP"} 2"#,
+            "registry_receipts 8",
             r#"registry_lag_entries{peer="rp-1.demo.example",land="RP"} 4"#,
             r#"registry_replication_state{land="RP",state="stale"} 0"#,
             r#"registry_replication_state{land="RP",state="live"} 1"#,

@@ -535,7 +535,7 @@ fn names(filter: &str, land: Land) -> bool {
     filter.is_empty() || filter == land.code()
 }
 
-fn position(position: &LogPosition) -> Result<Position, Reject> {
+pub(crate) fn position(position: &LogPosition) -> Result<Position, Reject> {
     let land = position.land.parse().map_err(|error: registry_proto::terms::ParseLandError| {
         Reject::field("position.land", "LAND_UNKNOWN", error.to_string())
     })?;

@@ -3,10 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use registry_core::{limits, node::Input, replicate::SendRange};
+use registry_core::{
+    limits,
+    node::Input,
+    replicate::{Examination, Found, SendRange},
+};
 use registry_journal::{Reader, Stored, StoredBody};
 use registry_proto::{
-    log::{Hash, prove_consistency},
+    log::{Hash, prove_consistency, tree_root},
     terms::LogId,
     wire::peer::{Batch, BatchEntry, BodyState},
 };
@@ -79,6 +83,27 @@ impl Ranges {
         });
     }
 
+    /// Reads which root a log has at the size of a head in question, then tells the driver.
+    pub(crate) fn examine(&self, examination: Examination, driver: Handle, shutdown: &Shutdown) {
+        let reader = self.readers.get(&examination.log).cloned();
+        shutdown.spawn(TaskKind::Stream, async move {
+            let (old, new) = (examination.suspect.size(), examination.against.size());
+            let look = move || look(reader.as_ref().ok_or(RangeError::UnknownLog)?, old, new);
+            let looked = tokio::task::spawn_blocking(look).await.map_err(RangeError::Task);
+            let found = match looked.and_then(|it| it) {
+                Ok(found) => Some(found),
+                Err(failure) => {
+                    let cause = chain(&failure);
+                    error!(log = %examination.log, size = old, cause, "cannot examine a head");
+                    None
+                }
+            };
+            // a driver that is gone judges nobody
+            let examination = Box::new(examination);
+            let _ = driver.input(Input::Examined { examination, found }).await;
+        });
+    }
+
     async fn batch(&self, range: &SendRange) -> Result<Batch, RangeError> {
         let reader = self.readers.get(&range.log).ok_or(RangeError::UnknownLog)?;
         if range.upto - range.from <= INLINE_ENTRIES_MAX {
@@ -89,6 +114,13 @@ impl Ranges {
             .await
             .map_err(RangeError::Task)?
     }
+}
+
+fn look(reader: &Reader, old: u64, new: u64) -> Result<Found, RangeError> {
+    let proved = |error: Box<dyn std::error::Error + Send + Sync>| RangeError::Proof(error);
+    let root = tree_root(reader, old).map_err(|error| proved(Box::new(error)))?;
+    let proof = prove_consistency(reader, old, new).map_err(|error| proved(Box::new(error)))?;
+    Ok(Found { root, proof })
 }
 
 fn read(reader: &Reader, range: &SendRange) -> Result<Batch, RangeError> {

@@ -13,6 +13,7 @@ mod previous;
 pub mod publish;
 pub mod status;
 pub mod watch;
+pub mod witness;
 
 #[cfg(test)]
 mod tests;

@@ -165,6 +165,7 @@ const METHODS: &[&str] = &[
     "/verbund.registry.v1.NachnutzungService/GetImpact",
     "/verbund.registry.v1.NachnutzungService/ListNotices",
     "/verbund.registry.v1.NachnutzungService/WatchNotices",
+    "/verbund.registry.v1.WitnessService/ListReceipts",
     "/verbund.registry.v1.PublishService/Publish",
     "/verbund.registry.v1.DraftService/SaveDraft",
     "/verbund.registry.v1.DraftService/GetDraft",

@@ -328,6 +328,44 @@ pub mod artefact_peer_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Proofs that the owners of logs signed two histories.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Evidence {
+    /// Each an encoded verbund.registry.v1.Evidence, at most one for a log.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Newest receipts, each of another holder or about another log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Receipts {
+    /// Each an encoded verbund.registry.v1.SignedStatement of a Receipt, at most 256.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Newest cosignatures, each of another witness or about another log.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Cosignatures {
+    /// At most 256.
+    #[prost(message, repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<Cosignature>,
+}
+/// A checkpoint that a witness cosigned: it is consistent with all the witness has verified.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Cosignature {
+    /// Land of the witness.
+    #[prost(string, tag = "1")]
+    pub witness: ::prost::alloc::string::String,
+    /// Owner of the log.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of the log.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Signed note (C2SP) with both lines of the owner and cosignature/v1 of the freshness key of the
+    /// witness under the name "<verbund id>/<witness>".
+    #[prost(bytes = "bytes", tag = "4")]
+    pub note: ::prost::bytes::Bytes,
+}
 /// From the side that dialled.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
@@ -346,7 +384,10 @@ pub struct SessionResponse {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PeerMessage {
     /// What it says.
-    #[prost(oneof = "peer_message::Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(
+        oneof = "peer_message::Message",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+    )]
     pub message: ::core::option::Option<peer_message::Message>,
 }
 /// Nested message and enum types in `PeerMessage`.
@@ -381,6 +422,15 @@ pub mod peer_message {
         /// Asks for Heads.
         #[prost(message, tag = "9")]
         AskHeads(super::AskHeads),
+        /// Who holds what.
+        #[prost(message, tag = "10")]
+        Receipts(super::Receipts),
+        /// Checkpoints that witnesses found consistent.
+        #[prost(message, tag = "11")]
+        Cosignatures(super::Cosignatures),
+        /// Proofs that owners signed two histories.
+        #[prost(message, tag = "12")]
+        Evidence(super::Evidence),
     }
 }
 /// Introduces a node. The Land and node must be those of its certificate.
@@ -423,6 +473,10 @@ pub struct Head {
     /// Newest checkpoint known (signed note); its size may exceed size.
     #[prost(bytes = "bytes", tag = "5")]
     pub checkpoint: ::prost::bytes::Bytes,
+    /// Newest checkpoint of a size that is held; empty when it is `checkpoint`, or when there is
+    /// none. Without it a node that knows a larger head could not show what it holds.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub held: ::prost::bytes::Bytes,
 }
 /// Heads of all logs of the charter, also of those of which nothing is held yet.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1453,6 +1453,15 @@ pub struct AsOf {
     /// State of this log at this node.
     #[prost(enumeration = "ReplicationState", tag = "6")]
     pub state: i32,
+    /// Entries of the newest verified head; what of it is not stored here yet is missing.
+    #[prost(uint64, tag = "10")]
+    pub known: u64,
+    /// Entries that more than half of the members found consistent, as far as they are stored here.
+    #[prost(uint64, tag = "11")]
+    pub cosigned: u64,
+    /// Set when the owner signed two histories: entries from this index on are disputed.
+    #[prost(uint64, optional, tag = "12")]
+    pub disputed_from: ::core::option::Option<u64>,
 }
 /// What an entry says. Receivers keep, hash and relay kinds they do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -6238,6 +6247,38 @@ pub mod draft_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Proof that the owner of a log signed two histories: two checkpoints of one size with different
+/// roots, or of two sizes of which the larger does not begin with the smaller. Kept and passed on
+/// byte for byte, at most 48 KiB.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Evidence {
+    /// Always 1.
+    #[prost(uint32, tag = "1")]
+    pub format: u32,
+    /// Verbund id, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub verbund: ::prost::bytes::Bytes,
+    /// Owner of the log.
+    #[prost(string, tag = "3")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of the log.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    /// Signed checkpoint (C2SP note) of the smaller size, or one of the two.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub older: ::prost::bytes::Bytes,
+    /// Signed checkpoint of the larger size, or the other one.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub newer: ::prost::bytes::Bytes,
+    /// RFC 6962 root, 32 bytes, that the tree of `newer` has at the size of `older`; it is not the
+    /// root that `older` signs. Empty when both sign one size.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub root: ::prost::bytes::Bytes,
+    /// RFC 6962 consistency proof from `root` at the size of `older` to the root of `newer`; empty
+    /// when both sign one size.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 /// A statement with its signature. What is signed is
 /// domain || 0x00 || verbund id (32 bytes) || algorithm (4 bytes, big endian) || key (32 bytes)
 /// \|| length of the payload (8 bytes, big endian) || payload,
@@ -6737,6 +6778,367 @@ pub mod watch_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "verbund.registry.v1.WatchService";
     impl<T> tonic::server::NamedService for WatchServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Payload of a signed statement (domain "verbund-registry/receipt/v1", freshness key of the
+/// holder): a Land holds a log durably up to a size. Made after the sync; sizes of a holder and log
+/// only grow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Receipt {
+    /// Land that holds.
+    #[prost(string, tag = "1")]
+    pub holder: ::prost::alloc::string::String,
+    /// Owner of the log.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of the log.
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+    /// Entries it holds durably.
+    #[prost(uint64, tag = "4")]
+    pub size: u64,
+    /// RFC 6962 root at size, 32 bytes.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub root: ::prost::bytes::Bytes,
+    /// Bodies among these entries that it lacks, apart from erased ones.
+    #[prost(uint64, tag = "6")]
+    pub bodies_missing: u64,
+    /// Wall clock of the holder, milliseconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "7")]
+    pub unix_ms: i64,
+}
+/// Request of ListReceipts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListReceiptsRequest {
+    /// The entry.
+    #[prost(message, optional, tag = "1")]
+    pub position: ::core::option::Option<LogPosition>,
+}
+/// Answer of ListReceipts. To be verified by whoever asks: the statement under the freshness key of
+/// its holder, the proof with the leaf hash of the entry.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListReceiptsResponse {
+    /// At most one for each Land, in the order of their codes. The owner holds what it signs and
+    /// gives no receipts about its own log.
+    #[prost(message, repeated, tag = "1")]
+    pub receipts: ::prost::alloc::vec::Vec<HeldSince>,
+}
+/// A Land holds an entry, at the latest since the time of the receipt: of old receipts not every
+/// one is kept.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldSince {
+    /// Encoded SignedStatement of a Receipt, as the holder made it.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub statement: ::prost::bytes::Bytes,
+    /// RFC 6962 inclusion proof of the entry in the tree of the receipt.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod witness_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Tells which Land holds what since when. Needs any role.
+    #[derive(Debug, Clone)]
+    pub struct WitnessServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl WitnessServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> WitnessServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> WitnessServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            WitnessServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Of each Land the first receipt that covers an entry.
+        pub async fn list_receipts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListReceiptsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReceiptsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.WitnessService/ListReceipts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.WitnessService", "ListReceipts"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod witness_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with WitnessServiceServer.
+    #[async_trait]
+    pub trait WitnessService: std::marker::Send + std::marker::Sync + 'static {
+        /// Of each Land the first receipt that covers an entry.
+        async fn list_receipts(
+            &self,
+            request: tonic::Request<super::ListReceiptsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListReceiptsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Tells which Land holds what since when. Needs any role.
+    #[derive(Debug)]
+    pub struct WitnessServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> WitnessServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for WitnessServiceServer<T>
+    where
+        T: WitnessService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.WitnessService/ListReceipts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListReceiptsSvc<T: WitnessService>(pub Arc<T>);
+                    impl<
+                        T: WitnessService,
+                    > tonic::server::UnaryService<super::ListReceiptsRequest>
+                    for ListReceiptsSvc<T> {
+                        type Response = super::ListReceiptsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListReceiptsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as WitnessService>::list_receipts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListReceiptsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for WitnessServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.WitnessService";
+    impl<T> tonic::server::NamedService for WitnessServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ed25519_dalek::{SignatureError, Signer, VerifyingKey};
 
 use super::{
-    Hash, VerbundId,
+    COSIGNED_BYTES_MAX, Hash, VerbundId,
     note::{self, Note, NoteError},
 };
 use crate::{key::Key, terms::LogId};
@@ -86,6 +86,12 @@ pub enum CheckpointError {
     /// The third line is no hash.
     #[error("the root is no base64 of 32 bytes")]
     Root,
+    /// More bytes than a checkpoint with one cosignature needs.
+    #[error("a cosigned checkpoint has at most {COSIGNED_BYTES_MAX} bytes, found {found}")]
+    CosignedTooLong {
+        /// Bytes found.
+        found: usize,
+    },
     /// A tree without leaves has another root.
     #[error("the root is not that of a tree without leaves")]
     EmptyRoot,

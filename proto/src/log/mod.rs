@@ -2,6 +2,7 @@
 //! rest, no clock. The table "Signed statements" of `ARCHITECTURE.md` lists what is signed.
 
 mod checkpoint;
+mod cosigned;
 mod hash;
 mod header;
 mod note;
@@ -12,6 +13,7 @@ mod vkey;
 pub use checkpoint::{
     Checkpoint, CheckpointError, LogKeys, LogSigner, Origin, ParseOriginError, SignedCheckpoint,
 };
+pub use cosigned::{COSIGNED_BYTES_MAX, Cosigned};
 pub use hash::{
     Hash, HashLengthError, ParseHashError, VerbundId, body_digest, leaf_hash, node_hash,
 };
@@ -22,7 +24,7 @@ pub use header::{
 pub use note::{LandSignature, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, NoteError};
 pub use proof::{
     HashTiles, PROOF_HASHES_MAX, ProofError, ProofRejected, check_consistency, check_inclusion,
-    prove_consistency, prove_inclusion,
+    prove_consistency, prove_inclusion, tree_root,
 };
 pub use tree::{Frontier, TREE_SIZE_MAX, tile_root};
 pub use vkey::{ParseVerifierKeyError, VerifierKey, VerifyNoteError, sign_note, verify_note};

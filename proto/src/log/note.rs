@@ -163,6 +163,19 @@ impl<'a> Note<'a> {
         Ok(unix_seconds)
     }
 
+    /// The two lines of the owner of a checkpoint, without those of others.
+    pub(super) fn owner_lines(
+        &self,
+        name: &str,
+        log: &VerifyingKey,
+        freshness: &VerifyingKey,
+    ) -> Result<String, NoteError> {
+        let (log, freshness) = (id(name, ED25519, log), id(name, COSIGNATURE_V1, freshness));
+        let first = line(name, log, self.only(name, log, LandSignature::Log)?);
+        let second = line(name, freshness, self.only(name, freshness, LandSignature::Freshness)?);
+        Ok(first + &second)
+    }
+
     fn only(&self, name: &str, id: u32, which: LandSignature) -> Result<&[u8], NoteError> {
         let mut lines = self.signatures.iter().filter(|s| s.id() == id && s.name() == name);
         match (lines.next(), lines.next()) {

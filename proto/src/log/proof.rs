@@ -140,6 +140,20 @@ pub fn prove_consistency<T: HashTiles>(
     reader.finish(proof)
 }
 
+/// Root of the tree of the first `size` leaves.
+pub fn tree_root<T: HashTiles>(tiles: &T, size: u64) -> Result<Hash, ProofError<T::Error>> {
+    if size > TREE_SIZE_MAX {
+        return Err(ProofError::TreeTooLarge { size });
+    }
+    if size == 0 {
+        return Ok(Hash::EMPTY_ROOT);
+    }
+    let reader = Reader { tiles, failure: RefCell::new(None) };
+    let root = tlog::tree_hash(size, &reader);
+    let root = reader.finish(root.map(|it| vec![it]))?;
+    root.first().copied().ok_or(ProofError::Refused)
+}
+
 /// Accepts if `proof` shows `leaf` at `index` in the tree of `size` leaves with `root`.
 pub fn check_inclusion(
     proof: &[Hash],

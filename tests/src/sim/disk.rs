@@ -5,11 +5,14 @@ use std::{collections::BTreeMap, convert::Infallible};
 use bytes::Bytes;
 use registry_core::{
     log::OwnServices,
-    replicate::{RecoveredLog, SendRange},
+    replicate::{Book, Examination, Found, RecoveredLog, SendRange},
 };
 use registry_proto::{
-    log::{Frontier, Hash, HashTiles, Header, leaf_hash, prove_consistency, tile_root},
-    terms::LogId,
+    log::{
+        Cosigned, Frontier, Hash, HashTiles, Header, leaf_hash, prove_consistency, tile_root,
+        tree_root,
+    },
+    terms::{Land, LogId},
     wire::peer::{Batch, BatchEntry},
 };
 
@@ -17,6 +20,12 @@ use registry_proto::{
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     pub(crate) logs: BTreeMap<LogId, DiskLog>,
+    /// What proves that the owners of logs signed two histories.
+    pub(crate) evidence: BTreeMap<LogId, Bytes>,
+    /// Who holds what since when.
+    pub(crate) book: Book,
+    /// Newest cosignatures that agreed with what is here.
+    pub(crate) cosigned: BTreeMap<(Land, LogId), Cosigned>,
 }
 
 /// One log on a disk.
@@ -25,6 +34,7 @@ pub(crate) struct DiskLog {
     pub(crate) entries: Vec<BatchEntry>,
     pub(crate) leaves: Vec<Hash>,
     head: Option<Bytes>,
+    head_proof: Vec<Hash>,
     complete: Option<Bytes>,
 }
 
@@ -35,11 +45,18 @@ pub(crate) struct Group {
     pub(crate) entries: Vec<BatchEntry>,
     pub(crate) note: Bytes,
     pub(crate) note_size: u64,
+    pub(crate) proof: Vec<Hash>,
 }
 
 // === impl Disk ===
 
 impl Disk {
+    /// Of each holder the first size it stated that covers an entry.
+    pub fn holders(&self, log: LogId, index: u64) -> Vec<(Land, u64)> {
+        let covering = self.book.covering(log, index);
+        covering.iter().map(|it| (it.receipt().holder, it.receipt().size)).collect()
+    }
+
     /// Entries of a log.
     pub fn size(&self, log: LogId) -> u64 {
         self.logs.get(&log).map_or(0, |it| it.entries.len() as u64)
@@ -50,6 +67,7 @@ impl Disk {
         log.leaves.extend(group.entries.iter().map(|it| leaf_hash(&it.header)));
         log.entries.extend(group.entries.iter().cloned());
         log.head = Some(group.note.clone());
+        log.head_proof = group.proof.clone();
         if log.entries.len() as u64 == group.note_size {
             log.complete = Some(group.note.clone());
         }
@@ -66,6 +84,7 @@ impl Disk {
                     log: *log,
                     frontier,
                     head: it.head.clone(),
+                    head_proof: it.head_proof.clone(),
                     complete: it.complete.clone(),
                     last_recorded_ms: last.map_or(0, |it| it.recorded_unix_ms),
                 }
@@ -81,6 +100,17 @@ impl Disk {
             }
         }
         services
+    }
+
+    /// Looks at the tree as the shell does.
+    pub(crate) fn examine(&self, of: &Examination) -> Option<Found> {
+        let log = self.logs.get(&of.log)?;
+        let (old, new) = (of.suspect.size(), of.against.size());
+        if new > log.leaves.len() as u64 {
+            return None;
+        }
+        let root = tree_root(log, old).ok()?;
+        Some(Found { root, proof: prove_consistency(log, old, new).ok()? })
     }
 
     /// Reads a range as the shell does; batches are small here so that many are under way.
@@ -102,6 +132,15 @@ impl Disk {
             proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
             follow: range.follow,
         })
+    }
+}
+
+// === impl DiskLog ===
+
+impl DiskLog {
+    /// A tree without entries, to prove something about.
+    pub(crate) fn of(leaves: Vec<Hash>) -> Self {
+        Self { leaves, ..Self::default() }
     }
 }
 

@@ -60,6 +60,9 @@ pub(crate) fn twist(rng: &mut SmallRng, message: &mut Message) -> usize {
             _ => *message = unfollow(&ack.land, ack.epoch),
         },
         Message::AskHeads(ask) => ask.nonce = number(rng),
+        Message::Receipts(receipts) => receipts.items.iter_mut().for_each(|it| flip(rng, it)),
+        Message::Cosignatures(all) => all.items.iter_mut().for_each(|it| flip(rng, &mut it.note)),
+        Message::Evidence(evidence) => evidence.items.iter_mut().for_each(|it| flip(rng, it)),
         Message::Refusal(_) | Message::Unfollow(_) => {}
     }
     1

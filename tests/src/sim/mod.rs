@@ -2,10 +2,12 @@
 //!
 //! Disks finish late, lose what was not synced when a node crashes, and sometimes kept it all the
 //! same; streams break and take with them what was under way; control messages overtake batches;
-//! clocks differ and jump; one node may lie. After every step the world checks what must always hold (`oracle.rs`); a test
+//! clocks differ and jump; one node may lie, or sign two
+//! histories. After every step the world checks what must always hold (`oracle.rs`); a test
 //! adds what must hold in the end.
 
 mod disk;
+mod double;
 mod liar;
 mod oracle;
 mod world;

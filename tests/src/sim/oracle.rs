@@ -18,6 +18,8 @@ pub(crate) struct Oracle {
     pub(crate) acknowledged: BTreeMap<(LogId, u64), Hash>,
     /// Entries compared already, per (node, log).
     compared: HashMap<(Land, LogId), usize>,
+    /// The owner that signs two histories on purpose; its log is not judged.
+    pub(crate) forked: Option<Land>,
 }
 
 // === impl Oracle ===
@@ -25,6 +27,9 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Nobody signs two roots for one size.
     pub(crate) fn signed(&mut self, log: LogId, size: u64, root: String) {
+        if self.forked == Some(log.land) {
+            return;
+        }
         let first = self.signed.entry((log, size)).or_insert_with(|| root.clone());
         assert!(*first == root, "{log} signed two histories of size {size}");
     }
@@ -48,9 +53,10 @@ impl Oracle {
     /// Every copy is a prefix of what the longest copy says.
     pub(crate) fn prefixes_agree<'a>(&mut self, disks: impl Iterator<Item = (Land, &'a Disk)>) {
         let disks: Vec<_> = disks.collect();
+        let forked = self.forked;
         let mut longest: BTreeMap<LogId, &[Hash]> = BTreeMap::new();
         for (_, disk) in &disks {
-            for (log, it) in &disk.logs {
+            for (log, it) in disk.logs.iter().filter(|(log, _)| Some(log.land) != forked) {
                 let known = longest.entry(*log).or_insert(&it.leaves);
                 if it.leaves.len() > known.len() {
                     *known = &it.leaves;
@@ -58,7 +64,7 @@ impl Oracle {
             }
         }
         for (land, disk) in &disks {
-            for (log, it) in &disk.logs {
+            for (log, it) in disk.logs.iter().filter(|(log, _)| Some(log.land) != forked) {
                 let from = self.compared.entry((*land, *log)).or_default();
                 // a wiped disk starts anew
                 let begin = (*from).min(it.leaves.len());

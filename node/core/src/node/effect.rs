@@ -1,11 +1,17 @@
 //! What a node wants done.
 
-use registry_proto::{log::Checkpoint, terms::LogId, wire::peer::peer_message::Message};
+use bytes::Bytes;
+use registry_proto::{
+    log::{Checkpoint, Cosigned},
+    receipt::SignedReceipt,
+    terms::LogId,
+    wire::peer::peer_message::Message,
+};
 
 use crate::{
     log::{Commit, Published, Ticket},
     reject::Reject,
-    replicate::{CloseReason, Report, SendRange, SessionId, Store},
+    replicate::{Attest, CloseReason, Examination, Report, SendRange, SessionId, Store},
 };
 
 /// Something to do.
@@ -36,6 +42,21 @@ pub enum Effect {
     },
     /// Read entries and send them.
     SendRange(SendRange),
+    /// Sign what this Land states, and keep it.
+    Attest(Attest),
+    /// Keep a receipt of another Land.
+    KeepReceipt(SignedReceipt),
+    /// Keep a cosignature; the newest of each Land about each log is enough.
+    KeepCosigned(Cosigned),
+    /// Read roots and a proof.
+    Examine(Examination),
+    /// Keep evidence that the owner of a log signed two histories.
+    KeepEvidence {
+        /// The log.
+        log: LogId,
+        /// An encoded `verbund.registry.v1.Evidence`.
+        raw: Bytes,
+    },
     /// End a stream.
     Close {
         /// Which.

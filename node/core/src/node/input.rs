@@ -1,12 +1,17 @@
 //! What can happen to a node.
 
 use bytes::Bytes;
-use registry_proto::{log::SignedCheckpoint, terms::LogId, wire::peer::peer_message::Message};
+use registry_proto::{
+    log::{Cosigned, SignedCheckpoint},
+    receipt::SignedReceipt,
+    terms::LogId,
+    wire::peer::peer_message::Message,
+};
 
 use crate::{
     authorize::PeerIdentity,
     log::Ticket,
-    replicate::{SendRange, SessionId},
+    replicate::{Examination, Found, SendRange, SessionId},
     submission::Submission,
 };
 
@@ -88,6 +93,22 @@ pub enum Input {
     RangeFailed {
         /// As ordered.
         range: SendRange,
+    },
+    /// What this Land states was signed, and the receipt is durable.
+    Attested {
+        /// The log.
+        log: LogId,
+        /// As ordered; none when none was, or it could not be signed or kept.
+        receipt: Option<Box<SignedReceipt>>,
+        /// As ordered; none when none was, or it could not be signed.
+        cosigned: Option<Box<Cosigned>>,
+    },
+    /// The disk was asked about a head.
+    Examined {
+        /// As ordered.
+        examination: Box<Examination>,
+        /// `None` when the disk cannot tell.
+        found: Option<Found>,
     },
     /// Time passed; comes at least every 200 ms.
     Tick,

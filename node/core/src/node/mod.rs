@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 
 use registry_proto::{
     charter::Charter,
-    log::{Origin, SignedCheckpoint},
+    log::{Cosigned, Origin, SignedCheckpoint},
+    receipt::SignedReceipt,
     terms::LogId,
     wire::peer::peer_message::Message,
 };
@@ -46,6 +47,12 @@ pub struct Setup {
     pub logs: Vec<RecoveredLog>,
     /// The records of the own log.
     pub services: OwnServices,
+    /// Evidence that is kept here; what does not verify is left out.
+    pub evidence: Vec<bytes::Bytes>,
+    /// The newest receipts that are kept here, of each holder and log.
+    pub receipts: Vec<SignedReceipt>,
+    /// The newest cosignatures that are kept here, of each witness and log.
+    pub cosigned: Vec<Cosigned>,
     /// What to do when no partner answers the fence.
     pub fence: FencePolicy,
     /// 32 fresh random bytes, for the salts of entries the node itself writes.
@@ -81,7 +88,17 @@ impl Node {
     ///
     /// The Land when it is no member of the charter.
     pub fn new(setup: Setup, now: Now) -> Result<Self, NotAMember> {
-        let Setup { charter, me, mut logs, services, fence: fence_policy, entropy } = setup;
+        let Setup {
+            charter,
+            me,
+            mut logs,
+            services,
+            evidence,
+            receipts,
+            cosigned,
+            fence: fence_policy,
+            entropy,
+        } = setup;
         let member = charter.member(me.land).ok_or(NotAMember(me.land))?;
         let own_id = LogId { land: member.land, epoch: EPOCH };
         let mut replicas = Vec::new();
@@ -95,6 +112,7 @@ impl Node {
                     log,
                     frontier: registry_proto::log::Frontier::default(),
                     head: None,
+                    head_proof: Vec::new(),
                     complete: None,
                     last_recorded_ms: 0,
                 },
@@ -115,8 +133,11 @@ impl Node {
             None if alone => Fence::Open,
             None => Fence::closed(Why::Start, 1, now),
         };
+        let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
+        replication.recall(receipts, cosigned);
+        let fence = replication.remember(&evidence).map_or(fence, Fence::Forked);
         Ok(Self {
-            replication: Replication::new(charter.id(), me, own_id, replicas),
+            replication,
             charter,
             own,
             own_failed: false,
@@ -160,6 +181,13 @@ impl Node {
                 self.replication.range_sent(&range, next, bytes);
             }
             Input::RangeFailed { range } => self.replication.range_failed(&range),
+            Input::Attested { log, receipt, cosigned } => {
+                self.replication.attested(log, receipt.map(|it| *it), cosigned.map(|it| *it));
+            }
+            Input::Examined { examination, found } => {
+                let heard = self.replication.examined(&examination, found.as_ref());
+                self.heed(heard, now);
+            }
             Input::Tick => self.tick(now),
             Input::Due => {}
         }
@@ -191,6 +219,8 @@ impl Node {
                 known: it.head().map_or(0, SignedCheckpoint::size).max(it.durable()),
                 fresh_unix_seconds: it.head().map_or(0, |head| head.fresh_unix_seconds),
                 state: self.replication.state(it.log(), now),
+                forked: it.evidence().is_some(),
+                cosigned: self.replication.majority(it.log()).min(it.durable()),
             })
             .collect();
         let peers = self.replication.peers(now);
@@ -338,17 +368,23 @@ impl Node {
 
     fn received(&mut self, session: SessionId, message: Message, now: Now) {
         let hello = matches!(message, Message::Hello(_));
-        for heard in self.replication.received(session, message, now) {
+        let heard = self.replication.received(session, message, now);
+        self.heed(heard, now);
+        // a partner that has just introduced itself is asked what the fence waits for
+        if hello && let Some(nonce) = self.fence.nonce() {
+            self.replication.ask_heads_of(session, nonce);
+        }
+    }
+
+    /// Draws from what partners said what it means for the own log.
+    fn heed(&mut self, heard: impl IntoIterator<Item = Heard>, now: Now) {
+        for heard in heard {
             match heard {
                 Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault)),
                 Heard::OwnLog { session, member, size, nonce } => {
                     self.heard_own_log(session, member, size, nonce, now);
                 }
             }
-        }
-        // a partner that has just introduced itself is asked what the fence waits for
-        if hello && let Some(nonce) = self.fence.nonce() {
-            self.replication.ask_heads_of(session, nonce);
         }
     }
 
@@ -387,6 +423,11 @@ impl Node {
             Wish::Send { session, message } => Effect::Send { session, message },
             Wish::SendRange(range) => Effect::SendRange(range),
             Wish::Store(store) => Effect::Store(store),
+            Wish::Attest(it) => Effect::Attest(it),
+            Wish::KeepReceipt(it) => Effect::KeepReceipt(it),
+            Wish::KeepCosigned(it) => Effect::KeepCosigned(it),
+            Wish::Examine(it) => Effect::Examine(it),
+            Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
             Wish::Close { session, reason } => Effect::Close { session, reason },
             Wish::Report(report) => Effect::Report(Notice::Replication(report)),
         }));

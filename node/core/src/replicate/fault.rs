@@ -1,7 +1,11 @@
 //! What partners can do wrong, named by the deed.
 
-use registry_proto::log::{CheckpointError, HeaderError, ProofRejected};
-use registry_proto::terms::LogId;
+use registry_proto::{
+    evidence::EvidenceError,
+    log::{CheckpointError, HeaderError, ProofRejected},
+    receipt::ReceiptError,
+    terms::LogId,
+};
 
 use crate::limits;
 
@@ -60,6 +64,26 @@ pub enum PeerFault {
         /// Why.
         #[source]
         source: CheckpointError,
+    },
+    /// More evidence in one message than there can be logs.
+    #[error("sent {0} pieces of evidence, more than there can be logs")]
+    TooMuchEvidence(usize),
+    /// Evidence that proves nothing.
+    #[error("sent evidence that proves nothing")]
+    Evidence {
+        /// Why.
+        #[source]
+        source: EvidenceError,
+    },
+    /// More receipts or cosignatures in one message than the limit.
+    #[error("sent {0} statements in one message, more than the limit")]
+    TooMuchTestimony(usize),
+    /// A receipt that does not verify.
+    #[error("sent a receipt that does not verify")]
+    Receipt {
+        /// Why.
+        #[source]
+        source: ReceiptError,
     },
     /// A batch that does not start where the last one ended.
     #[error("sent {log} from {first}, expected {expected}")]
@@ -120,11 +144,11 @@ pub enum PeerFault {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnerFault {
     /// Two signed heads that cannot both be true.
-    #[error("{log} has two signed heads of size {size} with different roots")]
+    #[error("{log} has two signed heads that contradict each other from {size} entries on")]
     Equivocation {
         /// The log.
         log: LogId,
-        /// The size both sign.
+        /// The smaller of the two sizes.
         size: u64,
     },
     /// A signed entry whose header cannot be read.
@@ -173,6 +197,10 @@ impl PeerFault {
             Self::TooFast => "too_fast",
             Self::HeadBeyondCheckpoint { .. } => "head_beyond_checkpoint",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::TooMuchEvidence(_) => "too_much_evidence",
+            Self::Evidence { .. } => "evidence",
+            Self::TooMuchTestimony(_) => "too_much_testimony",
+            Self::Receipt { .. } => "receipt",
             Self::NotContiguous { .. } => "not_contiguous",
             Self::BatchSize { .. } => "batch_size",
             Self::CreditExceeded { .. } => "credit_exceeded",
@@ -186,6 +214,16 @@ impl PeerFault {
 // === impl OwnerFault ===
 
 impl OwnerFault {
+    /// The log whose owner it was.
+    pub fn log(&self) -> LogId {
+        match self {
+            Self::Equivocation { log, .. }
+            | Self::Header { log, .. }
+            | Self::Misplaced { log, .. }
+            | Self::TimeWentBack { log, .. } => *log,
+        }
+    }
+
     /// Label for metrics.
     pub fn label(&self) -> &'static str {
         match self {

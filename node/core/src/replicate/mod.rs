@@ -2,28 +2,38 @@
 //!
 //! Never learns about submissions; the own log is a replica that grows by commits.
 
+mod book;
+mod convict;
+mod doubts;
 mod fault;
 mod plan;
 mod receive;
 mod replica;
 mod serve;
 mod session;
+mod testimony;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use registry_proto::{
-    log::VerbundId,
+    charter::Charter,
+    log::{Cosigned, VerbundId},
+    receipt::SignedReceipt,
     terms::{Land, LogId},
     wire::peer::{AskHeads, Beacon, Head, Heads, Hello, peer_message::Message},
 };
 
+pub use book::Book;
+pub use doubts::{Examination, Found};
 pub use fault::{OwnerFault, PeerFault};
 pub(crate) use replica::Replica;
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
 pub use session::{PROTOCOL, SessionId};
+pub use testimony::Attest;
+pub(crate) use testimony::{Testimony, Untold};
 
 use crate::{
     authorize::PeerIdentity,
@@ -46,6 +56,21 @@ pub enum Wish {
     SendRange(SendRange),
     /// Write a group.
     Store(Store),
+    /// Sign and keep what this Land states.
+    Attest(Attest),
+    /// Keep a receipt of another Land.
+    KeepReceipt(SignedReceipt),
+    /// Keep a cosignature under what is here.
+    KeepCosigned(Cosigned),
+    /// Look at the disk.
+    Examine(Examination),
+    /// Keep evidence; it is passed on already.
+    KeepEvidence {
+        /// The log that was forked.
+        log: LogId,
+        /// Encoded evidence.
+        raw: bytes::Bytes,
+    },
     /// End a stream.
     Close {
         /// Which.
@@ -121,10 +146,12 @@ pub enum Report {
 #[derive(Debug)]
 pub(crate) struct Replication {
     verbund: VerbundId,
+    charter: Charter,
     me: PeerIdentity,
     own: LogId,
     replicas: BTreeMap<LogId, Replica>,
     sessions: BTreeMap<SessionId, Session>,
+    testimony: Testimony,
     wishes: VecDeque<Wish>,
 }
 
@@ -150,17 +177,19 @@ pub(crate) enum Heard {
 
 impl Replication {
     pub(crate) fn new(
-        verbund: VerbundId,
+        charter: Charter,
         me: PeerIdentity,
         own: LogId,
         replicas: Vec<Replica>,
     ) -> Self {
         Self {
-            verbund,
+            verbund: charter.id(),
+            charter,
             me,
             own,
             replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),
             sessions: BTreeMap::new(),
+            testimony: Testimony::default(),
             wishes: VecDeque::new(),
         }
     }
@@ -195,7 +224,8 @@ impl Replication {
             self.close(other, CloseReason::Duplicate);
             self.closed(other, now);
         }
-        self.sessions.insert(id, Session::new(peer, dialled, now));
+        let untold = self.all_untold();
+        self.sessions.insert(id, Session::new(peer, dialled, untold, now));
         self.send(
             id,
             Message::Hello(Hello {
@@ -208,6 +238,7 @@ impl Replication {
             }),
         );
         self.send_heads(id, 0, now);
+        self.send_evidence(id);
         true
     }
 
@@ -252,6 +283,7 @@ impl Replication {
         for id in ids {
             self.beacon(id, now);
         }
+        self.testify(now);
         self.plan(now);
     }
 
@@ -263,8 +295,9 @@ impl Replication {
         }
         match replica.head() {
             None => LogState::Bootstrapping,
-            Some(head) if head.size() > replica.durable() => LogState::CatchingUp,
+            // also while entries are missing: whoever withholds them may withhold newer heads too
             Some(_) if replica.is_stale(now) => LogState::Stale,
+            Some(head) if head.size() > replica.durable() => LogState::CatchingUp,
             Some(_) => LogState::Live,
         }
     }

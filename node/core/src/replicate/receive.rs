@@ -6,12 +6,9 @@ use registry_proto::{
 };
 
 use crate::{
-    authorize::PeerIdentity,
     limits,
     now::Now,
-    replicate::{
-        Heard, OwnerFault, PeerFault, Replication, Report, SessionId, Wish, replica::BatchFault,
-    },
+    replicate::{Heard, PeerFault, Replication, Report, SessionId, Wish, replica::BatchFault},
 };
 
 impl Replication {
@@ -50,6 +47,15 @@ impl Replication {
                 self.refused(id, &refusal, now);
                 Ok(Vec::new())
             }
+            Message::Receipts(it) => session
+                .spend_testimony(it.items.len(), now)
+                .and_then(|()| self.receipts(id, &it.items)),
+            Message::Cosignatures(it) => session
+                .spend_testimony(it.items.len(), now)
+                .and_then(|()| self.cosignatures(id, &it.items, now)),
+            Message::Evidence(it) => {
+                session.spend(it.items.len(), now).and_then(|()| self.shown_evidence(id, &it.items))
+            }
             Message::AskHeads(ask) => session.spend(self.replicas.len(), now).map(|()| {
                 self.send_heads(id, ask.nonce, now);
                 Vec::new()
@@ -86,6 +92,8 @@ impl Replication {
             );
         }
         self.pump_followers(log);
+        self.examine(log);
+        self.agree(log);
         self.plan(now);
     }
 
@@ -115,10 +123,8 @@ impl Replication {
         }
         let mut heard = Vec::new();
         for (log, head) in heads {
-            if let Some(fault) = self.head(id, log, head, now)? {
-                if log == self.own {
-                    heard.push(Heard::OwnLogForked(fault));
-                }
+            if let Some(forked) = self.head(id, log, head, now)? {
+                heard.push(forked);
                 continue;
             }
             if log == self.own
@@ -137,7 +143,7 @@ impl Replication {
         log: LogId,
         head: &Head,
         now: Now,
-    ) -> Result<Option<OwnerFault>, PeerFault> {
+    ) -> Result<Option<Heard>, PeerFault> {
         let Some(replica) = self.replicas.get_mut(&log) else { return Ok(None) };
         if replica.stopped().is_some() {
             return Ok(None);
@@ -156,32 +162,30 @@ impl Replication {
         if head.size > signed.size() {
             return Err(beyond(signed.size()));
         }
-        let outcome = replica.learn(signed, now);
+        let mut shown = vec![signed];
+        if !head.held.is_empty() {
+            shown.push(replica.verify(&head.held)?);
+        }
+        let received = replica.received();
+        let outcome = shown.iter().try_for_each(|it| replica.learn(it.clone(), now).map(|_| ()));
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
         let before = session.heads.insert(log, head.size).unwrap_or_default();
-        let Err(fault) = outcome else {
-            // the clock of a source starts when it has something to deliver. What others have
-            // does not count: a busy log would never find out that its source is stuck
-            let has_more_now = (before..head.size).contains(&replica.received());
-            if let Some(source) = replica.source.as_mut().filter(|it| it.session == id)
-                && has_more_now
-            {
-                source.progress_mono_ms = now.mono_ms;
-            }
-            return Ok(None);
-        };
         let peer = session.peer.clone();
-        self.stop(log, peer, fault.clone());
-        Ok(Some(fault))
-    }
-
-    /// The owner of a log is convicted: nobody is asked for more of it.
-    fn stop(&mut self, log: LogId, peer: PeerIdentity, fault: OwnerFault) {
-        self.wishes.push_back(Wish::Report(Report::LogStopped { peer, fault }));
-        let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
-        if let Some(source) = source {
-            self.stop_following(source.session, log);
+        if let Err(fault) = outcome {
+            return Ok(self.stop(log, peer, fault));
         }
+        // the clock of a source starts when it has something to deliver. What others have
+        // does not count: a busy log would never find out that its source is stuck
+        let has_more_now = (before..head.size).contains(&received);
+        if let Some(source) = replica.source.as_mut().filter(|it| it.session == id)
+            && has_more_now
+        {
+            source.progress_mono_ms = now.mono_ms;
+        }
+        for signed in shown {
+            self.suspect(log, signed, peer.clone());
+        }
+        Ok(None)
     }
 
     fn batch(&mut self, id: SessionId, batch: Batch, now: Now) -> Result<Vec<Heard>, PeerFault> {
@@ -226,11 +230,7 @@ impl Replication {
                 self.stop_following(id, log);
                 Ok(Vec::new())
             }
-            Err(BatchFault::Owner(fault)) => {
-                self.stop(log, peer, fault.clone());
-                let own = log == self.own;
-                Ok(own.then_some(Heard::OwnLogForked(fault)).into_iter().collect())
-            }
+            Err(BatchFault::Owner(fault)) => Ok(self.stop(log, peer, fault).into_iter().collect()),
         }
     }
 

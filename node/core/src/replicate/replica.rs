@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use registry_proto::{
+    evidence::{Equivocation, EvidenceError},
     log::{
         Frontier, Hash, Header, LogKeys, Origin, SignedCheckpoint, body_digest, check_consistency,
         leaf_hash,
@@ -17,6 +18,7 @@ use crate::{
     now::Now,
     replicate::{
         SessionId,
+        doubts::{Doubts, Examination, Found, Point, Suspect},
         fault::{OwnerFault, PeerFault},
     },
 };
@@ -61,6 +63,8 @@ pub struct RecoveredLog {
     pub frontier: Frontier,
     /// Newest checkpoint stored, as raw signed note.
     pub head: Option<Bytes>,
+    /// Consistency proof, stored with it, from the entries here to what it signs.
+    pub head_proof: Vec<Hash>,
     /// Newest checkpoint stored whose size is covered by the entries.
     pub complete: Option<Bytes>,
     /// Recorded time of the last entry, milliseconds since 1970-01-01 UTC; 0 when empty.
@@ -69,12 +73,11 @@ pub struct RecoveredLog {
 
 #[derive(Debug)]
 struct Flight {
-    upto: u64,
-    root: Hash,
+    point: Point,
+    bodies_missing: u64,
     bytes: u64,
     session: SessionId,
     recorded_ms: i64,
-    complete: Option<SignedCheckpoint>,
 }
 
 /// A group that has become durable.
@@ -94,11 +97,16 @@ pub(crate) struct Replica {
     durable: u64,
     durable_root: Hash,
     durable_recorded_ms: i64,
+    /// Bodies among them that were withheld from this node, counted since its start.
+    bodies_missing: u64,
+    /// What the owner signed about the durable entries; none when a damaged disk does not tell.
+    durable_point: Option<Point>,
     flights: VecDeque<Flight>,
     head: Option<SignedCheckpoint>,
     served: Option<SignedCheckpoint>,
     fresh_seen_mono_ms: u64,
     stopped: Option<OwnerFault>,
+    doubts: Doubts,
     /// The disk failed: nothing more is taken.
     abandoned: bool,
     /// Counts the Follows.
@@ -126,11 +134,19 @@ impl Replica {
         };
         let served = verified(&recovered.complete);
         let head = verified(&recovered.head).or_else(|| served.clone());
+        let (size, root) = (recovered.frontier.size(), recovered.frontier.root());
+        let durable_point = head.clone().and_then(|note| {
+            let proof = recovered.head_proof;
+            check_consistency(&proof, size, &root, note.size(), note.root()).ok()?;
+            Some(Point::under(size, root, note, proof))
+        });
         Self {
             keys,
             durable: recovered.frontier.size(),
             durable_root: recovered.frontier.root(),
             durable_recorded_ms: recovered.last_recorded_ms,
+            bodies_missing: 0,
+            durable_point,
             received: recovered.frontier,
             received_recorded_ms: recovered.last_recorded_ms,
             flights: VecDeque::new(),
@@ -138,6 +154,7 @@ impl Replica {
             served,
             fresh_seen_mono_ms: now.mono_ms,
             stopped: None,
+            doubts: Doubts::default(),
             abandoned: false,
             follows: 0,
             source: None,
@@ -151,6 +168,21 @@ impl Replica {
 
     pub(crate) fn durable(&self) -> u64 {
         self.durable
+    }
+
+    pub(crate) fn durable_root(&self) -> Hash {
+        self.durable_root
+    }
+
+    /// Bodies that were withheld from this node, counted since its start.
+    pub(crate) fn bodies_missing(&self) -> u64 {
+        self.bodies_missing
+    }
+
+    /// True when a checkpoint is known to sign a beginning of what is durable here.
+    pub(crate) fn begins_with(&self, signed: &SignedCheckpoint) -> bool {
+        let durable = (self.durable, &self.durable_root) == (signed.size(), signed.root());
+        signed.size() <= self.durable && (durable || self.doubts.knows(signed))
     }
 
     pub(crate) fn received(&self) -> u64 {
@@ -203,12 +235,18 @@ impl Replica {
             Some(head) if head.size() < self.durable => (head.size(), head.root()),
             Some(_) => (self.durable, &self.durable_root),
         };
+        // a larger head that is known must not hide what is held
+        let held = self
+            .served
+            .as_ref()
+            .filter(|it| Some(it.size()) < self.head.as_ref().map(SignedCheckpoint::size));
         Head {
             land: self.origin.log.land.code().to_owned(),
             epoch: self.origin.log.epoch,
             size,
             root: Bytes::copy_from_slice(root.as_bytes()),
             checkpoint: self.head.as_ref().map(|it| it.raw().clone()).unwrap_or_default(),
+            held: held.map(|it| it.raw().clone()).unwrap_or_default(),
         }
     }
 
@@ -232,6 +270,10 @@ impl Replica {
             || self.head.iter().chain(&self.served).any(|it| contradicts(it.size(), it.root()));
         if twice {
             let fault = OwnerFault::Equivocation { log: self.origin.log, size: signed.size() };
+            let notes = self.head.iter().chain(&self.served).map(Point::signed);
+            let points = self.durable_point.iter().chain(self.flights.iter().map(|it| &it.point));
+            let mut points = notes.chain(points.cloned());
+            self.doubts.proved = points.find_map(|it| it.convicts(&signed));
             self.stopped = Some(fault.clone());
             return Err(fault);
         }
@@ -296,14 +338,17 @@ impl Replica {
         })?;
         self.received = tree;
         self.received_recorded_ms = recorded_ms;
-        let complete = (signed.size() == self.received.size()).then(|| signed.clone());
-        let upto = self.received.size();
-        self.flights.push_back(Flight { upto, root, bytes, session, recorded_ms, complete });
+        let note_size = signed.size();
+        let point = Point::under(self.received.size(), root, signed, proof.clone());
+        self.doubts.know(point.size, root);
+        let missing = batch.entries.iter().filter(|it| it.body_state() == BodyState::Withheld);
+        let bodies_missing = missing.count() as u64;
+        self.flights.push_back(Flight { point, bodies_missing, bytes, session, recorded_ms });
         Ok(Store {
             log,
             entries: batch.entries,
             note: batch.checkpoint,
-            note_size: signed.size(),
+            note_size,
             proof,
             received_ms: now.wall_ms,
             from: from.to_owned(),
@@ -313,12 +358,14 @@ impl Replica {
     /// The oldest group under way is durable.
     pub(crate) fn landed(&mut self) -> Option<Landed> {
         let flight = self.flights.pop_front()?;
-        self.durable = flight.upto;
-        self.durable_root = flight.root;
+        self.durable = flight.point.size;
+        self.durable_root = flight.point.root;
         self.durable_recorded_ms = flight.recorded_ms;
-        if let Some(complete) = flight.complete {
-            self.served = Some(complete);
+        self.bodies_missing += flight.bodies_missing;
+        if let Some(complete) = flight.point.complete() {
+            self.served = Some(complete.clone());
         }
+        self.durable_point = Some(flight.point);
         // a fresher signature of the same size serves as well
         if let Some(head) = self.head.as_ref().filter(|it| it.size() == self.durable) {
             self.served = Some(head.clone());
@@ -331,6 +378,8 @@ impl Replica {
         self.durable = signed.size();
         self.durable_root = *signed.root();
         self.durable_recorded_ms = recorded_ms;
+        self.durable_point = Some(Point::signed(&signed));
+        self.doubts.know(signed.size(), *signed.root());
         self.fresh_seen_mono_ms = now.mono_ms;
         self.served = Some(signed.clone());
         self.head = Some(signed);
@@ -340,6 +389,52 @@ impl Replica {
     pub(crate) fn receive_from(&mut self, frontier: Frontier) {
         self.received_recorded_ms = self.durable_recorded_ms;
         self.received = frontier;
+    }
+
+    /// Proof that the owner equivocates.
+    pub(crate) fn evidence(&self) -> Option<&Equivocation> {
+        self.doubts.evidence.as_ref()
+    }
+
+    /// Proof that [`Replica::learn`] found, once.
+    pub(crate) fn take_proved(&mut self) -> Option<Equivocation> {
+        self.doubts.proved.take()
+    }
+
+    /// Verifies evidence about this log.
+    pub(crate) fn verify_evidence(&self, raw: &Bytes) -> Result<Equivocation, EvidenceError> {
+        Equivocation::verify(raw, &self.origin, &self.keys)
+    }
+
+    /// The owner equivocates: nothing more is accepted.
+    pub(crate) fn convict(&mut self, proved: Equivocation) -> OwnerFault {
+        let (log, size) = (self.origin.log, proved.older().size());
+        self.doubts.convicted(proved);
+        self.stopped.get_or_insert(OwnerFault::Equivocation { log, size }).clone()
+    }
+
+    /// Takes note of a verified head that may contradict the tree here.
+    pub(crate) fn suspect(&mut self, suspect: Suspect) {
+        let same =
+            |size: u64, root: &Hash| size == suspect.signed.size() && root == suspect.signed.root();
+        if !same(self.durable, &self.durable_root) {
+            self.doubts.add(suspect);
+        }
+    }
+
+    /// The next head to be held against what the disk has.
+    pub(crate) fn next_examination(&mut self) -> Option<Examination> {
+        let against = self.served.as_ref().filter(|it| it.size() <= self.durable)?;
+        self.doubts.next(self.origin.log, against)
+    }
+
+    /// What the disk says about a head; evidence if it convicts the owner.
+    pub(crate) fn examined(
+        &mut self,
+        of: &Examination,
+        found: Option<&Found>,
+    ) -> Option<Equivocation> {
+        self.doubts.examined(of, found)
     }
 
     fn check_size(&self, batch: &Batch, session: SessionId) -> Result<u64, PeerFault> {

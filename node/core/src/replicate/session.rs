@@ -4,7 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use registry_proto::{log::VerbundId, terms::LogId, wire::peer::Hello};
 
-use crate::{authorize::PeerIdentity, limits, now::Now, replicate::fault::PeerFault};
+use crate::{
+    authorize::PeerIdentity,
+    limits,
+    now::Now,
+    replicate::{Untold, fault::PeerFault},
+};
 
 /// Names a stream between the shell and the core; never used twice in the life of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,9 +35,19 @@ pub(crate) struct Session {
     pub(crate) last_beacon_mono_ms: u64,
     /// Logs not asked for here until the given time, because it failed to deliver.
     pub(crate) avoid: BTreeMap<LogId, u64>,
-    /// Heads it may still tell or ask for at `allowed_mono_ms`.
-    allowed: u64,
-    allowed_mono_ms: u64,
+    /// Receipts and cosignatures that the partner lacks.
+    pub(crate) untold: Untold,
+    /// Heads it may still tell or ask for.
+    heads_allowed: Allowance,
+    /// Receipts and cosignatures it may still tell.
+    testimony_allowed: Allowance,
+}
+
+/// What may still come at `mono_ms`.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    left: u64,
+    mono_ms: u64,
 }
 
 /// A log the partner follows here.
@@ -49,7 +64,8 @@ pub(crate) struct Serving {
 // === impl Session ===
 
 impl Session {
-    pub(crate) fn new(peer: PeerIdentity, dialled: bool, now: Now) -> Self {
+    pub(crate) fn new(peer: PeerIdentity, dialled: bool, untold: Untold, now: Now) -> Self {
+        let mono_ms = now.mono_ms;
         Self {
             peer,
             dialled,
@@ -61,8 +77,9 @@ impl Session {
             told: BTreeMap::new(),
             last_beacon_mono_ms: now.mono_ms,
             avoid: BTreeMap::new(),
-            allowed: limits::HEADS_BURST_MAX,
-            allowed_mono_ms: now.mono_ms,
+            untold,
+            heads_allowed: Allowance { left: limits::HEADS_BURST_MAX, mono_ms },
+            testimony_allowed: Allowance { left: limits::TESTIMONIES_BURST_MAX, mono_ms },
         }
     }
 
@@ -110,21 +127,39 @@ impl Session {
     /// Counts heads that the partner tells or asks for: each costs the check of a signature, or
     /// an answer.
     pub(crate) fn spend(&mut self, heads: usize, now: Now) -> Result<(), PeerFault> {
-        let passed_ms = now.mono_ms.saturating_sub(self.allowed_mono_ms);
-        let earned = passed_ms.saturating_mul(limits::HEADS_PER_SECOND) / 1_000;
-        if earned > 0 {
-            self.allowed = self.allowed.saturating_add(earned).min(limits::HEADS_BURST_MAX);
-            self.allowed_mono_ms = now.mono_ms;
-        }
-        let Some(left) = self.allowed.checked_sub(heads as u64) else {
-            return Err(PeerFault::TooFast);
-        };
-        self.allowed = left;
-        Ok(())
+        let (per_second, burst) = (limits::HEADS_PER_SECOND, limits::HEADS_BURST_MAX);
+        self.heads_allowed.spend(heads, per_second, burst, now)
+    }
+
+    /// Counts receipts and cosignatures that the partner tells.
+    pub(crate) fn spend_testimony(&mut self, items: usize, now: Now) -> Result<(), PeerFault> {
+        let (per_second, burst) = (limits::TESTIMONIES_PER_SECOND, limits::TESTIMONIES_BURST_MAX);
+        self.testimony_allowed.spend(items, per_second, burst, now)
     }
 
     pub(crate) fn avoids(&self, log: LogId, now: Now) -> bool {
         self.avoid.get(&log).is_some_and(|until| *until > now.mono_ms)
+    }
+}
+
+// === impl Allowance ===
+
+impl Allowance {
+    fn spend(
+        &mut self,
+        items: usize,
+        per_second: u64,
+        burst: u64,
+        now: Now,
+    ) -> Result<(), PeerFault> {
+        let passed_ms = now.mono_ms.saturating_sub(self.mono_ms);
+        let earned = passed_ms.saturating_mul(per_second) / 1_000;
+        if earned > 0 {
+            self.left = self.left.saturating_add(earned).min(burst);
+            self.mono_ms = now.mono_ms;
+        }
+        self.left = self.left.checked_sub(items as u64).ok_or(PeerFault::TooFast)?;
+        Ok(())
     }
 }
 

@@ -119,6 +119,7 @@ impl Author {
             size: held,
             root: Bytes::copy_from_slice(self.frontier(held.min(self.size())).root().as_bytes()),
             checkpoint,
+            held: Bytes::new(),
         }
     }
 
@@ -130,6 +131,7 @@ impl Author {
             log: self.origin.log,
             frontier: self.frontier(held),
             head,
+            head_proof: prove_consistency(self, held, signed.max(held)).unwrap_or_default(),
             complete,
             last_recorded_ms: START_MS,
         }

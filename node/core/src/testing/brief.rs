@@ -34,6 +34,23 @@ pub(crate) fn brief(effect: &Effect) -> String {
         Effect::SendRange(it) => {
             format!("{} <- range {} {}..{} #{}", it.session.0, it.log, it.from, it.upto, it.follow)
         }
+        Effect::Attest(it) => {
+            let receipt = it.receipt.as_ref().map_or(0, |it| it.size);
+            let cosigned = it.checkpoint.as_ref().map_or(0, |it| it.size());
+            format!("attest {} {receipt} {cosigned}", it.log)
+        }
+        Effect::KeepReceipt(it) => {
+            let it = it.receipt();
+            format!("keep receipt {} {} {}", it.holder, it.log, it.size)
+        }
+        Effect::KeepCosigned(it) => {
+            let log = it.signed().checkpoint.origin.log;
+            format!("keep cosigned {} {log} {}", it.witness(), it.signed().size())
+        }
+        Effect::Examine(it) => {
+            format!("examine {} at {} by {}", it.log, it.suspect.size(), it.against.size())
+        }
+        Effect::KeepEvidence { log, .. } => format!("keep evidence {log}"),
         Effect::Close { session, reason } => {
             let reason = match reason {
                 CloseReason::Duplicate => "duplicate",
@@ -82,6 +99,9 @@ fn said(message: &Message) -> String {
             format!("refusal {}/{} {reason:?}", it.land, it.epoch)
         }
         Message::AskHeads(it) => format!("ask #{}", it.nonce),
+        Message::Receipts(it) => format!("receipts {}", it.items.len()),
+        Message::Cosignatures(it) => format!("cosignatures {}", it.items.len()),
+        Message::Evidence(it) => format!("evidence {}", it.items.len()),
         Message::Batch(_) => "batch".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ mod held;
 mod manifest;
 mod moves;
 mod nachnutzung;
+mod receipts;
 mod uebergabe;
 mod writing;
 
@@ -30,6 +31,7 @@ pub(crate) use self::{
         Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
         Nachnutzung, Stand, Step, Terms, Vertrag,
     },
+    receipts::{Proof, Receipts},
     uebergabe::{
         Answer as UebergabeAnswer, List as UebergabeList, Offer as UebergabeOffer, Uebergabe,
     },
@@ -146,6 +148,9 @@ pub(crate) enum Command {
     /// Einen Eintrag samt Beweis abrufen und gegen die Gründungsurkunde nachprüfen
     #[command(after_help = PROOF_EXAMPLES)]
     Proof(Proof),
+    /// Welches Land eine Version seit wann dauerhaft hält, von ihm selbst bestätigt
+    #[command(after_help = receipts::EXAMPLES)]
+    Receipts(Receipts),
     /// Kommentierte YAML-Vorlage ausgeben
     #[command(after_help = "Beispiel:\n  registry example service > dienst.yaml")]
     Example(Example),
@@ -387,16 +392,6 @@ pub(crate) struct Watch {
     /// Nach so vielen Ereignissen enden; ein Stapel wird nicht zerteilt
     #[arg(long, value_name = "ANZAHL")]
     pub(crate) count: Option<u64>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Proof {
-    /// Eintrag als LAND/EPOCHE/INDEX, z. B. SL/1/17
-    #[arg(value_name = "EINTRAG", value_parser = position)]
-    pub(crate) position: LogPosition,
-    /// Gründungsurkunde des Verbunds (charter.binpb), aus eigener Hand, nicht vom Knoten
-    #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
-    pub(crate) charter: PathBuf,
 }
 
 #[derive(Args, Debug)]

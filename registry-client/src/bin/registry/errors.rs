@@ -480,6 +480,7 @@ fn proof(error: &ProofError) -> String {
         ProofError::HashLength { .. } | ProofError::Inclusion(_) => {
             "der Beweispfad führt nicht vom Eintrag zum Prüfpunkt".to_owned()
         }
+        ProofError::Receipt(error) => format!("eine Empfangsbestätigung gilt nicht ({error})"),
         ProofError::Body => "der Inhalt ist nicht der, von dem der Kopf spricht".to_owned(),
     };
     format!(

@@ -141,6 +141,15 @@ pub(crate) fn notice_age(as_of: &[AsOf]) {
                 since.unwrap_or_default()
             );
         }
+        if let Some(from) = log.disputed_from {
+            eprintln!(
+                "Hinweis: {} hat zwei Fassungen seines Protokolls signiert; Einträge ab {}/{}/{from} \
+                 sind strittig",
+                clean(&log.land),
+                clean(&log.land),
+                log.epoch
+            );
+        }
     }
 }
 

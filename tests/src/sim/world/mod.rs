@@ -18,13 +18,15 @@ use registry_core::{
     node::{Input, Node, Setup},
     now::Now,
     reject::Reject,
-    replicate::{SendRange, SessionId},
+    replicate::{Examination, Found, SendRange, SessionId},
+    status::LogState,
     submission::Submission,
     validate::CodeLists,
 };
 use registry_proto::{
     charter::Charter,
-    log::{LogSigner, SignedCheckpoint},
+    log::{Cosigned, LogSigner, SignedCheckpoint},
+    receipt::SignedReceipt,
     terms::{Date, Land, LogId},
     wire::{peer::peer_message::Message, registry::PublishRequest},
 };
@@ -34,6 +36,7 @@ use streams::Stream;
 
 use crate::sim::{
     disk::{Disk, Group},
+    double::Double,
     oracle::Oracle,
 };
 
@@ -65,6 +68,9 @@ pub struct World {
     links: Vec<(Land, Land)>,
     blocked: Vec<(Land, Land)>,
     liar: Option<Land>,
+    double: Option<Double>,
+    /// Who keeps what from whom: (from, to, owner of the log, also heads).
+    withheld: Option<(Land, Land, Land, bool)>,
     streams: HashMap<u64, Stream>,
     oracle: Oracle,
     answers: BTreeMap<(Land, u64), Result<Published, Reject>>,
@@ -90,13 +96,54 @@ struct SimNode {
 enum Event {
     Tick(Land, u64),
     Dial(usize),
-    Opened { stream: u64, side: usize },
-    Closed { node: Land, session: SessionId },
-    Deliver { stream: u64, to: usize, message: Message },
-    Synced { node: Land, life: u64, signed: Option<SignedCheckpoint> },
-    Freshened { node: Land, life: u64, signed: SignedCheckpoint },
-    Folded { node: Land, life: u64, size: u64 },
-    RangeSent { node: Land, life: u64, range: SendRange, next: u64, bytes: u64 },
+    Opened {
+        stream: u64,
+        side: usize,
+    },
+    Closed {
+        node: Land,
+        session: SessionId,
+    },
+    Deliver {
+        stream: u64,
+        to: usize,
+        message: Message,
+    },
+    Synced {
+        node: Land,
+        life: u64,
+        signed: Option<SignedCheckpoint>,
+    },
+    Freshened {
+        node: Land,
+        life: u64,
+        signed: SignedCheckpoint,
+    },
+    Folded {
+        node: Land,
+        life: u64,
+        size: u64,
+    },
+    RangeSent {
+        node: Land,
+        life: u64,
+        range: SendRange,
+        next: u64,
+        bytes: u64,
+    },
+    Attested {
+        node: Land,
+        life: u64,
+        receipt: Option<SignedReceipt>,
+        cosigned: Option<Cosigned>,
+        log: LogId,
+    },
+    Examined {
+        node: Land,
+        life: u64,
+        examination: Examination,
+        found: Option<Found>,
+    },
     Restart(Land),
 }
 
@@ -138,6 +185,8 @@ impl World {
             links: links.to_vec(),
             blocked: Vec::new(),
             liar: None,
+            double: None,
+            withheld: None,
             streams: HashMap::new(),
             oracle: Oracle::default(),
             answers: BTreeMap::new(),
@@ -166,6 +215,33 @@ impl World {
     /// Makes the node of a Land say what it should not; it is not judged any more.
     pub fn set_liar(&mut self, land: Land) {
         self.liar = Some(land);
+    }
+
+    /// From now on a Land signs two histories and shows the deceived another one than the others;
+    /// its log is not judged any more.
+    pub fn set_double(&mut self, owner: Land, deceived: &[Land]) {
+        let fork = self.nodes[&owner].disk.size(LogId { land: owner, epoch: 1 });
+        self.oracle.forked = Some(owner);
+        self.double = Some(Double { owner, fork, deceived: deceived.iter().copied().collect() });
+    }
+
+    /// From now on one node keeps the log of `owner` from another: its entries, or its heads too.
+    pub fn withhold(&mut self, from: Land, to: Land, owner: Land, heads_too: bool) {
+        self.withheld = Some((from, to, owner, heads_too));
+    }
+
+    /// How a node stands to the log of a Land, and whether it has evidence against it; `None`
+    /// while it is down.
+    pub fn state(&self, land: Land, owner: Land) -> Option<(LogState, bool)> {
+        let status = self.nodes[&land].core.as_ref()?.status(self.clock(land));
+        let log = status.logs.iter().find(|it| it.log.land == owner)?;
+        Some((log.state, log.forked))
+    }
+
+    /// Entries of the log of a Land that a majority found consistent, as a node sees it.
+    pub fn cosigned(&self, land: Land, owner: Land) -> Option<u64> {
+        let status = self.nodes[&land].core.as_ref()?.status(self.clock(land));
+        status.logs.iter().find(|it| it.log.land == owner).map(|it| it.cosigned)
     }
 
     /// Changes how unkind the world is.
@@ -293,6 +369,9 @@ impl World {
             me: identity(land),
             logs: node.disk.recover(),
             services: node.disk.services(LogId { land, epoch: 1 }),
+            evidence: node.disk.evidence.values().cloned().collect(),
+            receipts: node.disk.book.newest().cloned().collect(),
+            cosigned: node.disk.cosigned.values().cloned().collect(),
             fence: node.fence,
             entropy,
         };
@@ -329,7 +408,8 @@ impl World {
     /// True when every node that does not lie is up and holds every log as far as anyone does.
     pub fn converged(&self) -> bool {
         let up = self.judged().all(|(_, it)| it.core.is_some() && it.unsynced.is_empty());
-        up && self.nodes.keys().all(|owner| {
+        let judged = self.nodes.keys().filter(|it| Some(**it) != self.oracle.forked);
+        up && judged.into_iter().all(|owner| {
             let log = LogId { land: *owner, epoch: 1 };
             let longest = self.longest(log);
             self.judged().all(|(_, it)| it.disk.size(log) == longest)
@@ -384,6 +464,13 @@ impl World {
             Event::Folded { node, life, size } => self.later(node, life, Input::Folded { size }),
             Event::RangeSent { node, life, range, next, bytes } => {
                 self.later(node, life, Input::RangeSent { range, next, bytes });
+            }
+            Event::Attested { node, life, log, receipt, cosigned } => {
+                self.attested(node, life, log, receipt, cosigned);
+            }
+            Event::Examined { node, life, examination, found } => {
+                let examination = Box::new(examination);
+                self.later(node, life, Input::Examined { examination, found });
             }
             Event::Restart(land) => {
                 if self.nodes[&land].core.is_none() {

@@ -5,11 +5,12 @@ use registry_core::{
     log::{Published, Ticket},
     node::{Effect, Input, Learned, Notice},
     reject::Reject,
-    replicate::Report,
+    replicate::{Attest, PeerFault, Report},
 };
 use registry_proto::{
-    log::SignedCheckpoint,
-    terms::Land,
+    log::{Cosigned, SignedCheckpoint},
+    receipt::SignedReceipt,
+    terms::{Land, LogId},
     wire::peer::{BatchEntry, BodyState, peer_message::Message},
 };
 
@@ -90,7 +91,8 @@ impl World {
                     })
                     .collect();
                 let (note, note_size) = (signed.raw().clone(), signed.size());
-                self.write(land, Group { log, entries, note, note_size }, Some(signed));
+                let proof = Vec::new();
+                self.write(land, Group { log, entries, note, note_size, proof }, Some(signed));
             }
             Effect::Freshen { checkpoint } => {
                 let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
@@ -109,6 +111,7 @@ impl World {
                     entries: store.entries,
                     note: store.note,
                     note_size: store.note_size,
+                    proof: store.proof,
                 };
                 self.write(land, group, None);
             }
@@ -125,15 +128,81 @@ impl World {
                 self.send(land, range.session, Message::Batch(batch), 1);
                 self.at(1, Event::RangeSent { node: land, life, range, next, bytes });
             }
+            Effect::Attest(order) => self.attest(land, order),
+            Effect::KeepReceipt(it) => {
+                self.node_mut(land).disk.book.enter(it);
+            }
+            Effect::KeepCosigned(it) => {
+                let pair = (it.witness(), it.signed().checkpoint.origin.log);
+                self.node_mut(land).disk.cosigned.insert(pair, it);
+            }
+            Effect::Examine(examination) => {
+                let found = self.nodes[&land].disk.examine(&examination);
+                let late = self.rng.random_range(1..20);
+                self.at(late, Event::Examined { node: land, life, examination, found });
+            }
+            Effect::KeepEvidence { log, raw } => {
+                self.node_mut(land).disk.evidence.insert(log, raw);
+            }
             Effect::Close { session, .. } => self.break_stream(session.0),
             Effect::Report(Notice::Replication(Report::PeerFault { peer, fault })) => {
                 // a liar may blame anyone, and what it passes on may be blamed on it only
-                let lies = self.liar.is_some_and(|liar| liar == land || liar == peer.land);
+                // of an owner of two histories everybody may pass on what does not fit
+                let forked = self.oracle.forked;
+                let misfits = match &fault {
+                    PeerFault::Proof { log, .. } => Some(log.land) == forked,
+                    _ => false,
+                };
+                let lies =
+                    misfits || self.liar.is_some_and(|liar| liar == land || liar == peer.land);
                 let seed = self.seed;
                 assert!(lies, "seed {seed}: {land} blames the honest {}: {fault}", peer.land);
             }
+            Effect::Report(Notice::Replication(Report::LogStopped { fault, .. })) => {
+                let (seed, owner) = (self.seed, fault.log().land);
+                let guilty = self.oracle.forked == Some(owner);
+                assert!(guilty, "seed {seed}: {land} convicts the honest {owner}: {fault}");
+            }
             Effect::Report(_) => {}
         }
+    }
+
+    /// Signs what a Land states; never before it is durable.
+    fn attest(&mut self, land: Land, order: Attest) {
+        let (verbund, node) = (self.charter.id(), &self.nodes[&land]);
+        let life = node.life;
+        let Attest { log, receipt, checkpoint } = order;
+        let receipt = receipt.map(|it| {
+            let (seed, held) = (self.seed, node.disk.size(log));
+            assert!(it.size <= held, "seed {seed}: {land} states {} of {log}, not {held}", it.size);
+            it.sign(verbund, &node.signer).expect("signed")
+        });
+        let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
+        let cosigned = checkpoint.map(|it| {
+            let owner = self.charter.member(log.land).expect("a member");
+            Cosigned::sign(&it, &owner.keys, land, &node.signer, seconds).expect("signed")
+        });
+        let late = self.rng.random_range(1..30);
+        self.at(late, Event::Attested { node: land, life, log, receipt, cosigned });
+    }
+
+    pub(super) fn attested(
+        &mut self,
+        land: Land,
+        life: u64,
+        log: LogId,
+        receipt: Option<SignedReceipt>,
+        cosigned: Option<Cosigned>,
+    ) {
+        let node = self.node_mut(land);
+        if node.life != life {
+            return;
+        }
+        if let Some(receipt) = &receipt {
+            node.disk.book.enter(receipt.clone());
+        }
+        let (receipt, cosigned) = (receipt.map(Box::new), cosigned.map(Box::new));
+        self.input(land, Input::Attested { log, receipt, cosigned });
     }
 
     fn reply(&mut self, land: Land, ticket: Ticket, outcome: Result<Published, Reject>) {

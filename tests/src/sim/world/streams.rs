@@ -3,7 +3,11 @@
 
 use rand::Rng;
 use registry_core::{node::Input, replicate::SessionId};
-use registry_proto::{terms::Land, wire::peer::peer_message::Message};
+use registry_proto::{
+    log::Origin,
+    terms::{Land, LogId},
+    wire::peer::{Head, peer_message::Message},
+};
 
 use super::{Event, World, charter::identity};
 use crate::sim::liar;
@@ -77,6 +81,10 @@ impl World {
         mut message: Message,
         lane: usize,
     ) {
+        let Some(to) = self.partner(from, session) else { return };
+        if self.is_withheld(from, to, &mut message) || !self.doubled(from, to, &mut message) {
+            return;
+        }
         let mut times = 1;
         if self.liar == Some(from) {
             times = liar::twist(&mut self.rng, &mut message);
@@ -92,6 +100,46 @@ impl World {
             let message = message.clone();
             self.at(arrives - now, Event::Deliver { stream: session.0, to: 1 - side, message });
         }
+    }
+
+    fn partner(&self, from: Land, session: SessionId) -> Option<Land> {
+        let stream = self.streams.get(&session.0)?;
+        stream.ends.iter().map(|it| it.0).find(|it| *it != from)
+    }
+
+    /// Whether nothing is left of a message after what is kept back.
+    fn is_withheld(&self, from: Land, to: Land, message: &mut Message) -> bool {
+        let Some((by, kept_from, owner, heads_too)) = self.withheld else { return false };
+        if (by, kept_from) != (from, to) {
+            return false;
+        }
+        let of_others = |it: &Head| !heads_too || it.land != owner.code();
+        match message {
+            Message::Batch(batch) => return batch.land == owner.code(),
+            Message::Heads(heads) => heads.heads.retain(of_others),
+            Message::Beacon(beacon) => beacon.heads.retain(of_others),
+            // a cosignature shows a head as well
+            Message::Cosignatures(all) => {
+                all.items.retain(|it| !heads_too || it.land != owner.code());
+            }
+            _ => {}
+        }
+        false
+    }
+
+    /// Lets an owner of two histories say what it wants; false when that is nothing.
+    fn doubled(&self, from: Land, to: Land, message: &mut Message) -> bool {
+        let Some(double) = &self.double else { return true };
+        let log = LogId { land: double.owner, epoch: 1 };
+        let origin = Origin { verbund: self.charter.id(), log };
+        let owner = &self.nodes[&double.owner];
+        if to == double.owner {
+            return double.deafen(&origin, &owner.signer, message);
+        }
+        let Some(held) = owner.disk.logs.get(&log).filter(|_| from == double.owner) else {
+            return true;
+        };
+        double.twist(&origin, &owner.signer, held, to, message)
     }
 
     /// Both ends hear of it, each in its own time.

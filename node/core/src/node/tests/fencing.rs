@@ -170,7 +170,8 @@ fn a_second_history_of_the_own_log_stops_publishing_for_good() {
     let head = Head { size: 2, checkpoint: other, ..bench.author(Land::SL).head(0, 0) };
     let said = bench.say(1, Message::Beacon(Beacon { heads: vec![head.clone()] }));
     // ticket 3 is under way already and will be durable
-    assert_eq!(said, ["fence closed", "stopped by RP equivocation"]);
+    let told = ["keep evidence SL/1", "1 <- evidence 1"];
+    assert_eq!(said, [["fence closed", "stopped by RP equivocation"], told].concat());
     check_fenced(&mut bench);
     // said once, and no answer opens it
     let said = bench.say(1, Message::Beacon(Beacon { heads: vec![head] }));
@@ -189,6 +190,9 @@ fn a_second_history_of_the_own_log_stops_publishing_for_good() {
 fn a_land_outside_the_charter_starts_no_node() {
     let bench = Bench::new();
     let setup = Setup {
+        evidence: Vec::new(),
+        receipts: Vec::new(),
+        cosigned: Vec::new(),
         charter: bench.charter.clone(),
         me: peer(Land::BY),
         logs: Vec::new(),

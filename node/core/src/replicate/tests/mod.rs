@@ -1,10 +1,12 @@
 //! What partners may say, right and wrong, and what follows: messages through `Node::handle`.
 
+mod evidence;
 mod faults;
 mod owners;
 mod serving;
 mod sessions;
 mod sources;
+mod testimony;
 
 use registry_proto::terms::Land;
 

@@ -109,7 +109,16 @@ fn two_signed_heads_of_one_size_stop_the_log() {
     let other = bench.author(Land::RP).lie(10, Hash::of(b"other"));
     let head = Head { checkpoint: other, ..bench.author(Land::RP).head(10, 10) };
     let said = bench.say(2, Message::Beacon(Beacon { heads: vec![head] }));
-    assert_eq!(said, ["stopped by TH equivocation", "1 <- unfollow RP/1"]);
+    assert_eq!(
+        said,
+        [
+            "stopped by TH equivocation",
+            "1 <- unfollow RP/1",
+            "keep evidence RP/1",
+            "1 <- evidence 1",
+            "2 <- evidence 1"
+        ]
+    );
     bench.author(Land::RP).append(1);
     check_stopped(&mut bench);
 
@@ -122,7 +131,16 @@ fn two_signed_heads_of_one_size_stop_the_log() {
     bench.author(Land::RP).append_with(b"other", |_| ());
     bench.author(Land::RP).append_with(b"other", |_| ());
     let said = bench.send(1, Land::RP, 10, 12, 12);
-    assert_eq!(said, ["stopped by RP equivocation", "1 <- unfollow RP/1"]);
+    assert_eq!(
+        said,
+        [
+            "stopped by RP equivocation",
+            "1 <- unfollow RP/1",
+            "keep evidence RP/1",
+            "1 <- evidence 1",
+            "2 <- evidence 1"
+        ]
+    );
     check_stopped(&mut bench);
 }
 
@@ -133,7 +151,16 @@ fn an_equivocation_about_the_size_just_received_is_seen_before_it_is_durable() {
     let other = bench.author(Land::RP).lie(5, Hash::of(b"other"));
     let head = Head { checkpoint: other, ..bench.author(Land::RP).head(5, 5) };
     let said = bench.say(2, Message::Beacon(Beacon { heads: vec![head] }));
-    assert_eq!(said, ["stopped by TH equivocation", "1 <- unfollow RP/1"]);
+    assert_eq!(
+        said,
+        [
+            "stopped by TH equivocation",
+            "1 <- unfollow RP/1",
+            "keep evidence RP/1",
+            "1 <- evidence 1",
+            "2 <- evidence 1"
+        ]
+    );
     assert_eq!(bench.stored(Land::RP), ["1 <- ack RP/1 5"]);
 }
 
@@ -141,7 +168,7 @@ fn an_equivocation_about_the_size_just_received_is_seen_before_it_is_durable() {
 fn an_older_checkpoint_and_one_signed_again_convict_nobody() {
     let mut bench = bench();
     delivers(&mut bench, 1, Land::RP);
-    assert_eq!(bench.tell(2, Land::RP, 3, 3), Vec::<String>::new());
+    assert_eq!(bench.tell(2, Land::RP, 3, 3), ["examine RP/1 at 3 by 10"]);
     bench.author(Land::RP).seconds += 60;
     assert_eq!(bench.tell(2, Land::RP, 10, 10), Vec::<String>::new());
     assert_eq!(state(&bench, Land::RP), LogState::Live);

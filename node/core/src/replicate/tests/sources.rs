@@ -59,7 +59,7 @@ fn an_owner_that_knows_less_than_others_is_no_source() {
     // it comes back without its disk
     bench.input(Input::SessionClosed { session: SessionId(1) });
     bench.connect(3, Land::RP);
-    assert_eq!(bench.tell(3, Land::RP, 4, 4), Vec::<String>::new());
+    assert_eq!(bench.tell(3, Land::RP, 4, 4), ["examine RP/1 at 4 by 10"]);
     // and has its log again
     let said = bench.tell(3, Land::RP, 10, 10);
     assert_eq!(said, ["2 <- unfollow RP/1", "3 <- follow RP/1 from 10"]);

@@ -13,6 +13,7 @@ mod nachnutzung;
 mod offers;
 mod proof;
 mod publish;
+mod receipts;
 mod service;
 mod status;
 mod uebergabe;
@@ -140,6 +141,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Proof(args) => {
             let charter = proof::charter(&args.charter)?;
             proof::proof(&connect(global).await?, format, args, &charter).await
+        }
+        Command::Receipts(args) => {
+            let charter = args.charter.as_deref().map(proof::charter).transpose()?;
+            receipts::receipts(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Example(args) => output::write(match args.kind {
             ExampleKind::Service => include_str!("../templates/service.yaml"),

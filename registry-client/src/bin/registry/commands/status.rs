@@ -78,6 +78,15 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
             ]
         }),
     ));
+    for log in &status.logs {
+        if let Some(from) = log.disputed_from {
+            let place = format!("{}/{}", output::clean(&log.land), log.epoch);
+            text.push_str(&format!(
+                "\n{place} hat zwei signierte Fassungen; Einträge ab {place}/{from} sind strittig \
+                 (Beweis: registry-node evidence list).\n"
+            ));
+        }
+    }
     if !status.peers.is_empty() {
         text.push('\n');
         text.push_str(&output::table(

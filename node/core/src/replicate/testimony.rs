@@ -1,0 +1,359 @@
+//! What nodes testify of logs, and how that goes round.
+//!
+//! About every log that it follows a node states two things, at most once a second: a receipt
+//! (what it holds durably) and a cosignature under the owner's checkpoint (that this is consistent
+//! with all it has verified). Of each kind only the newest of a Land about a log travels; each node
+//! passes on what is new to it, to every partner that is not known to have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use registry_proto::{
+    log::{Cosigned, Origin, SignedCheckpoint},
+    receipt::{self, Receipt, SignedReceipt},
+    terms::{Land, LogId},
+    wire::peer::{Cosignature, Cosignatures, Receipts, peer_message::Message},
+};
+
+use crate::{
+    limits,
+    now::Now,
+    replicate::{Heard, PeerFault, Replication, SessionId, Wish},
+};
+
+/// Land that testifies, and about which log.
+pub(crate) type Pair = (Land, LogId);
+
+/// What to sign with the freshness key and keep.
+///
+/// The shell MUST answer each with `Input::Attested`, after the receipt is durable; no other about
+/// the log is ordered before.
+#[derive(Clone, Debug)]
+pub struct Attest {
+    /// The log.
+    pub log: LogId,
+    /// What to state about holding it; none when that was stated already.
+    pub receipt: Option<Receipt>,
+    /// What to cosign; none while no checkpoint of what is held is here.
+    pub checkpoint: Option<SignedCheckpoint>,
+}
+
+/// Everything that is known of what Länder testify.
+#[derive(Debug, Default)]
+pub(crate) struct Testimony {
+    /// The newest receipts.
+    receipts: BTreeMap<Pair, SignedReceipt>,
+    /// The newest cosignatures; those that agree with the tree here are in `agreed` too.
+    cosigned: BTreeMap<Pair, Cosigned>,
+    /// The newest cosignatures under what is the beginning of the tree here.
+    agreed: BTreeMap<Pair, Cosigned>,
+    issued: BTreeMap<LogId, Issued>,
+}
+
+/// What this node itself has stated about a log.
+#[derive(Clone, Copy, Debug, Default)]
+struct Issued {
+    size: u64,
+    /// Size and freshness of what was cosigned.
+    cosigned: (u64, u64),
+    /// When the last was ordered; 0 when none was since the start.
+    mono_ms: u64,
+    under_way: bool,
+}
+
+/// What a partner has not been told yet.
+#[derive(Debug, Default)]
+pub(crate) struct Untold {
+    receipts: BTreeSet<Pair>,
+    cosigned: BTreeSet<Pair>,
+    told_mono_ms: u64,
+}
+
+// === impl Replication ===
+
+impl Replication {
+    /// Takes what was kept: the newest receipts, and cosignatures that agreed with what is here.
+    pub(crate) fn recall(&mut self, receipts: Vec<SignedReceipt>, agreed: Vec<Cosigned>) {
+        let me = self.me.land;
+        for it in receipts {
+            let (holder, log) = (it.receipt().holder, it.receipt().log);
+            if holder == me {
+                let size = it.receipt().size;
+                self.testimony.issued.insert(log, Issued { size, ..Issued::default() });
+            }
+            self.testimony.receipts.insert((holder, log), it);
+        }
+        for it in agreed {
+            let pair = (it.witness(), it.signed().checkpoint.origin.log);
+            self.testimony.cosigned.insert(pair, it.clone());
+            self.testimony.agreed.insert(pair, it);
+        }
+    }
+
+    /// The largest size of a log that more than half of the members have cosigned, as far as that
+    /// is a beginning of what is here. Its owner does not count: it signs both histories.
+    pub(crate) fn majority(&self, log: LogId) -> u64 {
+        let votes = self.testimony.agreed.iter();
+        let votes = votes.filter(|((land, of), _)| *of == log && *land != log.land);
+        let mut sizes: Vec<u64> = votes.map(|(_, it)| it.signed().size()).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.get(self.charter.members().len() / 2).copied().unwrap_or_default()
+    }
+
+    /// States what is new about the logs that are followed, and tells partners what they lack.
+    pub(super) fn testify(&mut self, now: Now) {
+        let logs: Vec<LogId> = self.replicas.keys().copied().filter(|it| *it != self.own).collect();
+        for log in logs {
+            self.attest(log, now);
+        }
+        let sessions: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, it)| it.is_open()).map(|(id, _)| *id).collect();
+        for id in sessions {
+            self.tell_testimony(id, now);
+        }
+    }
+
+    fn attest(&mut self, log: LogId, now: Now) {
+        let Some(replica) = self.replicas.get(&log) else { return };
+        let issued = self.testimony.issued.entry(log).or_default();
+        let paused = issued.mono_ms > 0
+            && now.mono_ms.saturating_sub(issued.mono_ms) < limits::TESTIFY_EVERY_MS;
+        if replica.stopped().is_some() || issued.under_way || paused {
+            return;
+        }
+        let (size, root) = (replica.durable(), replica.durable_root());
+        let receipt = (size > issued.size).then(|| Receipt {
+            holder: self.me.land,
+            log,
+            size,
+            root,
+            bodies_missing: replica.bodies_missing(),
+            unix_ms: now.wall_ms,
+        });
+        let served = replica.served().filter(|it| it.size() == size && *it.root() == root);
+        let rank = |it: &SignedCheckpoint| (it.size(), it.fresh_unix_seconds);
+        let checkpoint = served.filter(|it| rank(it) > issued.cosigned).cloned();
+        if receipt.is_none() && checkpoint.is_none() {
+            return;
+        }
+        issued.size = issued.size.max(size);
+        issued.cosigned = checkpoint.as_ref().map_or(issued.cosigned, rank);
+        issued.mono_ms = now.mono_ms;
+        issued.under_way = true;
+        self.wishes.push_back(Wish::Attest(Attest { log, receipt, checkpoint }));
+    }
+
+    /// What was ordered is signed, and the receipt kept.
+    pub(crate) fn attested(
+        &mut self,
+        log: LogId,
+        receipt: Option<SignedReceipt>,
+        cosigned: Option<Cosigned>,
+    ) {
+        if let Some(issued) = self.testimony.issued.get_mut(&log) {
+            issued.under_way = false;
+        }
+        if let Some(receipt) = receipt {
+            self.spread_receipt(receipt, None);
+        }
+        if let Some(cosigned) = cosigned {
+            self.spread_cosigned(cosigned, None);
+        }
+    }
+
+    /// A partner passes on receipts.
+    pub(super) fn receipts(
+        &mut self,
+        id: SessionId,
+        items: &[Bytes],
+    ) -> Result<Vec<Heard>, PeerFault> {
+        if items.len() > limits::TESTIMONIES_MAX {
+            return Err(PeerFault::TooMuchTestimony(items.len()));
+        }
+        for raw in items {
+            let claimed = receipt::claimed(raw).map_err(|source| PeerFault::Receipt { source })?;
+            let pair = (claimed.holder, claimed.log);
+            let known = self.testimony.receipts.get(&pair).map(SignedReceipt::receipt);
+            let newer =
+                known.is_none_or(|it| (claimed.size, claimed.unix_ms) > (it.size, it.unix_ms));
+            if !newer {
+                let same = known.is_some_and(|it| *it == claimed);
+                self.knows_receipt(id, pair, same);
+                continue;
+            }
+            // a member of a charter this node does not know yet, or a log of another epoch
+            if self.charter.member(claimed.holder).is_none()
+                || !self.replicas.contains_key(&claimed.log)
+            {
+                continue;
+            }
+            let receipt = SignedReceipt::verify(raw, &self.charter)
+                .map_err(|source| PeerFault::Receipt { source })?;
+            self.wishes.push_back(Wish::KeepReceipt(receipt.clone()));
+            self.spread_receipt(receipt, Some(id));
+        }
+        Ok(Vec::new())
+    }
+
+    /// A partner passes on cosignatures.
+    pub(super) fn cosignatures(
+        &mut self,
+        id: SessionId,
+        items: &[Cosignature],
+        now: Now,
+    ) -> Result<Vec<Heard>, PeerFault> {
+        if items.len() > limits::TESTIMONIES_MAX {
+            return Err(PeerFault::TooMuchTestimony(items.len()));
+        }
+        let mut heard = Vec::new();
+        for it in items {
+            let Some(log) = self.known_log(&it.land, it.epoch) else { continue };
+            let Ok(witness) = it.witness.parse::<Land>() else { continue };
+            let Some(key) = self.charter.member(witness).map(|it| it.keys.freshness) else {
+                continue;
+            };
+            let pair = (witness, log);
+            if self.testimony.cosigned.get(&pair).is_some_and(|known| *known.raw() == it.note) {
+                self.testimony_known(id, |it| it.cosigned.remove(&pair));
+                continue;
+            }
+            let origin = Origin { verbund: self.verbund, log };
+            let Some(owner) = self.charter.member(log.land) else { continue };
+            let cosigned = Cosigned::verify(&it.note, &origin, &owner.keys, witness, &key)
+                .map_err(|source| PeerFault::Checkpoint { log, source })?;
+            let rank = |it: &Cosigned| (it.signed().size(), it.unix_seconds());
+            let known = self.testimony.cosigned.get(&pair);
+            if known.is_some_and(|known| rank(known) >= rank(&cosigned)) {
+                continue;
+            }
+            heard.extend(self.learn_cosigned(id, &cosigned, now));
+            self.spread_cosigned(cosigned, Some(id));
+        }
+        Ok(heard)
+    }
+
+    /// A cosignature shows a head as well.
+    fn learn_cosigned(&mut self, id: SessionId, cosigned: &Cosigned, now: Now) -> Option<Heard> {
+        let signed = cosigned.signed();
+        let log = signed.checkpoint.origin.log;
+        let peer = self.sessions.get(&id)?.peer.clone();
+        let replica = self.replicas.get_mut(&log).filter(|it| it.stopped().is_none())?;
+        if let Err(fault) = replica.learn(signed.clone(), now) {
+            return self.stop(log, peer, fault);
+        }
+        self.suspect(log, signed.clone(), peer);
+        None
+    }
+
+    /// Finds out which cosignatures are under what is here, after more of it is known.
+    pub(super) fn agree(&mut self, log: LogId) {
+        let Some(replica) = self.replicas.get(&log) else { return };
+        let Testimony { cosigned, agreed, .. } = &mut self.testimony;
+        for (pair, it) in cosigned.iter().filter(|((_, of), _)| *of == log) {
+            let size = it.signed().size();
+            let is_new = agreed.get(pair).is_none_or(|known| known.signed().size() < size);
+            if is_new && replica.begins_with(it.signed()) {
+                agreed.insert(*pair, it.clone());
+                self.wishes.push_back(Wish::KeepCosigned(it.clone()));
+            }
+        }
+    }
+
+    fn spread_receipt(&mut self, receipt: SignedReceipt, from: Option<SessionId>) {
+        let pair = (receipt.receipt().holder, receipt.receipt().log);
+        self.testimony.receipts.insert(pair, receipt);
+        for (id, session) in &mut self.sessions {
+            if Some(*id) != from {
+                session.untold.receipts.insert(pair);
+            }
+        }
+        self.knows_receipt_of(from, pair);
+    }
+
+    fn spread_cosigned(&mut self, cosigned: Cosigned, from: Option<SessionId>) {
+        let log = cosigned.signed().checkpoint.origin.log;
+        let pair = (cosigned.witness(), log);
+        self.testimony.cosigned.insert(pair, cosigned);
+        for (id, session) in &mut self.sessions {
+            if Some(*id) != from {
+                session.untold.cosigned.insert(pair);
+            }
+        }
+        if let Some(id) = from {
+            self.testimony_known(id, |it| it.cosigned.remove(&pair));
+        }
+        self.agree(log);
+    }
+
+    fn knows_receipt_of(&mut self, from: Option<SessionId>, pair: Pair) {
+        if let Some(id) = from {
+            self.knows_receipt(id, pair, true);
+        }
+    }
+
+    fn knows_receipt(&mut self, id: SessionId, pair: Pair, newest: bool) {
+        if newest {
+            self.testimony_known(id, |it| it.receipts.remove(&pair));
+        }
+    }
+
+    fn testimony_known(&mut self, id: SessionId, forget: impl FnOnce(&mut Untold) -> bool) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            forget(&mut session.untold);
+        }
+    }
+
+    /// Everything there is, for a partner that has just connected.
+    pub(super) fn all_untold(&self) -> Untold {
+        Untold {
+            receipts: self.testimony.receipts.keys().copied().collect(),
+            cosigned: self.testimony.cosigned.keys().copied().collect(),
+            told_mono_ms: 0,
+        }
+    }
+
+    fn tell_testimony(&mut self, id: SessionId, now: Now) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let untold = &mut session.untold;
+        if now.mono_ms.saturating_sub(untold.told_mono_ms) < limits::TESTIFY_EVERY_MS {
+            return;
+        }
+        let receipts = take(&mut untold.receipts);
+        let cosigned = take(&mut untold.cosigned);
+        if receipts.is_empty() && cosigned.is_empty() {
+            return;
+        }
+        untold.told_mono_ms = now.mono_ms;
+        let known = receipts.iter().filter_map(|it| self.testimony.receipts.get(it));
+        let items: Vec<Bytes> = known.map(|it| it.raw().clone()).collect();
+        if !items.is_empty() {
+            self.send(id, Message::Receipts(Receipts { items }));
+        }
+        let known = cosigned.iter().filter_map(|it| self.testimony.cosigned.get(it));
+        let items: Vec<Cosignature> = known.map(cosignature).collect();
+        if !items.is_empty() {
+            self.send(id, Message::Cosignatures(Cosignatures { items }));
+        }
+    }
+}
+
+/// The first of what is untold, as many as go into one message.
+fn take(untold: &mut BTreeSet<Pair>) -> Vec<Pair> {
+    let mut taken = Vec::new();
+    while taken.len() < limits::TESTIMONIES_MAX
+        && let Some(pair) = untold.pop_first()
+    {
+        taken.push(pair);
+    }
+    taken
+}
+
+fn cosignature(it: &Cosigned) -> Cosignature {
+    let log = it.signed().checkpoint.origin.log;
+    Cosignature {
+        witness: it.witness().code().to_owned(),
+        land: log.land.code().to_owned(),
+        epoch: log.epoch,
+        note: it.raw().clone(),
+    }
+}

@@ -1,0 +1,316 @@
+//! Receipts and cosignatures on disk: `<data>/testimony.log`, appended and synced.
+//!
+//! Eight bytes that name the format, then records: kind (1 byte), length (4 bytes, little endian),
+//! bytes. Kind 1 is an encoded `verbund.registry.v1.SignedStatement` of a receipt, kind 2 an
+//! encoded `verbund.peer.v1.Cosignature` that agreed with the tree here. Every record is signed, so
+//! what a disk damaged does not verify and is left out; the file is written anew when more than
+//! half of it is superseded.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use prost::Message as _;
+use registry_core::replicate::Book;
+use registry_proto::{
+    charter::Charter,
+    log::{COSIGNED_BYTES_MAX, Cosigned, Origin},
+    receipt::{RECEIPT_BYTES_MAX, SignedReceipt},
+    terms::{Land, LogId},
+    wire::peer::Cosignature,
+};
+
+use super::CabinetError;
+
+/// What Länder hold since when, for readers. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Receipts {
+    book: Arc<RwLock<Book>>,
+}
+
+/// The file and what is in it.
+#[derive(Debug)]
+pub struct Ledger {
+    path: PathBuf,
+    file: File,
+    /// Records in the file, superseded ones included.
+    records: usize,
+    receipts: Receipts,
+    agreed: BTreeMap<(Land, LogId), Cosigned>,
+}
+
+/// Something to keep.
+#[derive(Clone, Debug)]
+pub(crate) enum Record {
+    Receipt(SignedReceipt),
+    Cosigned(Cosigned),
+}
+
+// === impl Receipts ===
+
+impl Receipts {
+    /// The receipts now. Holders MUST let go soon: the thread that keeps waits.
+    pub fn read(&self) -> RwLockReadGuard<'_, Book> {
+        self.book.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn enter(&self, receipt: SignedReceipt) {
+        self.book.write().unwrap_or_else(PoisonError::into_inner).enter(receipt);
+    }
+}
+
+// === impl Ledger ===
+
+impl Ledger {
+    /// Opens or makes the file of a data directory. A torn or damaged tail is cut; records that do
+    /// not verify under the charter are left out. Tells how many of these there were.
+    ///
+    /// # Errors
+    ///
+    /// [`CabinetError`] when the file cannot be used, or is none of this format.
+    pub fn open(data_dir: &Path, charter: &Charter) -> Result<(Self, usize), CabinetError> {
+        let path = data_dir.join("testimony.log");
+        let at = |source| CabinetError { path: path.clone(), source };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Bytes::new(),
+            Err(source) => return Err(at(source)),
+        };
+        if !bytes.is_empty() && !bytes.starts_with(MAGIC) && !MAGIC.starts_with(&bytes) {
+            let other = io::Error::new(io::ErrorKind::InvalidData, "not a file of this format");
+            return Err(at(other));
+        }
+        let receipts = Receipts::default();
+        let mut agreed = BTreeMap::new();
+        let mut refused = 0;
+        for (kind, record) in records(bytes.slice(bytes.len().min(MAGIC.len())..)) {
+            match verified(kind, &record, charter) {
+                Some(Record::Receipt(receipt)) => receipts.enter(receipt),
+                Some(Record::Cosigned(it)) => {
+                    agreed.insert(pair(&it), it);
+                }
+                None => refused += 1,
+            }
+        }
+        let file = rewrite(&path, &receipts.read(), &agreed).map_err(at)?;
+        let records = receipts.read().len() + agreed.len();
+        Ok((Self { path, file, records, receipts, agreed }, refused))
+    }
+
+    /// What readers see.
+    pub fn receipts(&self) -> &Receipts {
+        &self.receipts
+    }
+
+    /// The newest cosignature of each witness about each log that agreed with the tree here.
+    pub fn agreed(&self) -> impl Iterator<Item = &Cosigned> {
+        self.agreed.values()
+    }
+
+    /// Appends records and syncs; readers see them afterwards.
+    pub(crate) fn keep(&mut self, records: &[Record]) -> Result<(), CabinetError> {
+        let mut bytes = BytesMut::new();
+        records.iter().for_each(|it| put(&mut bytes, it));
+        let at = |source| CabinetError { path: self.path.clone(), source };
+        self.file.write_all(&bytes).and_then(|()| self.file.sync_data()).map_err(at)?;
+        for record in records {
+            match record {
+                Record::Receipt(receipt) => self.receipts.enter(receipt.clone()),
+                Record::Cosigned(it) => {
+                    self.agreed.insert(pair(it), it.clone());
+                }
+            }
+        }
+        self.records += records.len();
+        let alive = self.receipts.read().len() + self.agreed.len();
+        if self.records > 2 * alive + REWRITE_FROM {
+            self.file = rewrite(&self.path, &self.receipts.read(), &self.agreed).map_err(at)?;
+            self.records = alive;
+        }
+        Ok(())
+    }
+}
+
+fn pair(it: &Cosigned) -> (Land, LogId) {
+    (it.witness(), it.signed().checkpoint.origin.log)
+}
+
+fn put(bytes: &mut BytesMut, record: &Record) {
+    let (kind, raw) = match record {
+        Record::Receipt(receipt) => (RECEIPT, receipt.raw().clone()),
+        Record::Cosigned(it) => {
+            let log = it.signed().checkpoint.origin.log;
+            let cosignature = Cosignature {
+                witness: it.witness().code().to_owned(),
+                land: log.land.code().to_owned(),
+                epoch: log.epoch,
+                note: it.raw().clone(),
+            };
+            (COSIGNED, cosignature.encode_to_vec().into())
+        }
+    };
+    bytes.put_u8(kind);
+    bytes.put_u32_le(u32::try_from(raw.len()).unwrap_or(u32::MAX));
+    bytes.put(raw);
+}
+
+/// Records up to the first that is cut off or too long to be one.
+fn records(mut bytes: Bytes) -> impl Iterator<Item = (u8, Bytes)> {
+    std::iter::from_fn(move || {
+        if bytes.remaining() < 5 {
+            return None;
+        }
+        let kind = bytes.get_u8();
+        let length = usize::try_from(bytes.get_u32_le()).unwrap_or(usize::MAX);
+        (length <= RECORD_BYTES_MAX && length <= bytes.remaining())
+            .then(|| (kind, bytes.split_to(length)))
+    })
+}
+
+fn verified(kind: u8, raw: &Bytes, charter: &Charter) -> Option<Record> {
+    match kind {
+        RECEIPT => SignedReceipt::verify(raw, charter).ok().map(Record::Receipt),
+        COSIGNED => {
+            let it = Cosignature::decode(raw.clone()).ok()?;
+            let log = LogId { land: it.land.parse().ok()?, epoch: it.epoch };
+            let witness: Land = it.witness.parse().ok()?;
+            let key = charter.member(witness)?.keys.freshness;
+            let owner = charter.member(log.land)?;
+            let origin = Origin { verbund: charter.id(), log };
+            let it = Cosigned::verify(&it.note, &origin, &owner.keys, witness, &key);
+            it.ok().map(Record::Cosigned)
+        }
+        _ => None,
+    }
+}
+
+/// Writes the file anew and opens it for appending.
+fn rewrite(
+    path: &Path,
+    book: &Book,
+    agreed: &BTreeMap<(Land, LogId), Cosigned>,
+) -> io::Result<File> {
+    let mut bytes = BytesMut::from(MAGIC);
+    book.all().for_each(|it| put(&mut bytes, &Record::Receipt(it.clone())));
+    agreed.values().for_each(|it| put(&mut bytes, &Record::Cosigned(it.clone())));
+    let fresh = path.with_extension("new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&fresh, path)?;
+    if let Some(dir) = path.parent() {
+        File::open(dir)?.sync_all()?;
+    }
+    File::options().append(true).open(path)
+}
+
+const MAGIC: &[u8] = b"VRTEST1\n";
+const RECEIPT: u8 = 1;
+const COSIGNED: u8 = 2;
+const RECORD_BYTES_MAX: usize = COSIGNED_BYTES_MAX + 64;
+/// Superseded records that are tolerated beside as many as there are others.
+const REWRITE_FROM: usize = 1_024;
+
+const _: () = assert!(RECORD_BYTES_MAX >= RECEIPT_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::{
+        log::{Checkpoint, Hash, LogSigner},
+        receipt::Receipt,
+    };
+
+    use super::*;
+    use crate::testing::charter_of;
+
+    const LOG: LogId = LogId { land: Land::SL, epoch: 1 };
+
+    fn receipt(charter: &Charter, signer: &LogSigner, size: u64) -> Record {
+        let root = Hash::of(&size.to_be_bytes());
+        let receipt = Receipt {
+            holder: Land::RP,
+            log: LOG,
+            size,
+            root,
+            bodies_missing: 0,
+            unix_ms: 1_790_000_000_000 + i64::try_from(size).expect("small"),
+        };
+        Record::Receipt(receipt.sign(charter.id(), signer).expect("signed"))
+    }
+
+    fn sizes(ledger: &Ledger) -> Vec<u64> {
+        ledger.receipts().read().all().map(|it| it.receipt().size).collect()
+    }
+
+    #[test]
+    fn what_is_kept_is_there_again_and_a_torn_tail_is_cut() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (charter, signers) = charter_of(&[Land::RP, Land::SL]);
+        let open = || Ledger::open(dir.path(), &charter).expect("opens");
+        let (mut ledger, refused) = open();
+        assert_eq!((sizes(&ledger), refused), (vec![], 0));
+        for size in [3, 5, 8] {
+            ledger.keep(&[receipt(&charter, &signers[0], size)]).expect("kept");
+        }
+        let origin = Origin { verbund: charter.id(), log: LOG };
+        let signed = Checkpoint { origin, size: 8, root: Hash::of(b"8") };
+        let signed = signed.sign(&signers[1], 1).expect("signed");
+        let cosigned =
+            Cosigned::sign(&signed, &signers[1].keys(), Land::RP, &signers[0], 2).expect("signed");
+        ledger.keep(&[Record::Cosigned(cosigned.clone())]).expect("kept");
+        let (ledger, refused) = open();
+        assert_eq!((sizes(&ledger), refused), (vec![3, 5, 8], 0));
+        assert_eq!(ledger.agreed().collect::<Vec<_>>(), [&cosigned]);
+
+        let path = dir.path().join("testimony.log");
+        let whole = fs::read(&path).expect("there");
+        fs::write(&path, &whole[..whole.len() - 7]).expect("torn");
+        let (ledger, refused) = open();
+        assert_eq!((sizes(&ledger), refused), (vec![3, 5, 8], 0));
+        assert_eq!(ledger.agreed().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_verify_is_left_out_and_another_file_is_not_overwritten() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (charter, signers) = charter_of(&[Land::RP, Land::SL]);
+        let open = || Ledger::open(dir.path(), &charter);
+        let (mut ledger, _) = open().expect("opens");
+        // of a holder that somebody else signed for
+        ledger.keep(&[receipt(&charter, &signers[1], 4)]).expect("kept");
+        ledger.keep(&[receipt(&charter, &signers[0], 5)]).expect("kept");
+        let (ledger, refused) = open().expect("opens");
+        assert_eq!((sizes(&ledger), refused), (vec![5], 1));
+
+        let path = dir.path().join("testimony.log");
+        fs::write(&path, b"something else").expect("written");
+        let error = open().expect_err("another file").to_string();
+        assert!(error.contains("testimony.log"), "{error}");
+        assert_eq!(fs::read(&path).expect("there"), b"something else");
+    }
+
+    #[test]
+    fn the_file_stays_small_however_many_receipts_come() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (charter, signers) = charter_of(&[Land::RP, Land::SL]);
+        let (mut ledger, _) = Ledger::open(dir.path(), &charter).expect("opens");
+        let all: Vec<Record> =
+            (1..=2_500).map(|size| receipt(&charter, &signers[0], size)).collect();
+        for some in all.chunks(200) {
+            ledger.keep(some).expect("kept");
+        }
+        let kept = ledger.receipts().read().len();
+        assert!(kept <= registry_core::limits::RECEIPTS_PER_HOLDER_MAX, "{kept}");
+        assert!(ledger.records <= 2 * kept + REWRITE_FROM + 200, "{}", ledger.records);
+        assert_eq!(
+            ledger.receipts().read().newest().next().map(|it| it.receipt().size),
+            Some(2_500)
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! What a node keeps about logs beside the logs: evidence against owners, receipts and
+//! cosignatures of all Länder. It signs those of its own Land.
+//!
+//! One thread owns the files, so that the driver never waits for a disk.
+
+pub mod evidence;
+pub mod ledger;
+
+use std::sync::{
+    Arc,
+    mpsc::{Receiver, Sender, channel},
+};
+
+use bytes::Bytes;
+use registry_core::{node::Input, replicate::Attest};
+use registry_proto::{
+    charter::Charter,
+    log::{Cosigned, LogSigner},
+    receipt::SignedReceipt,
+    terms::{Land, LogId},
+};
+use tracing::{error, info};
+
+pub use evidence::{Cabinet, CabinetError};
+pub(crate) use ledger::Record;
+pub use ledger::{Ledger, Receipts};
+
+use crate::{
+    driver::Handle,
+    lifecycle::{Shutdown, TaskKind, chain},
+    observe::Metrics,
+};
+
+/// Work for the thread.
+///
+/// The queue has no bound of its own: the core keeps evidence once for each log, has one statement
+/// about each log under way, and takes from partners no faster than their limits let them tell.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Keep evidence.
+    Evidence { log: LogId, raw: Bytes },
+    /// Sign what this Land states, and keep it.
+    Attest(Attest),
+    /// Keep what a Land states.
+    Keep(Record),
+}
+
+/// What the thread works with.
+#[derive(Debug)]
+pub struct Setup {
+    /// Where evidence is.
+    pub cabinet: Cabinet,
+    /// Where receipts and cosignatures are.
+    pub ledger: Ledger,
+    /// The charter.
+    pub charter: Charter,
+    /// The Land of this node.
+    pub land: Land,
+    /// Its keys.
+    pub signer: LogSigner,
+    /// Who is told what was signed.
+    pub driver: Handle,
+    /// Where numbers go.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The way to the thread that keeps.
+#[derive(Debug)]
+pub struct Keeper {
+    queue: Sender<Job>,
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Starts the thread; it ends when the keeper is dropped, and keeps first what is queued.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no thread.
+    pub fn start(setup: Setup, shutdown: &Shutdown) -> std::io::Result<Self> {
+        let (queue, jobs) = channel();
+        shutdown.spawn_thread(TaskKind::Driver, "witness", move || setup.run(&jobs))?;
+        Ok(Self { queue })
+    }
+
+    pub(crate) fn send(&self, job: Job) {
+        if self.queue.send(job).is_err() {
+            // only after its thread died, which stops the node
+            error!("the thread that keeps evidence is gone");
+        }
+    }
+}
+
+// === impl Setup ===
+
+impl Setup {
+    fn run(mut self, jobs: &Receiver<Job>) {
+        self.metrics.set_receipts(self.ledger.receipts().read().len());
+        while let Ok(first) = jobs.recv() {
+            let waiting = jobs.try_iter().take(GROUP_MAX - 1);
+            let group: Vec<Job> = std::iter::once(first).chain(waiting).collect();
+            // a driver that is gone has nobody to tell; what was kept is durable all the same
+            if self.work(group).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Does what waits, with one sync for all receipts and cosignatures.
+    fn work(&mut self, group: Vec<Job>) -> Result<(), crate::driver::Stopping> {
+        let mut records = Vec::new();
+        let mut answers = Vec::new();
+        for job in group {
+            match job {
+                Job::Evidence { log, raw } => self.keep_evidence(log, &raw),
+                Job::Keep(record) => records.push(record),
+                Job::Attest(order) => {
+                    let (receipt, cosigned) = self.sign(&order);
+                    records.extend(receipt.clone().map(Record::Receipt));
+                    answers.push((order.log, receipt, cosigned));
+                }
+            }
+        }
+        let kept = records.is_empty() || self.keep(&records);
+        for (log, receipt, cosigned) in answers {
+            // a receipt that is not durable was never given
+            let receipt = receipt.filter(|_| kept).map(Box::new);
+            let cosigned = cosigned.map(Box::new);
+            self.driver.input_blocking(Input::Attested { log, receipt, cosigned })?;
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, records: &[Record]) -> bool {
+        let kept = self.ledger.keep(records);
+        if let Err(failure) = &kept {
+            error!(cause = chain(failure), "receipts and cosignatures cannot be kept");
+        }
+        self.metrics.set_receipts(self.ledger.receipts().read().len());
+        kept.is_ok()
+    }
+
+    fn keep_evidence(&self, log: LogId, raw: &Bytes) {
+        match self.cabinet.keep(log, raw) {
+            Ok(path) => info!(%log, path = %path.display(), "evidence is kept"),
+            // the log stays stopped, and partners show the evidence again after a restart
+            Err(failure) => error!(%log, cause = chain(&failure), "evidence cannot be kept"),
+        }
+    }
+
+    fn sign(&self, order: &Attest) -> (Option<SignedReceipt>, Option<Cosigned>) {
+        let unsigned = |failure: &ed25519_dalek::SignatureError| {
+            error!(log = %order.log, cause = chain(failure), "cannot state what is held");
+        };
+        let receipt = order
+            .receipt
+            .as_ref()
+            .and_then(|it| it.sign(self.charter.id(), &self.signer).inspect_err(unsigned).ok());
+        let seconds = self.driver.clock().wall_ms() / 1_000;
+        let seconds = u64::try_from(seconds).unwrap_or_default();
+        let cosigned = order.checkpoint.as_ref().and_then(|signed| {
+            let owner = self.charter.member(signed.checkpoint.origin.log.land)?;
+            let cosigned = Cosigned::sign(signed, &owner.keys, self.land, &self.signer, seconds);
+            cosigned.inspect_err(unsigned).ok()
+        });
+        (receipt, cosigned)
+    }
+}
+
+/// Jobs done with one sync.
+const GROUP_MAX: usize = 256;
