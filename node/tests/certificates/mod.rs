@@ -10,9 +10,12 @@ use registry_core::authorize::Role;
 use registry_node::{
     certificates::{CertificateBoard, Digests, Keeper, Level, Part, Setup, What},
     config::Tls,
+    lifecycle::Shutdown,
     observe::Metrics,
     pki::{Issued, Request},
-    tls::{AcceptLimits, ConnectError, Crls, MaterialError, MemberTrust, Profile, TlsContext},
+    tls::{
+        AcceptLimits, ConnectError, Crls, Listener, MaterialError, MemberTrust, Profile, TlsContext,
+    },
 };
 use registry_proto::terms::Land;
 use rustls::AlertDescription;
@@ -58,6 +61,36 @@ async fn a_client_that_is_revoked_is_disconnected_and_the_others_are_not() {
     assert_eq!(alert, AlertDescription::CertificateRevoked);
     server.assert_refused(remote, "revoked").await;
     good.connect(server.address).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_that_is_revoked_loses_a_connection_that_is_idle() {
+    use axum::routing::get;
+    use tokio::io::AsyncReadExt;
+
+    let mut node = Node::new(Pki::new(), false);
+    let shutdown = Shutdown::new();
+    let (incoming, address) =
+        support::incoming(&node.context, Listener::Web, &node.metrics, &shutdown).await;
+    let router = axum::Router::new().route("/", get(|| async { "answer" }));
+    registry_node::web::serve_web(incoming, router, &shutdown);
+    let (bad, good) = (node.pki.issue_publisher(), node.pki.issue_publisher());
+    let revoked = node.pki.sl_ca.crl(2, &[&bad], in_a_week()).unwrap();
+    let mut streams = Vec::new();
+    for issued in [bad, good] {
+        let mut client = Client::with(&node.pki, issued);
+        client.alpn(b"http/1.1");
+        let mut stream = client.connect(address).await.unwrap();
+        assert!(ask(&mut stream).await.ends_with("answer"));
+        streams.push(stream);
+    }
+
+    fs::write(&node.files.crls[0], revoked).unwrap();
+    node.look();
+    // nothing is asked: the node ends it by itself
+    assert_eq!(streams[0].read(&mut [0; 64]).await.unwrap_or(0), 0);
+    assert!(ask(&mut streams[1]).await.ends_with("answer"));
+    node.counts(r#"registry_tls_disconnects_total{listener="web",cause="revoked"} 1"#);
 }
 
 #[tokio::test]
@@ -503,6 +536,21 @@ impl Node {
         });
         assert!(told, "{cause} is not in the log");
     }
+}
+
+/// Asks for a page and keeps the connection.
+async fn ask(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin)) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("answer") {
+        let mut buffer = [0; 256];
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "closed after {answer}");
+        answer.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+    }
+    answer
 }
 
 /// A certificate with a short key, with a chain to nobody.
