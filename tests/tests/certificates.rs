@@ -36,8 +36,8 @@ async fn a_revoked_partner_is_disconnected_and_the_others_are_not() {
     world.answers().await;
     let mut rp = world.partner(RP).await;
     let mut he = world.partner(HE).await;
-    beacon(&mut he).await;
-    beacon(&mut rp).await;
+    speaks(&mut he).await;
+    speaks(&mut rp).await;
 
     let list = world.rp.crl(2, &[&world.rp_node], now + WEEK).expect("list");
     world.write_crl(&list);
@@ -65,7 +65,7 @@ async fn a_new_certificate_is_used_and_a_wrong_one_is_not() {
     world.cluster.run(SL);
     world.answers().await;
     let mut he = world.partner(HE).await;
-    beacon(&mut he).await;
+    speaks(&mut he).await;
 
     let files = world.cluster.files(Who::Node(SL));
     let next = world.issue_sl(OffsetDateTime::now_utc() + WEEK);
@@ -217,6 +217,11 @@ impl World {
         let raw = fs::read(self.cluster.prepared().charter()).expect("charter");
         Charter::parse(raw.into()).expect("charter").id()
     }
+}
+
+/// The session has begun.
+async fn speaks(partner: &mut Partner) {
+    assert_eq!(partner.expect(|_| Some(())).await.expect("the session stands"), Some(()));
 }
 
 /// The session stands: SL says so every five seconds.
