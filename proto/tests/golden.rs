@@ -9,10 +9,12 @@ use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
     charter::Charter,
+    evidence::Equivocation,
     log::{
-        Checkpoint, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint, VerbundId,
-        body_digest, leaf_hash,
+        Checkpoint, Cosigned, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
+        VerbundId, body_digest, leaf_hash, node_hash,
     },
+    receipt::{Receipt, SignedReceipt},
     terms::{Land, LogId},
     wire::registry as wire,
 };
@@ -108,6 +110,55 @@ fn a_checkpoint_and_its_keys() {
     let signed = SignedCheckpoint::verify(raw.as_bytes(), &origin, &signer.keys()).unwrap();
     assert_eq!((signed.checkpoint, signed.fresh_unix_seconds), (checkpoint, TIME));
     assert_eq!(signed, fresh, "signing is deterministic");
+}
+
+#[test]
+fn evidence_of_two_sizes() {
+    let signer = LogSigner::new(key(1), key(2));
+    let origin = Origin { verbund: header().verbund, log: header().log };
+    let sign = |size, root| Checkpoint { origin, size, root }.sign(&signer, TIME).unwrap();
+    // a tree of two leaves does not begin with the one leaf that was signed before
+    let (first, second) = (leaf_hash(b"first"), leaf_hash(b"second"));
+    let older = sign(1, leaf_hash(b"another first"));
+    let newer = sign(2, node_hash(&first, &second));
+    let fresh = Equivocation::of_two_sizes(&older, &newer, &first, &[second]).unwrap();
+    let raw = golden_bytes("evidence-1.hex", fresh.raw());
+    let kept = Equivocation::verify(&raw, &origin, &signer.keys()).unwrap();
+    assert_eq!(kept, fresh);
+    assert_eq!((kept.older().size(), kept.newer().size()), (1, 2));
+}
+
+#[test]
+fn a_cosigned_checkpoint() {
+    let (owner, witness) = (LogSigner::new(key(1), key(2)), LogSigner::new(key(4), key(5)));
+    let origin = Origin { verbund: header().verbund, log: header().log };
+    let checkpoint = Checkpoint { origin, size: 4_712, root: leaf_hash(b"root") };
+    let signed = checkpoint.sign(&owner, TIME).unwrap();
+    let keys = owner.keys();
+    let fresh = Cosigned::sign(&signed, &keys, Land::RP, &witness, TIME + 1).unwrap();
+    let raw = golden("cosigned.txt", std::str::from_utf8(fresh.raw()).unwrap());
+    let key = witness.keys().freshness;
+    let kept = Cosigned::verify(&raw.into(), &origin, &keys, Land::RP, &key).unwrap();
+    assert_eq!(kept, fresh);
+    assert_eq!((kept.witness(), kept.unix_seconds()), (Land::RP, TIME + 1));
+}
+
+#[test]
+fn a_receipt() {
+    let charter = Charter::parse(golden_bytes("charter-1.hex", &[])).unwrap();
+    let receipt = Receipt {
+        holder: Land::RP,
+        log: header().log,
+        size: 4_712,
+        root: leaf_hash(b"root"),
+        bodies_missing: 3,
+        unix_ms: 1_795_449_600_123,
+    };
+    let signer = LogSigner::new(key(1), key(2));
+    let fresh = receipt.sign(charter.id(), &signer).unwrap();
+    let raw = golden_bytes("receipt-1.hex", fresh.raw());
+    let kept = SignedReceipt::verify(&raw, &charter).unwrap();
+    assert_eq!((kept.receipt(), &kept), (&receipt, &fresh));
 }
 
 #[test]

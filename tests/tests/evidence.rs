@@ -47,6 +47,12 @@ async fn two_histories_are_proved_and_other_logs_go_on() {
         cluster.saw(land, "registry_log_forked{land=\"SL\"}", &words).await;
         // what was verified stays
         assert_eq!(log_of(&cluster, land, SL).await, (size, ReplicationState::Quarantined));
+        // each of the two histories has one witness of three members
+        let status = cluster.status(land).await.expect("status");
+        let sl = status.logs.iter().find(|it| it.land == "SL").expect("a log");
+        assert_eq!((sl.disputed_from, sl.cosigned), (Some(0), 0));
+        let shown = cluster.registry(land, Who::Reader, &["status"]).output().expect("registry");
+        assert!(text(&shown).contains("Einträge ab SL/1/0 sind strittig"), "{shown:?}");
     }
 
     // other logs go on

@@ -264,11 +264,17 @@ mod tests {
         let cosigned =
             Cosigned::sign(&signed, &signers[1].keys(), Land::RP, &signers[0], 2).expect("signed");
         ledger.keep(&[Record::Cosigned(cosigned.clone())]).expect("kept");
+        // the form on disk: what stands in the head of this file
+        let path = dir.path().join("testimony.log");
+        let begin = fs::read(&path).expect("there");
+        let Record::Receipt(first) = receipt(&charter, &signers[0], 3) else { panic!("a receipt") };
+        let length = u32::try_from(first.raw().len()).expect("small").to_le_bytes();
+        let form = [MAGIC, &[RECEIPT], &length, first.raw()].concat();
+        assert_eq!(begin[..form.len()], form);
         let (ledger, refused) = open();
         assert_eq!((sizes(&ledger), refused), (vec![3, 5, 8], 0));
         assert_eq!(ledger.agreed().collect::<Vec<_>>(), [&cosigned]);
 
-        let path = dir.path().join("testimony.log");
         let whole = fs::read(&path).expect("there");
         fs::write(&path, &whole[..whole.len() - 7]).expect("torn");
         let (ledger, refused) = open();

@@ -72,7 +72,7 @@ impl VerbundPage<'_> {
             vec![
                 land(&log.land),
                 badge(state, tone),
-                words::number(log.size).render(),
+                held(log),
                 shown,
                 fresh,
                 self.worst_lag(&log.land),
@@ -201,4 +201,15 @@ fn land(code: &str) -> Markup {
 
 fn lag(entries: u64) -> String {
     words::count(entries, "Eintrag fehlt", "Einträge fehlen")
+}
+
+/// Entries that are here, what of a known head is missing, and from where on they are disputed.
+fn held(log: &registry_proto::wire::registry::AsOf) -> Markup {
+    html! {
+        (words::number(log.size))
+        @if log.known > log.size { " von " (words::number(log.known)) }
+        @if let Some(from) = log.disputed_from {
+            " " (badge(&format!("strittig ab {from}"), Tone::Warning))
+        }
+    }
 }
