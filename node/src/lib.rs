@@ -19,6 +19,7 @@
 //! - [`search`]: finds services by words.
 //! - [`reads`]: answers of the catalogue.
 //! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
+//! - [`serving`]: connections of all listeners, within limits.
 //! - [`status`]: what the node tells about itself.
 //! - [`witness`]: what is kept about the honesty of others.
 //! - [`observe`]: logging and metrics.
@@ -46,6 +47,7 @@ pub mod pki;
 pub mod reads;
 pub mod recent;
 pub mod search;
+pub mod serving;
 pub mod sessions;
 pub mod status;
 pub mod store;

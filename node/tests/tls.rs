@@ -136,6 +136,51 @@ async fn a_connection_above_the_limit_is_refused_and_a_freed_place_is_used_again
 }
 
 #[tokio::test]
+async fn connections_of_one_identity_above_the_limit_are_refused() {
+    let pki = Pki::new();
+    let limits = AcceptLimits { connections_per_identity: 1, ..AcceptLimits::default() };
+    let mut server = Server::start(&pki.sl_context(), limits).await;
+    let client = Client::with(&pki, pki.issue_publisher());
+    let first = client.connect(server.address).await.unwrap();
+    server.next_caller().await;
+
+    let mut second = client.connect(server.address).await.unwrap();
+    let remote = second.get_ref().0.local_addr().unwrap();
+    assert_eq!(second.read(&mut [0; 1]).await.unwrap_or(0), 0, "closed");
+    server.assert_refused(remote, "too_many").await;
+
+    // another identity has places of its own, and a place that is free is used again
+    let other = Client::with(&pki, pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap());
+    let other = other.connect(server.address).await.unwrap();
+    server.next_caller().await;
+    drop((first, other));
+    eventually("places are free", || server.connections_open() == 0).await;
+    client.connect(server.address).await.unwrap();
+    server.next_caller().await;
+}
+
+#[tokio::test]
+async fn half_open_handshakes_of_one_address_are_limited() {
+    let pki = Pki::new();
+    let limits = AcceptLimits { handshakes_per_address: 1, ..AcceptLimits::default() };
+    let mut server = Server::start(&pki.sl_context(), limits).await;
+    let held = TcpStream::connect(server.address).await.unwrap();
+    let mut tcp = TcpStream::connect(server.address).await.unwrap();
+    let remote = tcp.local_addr().unwrap();
+    assert_eq!(tcp.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    server.assert_refused(remote, "too_many").await;
+
+    // somebody elsewhere connects meanwhile
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let tcp = socket.connect(server.address).await.unwrap();
+    let client = Client::with(&pki, pki.issue_publisher());
+    client.handshake(tcp).await.unwrap();
+    server.next_caller().await;
+    drop(held);
+}
+
+#[tokio::test]
 async fn handshakes_under_way_above_the_limit_are_refused() {
     let pki = Pki::new();
     let limits = AcceptLimits { handshakes: 1, ..AcceptLimits::default() };

@@ -282,7 +282,7 @@ pub async fn connected(config: &ClientConfig, limit: Duration) -> Client {
 }
 
 /// The one pause between two looks at a state.
-async fn pause() {
+pub async fn pause() {
     tokio::time::timeout(POLL, std::future::pending::<()>()).await.expect_err("pending");
 }
 

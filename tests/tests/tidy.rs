@@ -79,6 +79,40 @@ fn the_core_does_no_io() {
     }
 }
 
+/// Every test that SECURITY.md names is there, and every threat names one or says that it is open.
+#[test]
+fn what_security_md_promises_is_tested() {
+    let root = root();
+    let text = fs::read_to_string(root.join("SECURITY.md")).expect("SECURITY.md");
+    let mut problems = Vec::new();
+    let mut named = 0;
+    for (at, line) in text.lines().enumerate() {
+        let tests: Vec<_> = line.split('`').filter_map(|it| it.split_once(".rs::")).collect();
+        for (file, function) in &tests {
+            let source = fs::read_to_string(root.join(format!("{file}.rs"))).unwrap_or_default();
+            let mut lines = source.lines().map(str::trim_start);
+            let here = |it: &str| {
+                it.split_once("fn ").is_some_and(|it| it.1.starts_with(&format!("{function}(")))
+            };
+            let found = lines.position(here);
+            // the attribute stands a line or two above
+            let above = source.lines().take(found.unwrap_or_default()).collect::<Vec<_>>();
+            let is_test = above.iter().rev().take(3).any(|it| it.contains("test"));
+            if found.is_none() || !is_test {
+                problems.push(format!("{}: {file}.rs has no test {function}", at + 1));
+            }
+        }
+        named += tests.len();
+        let is_threat = line.starts_with("| ") && line.matches(" | ").count() >= 3;
+        let is_head = line.starts_with("| asset |");
+        if is_threat && !is_head && tests.is_empty() && !line.contains("**open**") {
+            problems.push(format!("{}: neither a test nor open: {line}", at + 1));
+        }
+    }
+    assert!(named > 20, "{named} tests are named");
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
 /// First line and length of each function, by the indentation rustfmt gives.
 fn functions(code: &str) -> Vec<(usize, usize)> {
     let lines: Vec<_> = code.lines().collect();

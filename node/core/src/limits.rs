@@ -114,6 +114,32 @@ pub const CRLS_MAX: usize = 128;
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// TLS handshakes under way on one listener.
 pub const HANDSHAKES_MAX: usize = 256;
+/// TLS handshakes under way from one address.
+pub const HANDSHAKES_PER_ADDRESS_MAX: usize = 64;
+/// Connections of one identity on one listener.
+pub const CONNECTIONS_PER_IDENTITY_MAX: usize = 1_024;
+/// Connections on one listener without TLS.
+pub const PLAIN_CONNECTIONS_MAX: usize = 128;
+/// Head of a request, milliseconds; HTTP/2: the begin of the connection.
+pub const REQUEST_HEAD_MS_MAX: u64 = 10_000;
+/// Message of a call that has one, milliseconds.
+pub const REQUEST_MS_MAX: u64 = 30_000;
+/// Bytes of such messages of one identity that are not here completely.
+pub const REQUEST_BYTES_UNDER_WAY_MAX: usize = 32 << 20;
+/// Time in which a whole answer must be taken, milliseconds.
+pub const ANSWER_MS_MAX: u64 = 60_000;
+/// A connection that does not take what is written ends, milliseconds.
+pub const WRITE_STALL_MS_MAX: u64 = 30_000;
+/// HTTP/2 streams of one connection.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
+/// HTTP/2 streams a client may reset before they are accepted; more ends the connection.
+pub const STREAM_RESETS_MAX: usize = 64;
+/// HTTP/2 streams of a connection that may break the protocol; more ends the connection.
+pub const STREAM_ERRORS_MAX: usize = 128;
+/// Bytes of the headers of a request.
+pub const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// Bytes that are buffered of an HTTP/1.1 connection; a head is at most as long.
+pub const HTTP1_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Values in a filter of a watch or list.
 pub const FILTER_VALUES_MAX: usize = 1_000;
 /// Characters of a search query.
@@ -169,3 +195,7 @@ const _: () = assert!(MESSAGE_BYTES_MAX >= 2 * DRAFT_BYTES_MAX);
 const _: () = assert!(DRAFT_RECORDS_MAX <= PUBLISH_RECORDS_MAX);
 const _: () = assert!(ARTEFACT_BYTES_MAX.is_multiple_of(ARTEFACT_CHUNK_BYTES));
 const _: () = assert!(CO_OWNERS_MAX < MEMBERS_MAX);
+const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX <= HANDSHAKES_MAX / 4);
+const _: () = assert!(CONNECTIONS_PER_IDENTITY_MAX <= CONNECTIONS_MAX / 4);
+const _: () = assert!(REQUEST_BYTES_UNDER_WAY_MAX >= 4 * MESSAGE_BYTES_MAX);
+const _: () = assert!(HTTP1_BUFFER_BYTES_MAX >= HEADER_LIST_BYTES_MAX as usize);

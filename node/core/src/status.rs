@@ -49,6 +49,8 @@ pub struct LogStatus {
     pub known: u64,
     /// Freshness timestamp of that head, seconds since 1970-01-01 UTC; 0 when there is none.
     pub fresh_unix_seconds: u64,
+    /// Recorded time of its newest entry here, milliseconds since 1970-01-01 UTC; 0 when empty.
+    pub recorded_ms: i64,
     /// State.
     pub state: LogState,
     /// True when there is proof that the owner signed two histories.

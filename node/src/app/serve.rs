@@ -31,7 +31,8 @@ use registry_proto::{
         },
     },
 };
-use tonic::transport::Server;
+use tonic::service::Routes;
+use tower::Layer;
 
 use crate::{
     app::{Listeners, SOFTWARE},
@@ -46,11 +47,11 @@ use crate::{
     observe::Metrics,
     reads::{self, Reads},
     search::Search,
-    sessions::WINDOW_BYTES,
+    serving::{Server, Speaks, plain},
     status::StatusBoard,
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
     web::{
-        MonitoringState, monitoring_router, serve_monitoring,
+        MonitoringState, monitoring_router,
         ui::{Face, NodeCertificates},
     },
     wire::{
@@ -61,6 +62,7 @@ use crate::{
         draft::DraftApi,
         nachnutzung::NachnutzungApi,
         observed::Observed,
+        paced::Paced,
         peer::PeerApi,
         publish::{self, PublishApi},
         watch::WatchApi,
@@ -97,18 +99,19 @@ pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
     let incoming = accept(&parts, Listener::Admin, admin)?;
     serve_admin(&parts, incoming);
     let state = monitoring_state(&parts);
-    serve_monitoring(monitoring, monitoring_router(state.clone()), &parts.shutdown);
+    serve_plain(&parts, "monitoring", monitoring, monitoring_router(state.clone()));
     let api = CatalogueApi::new(answering(&parts));
     let face = face(&parts);
     if let Some(web) = web {
         let incoming = accept(&parts, Listener::Web, web)?;
         let router = crate::web::web_router(api.clone(), face.clone());
-        crate::web::serve_web(incoming, router, &parts.shutdown);
+        let (patience, metrics) = (parts.config.patience, parts.metrics.clone());
+        crate::web::serve_web(incoming, router, patience, metrics, &parts.shutdown);
     }
     if let Some(http) = http {
         // anonymous reading and monitoring, on loopback only; the configuration sees to that
         let router = crate::web::anonymous_router(api, face).merge(monitoring_router(state));
-        serve_monitoring(http, router, &parts.shutdown);
+        serve_plain(&parts, "http", http, router);
     }
     Ok(())
 }
@@ -140,21 +143,34 @@ fn accept(
         context: parts.tls.clone(),
         metrics: parts.metrics.clone(),
         listener,
-        limits: AcceptLimits::default(),
+        limits: AcceptLimits {
+            handshake: parts.config.patience.handshake,
+            ..AcceptLimits::default()
+        },
     }
     .incoming(socket, &parts.shutdown)
 }
 
-fn server() -> Server {
-    let beacon = Duration::from_millis(limits::BEACON_MS);
-    Server::builder()
-        .http2_keepalive_interval(Some(beacon))
-        .http2_keepalive_timeout(Some(beacon))
-        .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(2 * WINDOW_BYTES)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_pending_accept_reset_streams(Some(RESETS_MAX))
-        .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
+fn server(parts: &Parts<'_>, listener: &'static str, speaks: Speaks) -> Server {
+    let (patience, metrics) = (parts.config.patience, parts.metrics.clone());
+    Server { listener, speaks, patience, metrics }
+}
+
+fn serve_plain(
+    parts: &Parts<'_>,
+    listener: &'static str,
+    socket: tokio::net::TcpListener,
+    router: axum::Router,
+) {
+    let connections = plain(listener, socket, parts.metrics.clone(), &parts.shutdown);
+    server(parts, listener, Speaks::Http).serve(connections, router, &parts.shutdown);
+}
+
+/// Serves gRPC: what every call shares, then its service.
+fn serve_calls(parts: &Parts<'_>, listener: Listener, incoming: Incoming, routes: Routes) {
+    let calls = Paced::new(parts.config.patience.request).layer(routes.prepare());
+    let calls = Observed::new(parts.metrics.clone()).layer(calls);
+    server(parts, listener.name(), Speaks::Http2).serve(incoming, calls, &parts.shutdown);
 }
 
 fn answering(parts: &Parts<'_>) -> Answering {
@@ -215,9 +231,7 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
-    let router = server()
-        .layer(Observed::new(parts.metrics.clone()))
-        .add_service(sized!(CatalogueServiceServer::new(CatalogueApi::new(answering))))
+    let mut routes = Routes::new(sized!(CatalogueServiceServer::new(CatalogueApi::new(answering))))
         .add_service(sized!(NachnutzungServiceServer::new(nachnutzung)))
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
@@ -226,15 +240,16 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))
-        .add_service(health_service)
-        .add_optional_service(describe().build_v1().ok())
-        // most clients still ask for the older name of the same service
-        .add_optional_service(describe().build_v1alpha().ok());
-    let token = parts.shutdown.token().clone();
+        .add_service(health_service);
+    if let Ok(service) = describe().build_v1() {
+        routes = routes.add_service(service);
+    }
+    // most clients still ask for the older name of the same service
+    if let Ok(service) = describe().build_v1alpha() {
+        routes = routes.add_service(service);
+    }
+    serve_calls(parts, Listener::Grpc, incoming, routes);
     let stopping = parts.shutdown.token().clone();
-    parts.shutdown.spawn(TaskKind::Listener, async move {
-        router.serve_with_incoming_shutdown(incoming, token.cancelled()).await
-    });
     let index = parts.index.clone();
     parts.shutdown.spawn(TaskKind::Listener, async move {
         report_health(health, index, stopping).await;
@@ -276,13 +291,8 @@ fn serve_admin(parts: &Parts<'_>, incoming: Incoming) {
         parts.artefacts.clone(),
         parts.config.artefacts.grace,
     );
-    let router = server()
-        .layer(Observed::new(parts.metrics.clone()))
-        .add_service(sized!(AdminServiceServer::new(admin)));
-    let token = parts.shutdown.token().clone();
-    parts.shutdown.spawn(TaskKind::Listener, async move {
-        router.serve_with_incoming_shutdown(incoming, token.cancelled()).await
-    });
+    let routes = Routes::new(sized!(AdminServiceServer::new(admin)));
+    serve_calls(parts, Listener::Admin, incoming, routes);
 }
 
 fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
@@ -295,13 +305,6 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         }),
     }
 }
-
-/// HTTP/2 streams of one connection.
-const STREAMS_MAX: u32 = 1_024;
-/// Streams a client may reset before they are accepted; more ends the connection.
-const RESETS_MAX: usize = 64;
-/// Bytes of the headers of a request.
-const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 
 const CATALOGUE: &str = "verbund.registry.v1.CatalogueService";
 const WATCH: &str = "verbund.registry.v1.WatchService";

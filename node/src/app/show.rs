@@ -49,7 +49,8 @@ impl Show {
 
     fn metrics(&self, status: &Status) {
         let metrics = &self.metrics;
-        let now = u64::try_from(self.clock.wall_ms() / 1_000).unwrap_or_default();
+        let wall_ms = self.clock.wall_ms();
+        let now = u64::try_from(wall_ms / 1_000).unwrap_or_default();
         let cut = self.index.store().cut();
         for log in &status.logs {
             let land = log.log.land;
@@ -60,6 +61,8 @@ impl Show {
             metrics.set_log_behind(land, log.known.saturating_sub(log.size));
             metrics.set_log_forked(land, log.forked);
             metrics.set_log_cosigned(land, log.cosigned);
+            let ahead = u64::try_from(log.recorded_ms.saturating_sub(wall_ms)).unwrap_or_default();
+            metrics.set_recorded_ahead(land, Duration::from_millis(ahead));
             // no age before the first signature: an age since 1970 would only raise alarms
             if log.fresh_unix_seconds > 0 {
                 let age = now.saturating_sub(log.fresh_unix_seconds);

@@ -24,6 +24,7 @@ use crate::{
     },
     lifecycle::chain,
     observe::{Format, check_level},
+    serving::Patience,
     tls::{
         self, ClientMatch, ClientRule, MemberTrust, Profile, read_certificates, read_private_key,
     },
@@ -82,6 +83,7 @@ impl<'a> Check<'a> {
             data,
             fit_connect: fit_connect?,
             shutdown_grace: shutdown_grace?,
+            patience: Patience::default(),
         })
     }
 

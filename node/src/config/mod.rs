@@ -27,6 +27,7 @@ pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3, Secret};
 use crate::{
     fit_connect::Roots,
     observe::Format,
+    serving::Patience,
     tls::{
         ClientRule, Crl, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
         read_crls, read_private_key,
@@ -69,6 +70,8 @@ pub struct Config {
     pub fit_connect: Roots,
     /// How long a stop may take.
     pub shutdown_grace: Duration,
+    /// How long clients may take; the file cannot change it.
+    pub patience: Patience,
 }
 
 /// Addresses to listen on; distinct.

@@ -25,7 +25,7 @@ use registry_core::{
     replicate::SessionId,
     submission::Submission,
 };
-use registry_proto::terms::{Date, LogId};
+use registry_proto::terms::{Date, Land, LogId};
 use tokio::sync::{mpsc, oneshot};
 
 use perform::Performer;
@@ -57,6 +57,8 @@ pub(crate) enum Event {
     Publish { submission: Submission, answer: oneshot::Sender<Result<Published, Reject>> },
     /// A stream with a partner stands; what is for it goes to `outgoing`.
     Session { session: SessionId, peer: PeerIdentity, dialled: bool, outgoing: Outgoing },
+    /// A message of a partner could not be read; its stream has ended.
+    Unreadable { land: Land, fault: &'static str },
 }
 
 /// The way to the driver. Clones share the queue.
@@ -280,6 +282,10 @@ fn drive(
                     let ticket = Ticket(tickets);
                     performer.expect(ticket, answer);
                     (Input::Submit { ticket, submission }, false)
+                }
+                Event::Unreadable { land, fault } => {
+                    performer.unreadable(land, fault);
+                    continue;
                 }
                 Event::Session { session, peer, dialled, outgoing } => {
                     performer.attach(session, outgoing);

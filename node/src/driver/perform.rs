@@ -9,7 +9,7 @@ use registry_core::{
     replicate::{CloseReason, Report, SessionId},
     status::Status,
 };
-use registry_proto::terms::LogId;
+use registry_proto::terms::{Land, LogId};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
@@ -69,6 +69,11 @@ impl Performer {
         answer: oneshot::Sender<Result<Published, Reject>>,
     ) {
         self.waiting.insert(ticket, answer);
+    }
+
+    /// Counts a message of a member that could not be read.
+    pub(crate) fn unreadable(&self, land: Land, fault: &'static str) {
+        self.surroundings.metrics.peer_fault(land, fault);
     }
 
     /// Whether someone waits for an answer.

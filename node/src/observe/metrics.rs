@@ -19,7 +19,7 @@ use prometheus_client::{
 use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
-use crate::observe::{ArtefactMetrics, CertificateMetrics};
+use crate::observe::{ArtefactMetrics, CertificateMetrics, ConnectionMetrics};
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
@@ -37,6 +37,7 @@ pub struct Metrics {
     node: NodeGauges,
     artefacts: ArtefactMetrics,
     certificates: CertificateMetrics,
+    connections: ConnectionMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +51,7 @@ struct Logs {
     cosigned: Family<OfLand, Gauge>,
     state: Family<OfState, Gauge>,
     freshness_age: Family<OfLand, Gauge<f64, AtomicU64>>,
+    recorded_ahead: Family<OfLand, Gauge<f64, AtomicU64>>,
 }
 
 #[derive(Debug, Default)]
@@ -124,6 +126,7 @@ impl Metrics {
             node: NodeGauges::default(),
             artefacts: ArtefactMetrics::default(),
             certificates: CertificateMetrics::default(),
+            connections: ConnectionMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -208,6 +211,11 @@ impl Metrics {
         self.logs.freshness_age.get_or_create(&of(land)).set(age.as_secs_f64());
     }
 
+    /// By how much the newest entry of a log was recorded in the future, by the clock of this node.
+    pub fn set_recorded_ahead(&self, land: Land, ahead: Duration) {
+        self.logs.recorded_ahead.get_or_create(&of(land)).set(ahead.as_secs_f64());
+    }
+
     /// Whether the node may sign.
     pub fn set_fence_open(&self, open: bool) {
         self.node.fence_open.set(i64::from(open));
@@ -241,6 +249,11 @@ impl Metrics {
     /// Counts a fault of a member; `fault` from a closed enum.
     pub fn peer_fault(&self, land: Land, fault: &'static str) {
         self.peer_faults.get_or_create(&PeerFault { land: land.code(), fault }).inc();
+    }
+
+    /// What is counted about connections.
+    pub fn connections(&self) -> &ConnectionMetrics {
+        &self.connections
     }
 
     /// What is counted about artefacts.
@@ -278,6 +291,7 @@ impl Metrics {
         self.node.register(r);
         self.artefacts.register(r);
         self.certificates.register(r);
+        self.connections.register(r);
     }
 }
 
@@ -313,6 +327,11 @@ impl Logs {
             "freshness_age_seconds",
             "Time since the newest freshness of a log came",
             self.freshness_age.clone(),
+        );
+        r.register(
+            "recorded_ahead_seconds",
+            "By how much the newest entry of a log was recorded in the future",
+            self.recorded_ahead.clone(),
         );
     }
 }
@@ -384,6 +403,7 @@ mod tests {
         metrics.set_replication_state(Land::RP, LogState::Stale);
         metrics.set_replication_state(Land::RP, LogState::Live);
         metrics.set_freshness_age(Land::RP, Duration::from_millis(1_500));
+        metrics.set_recorded_ahead(Land::RP, Duration::from_secs(90));
         metrics.set_fence_open(true);
         metrics.set_submissions_waiting(1);
         metrics.set_sessions(3);
@@ -411,6 +431,7 @@ mod tests {
             r#"registry_replication_state{land="RP",state="stale"} 0"#,
             r#"registry_replication_state{land="RP",state="live"} 1"#,
             r#"registry_freshness_age_seconds{land="RP"} 1.5"#,
+            r#"registry_recorded_ahead_seconds{land="RP"} 90.0"#,
             "registry_fence_open 1",
             "registry_submissions_waiting 1",
             "registry_sessions 3",

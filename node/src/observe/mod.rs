@@ -2,10 +2,12 @@
 
 mod artefacts;
 mod certificates;
+mod connections;
 mod logging;
 mod metrics;
 
 pub use artefacts::ArtefactMetrics;
 pub use certificates::CertificateMetrics;
+pub use connections::ConnectionMetrics;
 pub use logging::{Format, LevelError, LoggingError, check_level, init};
 pub use metrics::{METHOD_UNKNOWN, Metrics};

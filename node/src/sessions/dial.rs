@@ -12,6 +12,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use crate::{
     driver::Handle,
     lifecycle::{Shutdown, TaskKind, chain},
+    serving::WINDOW_BYTES,
     sessions,
     tls::{PeerConnector, TlsContext},
 };
@@ -123,6 +124,3 @@ async fn hold(peer: &Peer, channel: Channel, driver: Handle) -> Result<(), tonic
 fn jittered(wait: Duration) -> Duration {
     wait.mul_f64(rand::random_range(0.5..=1.0))
 }
-
-/// HTTP/2 flow control window of a peer stream: two batches.
-pub(crate) const WINDOW_BYTES: u32 = 4 << 20;

@@ -18,11 +18,11 @@ use registry_proto::wire::peer::{Batch, PeerMessage, peer_message::Message};
 use tokio::sync::mpsc;
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Status};
 use tracing::{Instrument, debug, info, info_span};
 
+pub(crate) use dial::connect;
 pub use dial::{Connected, Peer, dial};
-pub(crate) use dial::{WINDOW_BYTES, connect};
 pub use ranges::Ranges;
 
 use crate::{
@@ -76,7 +76,7 @@ pub async fn run<S>(
 ) where
     S: Stream<Item = Result<Option<PeerMessage>, Status>> + Unpin + Send,
 {
-    let session = driver.next_session();
+    let (session, land) = (driver.next_session(), peer.land);
     let span = info_span!("session", id = session.0, peer.land = %peer.land, peer.node, dialled);
     async move {
         let closed = outgoing.closed.clone();
@@ -93,7 +93,13 @@ pub async fn run<S>(
             };
             let message = match next {
                 None => break "closed by the partner".to_owned(),
-                Some(Err(status)) => break format!("{:?}: {}", status.code(), status.message()),
+                Some(Err(status)) => {
+                    if let Some(fault) = fault_of(&status) {
+                        // a driver that is gone counts nothing
+                        let _ = driver.send(Event::Unreadable { land, fault }).await;
+                    }
+                    break format!("{:?}: {}", status.code(), status.message());
+                }
                 Some(Ok(message)) => message,
             };
             let Some(message) = message.and_then(|it| it.message) else {
@@ -111,6 +117,15 @@ pub async fn run<S>(
     }
     .instrument(span)
     .await;
+}
+
+/// Label of a stream that ended because of what the partner sent; none if it is just gone.
+fn fault_of(status: &Status) -> Option<&'static str> {
+    match status.code() {
+        Code::OutOfRange => Some("message_size"),
+        Code::Internal | Code::Unimplemented => Some("message"),
+        _ => None,
+    }
 }
 
 /// Runs [`run`] as a task of its own.

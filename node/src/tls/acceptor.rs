@@ -3,14 +3,17 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use registry_core::limits::{CONNECTIONS_MAX, HANDSHAKE_MS_MAX, HANDSHAKES_MAX};
+use registry_core::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_PER_IDENTITY_MAX, HANDSHAKE_MS_MAX, HANDSHAKES_MAX,
+    HANDSHAKES_PER_ADDRESS_MAX,
+};
 use rustls::{CertificateError, pki_types::UnixTime};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -24,6 +27,7 @@ use tracing::warn;
 use crate::{
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
+    serving::{self, Share, Shares},
     tls::{As, Identity, Judged, TlsContext, reason},
 };
 
@@ -72,6 +76,10 @@ pub struct AcceptLimits {
     pub handshakes: usize,
     /// Connections, handshakes included.
     pub connections: usize,
+    /// Handshakes under way from one address.
+    pub handshakes_per_address: usize,
+    /// Connections of one identity.
+    pub connections_per_identity: usize,
 }
 
 /// Turns TCP connections of one listener into [`TlsConnection`]s.
@@ -100,6 +108,7 @@ pub struct TlsConnection {
     stream: Judged<TlsStream<TcpStream>>,
     caller: Caller,
     _place: OwnedSemaphorePermit,
+    _of_identity: Share<[u8; 32]>,
 }
 
 /// Who calls; an extension of every request (`request.extensions().get::<Caller>()`).
@@ -144,6 +153,8 @@ impl Acceptor {
     async fn accept(&self, tcp: TcpListener, ready: mpsc::Sender<TlsConnection>, tasks: &Shutdown) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
+        let addresses = Shares::new(self.limits.handshakes_per_address);
+        let identities = Shares::new(self.limits.connections_per_identity);
         loop {
             let (tcp, remote) = match tcp.accept().await {
                 Ok(accepted) => accepted,
@@ -157,11 +168,16 @@ impl Acceptor {
                 self.refuse(remote, Outcome::TooMany, "connections");
                 continue;
             };
+            let Some(of_address) = addresses.take(network(remote.ip())) else {
+                self.refuse(remote, Outcome::TooMany, "handshakes of this address");
+                continue;
+            };
             let Ok(handshake) = Arc::clone(&handshakes).try_acquire_owned() else {
                 self.refuse(remote, Outcome::TooMany, "handshakes");
                 continue;
             };
             let (ready, metrics) = (ready.clone(), Arc::clone(&self.metrics));
+            let identities = Arc::clone(&identities);
             let work = Handshake {
                 context: Arc::clone(&self.context),
                 listener: self.listener,
@@ -171,7 +187,7 @@ impl Acceptor {
             };
             let token = tasks.token().clone();
             tasks.spawn(TaskKind::Connection, async move {
-                let _handshake = handshake;
+                let _under_way = (handshake, of_address);
                 let listener = work.listener;
                 let ended = tokio::select! {
                     ended = work.run() => ended,
@@ -179,8 +195,14 @@ impl Acceptor {
                 };
                 match ended {
                     Ok((stream, caller)) => {
+                        let Some(of_identity) = identities.take(caller.identity.spki) else {
+                            let reason = "connections of this identity";
+                            refuse(&metrics, listener, remote, Outcome::TooMany, reason);
+                            return;
+                        };
                         metrics.tls_handshake(listener.name(), Outcome::Ok.label());
-                        let connection = TlsConnection { stream, caller, _place: place };
+                        let (_place, _of_identity) = (place, of_identity);
+                        let connection = TlsConnection { stream, caller, _place, _of_identity };
                         let _ = ready.send(connection).await; // the server stopped: drop it
                     }
                     Err((outcome, reason)) => {
@@ -293,6 +315,8 @@ impl Default for AcceptLimits {
             handshake: Duration::from_millis(HANDSHAKE_MS_MAX),
             handshakes: HANDSHAKES_MAX,
             connections: CONNECTIONS_MAX,
+            handshakes_per_address: HANDSHAKES_PER_ADDRESS_MAX,
+            connections_per_identity: CONNECTIONS_PER_IDENTITY_MAX,
         }
     }
 }
@@ -333,6 +357,14 @@ impl TlsConnection {
     /// Who calls.
     pub fn caller(&self) -> &Caller {
         &self.caller
+    }
+}
+
+impl serving::Connection for TlsConnection {
+    type Peer = Caller;
+
+    fn peer(&self) -> Caller {
+        self.caller.clone()
     }
 }
 
@@ -411,6 +443,17 @@ fn refuse(
         reason,
         "tls handshake refused"
     );
+}
+
+/// Who has one address of IPv6 has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(it) => {
+            let [a, b, c, d, ..] = it.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        it @ IpAddr::V4(_) => it,
+    }
 }
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -26,8 +26,10 @@ use registry_proto::wire::{
 use tonic::{Code, Request, Status};
 
 use crate::{
-    lifecycle::{Shutdown, TaskKind},
-    tls::{Caller, Incoming},
+    lifecycle::Shutdown,
+    observe::Metrics,
+    serving::{Patience, Server, Speaks},
+    tls::{Caller, Incoming, Listener},
     web::ui::{self, Face},
     wire::catalogue::CatalogueApi,
 };
@@ -56,15 +58,17 @@ pub(super) fn router_for(api: CatalogueApi, face: Face, who: Arc<Principal>) -> 
     routes(api, face).layer(Extension(who))
 }
 
-/// Serves `router` to connections with a certificate until `shutdown`.
-pub fn serve_web(incoming: Incoming, router: Router, shutdown: &Shutdown) {
-    let token = shutdown.token().clone();
-    let service = router.into_make_service_with_connect_info::<Caller>();
-    shutdown.spawn(TaskKind::Listener, async move {
-        axum::serve(incoming, service)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await
-    });
+/// Serves `router` to connections with a certificate until `shutdown`; they may take as long as
+/// `patience` lets them.
+pub fn serve_web(
+    incoming: Incoming,
+    router: Router,
+    patience: Patience,
+    metrics: Arc<Metrics>,
+    shutdown: &Shutdown,
+) {
+    let (listener, speaks) = (Listener::Web.name(), Speaks::Http);
+    Server { listener, speaks, patience, metrics }.serve(incoming, router, shutdown);
 }
 
 fn routes(api: CatalogueApi, face: Face) -> Router {

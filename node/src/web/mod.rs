@@ -7,4 +7,4 @@ pub mod ui;
 #[cfg(test)]
 use catalogue::router_for;
 pub use catalogue::{anonymous_router, serve_web, web_router};
-pub use monitoring::{MonitoringState, Readiness, monitoring_router, serve_monitoring};
+pub use monitoring::{MonitoringState, Readiness, monitoring_router};

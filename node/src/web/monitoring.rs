@@ -1,6 +1,6 @@
 //! `/metrics`, `/healthz`, `/readyz`; plain HTTP, meant for loopback.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use axum::{
     Json, Router,
@@ -10,12 +10,8 @@ use axum::{
 };
 use http::{StatusCode, header};
 use serde::Serialize;
-use tokio::net::TcpListener;
 
-use crate::{
-    lifecycle::{Shutdown, TaskKind},
-    observe::Metrics,
-};
+use crate::observe::Metrics;
 
 /// Says whether the node can do its work.
 pub trait Readiness: Send + Sync + 'static {
@@ -66,17 +62,6 @@ pub fn monitoring_router(state: MonitoringState) -> Router {
         .with_state(state)
 }
 
-/// Serves `router` on a plain socket until `shutdown`.
-pub fn serve_monitoring(listener: TcpListener, router: Router, shutdown: &Shutdown) {
-    let token = shutdown.token().clone();
-    shutdown.spawn(TaskKind::Listener, async move {
-        let served: io::Result<()> = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { token.cancelled().await })
-            .await;
-        served
-    });
-}
-
 async fn metrics(State(state): State<MonitoringState>) -> Response {
     ([(header::CONTENT_TYPE, OPENMETRICS)], state.metrics.encode()).into_response()
 }
@@ -104,11 +89,14 @@ mod tests {
 
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::TcpStream,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;
-    use crate::lifecycle::Drained;
+    use crate::{
+        lifecycle::{Drained, Shutdown},
+        serving::{Patience, Server, Speaks, plain},
+    };
 
     async fn get_path(address: std::net::SocketAddr, path: &str) -> String {
         let mut tcp = TcpStream::connect(address).await.unwrap();
@@ -131,11 +119,15 @@ mod tests {
                 vec!["the fence is closed".to_owned()]
             }
         });
-        let state = MonitoringState { metrics: Arc::new(Metrics::new("0")), readiness };
+        let metrics = Arc::new(Metrics::new("0"));
+        let state = MonitoringState { metrics: metrics.clone(), readiness };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        serve_monitoring(listener, monitoring_router(state), &shutdown);
+        let connections = plain("monitoring", listener, metrics.clone(), &shutdown);
+        let (speaks, patience) = (Speaks::Http, Patience::default());
+        let server = Server { listener: "monitoring", speaks, patience, metrics };
+        server.serve(connections, monitoring_router(state), &shutdown);
 
         assert!(get_path(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         let answer = get_path(address, "/readyz").await;

@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod draft;
 pub mod nachnutzung;
 pub mod observed;
+pub mod paced;
 pub mod peer;
 mod previous;
 pub mod publish;

@@ -103,6 +103,14 @@ pub fn unauthenticated() -> Status {
     Status::with_error_details(Code::Unauthenticated, message, details)
 }
 
+/// The status of a call of which `what` took longer than `limit`.
+pub fn too_slow(what: &str, limit: Duration) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info("TOO_SLOW", DOMAIN, HashMap::new());
+    let message = format!("{what} took longer than {} ms", limit.as_millis());
+    Status::with_error_details(Code::DeadlineExceeded, message, details)
+}
+
 /// As many violations as fit, the first always.
 fn violations(all: &[FieldViolation]) -> Vec<tonic_types::FieldViolation> {
     let mut taken = Vec::new();

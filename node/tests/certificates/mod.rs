@@ -73,7 +73,8 @@ async fn a_browser_that_is_revoked_loses_a_connection_that_is_idle() {
     let (incoming, address) =
         support::incoming(&node.context, Listener::Web, &node.metrics, &shutdown).await;
     let router = axum::Router::new().route("/", get(|| async { "answer" }));
-    registry_node::web::serve_web(incoming, router, &shutdown);
+    let (patience, metrics) = (Default::default(), Arc::clone(&node.metrics));
+    registry_node::web::serve_web(incoming, router, patience, metrics, &shutdown);
     let (bad, good) = (node.pki.issue_publisher(), node.pki.issue_publisher());
     let revoked = node.pki.sl_ca.crl(2, &[&bad], in_a_week()).unwrap();
     let mut streams = Vec::new();

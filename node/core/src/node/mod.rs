@@ -218,6 +218,7 @@ impl Node {
                 size: it.durable(),
                 known: it.head().map_or(0, SignedCheckpoint::size).max(it.durable()),
                 fresh_unix_seconds: it.head().map_or(0, |head| head.fresh_unix_seconds),
+                recorded_ms: it.durable_recorded_ms(),
                 state: self.replication.state(it.log(), now),
                 forked: it.evidence().is_some(),
                 cosigned: self.replication.majority(it.log()).min(it.durable()),
