@@ -9,6 +9,7 @@
 //! - [`fit_connect`]: verifies the signatures of delivery points.
 //! - [`drafts`]: records that are not published yet.
 //! - [`data`]: signed data packages that replace the shipped lists.
+//! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`sessions`]: streams with partners.
 //! - [`tls`]: who may connect and as whom; swappable certificates and anchors.
@@ -41,6 +42,7 @@ pub mod folder;
 pub mod guard;
 pub mod index;
 pub mod journals;
+pub mod keys;
 pub mod lifecycle;
 pub mod observe;
 pub mod pki;

@@ -6,8 +6,8 @@ use clap::Parser;
 use registry_node::{
     app::{App, Listeners},
     cli::{self, Args, Command, RunArgs},
-    config::Config,
-    demo,
+    config::{Config, Unlock},
+    demo, keys,
     lifecycle::{Shutdown, StopCause, chain},
     observe::{self, Format},
 };
@@ -23,9 +23,14 @@ const BAD_CONFIG: u8 = 64;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Err(failure) = keys::forbid_dumps() {
+        eprintln!("registry-node: Speicherabzüge lassen sich nicht verhindern: {failure}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match args.command {
         Command::Init(args) => cli::init::run(&args).map(told).map_err(|it| chain(&it)),
         Command::Pki(args) => cli::pki::run(&args).map(told).map_err(|it| chain(&it)),
+        Command::Key(command) => cli::key::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Charter(command) => cli::charter::run(command).map(told).map_err(|it| chain(&it)),
         Command::Certificates(args) => {
             cli::certificates::run(&args).map(told).map_err(|it| chain(&it))
@@ -46,7 +51,8 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
-    let config = match Config::load(&args.config) {
+    let unlock = args.passphrase.source().map_or(Unlock::Configured, Unlock::With);
+    let config = match Config::load_with(&args.config, &unlock) {
         Ok(config) => config,
         Err(refused) => {
             eprintln!("registry-node: {refused}");

@@ -3,16 +3,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use base64::Engine as _;
 use bytes::Bytes;
-use ed25519_dalek::{SigningKey, pkcs8::DecodePrivateKey};
+use ed25519_dalek::{Signer, SigningKey, pkcs8::DecodePrivateKey};
 use expect_test::expect_file;
 use prost::Message;
 use registry_core::authorize::Role;
 use registry_node::{
-    config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy},
+    config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy, Unlock},
+    keys::{self, Secret, SecretSource},
     pki::Pki,
     tls::{ClientMatch, Profile, TlsContext, read_certificates},
 };
@@ -62,7 +63,12 @@ fn a_complete_file_means_what_it_says() {
     assert_eq!(data.package, dir.path().join("datenpaket"));
     assert_eq!(data.keys[0].name(), "PeterNeumann");
     TlsContext::new(config.tls.profile, config.material().unwrap()).unwrap();
-    assert!(!format!("{config:?}").contains("SigningKey"), "no key material in Debug");
+    let pem = fs::read_to_string(dir.path().join("sl-log.pem")).unwrap();
+    let seed = SigningKey::from_pkcs8_pem(&pem).unwrap().to_bytes();
+    let shown = format!("{config:?}");
+    for hidden in [hex::encode(seed), format!("{seed:?}"), "SigningKey".to_owned()] {
+        assert!(!shown.contains(&hidden), "no key material in Debug");
+    }
 
     assert_eq!(config.artefacts.fetch, FetchPolicy::All);
     let ArtefactStore::S3(bucket) = &config.artefacts.store else { panic!("a bucket") };
@@ -97,6 +103,28 @@ fn the_clients_of_the_pki_have_at_a_node_the_roles_of_their_rules() {
         let identity = context.trust().identify(&chain, UnixTime::now()).unwrap();
         assert_eq!(identity.principal.roles, roles, "{files:?}");
     }
+}
+
+#[test]
+fn keys_are_opened_as_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    world(dir.path());
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let file = dir.path().join("node.toml");
+    fs::copy(tests.join("encrypted.toml"), &file).unwrap();
+    let keys = |config: &Config| config.charter.member(Land::SL).unwrap().keys.clone();
+    let config = Config::load(&file).unwrap();
+    assert_eq!(config.signer.keys(), keys(&config));
+    assert!(config.signer.log().try_sign(b"text").is_ok());
+    // the word of the caller goes before the configuration
+    let other = Unlock::With(SecretSource::File(dir.path().join("other-passphrase")));
+    let refused = Config::load_with(&file, &other).unwrap_err();
+    assert_eq!(refused.problems.len(), 2, "{refused}");
+    // and what signs nothing needs no key
+    fs::remove_file(dir.path().join("sl-log-encrypted.pem")).unwrap();
+    let config = Config::load_sealed(&file).unwrap();
+    assert_eq!(config.signer.keys(), keys(&config));
+    assert!(config.signer.log().try_sign(b"text").is_err());
 }
 
 #[test]
@@ -135,7 +163,11 @@ fn world(dir: &Path) -> Pki {
     members[0].anchors[0] = Bytes::from_static(b"no certificate");
     write_charter(&dir.join("bad-anchor.binpb"), &members);
     fs::write(dir.join("no-charter.binpb"), b"\xff\xff").unwrap();
-    fs::write(dir.join("s3.secret"), "geheim\n").unwrap();
+    private(&dir.join("s3.secret"), "geheim\n");
+    fs::copy(dir.join("sl-log.pem"), dir.join("sl-log-open.pem")).unwrap();
+    fs::set_permissions(dir.join("sl-log-open.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    private(&dir.join("passphrase"), "geheim\n");
+    private(&dir.join("other-passphrase"), "anders\n");
     let certificate = read_certificates(&pki.anchor(Land::SL)).unwrap()[0].to_vec();
     let certificate = base64::prelude::BASE64_STANDARD.encode(certificate);
     let jwks = format!(r#"{{"keys": [{{"kid": "k-1", "x5c": ["{certificate}"]}}]}}"#);
@@ -156,11 +188,20 @@ fn write_charter(path: &Path, members: &[wire::Member]) {
     fs::write(path, charter.encode_to_vec()).unwrap();
 }
 
+/// Writes a file that only its owner can read.
+fn private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 /// Writes a new signing key and returns its public half.
 fn key(dir: &Path, land: Land, name: &str) -> Bytes {
     let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     let file = format!("{}-{name}.pem", land.code().to_ascii_lowercase());
-    fs::write(dir.join(file), pair.serialize_pem()).unwrap();
     let signing = SigningKey::from_pkcs8_der(&pair.serialize_der()).unwrap();
+    private(&dir.join(file), &pair.serialize_pem());
+    let passphrase = Secret::from("geheim".to_owned());
+    let file = format!("{}-{name}-encrypted.pem", land.code().to_ascii_lowercase());
+    keys::write_new(&dir.join(file), &signing, Some(&passphrase)).unwrap();
     Bytes::copy_from_slice(signing.verifying_key().as_bytes())
 }

@@ -118,6 +118,11 @@ impl Cluster {
         self.processes.contains_key(&land)
     }
 
+    /// Id of the process of a Land.
+    pub fn pid(&self, land: Land) -> u32 {
+        self.processes[&land].id()
+    }
+
     /// SIGKILL, by the id of the process this cluster started.
     pub fn kill(&mut self, land: Land) {
         if let Some(mut child) = self.processes.remove(&land) {

@@ -40,7 +40,7 @@ pub enum CertificatesError {
 ///
 /// See [`CertificatesError`].
 pub fn run(args: &CertificatesArgs) -> Result<String, CertificatesError> {
-    let config = Config::load(&args.config)?;
+    let config = Config::load_sealed(&args.config)?;
     let material = config.material()?;
     let own = PeerIdentity { land: config.land, node: config.node };
     let now = OffsetDateTime::now_utc().unix_timestamp();

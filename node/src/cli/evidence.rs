@@ -137,7 +137,7 @@ pub fn run(command: &EvidenceCommand) -> Result<String, EvidenceCommandError> {
 }
 
 fn list(config: &Path) -> Result<String, EvidenceCommandError> {
-    let config = Config::load(config)?;
+    let config = Config::load_sealed(config)?;
     let kept = Cabinet::of(&config.data_dir).load(&config.charter)?;
     let mut parts: Vec<String> = kept.proofs.iter().map(describe).collect();
     parts.extend(
@@ -152,7 +152,7 @@ fn list(config: &Path) -> Result<String, EvidenceCommandError> {
 }
 
 fn export(args: &ExportArgs) -> Result<String, EvidenceCommandError> {
-    let config = Config::load(&args.config)?;
+    let config = Config::load_sealed(&args.config)?;
     let kept = Cabinet::of(&config.data_dir).load(&config.charter)?;
     let wanted = |it: &&Equivocation| args.land.is_none_or(|land| it.log().land == land);
     let found: Vec<&Equivocation> = kept.proofs.iter().filter(wanted).collect();

@@ -7,13 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::{
-    SigningKey,
-    pkcs8::{EncodePrivateKey, spki::der::pem::LineEnding},
-};
+use ed25519_dalek::SigningKey;
 use registry_proto::terms::Land;
 
-use crate::cli::charter::{CardNode, MemberCard};
+use crate::{
+    cli::{
+        charter::{CardNode, MemberCard},
+        key::PassphraseArgs,
+    },
+    keys::{self, KeyError, Passphrase, Secret},
+};
 
 /// Argumente von `init`.
 #[derive(Debug, clap::Args)]
@@ -35,6 +38,9 @@ pub struct InitArgs {
     /// Vertrauensanker des Landes (PEM), unter denen der Name des Knotens zählt
     #[arg(long, value_name = "DATEI")]
     pub anchor: Vec<PathBuf>,
+    /// Woher die Passphrase kommt; mit ihr werden die Schlüssel verschlüsselt.
+    #[command(flatten)]
+    pub passphrase: PassphraseArgs,
 }
 
 /// Why a node is not set up.
@@ -49,15 +55,12 @@ pub enum InitError {
         #[source]
         source: io::Error,
     },
-    /// The operating system gives no random numbers.
-    #[error("das Betriebssystem liefert keine Zufallszahlen")]
-    Random,
-    /// A key cannot be encoded.
-    #[error("der Schlüssel kann nicht kodiert werden")]
+    /// The card cannot be encoded.
+    #[error("die Mitgliedskarte kann nicht kodiert werden")]
     Encode,
-    /// A key file is no key.
-    #[error("{}: kein Ed25519-Schlüssel im PKCS#8-PEM-Format", .0.display())]
-    Key(PathBuf),
+    /// A key cannot be made, read or written.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// Names of the key files in the directory of a node.
@@ -71,7 +74,9 @@ pub const KEY_FILES: [&str; 3] = ["log.key", "freshness.key", "offline.key"];
 pub fn run(args: &InitArgs) -> Result<String, InitError> {
     let dir = &args.dir;
     fs::create_dir_all(dir).map_err(|source| file_error(dir, source))?;
-    let [log, freshness, offline] = KEY_FILES.map(|name| ensure_key(&dir.join(name)));
+    let passphrase = args.passphrase.read()?;
+    let ensure = |name| ensure_key_with(&dir.join(name), passphrase.as_ref());
+    let [log, freshness, offline] = KEY_FILES.map(ensure);
     let (log, freshness, offline) = (log?, freshness?, offline?);
     let mut anchors = Vec::new();
     for path in &args.anchor {
@@ -81,6 +86,7 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     let json = serde_json::to_string_pretty(&card).map_err(|_| InitError::Encode)?;
     let mut told = format!("Knoten {} von {} in {}:", args.node, args.land.name(), dir.display());
     told.push_str("\n  Schlüssel        log.key, freshness.key, offline.key");
+    told.push_str(if passphrase.is_some() { ", verschlüsselt" } else { ", NICHT verschlüsselt" });
     for (name, text) in
         [("member.json", json + "\n"), ("node.toml", template(args.land, &args.node))]
     {
@@ -121,16 +127,16 @@ pub fn card(
 ///
 /// See [`InitError`].
 pub fn ensure_key(path: &Path) -> Result<SigningKey, InitError> {
-    use ed25519_dalek::pkcs8::DecodePrivateKey;
+    ensure_key_with(path, None)
+}
+
+fn ensure_key_with(path: &Path, passphrase: Option<&Secret>) -> Result<SigningKey, InitError> {
     if path.exists() {
-        let pem = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
-        return SigningKey::from_pkcs8_pem(&pem).map_err(|_| InitError::Key(path.to_owned()));
+        let mut passphrase = Passphrase::known(passphrase.cloned());
+        return Ok(keys::read(path, &mut passphrase)?.signing);
     }
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|_| InitError::Random)?;
-    let key = SigningKey::from_bytes(&seed);
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| InitError::Encode)?;
-    write_new(path, pem.as_bytes(), 0o600)?;
+    let key = keys::generate()?;
+    keys::write_new(path, &key, passphrase)?;
     Ok(key)
 }
 

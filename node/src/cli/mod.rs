@@ -5,6 +5,7 @@ pub mod charter;
 pub mod data;
 pub mod evidence;
 pub mod init;
+pub mod key;
 pub mod pki;
 
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ pub enum Command {
     Demo(DemoArgs),
     /// Erstellt eine Wegwerf-PKI zum Ausprobieren
     Pki(pki::PkiArgs),
+    /// Erzeugt, verschlüsselt und zeigt Signaturschlüssel
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Erstellt und zeigt die Gründungscharta eines Verbunds
     #[command(subcommand)]
     Charter(charter::CharterCommand),
@@ -67,4 +71,7 @@ pub struct RunArgs {
     /// Nur die Konfiguration prüfen
     #[arg(long)]
     pub check: bool,
+    /// Woher die Passphrase der Schlüssel kommt, statt aus der Konfiguration.
+    #[command(flatten)]
+    pub passphrase: key::PassphraseArgs,
 }

@@ -1,6 +1,6 @@
 //! `[artefacts]`: where files of versions lie, and which of other Länder are fetched.
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use http::Uri;
 use rustls::pki_types::CertificateDer;
@@ -9,7 +9,7 @@ use super::{
     check::Check,
     raw::{RawArtefacts, RawS3},
 };
-use crate::{lifecycle::chain, tls::read_certificates};
+use crate::{keys::Secret, lifecycle::chain, tls::read_certificates};
 
 /// Files of versions.
 #[derive(Clone, Debug)]
@@ -49,10 +49,6 @@ pub struct S3 {
     /// Under which the certificate of the endpoint counts; none on plain HTTP.
     pub anchors: Option<Vec<CertificateDer<'static>>>,
 }
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
 
 /// Which artefacts of other Länder a node fetches. Those of its own Land it always wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,28 +182,7 @@ impl Check<'_> {
             self.wrong("artefacts.s3.secret_key", path, "is an empty file");
             return None;
         }
-        Some(Secret(text))
-    }
-}
-
-// === impl Secret ===
-
-impl Secret {
-    /// The text, for the one place that signs with it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+        Some(Secret::from(text))
     }
 }
 

@@ -8,18 +8,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use ed25519_dalek::{SigningKey, VerifyingKey, pkcs8::DecodePrivateKey};
 use registry_core::authorize::{PeerIdentity, Role};
 use registry_proto::{
     charter::{CHARTER_BYTES_MAX, Charter, Member},
-    log::{LogSigner, VerifierKey},
+    log::VerifierKey,
     terms::Land,
 };
-use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 
 use crate::{
     config::{
-        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls,
+        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls, Unlock,
         raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
     },
     lifecycle::chain,
@@ -33,14 +32,15 @@ use crate::{
 /// Judges one file. Every method reports what is wrong and returns what is right.
 pub(super) struct Check<'a> {
     base: &'a Path,
+    pub(super) unlock: &'a Unlock,
     problems: &'a mut Problems,
 }
 
 // === impl Check ===
 
 impl<'a> Check<'a> {
-    pub(super) fn new(base: &'a Path, problems: &'a mut Problems) -> Self {
-        Self { base, problems }
+    pub(super) fn new(base: &'a Path, unlock: &'a Unlock, problems: &'a mut Problems) -> Self {
+        Self { base, unlock, problems }
     }
 
     /// `None` only if a problem was reported.
@@ -50,7 +50,7 @@ impl<'a> Check<'a> {
         let member = land.and_then(|land| self.member(land, charter.as_ref()));
         let node = self.own_node(raw.node, member);
         let data_dir = self.data_dir(raw.data_dir.as_deref());
-        let signer = self.signer(raw.log_key.as_deref(), raw.freshness_key.as_deref(), member);
+        let signer = self.signer(&raw.keys, member);
         let listen = self.listen(&raw.listen);
         let own = land
             .zip(node.as_deref())
@@ -155,45 +155,6 @@ impl<'a> Check<'a> {
             self.wrong("data_dir", path, "is no directory");
         }
         Some(full)
-    }
-
-    fn signer(
-        &mut self,
-        log: Option<&str>,
-        freshness: Option<&str>,
-        member: Option<&Member>,
-    ) -> Option<LogSigner> {
-        let keys = member.map(|member| &member.keys);
-        let log = self.signing_key("keys.log", log, keys.map(|keys| &keys.log));
-        let freshness =
-            self.signing_key("keys.freshness", freshness, keys.map(|keys| &keys.freshness));
-        Some(LogSigner::new(log?, freshness?))
-    }
-
-    fn signing_key(
-        &mut self,
-        key: &str,
-        path: Option<&str>,
-        public: Option<&VerifyingKey>,
-    ) -> Option<SigningKey> {
-        let path = path?;
-        let der = read_private_key(&self.path(path))
-            .map_err(|error| self.wrong(key, path, chain(&error)))
-            .ok()?;
-        let signing = match &der {
-            PrivateKeyDer::Pkcs8(pkcs8) => {
-                SigningKey::from_pkcs8_der(pkcs8.secret_pkcs8_der()).ok()
-            }
-            _ => None,
-        };
-        let Some(signing) = signing else {
-            self.wrong(key, path, "is no Ed25519 key in PKCS#8 form");
-            return None;
-        };
-        if public.is_some_and(|public| *public != signing.verifying_key()) {
-            self.wrong(key, path, "is not the key whose public half is in the charter");
-        }
-        Some(signing)
     }
 
     fn listen(&mut self, raw: &RawListen) -> Option<Listen> {

@@ -6,6 +6,7 @@
 mod artefacts;
 mod check;
 mod fit_connect;
+mod keys;
 mod raw;
 
 use std::{
@@ -22,7 +23,8 @@ use registry_proto::{
     terms::Land,
 };
 
-pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3, Secret};
+pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
+pub use keys::Unlock;
 
 use crate::{
     fit_connect::Roots,
@@ -178,8 +180,27 @@ impl Config {
     ///
     /// All problems at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, &Unlock::default())
+    }
+
+    /// [`Config::load`] without opening the keys, for what signs nothing: no passphrase is needed,
+    /// and [`Config::signer`] fails.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, except for those of the keys.
+    pub fn load_sealed(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, &Unlock::Sealed)
+    }
+
+    /// [`Config::load`] with a say in how the keys are opened.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once.
+    pub fn load_with(path: &Path, unlock: &Unlock) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let config = Self::read(path, &mut problems);
+        let config = Self::read(path, unlock, &mut problems);
         match config {
             Some(config) if problems.0.is_empty() => Ok(config),
             _ => Err(ConfigError { path: path.to_owned(), problems: problems.0 }),
@@ -202,7 +223,7 @@ impl Config {
         })
     }
 
-    fn read(path: &Path, problems: &mut Problems) -> Option<Self> {
+    fn read(path: &Path, unlock: &Unlock, problems: &mut Problems) -> Option<Self> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
@@ -220,7 +241,7 @@ impl Config {
         };
         let raw = raw::RawConfig::read(table, problems);
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        check::Check::new(base, problems).config(raw)
+        check::Check::new(base, unlock, problems).config(raw)
     }
 }
 

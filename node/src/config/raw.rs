@@ -4,7 +4,11 @@
 
 use toml::{Table, Value};
 
-use crate::config::{Problem, Problems, fit_connect::RawFitConnect};
+use crate::config::{
+    Problem, Problems,
+    fit_connect::RawFitConnect,
+    keys::{RawKeys, RawSecret},
+};
 
 /// The file. `None` also stands for what was there and is reported already.
 #[derive(Debug, Default)]
@@ -13,8 +17,7 @@ pub(super) struct RawConfig {
     pub(super) node: Option<String>,
     pub(super) data_dir: Option<String>,
     pub(super) charter: Option<String>,
-    pub(super) log_key: Option<String>,
-    pub(super) freshness_key: Option<String>,
+    pub(super) keys: RawKeys,
     pub(super) listen: RawListen,
     pub(super) tls: RawTls,
     pub(super) peers: Vec<RawPeer>,
@@ -109,8 +112,11 @@ impl RawConfig {
             ..Self::default()
         };
         let mut keys = top.section(problems, "keys");
-        raw.log_key = keys.required(problems, "log");
-        raw.freshness_key = keys.required(problems, "freshness");
+        raw.keys = RawKeys {
+            log: keys.required(problems, "log"),
+            freshness: keys.required(problems, "freshness"),
+            passphrase: keys.secret(problems, "passphrase"),
+        };
         keys.end(problems);
 
         let mut listen = top.section(problems, "listen");
@@ -260,6 +266,15 @@ impl Section {
             problems.add(self.key(key), Problem::MISSING, "must be set");
         }
         self.text(problems, key)
+    }
+
+    /// Where a secret comes from, each way under a key of its own.
+    fn secret(&mut self, problems: &mut Problems, key: &str) -> RawSecret {
+        RawSecret {
+            fd: self.number(problems, &format!("{key}_fd")),
+            file: self.text(problems, &format!("{key}_file")),
+            credential: self.text(problems, &format!("{key}_credential")),
+        }
     }
 
     fn number(&mut self, problems: &mut Problems, key: &str) -> Option<i64> {
