@@ -1,7 +1,7 @@
 //! Serves the connections of every listener: HTTP within limits, and a count of how each ended.
 //!
 //! What holds against clients that are slow, silent or too fast stands here, once for all
-//! listeners: the time for the head of the first request ([`guarded`]), the limits of HTTP/2, the
+//! listeners: the time for the head of the first request (`guarded`), the limits of HTTP/2, the
 //! end of a connection that takes nothing. Who may connect was decided before.
 
 mod ended;

@@ -2,7 +2,7 @@
 //!
 //! [`TlsContext`] holds certificates, anchors, revocation lists and rules; [`TlsContext::reload`]
 //! replaces them for handshakes that begin later. [`Acceptor`] and [`PeerConnector`] take what is
-//! current at each handshake. Connections that stand are judged by [`TlsContext::judge`]: they end
+//! current at each handshake. Connections that stand are judged by `TlsContext::judge`: they end
 //! only if their own certificate does not count any more.
 
 mod acceptor;
@@ -78,7 +78,7 @@ impl TlsContext {
     }
 
     /// Replaces everything for handshakes that begin from now on. Connections that stand keep what
-    /// they were made with until [`Self::judge`] finds that they do not count any more.
+    /// they were made with until `Self::judge` finds that they do not count any more.
     ///
     /// # Errors
     ///
