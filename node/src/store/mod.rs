@@ -7,6 +7,7 @@
 mod backend;
 mod memory;
 mod overlay;
+mod reach;
 mod sled_store;
 mod sparse;
 mod stamp;
@@ -22,16 +23,19 @@ use std::{
 };
 
 use registry_core::{
+    catalogue::Laender,
     fold::Fact,
     view::{Cut, Facts, FactsError},
 };
 use registry_proto::{log::Hash, terms::LogId};
+use uuid::Uuid;
 
 pub use self::stamp::Progress;
 use self::{
     backend::{Backend, BackendError},
     memory::Memory,
     overlay::Overlay,
+    reach::Reach,
     sled_store::{Opener, SledStore},
     sparse::Sparse,
     stamp::Stamp,
@@ -125,6 +129,7 @@ struct Shared {
 struct State {
     overlay: Overlay,
     sparse: Sparse,
+    reach: Reach,
     /// What is visible; the writer stamps the backend with it.
     stamp: Stamp,
     /// What readers see, ready to hand out.
@@ -182,14 +187,17 @@ impl Store {
     }
 
     fn over(backend: Box<dyn Backend>, stamp: Stamp) -> Result<Self, OpenError> {
-        let sparse = Sparse::of(backend.as_ref()).unwrap_or_else(|error| {
+        let known = Sparse::of(backend.as_ref())
+            .and_then(|sparse| Ok((sparse, Reach::of(backend.as_ref())?)));
+        let (sparse, reach) = known.unwrap_or_else(|error| {
             // every reader will be told, too
             tracing::error!(cause = crate::lifecycle::chain(&error), "index cannot be read");
-            Sparse::unknown()
+            (Sparse::unknown(), Reach::unknown())
         });
         let state = State {
             overlay: Overlay::default(),
             sparse,
+            reach,
             cut: Arc::new(stamp.cut()),
             stamp,
             stop: None,
@@ -234,7 +242,10 @@ impl Store {
         }
         state.stamp.facts += facts.len() as u64;
         let before = state.overlay.active();
-        facts.iter().for_each(|fact| state.sparse.note(&fact.key));
+        for fact in &facts {
+            state.sparse.note(&fact.key);
+            state.reach.note(&fact.key, &fact.value);
+        }
         state.overlay.extend(facts);
         state.stamp.logs.insert(log, Progress { size, last: Some(last) });
         Arc::make_mut(&mut state.cut).set(log, size);
@@ -276,6 +287,7 @@ impl Store {
         state.reset = true;
         state.overlay.clear();
         state.sparse = Sparse::empty();
+        state.reach = Reach::empty();
         state.stamp.logs.clear();
         state.stamp.facts = 0;
         state.cut = Arc::default();
@@ -318,6 +330,10 @@ impl Facts for Store {
             Some(value) => Ok(Some(value)),
             None => self.shared.backend.get(key),
         }
+    }
+
+    fn may_reach(&self, service: Uuid, laender: Laender) -> bool {
+        self.shared.lock().reach.may(service, laender)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Source: Destatis; see `NOTICE`. The rows of level "Region" (four digits, BW and NI) are left
 //! out: interfaces do not accept four digits.
 
+mod laender;
 mod wechsel;
 
 use std::{
@@ -14,7 +15,10 @@ use std::{
 use registry_proto::terms::{Ars, Date, Ebene, Land, ParseArsError};
 use serde::Deserialize;
 
-pub use self::wechsel::{GebietAmTag, Gebietswechsel};
+pub use self::{
+    laender::Laender,
+    wechsel::{GebietAmTag, Gebietswechsel},
+};
 
 /// All areas of one Gebietsstand, and those that came after it.
 #[derive(Clone, Debug)]

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 pub use basis::Rechtsgrundlage;
 pub use gebiete::{
-    Abloesung, Gebiet, GebietAmTag, GebieteError, Gebietswechsel, Gemeindeverzeichnis,
+    Abloesung, Gebiet, GebietAmTag, GebieteError, Gebietswechsel, Gemeindeverzeichnis, Laender,
 };
 
 /// The shipped catalogue, in the order of its files.

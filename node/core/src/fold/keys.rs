@@ -283,7 +283,7 @@ pub(crate) fn definitions_of(land: Land, service: Uuid) -> Vec<u8> {
 }
 
 /// Prefix of all versions, or of those of a Land.
-pub(crate) fn versions_in(land: Option<Land>) -> Vec<u8> {
+pub fn versions_in(land: Option<Land>) -> Vec<u8> {
     let mut key = vec![VERSION, VERSION_OF];
     key.extend(land.map(land_bytes).into_iter().flatten());
     key

@@ -29,7 +29,7 @@ pub use self::{
     moves::{MoveFact, Said},
     value::{DefinitionFact, LeadersFact, ValueError, VersionFact},
 };
-use crate::{limits::BATCH_ENTRIES_MAX, moves::joint::Leaders};
+use crate::{catalogue::Laender, limits::BATCH_ENTRIES_MAX, moves::joint::Leaders};
 
 /// Raised whenever [`fold`] gives other facts for an entry; an index of another version is
 /// rebuilt.
@@ -53,6 +53,17 @@ pub struct Fact {
     pub key: Vec<u8>,
     /// Value, at most [`FACT_BYTES_MAX`] bytes.
     pub value: Vec<u8>,
+}
+
+/// The service of which a fact is a version, and the Länder in which that one names areas; `None`
+/// if it is another fact. Of a version that cannot be read all.
+pub fn reach(key: &[u8], value: &[u8]) -> Option<(Uuid, Laender)> {
+    let (service, ..) = keys::parse_version(key).ok()?;
+    let laender = match VersionFact::parse(value) {
+        Ok(fact) => Laender::of(fact.gebiete.iter().map(String::as_str)),
+        Err(_) => Laender::ALL,
+    };
+    Some((service, laender))
 }
 
 /// What a body says, as far as this software knows its kind.

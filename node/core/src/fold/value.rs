@@ -127,7 +127,8 @@ impl LeadersFact {
 // === impl VersionFact ===
 
 impl VersionFact {
-    pub(super) fn encoded(&self) -> Vec<u8> {
+    /// The value in the index.
+    pub fn encoded(&self) -> Vec<u8> {
         encoded(self)
     }
 

@@ -31,6 +31,7 @@ mod walk;
 use std::{collections::BTreeMap, error::Error};
 
 use registry_proto::terms::{Land, LogId};
+use uuid::Uuid;
 
 pub use self::{
     catalogue::{Catalogue, Page, ServiceState, VersionState},
@@ -46,6 +47,7 @@ pub use self::{
     token::{Token, TokenError},
 };
 use crate::{
+    catalogue::Laender,
     fold::{Fact, Position},
     reject::Reject,
 };
@@ -71,6 +73,13 @@ pub trait Facts {
     ///
     /// [`FactsError`] if the store cannot be read.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, FactsError>;
+
+    /// False if certainly no version of a service, at any cut, names an area in one of the Länder.
+    /// A store that knows saves the look at each version; this one knows nothing.
+    fn may_reach(&self, service: Uuid, laender: Laender) -> bool {
+        let _ = (service, laender);
+        true
+    }
 }
 
 /// The store of facts failed, or holds what no fold wrote.
@@ -181,8 +190,13 @@ impl From<crate::fold::ValueError> for FactsError {
 pub(crate) mod testing {
     use std::collections::BTreeMap;
 
+    use uuid::Uuid;
+
     use super::{Facts, FactsError};
-    use crate::fold::Fact;
+    use crate::{
+        catalogue::Laender,
+        fold::{Fact, reach},
+    };
 
     /// Facts in memory.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,6 +233,12 @@ pub(crate) mod testing {
 
         fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, FactsError> {
             Ok(self.0.get(key).cloned())
+        }
+
+        // excludes whatever may be excluded, so that every test sees that nothing is missing then
+        fn may_reach(&self, service: Uuid, laender: Laender) -> bool {
+            let versions = self.0.iter().filter_map(|(key, value)| reach(key, value));
+            versions.filter(|(of, _)| *of == service).any(|(_, known)| known.meets(laender))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use registry_proto::terms::{Ars, Date, Ebene, Land};
 
-use super::Gemeindeverzeichnis;
+use super::{Gemeindeverzeichnis, Laender};
 
 /// One change: what was before, and what is in its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -189,6 +189,12 @@ impl GebietAmTag {
     pub fn lies_in(&self, land: Land) -> bool {
         let land = Ars::from(land);
         self.on_day.iter().all(|it| land.covers(it))
+    }
+
+    /// The Länder of which one has every area that [`Self::around`] can give.
+    pub fn laender(&self) -> Laender {
+        let others = self.others.iter().flat_map(|it| &it.areas);
+        self.on_day.iter().chain(others).map(Ars::land).chain([Land::BUND]).collect()
     }
 
     /// Of the areas of a list the nearest that holds all of it, by its own key or by one that a

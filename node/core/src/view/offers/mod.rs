@@ -35,7 +35,7 @@ use super::{
     page::Checks,
 };
 use crate::{
-    catalogue::{GebietAmTag, Gemeindeverzeichnis},
+    catalogue::{GebietAmTag, Gemeindeverzeichnis, Laender},
     fold::{Position, Said, VersionFact, keys},
     limits::{OFFERS_DEFAULT, OFFERS_MAX},
     moves::nachnutzung::Subscription,
@@ -129,13 +129,16 @@ impl<F: Facts> Catalogue<'_, F> {
     ///
     /// [`QueryError::Facts`] if the facts cannot be read.
     pub fn offers(&self, ask: &OfferAsk) -> Result<(Vec<Offer>, u32), QueryError> {
+        let laender = ask.gebiet.laender();
         let mut nearest = Ebene::Bund;
         let mut reused = Reused::new(self.facts);
         let (mut kept, mut total) = (Vec::new(), 0_u32);
         let mut candidates = self.candidates(None, Some(&ask.number), None);
         while let Some(Candidate { land, service, .. }) = candidates.next()? {
             let Some(lineage) = self.owned(land, service)? else { continue };
-            let Some(way) = self.way(&lineage, ask, nearest, &mut reused)? else { continue };
+            let Some(way) = self.way(&lineage, ask, laender, nearest, &mut reused)? else {
+                continue;
+            };
             // the definition that counts now may have dropped the key
             let has = |it: &Definition| {
                 it.fact.leistungsschluessel.iter().any(|it| it == ask.number.as_str())
@@ -169,18 +172,24 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(Offer { service, definition: position, standing, gebiet, reuse })
     }
 
-    /// The nearest way of a service to the area, if it is at least as near as `least`.
+    /// The nearest way of a service to the area, which lies in `laender`, if it is at least as near
+    /// as `least`.
     fn way(
         &self,
         of: &Lineage,
         ask: &OfferAsk,
+        laender: Laender,
         least: Ebene,
         reused: &mut Reused<'_, F>,
     ) -> Result<Option<Way>, FactsError> {
         let near = |list: &[String]| {
             around(list.iter(), &ask.gebiet).filter(|gebiet| gebiet.ebene() >= least)
         };
-        let own = self.highest_serving(of, ask.day, |_, fact| near(&fact.gebiete).is_some())?;
+        let own = if self.facts.may_reach(of.service, laender) {
+            self.highest_serving(of, ask.day, |_, fact| near(&fact.gebiete).is_some())?
+        } else {
+            None
+        };
         let own = own.and_then(|standing| {
             let gebiet = near(&standing.fact.gebiete)?;
             Some(Way { standing, gebiet, by: None })
