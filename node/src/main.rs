@@ -6,7 +6,7 @@ use clap::Parser;
 use registry_node::{
     app::{App, Listeners},
     cli::{self, Args, Command, RunArgs},
-    config::{Config, Unlock},
+    config::Config,
     demo, keys,
     lifecycle::{Shutdown, StopCause, chain},
     observe::{self, Format},
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &RunArgs) -> ExitCode {
-    let unlock = args.passphrase.source().map_or(Unlock::Configured, Unlock::With);
+    let unlock = args.unlock();
     let config = match Config::load_with(&args.config, &unlock) {
         Ok(config) => config,
         Err(refused) => {

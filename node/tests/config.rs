@@ -117,7 +117,8 @@ fn keys_are_opened_as_asked() {
     assert_eq!(config.signer.keys(), keys(&config));
     assert!(config.signer.log().try_sign(b"text").is_ok());
     // the word of the caller goes before the configuration
-    let other = Unlock::With(SecretSource::File(dir.path().join("other-passphrase")));
+    let passphrase = Some(SecretSource::File(dir.path().join("other-passphrase")));
+    let other = Unlock::With { passphrase, pin: None };
     let refused = Config::load_with(&file, &other).unwrap_err();
     assert_eq!(refused.problems.len(), 2, "{refused}");
     // and what signs nothing needs no key

@@ -7,23 +7,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use registry_proto::terms::Land;
 
 use crate::{
     cli::{
         charter::{CardNode, MemberCard},
-        key::PassphraseArgs,
+        key::{KeyCommandError, PassphraseArgs, PinArgs, place},
     },
-    keys::{self, KeyError, Passphrase, Secret},
+    keys::{self, KeyError, KeyPlace, Opener, Passphrase, Protection, Secret, TokenError},
 };
 
 /// Argumente von `init`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Bestehende Dateien werden nie überschrieben. offline.key gehört nicht auf \
-                        den Knoten: verwahren Sie ihn an einem anderen Ort; er wird nur für \
-                        Notfälle gebraucht."
+    after_help = "Bestehende Dateien und Schlüssel werden nie überschrieben. offline.key gehört \
+                  nicht auf den Knoten: verwahren Sie ihn an einem anderen Ort; er wird nur für \
+                  Notfälle gebraucht. Ein Schlüssel in einem PKCS#11-Token wird dort erzeugt, wenn \
+                  es ihn noch nicht gibt:\n  --log-key \
+                  'pkcs11:token=Verbund;object=log?module-path=/usr/lib/softhsm/libsofthsm2.so'"
 )]
 pub struct InitArgs {
     /// Kürzel des Landes (SL, RP, HE, TH, …)
@@ -38,9 +40,21 @@ pub struct InitArgs {
     /// Vertrauensanker des Landes (PEM), unter denen der Name des Knotens zählt
     #[arg(long, value_name = "DATEI")]
     pub anchor: Vec<PathBuf>,
-    /// Woher die Passphrase kommt; mit ihr werden die Schlüssel verschlüsselt.
+    /// Log-Schlüssel: Datei im Verzeichnis des Knotens, oder pkcs11:-URI
+    #[arg(long, value_name = "ORT", default_value = KEY_FILES[0])]
+    pub log_key: String,
+    /// Freshness-Schlüssel: Datei im Verzeichnis des Knotens, oder pkcs11:-URI
+    #[arg(long, value_name = "ORT", default_value = KEY_FILES[1])]
+    pub freshness_key: String,
+    /// Offline-Schlüssel: Datei im Verzeichnis des Knotens, oder pkcs11:-URI
+    #[arg(long, value_name = "ORT", default_value = KEY_FILES[2])]
+    pub offline_key: String,
+    /// Woher die Passphrase kommt; mit ihr werden die Schlüssel in Dateien verschlüsselt.
     #[command(flatten)]
     pub passphrase: PassphraseArgs,
+    /// Woher die PIN der Token kommt.
+    #[command(flatten)]
+    pub pin: PinArgs,
 }
 
 /// Why a node is not set up.
@@ -61,6 +75,9 @@ pub enum InitError {
     /// A key cannot be made, read or written.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A place of a key names none.
+    #[error(transparent)]
+    Place(#[from] KeyCommandError),
 }
 
 /// Names of the key files in the directory of a node.
@@ -75,21 +92,32 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     let dir = &args.dir;
     fs::create_dir_all(dir).map_err(|source| file_error(dir, source))?;
     let passphrase = args.passphrase.read()?;
-    let ensure = |name| ensure_key_with(&dir.join(name), passphrase.as_ref());
-    let [log, freshness, offline] = KEY_FILES.map(ensure);
-    let (log, freshness, offline) = (log?, freshness?, offline?);
+    let mut opener = Opener::new(None, args.pin.source());
+    let mut told = format!("Knoten {} von {} in {}:", args.node, args.land.name(), dir.display());
+    let mut ensure = |name: &str, text: &str| -> Result<VerifyingKey, InitError> {
+        let (public, kept) = match place(text)? {
+            KeyPlace::File(path) => {
+                let key = ensure_key_with(&dir.join(path), passphrase.as_ref())?;
+                (
+                    key.verifying_key(),
+                    if passphrase.is_some() { "verschlüsselt" } else { "NICHT verschlüsselt" },
+                )
+            }
+            place @ KeyPlace::Token(_) => ensure_in_token(&place, &mut opener)?,
+        };
+        told.push_str(&format!("\n  {name:<16} {}, {kept}", keys::shown(text)));
+        Ok(public)
+    };
+    let log = ensure("Log", &args.log_key)?;
+    let freshness = ensure("Freshness", &args.freshness_key)?;
+    let offline = ensure("Offline", &args.offline_key)?;
     let mut anchors = Vec::new();
     for path in &args.anchor {
         anchors.push(fs::read_to_string(path).map_err(|source| file_error(path, source))?);
     }
     let card = card(args.land, &args.node, [&log, &freshness, &offline], anchors);
     let json = serde_json::to_string_pretty(&card).map_err(|_| InitError::Encode)?;
-    let mut told = format!("Knoten {} von {} in {}:", args.node, args.land.name(), dir.display());
-    told.push_str("\n  Schlüssel        log.key, freshness.key, offline.key");
-    told.push_str(if passphrase.is_some() { ", verschlüsselt" } else { ", NICHT verschlüsselt" });
-    for (name, text) in
-        [("member.json", json + "\n"), ("node.toml", template(args.land, &args.node))]
-    {
+    for (name, text) in [("member.json", json + "\n"), ("node.toml", template(args))] {
         let new = write_new(&dir.join(name), text.as_bytes(), 0o644)?;
         told.push_str(&format!("\n  {name:<16} {}", if new { "neu" } else { "bestand schon" }));
     }
@@ -107,10 +135,10 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
 pub fn card(
     land: Land,
     node: &str,
-    [log, freshness, offline]: [&SigningKey; 3],
+    [log, freshness, offline]: [&VerifyingKey; 3],
     anchors: Vec<String>,
 ) -> MemberCard {
-    let public = |key: &SigningKey| hex::encode(key.verifying_key().as_bytes());
+    let public = |key: &VerifyingKey| hex::encode(key.as_bytes());
     MemberCard {
         land: land.code().to_owned(),
         log_key: public(log),
@@ -140,6 +168,23 @@ fn ensure_key_with(path: &Path, passphrase: Option<&Secret>) -> Result<SigningKe
     Ok(key)
 }
 
+fn ensure_in_token(
+    place: &KeyPlace,
+    opener: &mut Opener,
+) -> Result<(VerifyingKey, &'static str), InitError> {
+    let opened = match (opener.open(place, None), place) {
+        (Err(KeyError::Token(TokenError::NoKey { .. })), KeyPlace::Token(uri)) => {
+            opener.generate(uri)?
+        }
+        (opened, _) => opened?,
+    };
+    let kept = match opened.protection {
+        Protection::Token => "im Token, das ihn nicht herausgibt",
+        _ => "im Token, das ihn mit der PIN HERAUSGIBT",
+    };
+    Ok((*opened.key.public(), kept))
+}
+
 /// Writes a file that must not exist; false when it does.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, InitError> {
     let opened = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
@@ -158,8 +203,14 @@ fn file_error(path: &Path, source: io::Error) -> InitError {
     InitError::File { path: path.to_owned(), source }
 }
 
-fn template(land: Land, node: &str) -> String {
-    TEMPLATE.replace("@LAND@", land.code()).replace("@NODE@", node)
+fn template(args: &InitArgs) -> String {
+    // a URI may hold what TOML has a meaning for
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    TEMPLATE
+        .replace("@LAND@", args.land.code())
+        .replace("@NODE@", &args.node)
+        .replace("@LOG@", &quoted(&args.log_key))
+        .replace("@FRESHNESS@", &quoted(&args.freshness_key))
 }
 
 const TEMPLATE: &str = include_str!("node.template.toml");

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::demo::DemoArgs;
+use crate::{config::Unlock, demo::DemoArgs};
 
 /// Knoten eines föderierten Registers: jedes Land betreibt einen.
 #[derive(Debug, Parser)]
@@ -44,7 +44,7 @@ pub enum Command {
     Demo(DemoArgs),
     /// Erstellt eine Wegwerf-PKI zum Ausprobieren
     Pki(pki::PkiArgs),
-    /// Erzeugt, verschlüsselt und zeigt Signaturschlüssel
+    /// Erzeugt, verschlüsselt und zeigt Signaturschlüssel, in Dateien und in PKCS#11-Token
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Erstellt und zeigt die Gründungscharta eines Verbunds
@@ -74,4 +74,16 @@ pub struct RunArgs {
     /// Woher die Passphrase der Schlüssel kommt, statt aus der Konfiguration.
     #[command(flatten)]
     pub passphrase: key::PassphraseArgs,
+    /// Woher die PIN der Token kommt, statt aus der Konfiguration.
+    #[command(flatten)]
+    pub pin: key::PinArgs,
+}
+
+// === impl RunArgs ===
+
+impl RunArgs {
+    /// How the keys are opened.
+    pub fn unlock(&self) -> Unlock {
+        Unlock::With { passphrase: self.passphrase.source(), pin: self.pin.source() }
+    }
 }

@@ -50,7 +50,7 @@ impl<'a> Check<'a> {
         let member = land.and_then(|land| self.member(land, charter.as_ref()));
         let node = self.own_node(raw.node, member);
         let data_dir = self.data_dir(raw.data_dir.as_deref());
-        let signer = self.signer(&raw.keys, member);
+        let keys = self.keys(&raw.keys, member);
         let listen = self.listen(&raw.listen);
         let own = land
             .zip(node.as_deref())
@@ -66,12 +66,14 @@ impl<'a> Check<'a> {
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
         let fit_connect = self.fit_connect(raw.fit_connect);
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
+        let (keys, signer) = keys?;
         Some(Config {
             land: land?,
             node: node?,
             data_dir: data_dir?,
             charter: charter?,
-            signer: signer?,
+            keys,
+            signer,
             listen: listen?,
             tls: tls?,
             peers,

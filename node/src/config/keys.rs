@@ -5,20 +5,32 @@ use registry_proto::{charter::Member, key::Key, log::LogSigner};
 
 use super::check::Check;
 use crate::{
-    keys::{self, Passphrase, SecretSource},
+    keys::{self, KeyPlace, Opener, SecretSource, shown},
     lifecycle::chain,
 };
 
 /// How keys are opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlock {
-    /// With the passphrase that the configuration names, if it names one.
-    #[default]
-    Configured,
-    /// With a passphrase from elsewhere.
-    With(SecretSource),
+    /// With passphrase and PIN from these sources, where there are none from those that the
+    /// configuration names.
+    With {
+        /// Of encrypted files.
+        passphrase: Option<SecretSource>,
+        /// Of tokens whose URI names no source of its own.
+        pin: Option<SecretSource>,
+    },
     /// Not at all.
     Sealed,
+}
+
+/// Where the keys of a node are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPlaces {
+    /// The log key.
+    pub log: KeyPlace,
+    /// The freshness key.
+    pub freshness: KeyPlace,
 }
 
 /// `[keys]`
@@ -27,6 +39,7 @@ pub(super) struct RawKeys {
     pub(super) log: Option<String>,
     pub(super) freshness: Option<String>,
     pub(super) passphrase: RawSecret,
+    pub(super) pin: RawSecret,
 }
 
 /// Where a secret comes from, as it was written.
@@ -37,43 +50,68 @@ pub(super) struct RawSecret {
     pub(super) credential: Option<String>,
 }
 
+// === impl Unlock ===
+
+impl Default for Unlock {
+    /// As the configuration says.
+    fn default() -> Self {
+        Self::With { passphrase: None, pin: None }
+    }
+}
+
 impl Check<'_> {
-    pub(super) fn signer(&mut self, raw: &RawKeys, member: Option<&Member>) -> Option<LogSigner> {
+    pub(super) fn keys(
+        &mut self,
+        raw: &RawKeys,
+        member: Option<&Member>,
+    ) -> Option<(KeyPlaces, LogSigner)> {
         let configured = self.secret_source("keys.passphrase", &raw.passphrase);
-        let source = match self.unlock {
-            Unlock::Configured => configured,
-            Unlock::With(source) => Some(source.clone()),
+        let configured_pin = self.secret_source("keys.pin", &raw.pin);
+        let log = self.place("keys.log", raw.log.as_deref());
+        let freshness = self.place("keys.freshness", raw.freshness.as_deref());
+        let (passphrase, pin) = match self.unlock {
+            Unlock::With { passphrase, pin } => {
+                (passphrase.clone().or(configured), pin.clone().or(configured_pin))
+            }
             Unlock::Sealed => {
                 let keys = &member?.keys;
-                return Some(LogSigner::new(keys::sealed(keys.log), keys::sealed(keys.freshness)));
+                let signer = LogSigner::new(keys::sealed(keys.log), keys::sealed(keys.freshness));
+                return Some((KeyPlaces { log: log?, freshness: freshness? }, signer));
             }
         };
-        let mut passphrase = Passphrase::new(source);
+        let mut opener = Opener::new(passphrase, pin);
         let public = member.map(|member| &member.keys);
-        let log = raw.log.as_deref();
-        let log = self.key("keys.log", log, public.map(|it| &it.log), &mut passphrase);
-        let freshness = raw.freshness.as_deref();
+        let mut open = |name, text: &Option<String>, place: &Option<KeyPlace>, public| {
+            self.key(name, text.as_deref()?, place.as_ref()?, public, &mut opener)
+        };
+        let log_key = open("keys.log", &raw.log, &log, public.map(|it| &it.log));
         let public = public.map(|it| &it.freshness);
-        let freshness = self.key("keys.freshness", freshness, public, &mut passphrase);
-        Some(LogSigner::new(log?, freshness?))
+        let freshness_key = open("keys.freshness", &raw.freshness, &freshness, public);
+        let places = KeyPlaces { log: log?, freshness: freshness? };
+        Some((places, LogSigner::new(log_key?, freshness_key?)))
+    }
+
+    fn place(&mut self, name: &str, text: Option<&str>) -> Option<KeyPlace> {
+        let text = text?;
+        KeyPlace::parse(text, &self.path(""))
+            .map_err(|error| self.wrong(name, shown(text), error))
+            .ok()
     }
 
     fn key(
         &mut self,
         name: &str,
-        path: Option<&str>,
+        text: &str,
+        place: &KeyPlace,
         public: Option<&VerifyingKey>,
-        passphrase: &mut Passphrase,
+        opener: &mut Opener,
     ) -> Option<Key> {
-        let path = path?;
-        let key = keys::read(&self.path(path), passphrase)
-            .map(|kept| Key::from(kept.signing))
-            .map_err(|error| self.wrong(name, path, chain(&error)))
-            .ok()?;
-        if public.is_some_and(|public| public != key.public()) {
-            self.wrong(name, path, "is not the key whose public half is in the charter");
+        let opened = opener.open(place, public);
+        let opened = opened.map_err(|error| self.wrong(name, text, chain(&error))).ok()?;
+        if public.is_some_and(|public| public != opened.key.public()) {
+            self.wrong(name, text, "is not the key whose public half is in the charter");
         }
-        Some(key)
+        Some(opened.key)
     }
 
     fn secret_source(&mut self, name: &str, raw: &RawSecret) -> Option<SecretSource> {

@@ -24,7 +24,7 @@ use registry_proto::{
 };
 
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
-pub use keys::Unlock;
+pub use keys::{KeyPlaces, Unlock};
 
 use crate::{
     fit_connect::Roots,
@@ -47,6 +47,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The genesis charter.
     pub charter: Charter,
+    /// Where the signing keys are.
+    pub keys: KeyPlaces,
     /// Signing keys of the Land's log; they fit the charter.
     pub signer: LogSigner,
     /// Addresses to listen on.

@@ -116,6 +116,7 @@ impl RawConfig {
             log: keys.required(problems, "log"),
             freshness: keys.required(problems, "freshness"),
             passphrase: keys.secret(problems, "passphrase"),
+            pin: keys.secret(problems, "pin"),
         };
         keys.end(problems);
 

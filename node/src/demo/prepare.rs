@@ -70,8 +70,8 @@ pub fn prepare(
     for land in laender.iter().copied() {
         let home = home(&dir, land);
         fs::create_dir_all(&home).map_err(|source| file_error(&home, source))?;
-        let [log, freshness, offline] =
-            init::KEY_FILES.map(|name| init::ensure_key(&home.join(name)));
+        let ensure = |name| init::ensure_key(&home.join(name)).map(|key| key.verifying_key());
+        let [log, freshness, offline] = init::KEY_FILES.map(ensure);
         let (log, freshness, offline) = (log?, freshness?, offline?);
         let anchor = pki.anchor(land);
         let anchor = fs::read_to_string(&anchor).map_err(|source| file_error(&anchor, source))?;

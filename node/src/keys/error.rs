@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::keys::{TokenError, UriError};
+
 /// Why a key is not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
@@ -64,6 +66,12 @@ pub enum KeyError {
     /// The passphrase cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The URI names no key in a token.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// The key is in a token, and cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The operating system gives no random numbers.
     #[error("das Betriebssystem liefert keine Zufallszahlen")]
     Random,

@@ -34,6 +34,13 @@ pub struct Passphrase {
     read: Option<Secret>,
 }
 
+/// The PINs of tokens. Each source is read once, however many keys ask for it.
+#[derive(Debug)]
+pub struct Pins {
+    default: Option<SecretSource>,
+    read: Vec<(SecretSource, Secret)>,
+}
+
 // === impl Secret ===
 
 impl Secret {
@@ -143,6 +150,30 @@ impl Passphrase {
     }
 }
 
+// === impl Pins ===
+
+impl Pins {
+    /// From this source, where a key does not name its own.
+    pub fn new(default: Option<SecretSource>) -> Self {
+        Self { default, read: Vec::new() }
+    }
+
+    /// The PIN from `own`, or else from the common source; none if there is neither.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn get(&mut self, own: Option<&SecretSource>) -> Result<Option<Secret>, SecretError> {
+        let Some(source) = own.or(self.default.as_ref()) else { return Ok(None) };
+        if let Some((_, pin)) = self.read.iter().find(|(it, _)| it == source) {
+            return Ok(Some(pin.clone()));
+        }
+        let pin = source.read()?;
+        self.read.push((source.clone(), pin.clone()));
+        Ok(Some(pin))
+    }
+}
+
 /// Directory of the credentials of systemd.
 pub(super) fn credentials() -> Option<PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
@@ -235,6 +266,25 @@ mod tests {
         let secret = SecretSource::Descriptor(number).read().unwrap();
         assert_eq!(secret.expose(), "geheim");
         assert_eq!(format!("{secret:?}"), "(secret)");
+    }
+
+    #[test]
+    fn a_pin_is_read_once_for_all_keys_and_a_key_may_have_its_own() {
+        use std::{io::Write, os::fd::AsRawFd};
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"1234\n").unwrap();
+        let number = u32::try_from(reader.as_raw_fd()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pin");
+        fs::write(&path, "5678\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let own = SecretSource::File(path);
+        let mut pins = Pins::new(Some(SecretSource::Descriptor(number)));
+        for (own, expect) in [(None, "1234"), (Some(&own), "5678"), (None, "1234")] {
+            assert_eq!(pins.get(own).unwrap().unwrap().expose(), expect);
+        }
+        assert!(!format!("{pins:?}").contains("1234"));
+        assert!(Pins::new(None).get(None).unwrap().is_none());
     }
 
     #[test]
