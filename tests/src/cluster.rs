@@ -47,6 +47,7 @@ pub struct Cluster {
     prepared: Prepared,
     bound: BTreeMap<Land, Bound>,
     processes: BTreeMap<Land, Child>,
+    environ: BTreeMap<Land, Vec<(String, PathBuf)>>,
 }
 
 // === impl Cluster ===
@@ -71,7 +72,9 @@ impl Cluster {
         for land in laender {
             keep_links(&prepared.config(*land), *land, links);
         }
-        Self { dir, prepared, bound: members.into_iter().collect(), processes: BTreeMap::new() }
+        let bound = members.into_iter().collect();
+        let (processes, environ) = (BTreeMap::new(), BTreeMap::new());
+        Self { dir, prepared, bound, processes, environ }
     }
 
     /// Prepares and starts all, and waits until all may publish.
@@ -94,6 +97,11 @@ impl Cluster {
         }
     }
 
+    /// Sets a variable in the environment of the node of a Land, from its next start on.
+    pub fn set_env(&mut self, land: Land, name: &str, value: &Path) {
+        self.environ.entry(land).or_default().push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts the process of a Land; its log goes to [`Cluster::stderr`].
     pub fn run(&mut self, land: Land) {
         let log = fs::OpenOptions::new()
@@ -105,6 +113,7 @@ impl Cluster {
             .args(["run", "--config"])
             .arg(self.prepared.config(land))
             .env("RUST_LOG", "info")
+            .envs(self.environ.get(&land).into_iter().flatten().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -124,8 +124,8 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     told.push_str(
         "\nAls Nächstes:\n  1. member.json den anderen Gründern geben; aus allen Karten entsteht \
          charter.binpb (registry-node charter create)\n  2. Zertifikat, Schlüssel und Anker in \
-         node.toml eintragen, Partner unter [[peers]]\n  3. offline.key an einen sicheren Ort \
-         bringen\n  4. registry-node run --config ",
+         node.toml eintragen, Partner unter [[peers]]\n  3. den Offline-Schlüssel an einen \
+         sicheren Ort bringen\n  4. registry-node run --config ",
     );
     told.push_str(&dir.join("node.toml").display().to_string());
     Ok(told)
