@@ -5,7 +5,7 @@
 //! written: nobody can add a certificate later.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
@@ -19,6 +19,7 @@ use registry_proto::terms::Land;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+use zeroize::Zeroizing;
 
 use crate::tls::{Leaf, MaterialError, read_certificates};
 
@@ -72,7 +73,6 @@ pub enum Usage {
 }
 
 /// A certificate with its key.
-#[derive(Debug)]
 pub struct Issued {
     /// End entity first, then its sub-CA.
     pub chain: Vec<CertificateDer<'static>>,
@@ -81,7 +81,7 @@ pub struct Issued {
     /// The chain as PEM.
     pub chain_pem: String,
     /// The key as PEM.
-    pub key_pem: String,
+    pub key_pem: Zeroizing<String>,
 }
 
 /// Why there is no PKI.
@@ -401,8 +401,15 @@ impl Issued {
             chain: vec![certificate.der().clone()],
             key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
             chain_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
+            key_pem: key.serialize_pem().into(),
         }
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("chain_pem", &self.chain_pem).finish_non_exhaustive()
     }
 }
 
@@ -491,6 +498,10 @@ mod tests {
             let is_key = file.path().extension().is_some_and(|end| end == "key");
             assert!(!is_key || mode == 0o600, "{:?} {mode:o}", file.path());
         }
+        let now = OffsetDateTime::now_utc();
+        let issued = Request::node("sl-1.example".to_owned(), now).self_signed().unwrap();
+        let shown = format!("{issued:?}");
+        assert!(shown.contains("CERTIFICATE") && !shown.contains("PRIVATE KEY"), "{shown}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use registry_node::{
     config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy, Unlock},
     keys::{self, Secret, SecretSource},
     pki::Pki,
-    tls::{ClientMatch, Profile, TlsContext, read_certificates},
+    tls::{ClientMatch, Profile, TlsContext, read_certificates, read_private_key},
 };
 use registry_proto::{terms::Land, wire::registry as wire};
 use rustls::pki_types::UnixTime;
@@ -129,6 +129,19 @@ fn keys_are_opened_as_asked() {
 }
 
 #[test]
+fn the_group_may_read_a_tls_key_and_others_may_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = world(dir.path()).node(Land::SL).key;
+    let check = |mode, expect: bool| {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let read = read_private_key(&path);
+        assert_eq!(read.is_ok(), expect, "{mode:o} {:?}", read.err());
+    };
+    [0o600, 0o400, 0o640, 0o440].iter().for_each(|mode| check(*mode, true));
+    [0o644, 0o660, 0o604, 0o602, 0o666].iter().for_each(|mode| check(*mode, false));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_problem() {
     let error = Config::load(Path::new("/nowhere/node.toml")).unwrap_err();
     assert_eq!(error.problems.len(), 1);
@@ -167,6 +180,8 @@ fn world(dir: &Path) -> Pki {
     private(&dir.join("s3.secret"), "geheim\n");
     fs::copy(dir.join("sl-log.pem"), dir.join("sl-log-open.pem")).unwrap();
     fs::set_permissions(dir.join("sl-log-open.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::copy(pki.node(Land::SL).key, dir.join("sl-1-open.key")).unwrap();
+    fs::set_permissions(dir.join("sl-1-open.key"), fs::Permissions::from_mode(0o644)).unwrap();
     private(&dir.join("passphrase"), "geheim\n");
     private(&dir.join("other-passphrase"), "anders\n");
     let certificate = read_certificates(&pki.anchor(Land::SL)).unwrap()[0].to_vec();

@@ -10,6 +10,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use webpki::aws_lc_rs as algorithms;
+use zeroize::Zeroizing;
 
 use crate::{connect::ClientConfig, error::ConfigError};
 
@@ -75,7 +76,7 @@ fn certificates(
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
-    let pem = read("private key", path)?;
+    let pem = Zeroizing::new(read("private key", path)?);
     PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| ConfigError::NotPem { what: "private key", path: path.to_owned() })
 }

@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use http::Uri;
 use rustls::pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 use super::{
     check::Check,
@@ -169,7 +170,7 @@ impl Check<'_> {
         let read = std::fs::metadata(&full).and_then(|data| {
             let fits = data.len() <= SECRET_BYTES_MAX;
             if fits {
-                std::fs::read_to_string(&full)
+                std::fs::read_to_string(&full).map(Zeroizing::new)
             } else {
                 Err(std::io::ErrorKind::FileTooLarge.into())
             }

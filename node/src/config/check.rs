@@ -228,7 +228,7 @@ impl<'a> Check<'a> {
             read.map_err(|error| self.wrong("tls.key", path, chain(&error))).ok()
         });
         if let (Some(own_chain), Some(key), Some(path)) = (&own_chain, key, &raw.key)
-            && let Err(error) = tls::check_pair(profile, own_chain.clone(), key)
+            && let Err(error) = tls::check_pair(profile, own_chain.clone(), key.clone_key())
         {
             self.wrong("tls.key", path, format_args!("does not fit tls.certificate: {error}"));
         }

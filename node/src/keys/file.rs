@@ -131,8 +131,13 @@ pub fn describe(path: &Path) -> Result<Option<String>, KeyError> {
 /// The mode of a file that others than its owner have access to. Credentials of systemd are
 /// private by other means, which the mode does not tell.
 pub(super) fn check_mode(file: &fs::File, path: &Path) -> io::Result<Option<u32>> {
+    open_to(0o077, file, path)
+}
+
+/// The mode of a file to which one of these `bits` gives access; none of a credential.
+pub(crate) fn open_to(bits: u32, file: &fs::File, path: &Path) -> io::Result<Option<u32>> {
     let mode = file.metadata()?.permissions().mode() & 0o7777;
-    Ok((mode & 0o077 != 0 && !is_credential(path)).then_some(mode))
+    Ok((mode & bits != 0 && !is_credential(path)).then_some(mode))
 }
 
 fn is_credential(path: &Path) -> bool {

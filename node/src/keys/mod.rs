@@ -17,6 +17,7 @@ mod uri;
 
 pub use dumps::forbid_dumps;
 pub use error::{KeyError, SecretError};
+pub(crate) use file::open_to;
 pub use file::{Kept, describe, encrypt, generate, read, write_new};
 pub use secret::{Passphrase, Pins, Secret, SecretSource};
 pub use token::{TokenKey, Tokens};

@@ -60,7 +60,10 @@ pub enum UriError {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// There is no module.
-    #[error("PKCS#11-Modul {} nicht gefunden; ist das Paket installiert, stimmt module-path?", .path.display())]
+    #[error(
+        "PKCS#11-Modul {} nicht gefunden; ist das Paket installiert, stimmt module-path?",
+        .path.display()
+    )]
     NoModule {
         /// Where it should be.
         path: PathBuf,

@@ -13,12 +13,16 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
     sign::CertifiedKey,
 };
+use zeroize::Zeroizing;
 
-use crate::tls::{
-    crl::{CrlError, Crls},
-    identity::{ClientRule, MemberTrust, Trust},
-    profile::Profile,
-    strength,
+use crate::{
+    keys,
+    tls::{
+        crl::{CrlError, Crls},
+        identity::{ClientRule, MemberTrust, Trust},
+        profile::Profile,
+        strength,
+    },
 };
 
 /// All that a [`TlsContext`](crate::tls::TlsContext) is made of; replaced as a whole.
@@ -26,7 +30,7 @@ pub struct Material {
     /// The node's own certificate, then the sub-CAs that a partner needs to reach its anchor.
     pub chain: Vec<CertificateDer<'static>>,
     /// The key of the first certificate.
-    pub key: PrivateKeyDer<'static>,
+    pub key: Zeroizing<PrivateKeyDer<'static>>,
     /// Members of the charter.
     pub members: Vec<MemberTrust>,
     /// Anchors for readers, publishers and operators of this node.
@@ -48,6 +52,17 @@ pub enum MaterialError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Others can read or change a private key.
+    #[error(
+        "{path} is a private key that others have access to (mode {mode:04o}); \
+         mend it with: chmod o-rwx,g-wx {path}", path = path.display()
+    )]
+    Mode {
+        /// The key.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
     },
     /// A file is no PEM.
     #[error("{} is no valid PEM file", path.display())]
@@ -115,7 +130,7 @@ impl Clone for Material {
     fn clone(&self) -> Self {
         Self {
             chain: self.chain.clone(),
-            key: self.key.clone_key(),
+            key: self.key.clone_key().into(),
             members: self.members.clone(),
             client_anchors: self.client_anchors.clone(),
             rules: self.rules.clone(),
@@ -162,14 +177,27 @@ pub fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ma
     Ok(certificates)
 }
 
-/// Reads the private key of a PEM file.
+/// Reads the private key of a PEM file. Its group may read it, as that of `ssl-cert` does, but not
+/// write it, and nobody else may do either.
 ///
 /// # Errors
 ///
-/// The file cannot be read, is damaged, or has no private key.
-pub fn read_private_key(path: &Path) -> Result<PrivateKeyDer<'static>, MaterialError> {
-    let text = read(path, PEM_BYTES_MAX)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|source| match source {
+/// The file cannot be read, is damaged, is open to others, or has no private key.
+pub fn read_private_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, MaterialError> {
+    let failed = |source| MaterialError::Read { path: path.to_owned(), source };
+    let file = fs::File::open(path).map_err(failed)?;
+    if let Some(mode) = keys::open_to(0o037, &file, path).map_err(failed)? {
+        return Err(MaterialError::Mode { path: path.to_owned(), mode });
+    }
+    let length = file.metadata().map_err(failed)?.len().min(PEM_BYTES_MAX);
+    // one allocation, so that growing leaves nothing behind
+    let capacity = usize::try_from(length).unwrap_or_default() + 1;
+    let mut text = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(PEM_BYTES_MAX + 1).read_to_end(&mut text).map_err(failed)?;
+    if text.len() as u64 > PEM_BYTES_MAX {
+        return Err(MaterialError::TooLong { path: path.to_owned(), limit: PEM_BYTES_MAX });
+    }
+    PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(|source| match source {
         pem::Error::NoItemsFound => {
             MaterialError::Missing { path: path.to_owned(), what: "private key" }
         }

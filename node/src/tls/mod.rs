@@ -147,8 +147,8 @@ impl Current {
         check_strong(&chain).map_err(MaterialError::Weak)?;
         let known = members.iter().flat_map(|it| &it.anchors).chain(&client_anchors).chain(&chain);
         crls.check_signed_by(known).map_err(MaterialError::Crls)?;
-        let own =
-            CertifiedKey::from_der(chain, key, &provider).map_err(MaterialError::Certificate)?;
+        let own = CertifiedKey::from_der(chain, key.clone_key(), &provider)
+            .map_err(MaterialError::Certificate)?;
         let own = Arc::new(SingleCertAndKey::from(own));
         let trust = Trust::new(members, client_anchors, rules, &crls, Arc::clone(&provider))?;
         let trust = Arc::new(trust);

@@ -19,6 +19,7 @@ use rustls::{
     version,
 };
 use webpki::aws_lc_rs as algorithm;
+use zeroize::Zeroize as _;
 
 /// What handshakes may use. The only profile is `bsi`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,8 +93,13 @@ struct ProfileKey(Arc<dyn SigningKey>);
 // === impl ProfileKeys ===
 
 impl KeyProvider for ProfileKeys {
-    fn load_private_key(&self, key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, Error> {
-        let key = aws_lc_rs::default_provider().key_provider.load_private_key(key)?;
+    fn load_private_key(
+        &self,
+        mut der: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, Error> {
+        let key = aws_lc_rs::sign::any_supported_type(&der);
+        der.zeroize();
+        let key = key?;
         match key.algorithm() {
             SignatureAlgorithm::ECDSA | SignatureAlgorithm::RSA => Ok(Arc::new(ProfileKey(key))),
             _ => Err(Error::General("the key is neither ECDSA nor RSA".into())),

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,6 +21,7 @@ use registry_node::{
 use registry_proto::terms::Land;
 use rustls::AlertDescription;
 use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
 
 use crate::{
     peer,
@@ -488,6 +490,7 @@ impl Node {
         };
         fs::write(&files.certificate, &issued.chain_pem).unwrap();
         fs::write(&files.key, &issued.key_pem).unwrap();
+        fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&files.client_anchors, pki.sl_ca.pem()).unwrap();
         fs::write(&files.crls[0], pki.sl_ca.crl(1, &[], in_a_week()).unwrap()).unwrap();
         let digests = Digests::read(&files);
@@ -514,7 +517,7 @@ impl Node {
         self.keeper.look(false);
     }
 
-    fn write(&self, certificate: &str, key: Option<&String>) {
+    fn write(&self, certificate: &str, key: Option<&Zeroizing<String>>) {
         fs::write(&self.files.certificate, certificate).unwrap();
         if let Some(key) = key {
             fs::write(&self.files.key, key).unwrap();

@@ -113,7 +113,7 @@ impl Pki {
         };
         Material {
             chain: issued.chain,
-            key: issued.key,
+            key: issued.key.into(),
             members: vec![
                 member(Land::RP, "rp-1", self.rp_pins.clone(), self.rp_ca.der()),
                 member(Land::SL, "sl-1", Vec::new(), self.sl_ca.der()),
