@@ -194,17 +194,20 @@ fn describe(proof: &Equivocation) -> String {
     let log = proof.log();
     let (older, newer) = (proof.older(), proof.newer());
     let mut text = format!(
-        "{} ({}) hat zwei Fassungen des Protokolls {log} signiert:\n  {} Einträge, Wurzel {}\n  {} \
-         Einträge, Wurzel {}",
+        "{} ({}) hat zwei Fassungen des Protokolls {log} signiert:\n  {}, Wurzel {}\n  {}, Wurzel {}",
         log.land,
         log.land.name(),
-        older.size(),
+        entries(older.size()),
         older.root(),
-        newer.size(),
+        entries(newer.size()),
         newer.root(),
     );
     if older.size() != newer.size() {
         text.push_str("\n  Die zweite beginnt nachweislich nicht mit der ersten.");
     }
     text
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 Eintrag".to_owned() } else { format!("{count} Einträge") }
 }
