@@ -181,7 +181,7 @@ async fn a_node_signs_with_a_token_and_survives_its_loss() {
     assert!(text(&refused).contains("PIN für Token «Verbund» ist falsch"), "{}", text(&refused));
     use_keys(&cluster, &hsm, &public, ["freshness", "log"], PIN);
     let swapped = hsm.node(&check, "");
-    assert_eq!(text(&swapped).matches("public half is in the charter").count(), 2);
+    assert_eq!(text(&swapped).matches("dessen öffentlicher Teil in der Charta steht").count(), 2);
     use_keys(&cluster, &hsm, &public, ["log", "freshness"], PIN);
     let listed = hsm.node(&["key", "list", "--config", &file, "--check"], "");
     assert!(listed.status.success(), "{}", text(&listed));

@@ -8,9 +8,10 @@ use zeroize::Zeroizing;
 
 use super::{
     check::Check,
+    of_material,
     raw::{RawArtefacts, RawS3},
 };
-use crate::{keys::Secret, lifecycle::chain, tls::read_certificates};
+use crate::{keys::Secret, tls::read_certificates};
 
 /// Files of versions.
 #[derive(Clone, Debug)]
@@ -75,7 +76,7 @@ impl Check<'_> {
             Some("all") => Some(FetchPolicy::All),
             Some("none") => Some(FetchPolicy::None),
             Some(other) => {
-                self.wrong("artefacts.fetch", other, "expected subscribed, all or none");
+                self.wrong("artefacts.fetch", other, "erwartet subscribed, all oder none");
                 None
             }
         };
@@ -84,7 +85,7 @@ impl Check<'_> {
             let enough = *grace >= GRACE_MIN;
             if !enough {
                 let text = raw.grace.as_deref().unwrap_or_default();
-                self.wrong("artefacts.grace", text, "shorter than the time of an upload, 1h");
+                self.wrong("artefacts.grace", text, "kürzer als ein Hochladen dauern darf, 1h");
             }
             enough
         });
@@ -95,8 +96,8 @@ impl Check<'_> {
             (Some(path), None) => Some(ArtefactStore::Directory(self.path(path))),
             (None, None) => data_dir.map(|dir| ArtefactStore::Directory(dir.join("artefacts"))),
             (store, Some(_)) => {
-                let reason = "[artefacts.s3] needs a store of the form s3://bucket/prefix";
-                self.wrong("artefacts.store", store.unwrap_or("(missing)"), reason);
+                let reason = "[artefacts.s3] braucht einen store der Form s3://eimer/präfix";
+                self.wrong("artefacts.store", store.unwrap_or("(fehlt)"), reason);
                 None
             }
         };
@@ -112,7 +113,7 @@ impl Check<'_> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
         let is_prefix = prefix.chars().all(plain) && prefix.split('/').all(|it| it != "..");
         if !is_name || !is_prefix {
-            self.wrong("artefacts.store", url, "expected s3://bucket or s3://bucket/prefix");
+            self.wrong("artefacts.store", url, "erwartet s3://eimer oder s3://eimer/präfix");
         }
         for (key, value) in [
             ("endpoint", &raw.endpoint),
@@ -121,20 +122,20 @@ impl Check<'_> {
         ] {
             if value.is_none() {
                 let key = format!("artefacts.s3.{key}");
-                self.wrong(&key, "(missing)", "must be set for a store of the form s3://");
+                self.wrong(&key, "(fehlt)", "muss für einen store der Form s3:// gesetzt sein");
             }
         }
         let encrypted = raw.endpoint.as_deref().and_then(|it| self.endpoint(it));
         let anchors = match (encrypted, raw.ca.as_deref()) {
             (Some(true), None) => {
                 let reason =
-                    "must be set: the certificates under which that of the endpoint counts";
-                self.wrong("artefacts.s3.ca", "(missing)", reason);
+                    "muss gesetzt sein: die Anker, unter denen das Zertifikat von endpoint zählt";
+                self.wrong("artefacts.s3.ca", "(fehlt)", reason);
                 None
             }
             (_, Some(path)) => {
                 let read = read_certificates(&self.path(path));
-                read.map_err(|error| self.wrong("artefacts.s3.ca", path, chain(&error))).ok()
+                read.map_err(|error| self.wrong("artefacts.s3.ca", path, of_material(&error))).ok()
             }
             (_, None) => None,
         };
@@ -158,8 +159,8 @@ impl Check<'_> {
         let reason = match (scheme, uri.as_ref().and_then(Uri::host)) {
             (Some("https"), _) => return Some(true),
             (Some("http"), Some(host)) if is_loopback(host) => return Some(false),
-            (Some("http"), _) => "plain HTTP is for loopback only; use https",
-            _ => "expected https://host or https://host:port",
+            (Some("http"), _) => "HTTP ohne TLS nur für Loopback; sonst https",
+            _ => "erwartet https://name oder https://name:port",
         };
         self.wrong("artefacts.s3.endpoint", text, reason);
         None
@@ -176,11 +177,15 @@ impl Check<'_> {
             }
         });
         let text = read.map_err(|error| {
-            self.wrong("artefacts.s3.secret_key", path, format_args!("cannot be read: {error}"));
+            self.wrong(
+                "artefacts.s3.secret_key",
+                path,
+                format_args!("kann nicht gelesen werden: {error}"),
+            );
         });
         let text = text.ok()?.trim().to_owned();
         if text.is_empty() {
-            self.wrong("artefacts.s3.secret_key", path, "is an empty file");
+            self.wrong("artefacts.s3.secret_key", path, "ist eine leere Datei");
             return None;
         }
         Some(Secret::from(text))

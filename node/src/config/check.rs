@@ -18,10 +18,9 @@ use rustls::pki_types::ServerName;
 
 use crate::{
     config::{
-        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls, Unlock,
+        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls, Unlock, of_material,
         raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
     },
-    lifecycle::chain,
     observe::{Format, check_level},
     serving::Patience,
     tls::{
@@ -100,7 +99,8 @@ impl<'a> Check<'a> {
         let length = std::fs::metadata(&full).map(|data| data.len());
         let raw = match length {
             Ok(length) if length > CHARTER_BYTES_MAX as u64 => {
-                let reason = format!("has {length} bytes, a charter at most {CHARTER_BYTES_MAX}");
+                let reason =
+                    format!("hat {length} Bytes, eine Charta höchstens {CHARTER_BYTES_MAX}");
                 self.wrong("charter", path, reason);
                 return None;
             }
@@ -108,7 +108,9 @@ impl<'a> Check<'a> {
             Err(error) => Err(error),
         };
         let raw = raw
-            .map_err(|error| self.wrong("charter", path, format_args!("cannot be read: {error}")))
+            .map_err(|error| {
+                self.wrong("charter", path, format_args!("kann nicht gelesen werden: {error}"))
+            })
             .ok()?;
         let charter = match Charter::parse(Bytes::from(raw)) {
             Ok(charter) => charter,
@@ -121,7 +123,7 @@ impl<'a> Check<'a> {
         };
         for member in MemberTrust::of(&charter) {
             if let Err(error) = tls::check_anchors(&member.anchors) {
-                let reason = format!("an anchor of {} is unusable: {error}", member.land);
+                let reason = format!("ein Anker von {} ist unbrauchbar: {error}", member.land);
                 self.wrong("charter", path, reason);
             }
         }
@@ -133,7 +135,11 @@ impl<'a> Check<'a> {
         let member = charter.member(land);
         if member.is_none() {
             let members = join(charter.members().iter().map(|member| member.land));
-            self.wrong("land", land, format_args!("is no member in the charter; it has {members}"));
+            self.wrong(
+                "land",
+                land,
+                format_args!("ist kein Mitglied der Charta; sie nennt {members}"),
+            );
         }
         member
     }
@@ -144,7 +150,8 @@ impl<'a> Check<'a> {
             && !member.nodes.iter().any(|known| known.name == node)
         {
             let names = join(member.nodes.iter().map(|node| &node.name));
-            let reason = format!("is no node of {} in the charter; it has {names}", member.land);
+            let reason =
+                format!("ist kein Knoten von {} in der Charta; sie nennt {names}", member.land);
             self.wrong("node", &node, reason);
         }
         Some(node)
@@ -154,7 +161,7 @@ impl<'a> Check<'a> {
         let path = path?;
         let full = self.path(path);
         if full.exists() && !full.is_dir() {
-            self.wrong("data_dir", path, "is no directory");
+            self.wrong("data_dir", path, "ist kein Verzeichnis");
         }
         Some(full)
     }
@@ -166,7 +173,7 @@ impl<'a> Check<'a> {
         let monitoring = self.address("listen.monitoring", raw.monitoring.as_deref());
         let http = self.address("listen.http", raw.http.as_deref());
         if let Some(open) = http.filter(|address| !address.ip().is_loopback()) {
-            let reason = "plain HTTP is for loopback only; use listen.web for other addresses";
+            let reason = "HTTP ohne TLS nur für Loopback; für andere Adressen gibt es listen.web";
             self.wrong("listen.http", open, reason);
         }
         let all = [
@@ -182,7 +189,7 @@ impl<'a> Check<'a> {
                 .iter()
                 .find(|(_, other)| other.is_some_and(|other| collide(other, address)));
             if let Some((other, _)) = earlier {
-                self.wrong(key, address, format_args!("is the address of {other} already"));
+                self.wrong(key, address, format_args!("ist schon die Adresse von {other}"));
             }
         }
         Some(Listen { grpc: grpc?, web, admin: admin?, monitoring: monitoring?, http })
@@ -191,7 +198,7 @@ impl<'a> Check<'a> {
     fn address(&mut self, key: &str, text: Option<&str>) -> Option<SocketAddr> {
         let text = text?;
         text.parse()
-            .map_err(|_| self.wrong(key, text, "expected an address and port like 127.0.0.1:7443"))
+            .map_err(|_| self.wrong(key, text, "erwartet Adresse und Port wie 127.0.0.1:7443"))
             .ok()
     }
 
@@ -202,7 +209,7 @@ impl<'a> Check<'a> {
         own: Option<&PeerIdentity>,
     ) -> Option<Tls> {
         if let Some(profile) = raw.profile.as_deref().filter(|name| *name != Profile::NAME) {
-            self.wrong("tls.profile", profile, "the only profile is bsi");
+            self.wrong("tls.profile", profile, "das einzige Profil ist bsi");
         }
         let default = Profile::BSI;
         let profile = Profile {
@@ -212,7 +219,7 @@ impl<'a> Check<'a> {
         let certificates = |check: &mut Self, key, path: Option<&str>| {
             let path = path?;
             let read = read_certificates(&check.path(path));
-            read.map_err(|error| check.wrong(key, path, chain(&error))).ok()
+            read.map_err(|error| check.wrong(key, path, of_material(&error))).ok()
         };
         let own_chain = certificates(self, "tls.certificate", raw.certificate.as_deref());
         let anchors = certificates(self, "tls.client_anchors", raw.client_anchors.as_deref());
@@ -225,12 +232,12 @@ impl<'a> Check<'a> {
         }
         let key = raw.key.as_deref().and_then(|path| {
             let read = read_private_key(&self.path(path));
-            read.map_err(|error| self.wrong("tls.key", path, chain(&error))).ok()
+            read.map_err(|error| self.wrong("tls.key", path, of_material(&error))).ok()
         });
         if let (Some(own_chain), Some(key), Some(path)) = (&own_chain, key, &raw.key)
             && let Err(error) = tls::check_pair(profile, own_chain.clone(), key.clone_key())
         {
-            self.wrong("tls.key", path, format_args!("does not fit tls.certificate: {error}"));
+            self.wrong("tls.key", path, format_args!("passt nicht zu tls.certificate: {error}"));
         }
         if let (Some(own_chain), Some(path)) = (&own_chain, &raw.certificate)
             && let Err(reason) = tls::check_strong(own_chain)
@@ -257,11 +264,11 @@ impl<'a> Check<'a> {
 
     fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
         if required == Some(true) && paths.is_empty() {
-            self.wrong("tls.crl_required", true, "needs lists in tls.crls");
+            self.wrong("tls.crl_required", true, "braucht Listen in tls.crls");
         }
         for (at, path) in paths.iter().enumerate() {
             if let Err(error) = tls::read_crls(&self.path(path)) {
-                self.wrong(&format!("tls.crls[{at}]"), path, chain(&error));
+                self.wrong(&format!("tls.crls[{at}]"), path, of_material(&error));
             }
         }
         paths.iter().map(|path| self.path(path)).collect()
@@ -278,7 +285,7 @@ impl<'a> Check<'a> {
             let key = |field: &str| format!("peers[{at}].{field}");
             let land = self.land(&key("land"), raw.land.as_deref());
             if let Some(address) = raw.address.as_deref().filter(|text| !is_host_and_port(text)) {
-                let reason = "expected a host and port like rp-1.example:7443";
+                let reason = "erwartet Name und Port wie rp-1.example:7443";
                 self.wrong(&key("address"), address, reason);
             }
             let (Some(land), Some(node), Some(address)) = (land, raw.node, raw.address) else {
@@ -287,18 +294,18 @@ impl<'a> Check<'a> {
             let identity = PeerIdentity { land, node };
             if let Some(charter) = charter {
                 match charter.member(land) {
-                    None => self.wrong(&key("land"), land, "is no member in the charter"),
+                    None => self.wrong(&key("land"), land, "ist kein Mitglied der Charta"),
                     Some(member) if !member.nodes.iter().any(|n| n.name == identity.node) => {
-                        let reason = format!("is no node of {land} in the charter");
+                        let reason = format!("ist kein Knoten von {land} in der Charta");
                         self.wrong(&key("node"), &identity.node, reason);
                     }
                     Some(_) => {}
                 }
             }
             if own == Some(&identity) {
-                self.wrong(&key("node"), &identity.node, "is this node itself");
+                self.wrong(&key("node"), &identity.node, "ist dieser Knoten selbst");
             } else if peers.iter().any(|peer| peer.identity == identity) {
-                self.wrong(&key("node"), &identity.node, "stands in peers twice");
+                self.wrong(&key("node"), &identity.node, "steht zweimal in peers");
             }
             peers.push(Peer { identity, address });
         }
@@ -315,7 +322,7 @@ impl<'a> Check<'a> {
                 Some("publisher") => Some(Role::Publisher),
                 Some("operator") => Some(Role::Operator),
                 Some(other) => {
-                    self.wrong(&key("role"), other, "expected reader, publisher or operator");
+                    self.wrong(&key("role"), other, "erwartet reader, publisher oder operator");
                     None
                 }
             };
@@ -325,7 +332,7 @@ impl<'a> Check<'a> {
                     if is_dns_name(name) {
                         Some(ClientMatch::Name(name.to_ascii_lowercase()))
                     } else {
-                        self.wrong(&key("san"), name, "expected a DNS name or *");
+                        self.wrong(&key("san"), name, "erwartet einen DNS-Namen oder *");
                         None
                     }
                 }
@@ -334,14 +341,15 @@ impl<'a> Check<'a> {
                     if hex::decode_to_slice(pin, &mut hash).is_ok() {
                         Some(ClientMatch::Spki(hash))
                     } else {
-                        let reason = "expected 64 hexadecimal digits (SHA-256 of the public key)";
+                        let reason =
+                            "erwartet 64 Hexadezimalziffern (SHA-256 des öffentlichen Schlüssels)";
                         self.wrong(&key("spki"), pin, reason);
                         None
                     }
                 }
                 (san, _) => {
-                    let value = if san.is_some() { "both" } else { "neither" };
-                    self.wrong(&key("san"), value, "expected either san or spki");
+                    let value = if san.is_some() { "beide" } else { "keines" };
+                    self.wrong(&key("san"), value, "erwartet entweder san oder spki");
                     None
                 }
             };
@@ -358,7 +366,7 @@ impl<'a> Check<'a> {
             None | Some("strict") => Some(FencePolicy::Strict),
             Some("available") => Some(FencePolicy::Available { after: after? }),
             Some(other) => {
-                self.wrong("fence.policy", other, "expected strict or available");
+                self.wrong("fence.policy", other, "erwartet strict oder available");
                 None
             }
         }
@@ -368,7 +376,7 @@ impl<'a> Check<'a> {
         let number = number.unwrap_or(MASS_RETIREMENT_PERCENT);
         let percent = u32::try_from(number).ok().filter(|it| (1..=100).contains(it));
         if percent.is_none() {
-            let reason = "expected 1 to 100; 100 holds nothing";
+            let reason = "erwartet 1 bis 100; 100 hält nichts zurück";
             self.wrong("guard.mass_retirement_percent", number, reason);
         }
         percent
@@ -379,7 +387,7 @@ impl<'a> Check<'a> {
             None | Some("human") => Some(Format::Human),
             Some("json") => Some(Format::Json),
             Some(other) => {
-                self.wrong("log.format", other, "expected human or json");
+                self.wrong("log.format", other, "erwartet human oder json");
                 None
             }
         };
@@ -393,21 +401,22 @@ impl<'a> Check<'a> {
     fn data(&mut self, package: Option<&str>, texts: &[String]) -> Option<Data> {
         let Some(package) = package else {
             if !texts.is_empty() {
-                self.wrong("data.package", Problem::MISSING, "data.keys need a package to sign");
+                self.wrong("data.package", Problem::MISSING, "data.keys braucht ein Paket");
             }
             return None;
         };
         if texts.is_empty() {
-            let reason = "must name the keys that sign packages, like \"name+01234567+A...\"";
+            let reason =
+                "muss die Schlüssel nennen, die Pakete signieren, wie \"name+01234567+A...\"";
             self.wrong("data.keys", Problem::MISSING, reason);
         }
         if texts.len() > DATA_KEYS_MAX {
-            let reason = format!("has more than {DATA_KEYS_MAX} keys");
+            let reason = format!("hat mehr als {DATA_KEYS_MAX} Schlüssel");
             self.wrong("data.keys", texts.len(), reason);
         }
         let full = self.path(package);
         if full.exists() && !full.is_dir() {
-            self.wrong("data.package", package, "is no directory");
+            self.wrong("data.package", package, "ist kein Verzeichnis");
         }
         let mut keys: Vec<VerifierKey> = Vec::new();
         for (at, text) in texts.iter().take(DATA_KEYS_MAX).enumerate() {
@@ -428,7 +437,7 @@ impl<'a> Check<'a> {
         let Some(text) = text else { return Some(default) };
         let duration = parse_duration(text);
         if duration.is_none() {
-            self.wrong(key, text, "expected a whole number with ms, s, m or h, like 10m");
+            self.wrong(key, text, "erwartet eine ganze Zahl mit ms, s, m oder h, wie 10m");
         }
         duration
     }

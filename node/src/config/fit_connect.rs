@@ -1,6 +1,6 @@
 //! `[fit_connect]`: whose word counts for the signatures of delivery points.
 
-use super::check::Check;
+use super::{check::Check, of_material};
 use crate::{
     fit_connect::{self, Roots},
     lifecycle::chain,
@@ -23,18 +23,20 @@ impl Check<'_> {
         for (at, path) in raw.roots.iter().enumerate() {
             match read_certificates(&self.path(path)) {
                 Ok(more) => certificates.extend(more),
-                Err(error) => self.wrong(&format!("fit_connect.roots[{at}]"), path, chain(&error)),
+                Err(error) => {
+                    self.wrong(&format!("fit_connect.roots[{at}]"), path, of_material(&error))
+                }
             }
         }
         let mut keys = Vec::new();
         if let Some(path) = raw.jwks {
             if raw.roots.is_empty() {
-                let reason = "needs fit_connect.roots that vouch for its keys";
+                let reason = "braucht fit_connect.roots, die für seine Schlüssel bürgen";
                 self.wrong("fit_connect.jwks", &path, reason);
             }
             match std::fs::read(self.path(&path)) {
                 Err(error) => {
-                    let reason = format!("cannot be read: {error}");
+                    let reason = format!("kann nicht gelesen werden: {error}");
                     self.wrong("fit_connect.jwks", &path, reason);
                 }
                 Ok(bytes) => match fit_connect::keys(&bytes) {

@@ -109,7 +109,11 @@ impl Check<'_> {
         let opened = opener.open(place, public);
         let opened = opened.map_err(|error| self.wrong(name, text, chain(&error))).ok()?;
         if public.is_some_and(|public| public != opened.key.public()) {
-            self.wrong(name, text, "is not the key whose public half is in the charter");
+            self.wrong(
+                name,
+                text,
+                "ist nicht der Schlüssel, dessen öffentlicher Teil in der Charta steht",
+            );
         }
         Some(opened.key)
     }
@@ -118,7 +122,8 @@ impl Check<'_> {
         let descriptor = raw.fd.and_then(|number| {
             let fits = u32::try_from(number).ok().filter(|it| !(1..=2).contains(it));
             if fits.is_none() {
-                let reason = "expected the number of a file descriptor for reading: 0, 3 or more";
+                let reason =
+                    "erwartet die Nummer eines Dateideskriptors zum Lesen: 0, 3 oder höher";
                 self.wrong(&format!("{name}_fd"), number, reason);
             }
             fits.map(SecretSource::Descriptor)
@@ -128,7 +133,7 @@ impl Check<'_> {
         let mut sources = [descriptor, file, credential].into_iter().flatten();
         let first = sources.next();
         if let Some(second) = sources.next() {
-            let reason = format!("only one of {name}_fd, {name}_file and {name}_credential");
+            let reason = format!("nur eines von {name}_fd, {name}_file und {name}_credential");
             self.wrong(name, second, reason);
         }
         first

@@ -28,6 +28,7 @@ pub use keys::{KeyPlaces, Unlock};
 
 use crate::{
     fit_connect::Roots,
+    lifecycle::chain,
     observe::Format,
     serving::Patience,
     tls::{
@@ -229,14 +230,18 @@ impl Config {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                problems.add("(file)", path.display(), format!("cannot be read: {error}"));
+                problems.add(
+                    "(file)",
+                    path.display(),
+                    format!("kann nicht gelesen werden: {error}"),
+                );
                 return None;
             }
         };
         let table = match text.parse::<toml::Table>() {
             Ok(table) => table,
             Err(error) => {
-                let reason = format!("is no TOML: {}", error.to_string().trim_end());
+                let reason = format!("ist kein TOML: {}", error.to_string().trim_end());
                 problems.add("(file)", path.display(), reason);
                 return None;
             }
@@ -268,7 +273,7 @@ impl Tls {
 
 impl Problem {
     /// Value of a key that is not there.
-    pub const MISSING: &'static str = "(missing)";
+    pub const MISSING: &'static str = "(fehlt)";
 }
 
 impl fmt::Display for Problem {
@@ -286,13 +291,42 @@ impl Problems {
     }
 }
 
+/// What is wrong with a file of certificates or keys, in the words of this list.
+fn of_material(error: &MaterialError) -> String {
+    match error {
+        MaterialError::Read { path, source } => {
+            format!("{}: kann nicht gelesen werden: {source}", path.display())
+        }
+        MaterialError::Mode { path, mode } => format!(
+            "{path}: andere haben Zugriff auf den privaten Schlüssel (Modus {mode:04o}); abstellen \
+             mit: chmod o-rwx,g-wx {path}",
+            path = path.display()
+        ),
+        MaterialError::Pem { path, source } => {
+            format!("{}: keine gültige PEM-Datei: {source}", path.display())
+        }
+        MaterialError::Missing { path, what: "certificate" } => {
+            format!("{}: enthält kein Zertifikat", path.display())
+        }
+        MaterialError::Missing { path, .. } => {
+            format!("{}: enthält keinen privaten Schlüssel", path.display())
+        }
+        MaterialError::TooLong { path, limit } => {
+            format!("{}: länger als {limit} Bytes", path.display())
+        }
+        MaterialError::Crl { path, source } => {
+            format!("{}: eine Sperrliste ist unbrauchbar: {source}", path.display())
+        }
+        other => chain(other),
+    }
+}
+
 // === impl ConfigError ===
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (count, path) = (self.problems.len(), self.path.display());
-        let plural = if count == 1 { "" } else { "s" };
-        write!(f, "{path} cannot be used, {count} problem{plural}")?;
+        write!(f, "{path} ist nicht brauchbar, {count} Fehler")?;
         for problem in &self.problems {
             write!(f, "\n  {problem}")?;
         }

@@ -233,7 +233,7 @@ impl Section {
         match self.table.remove(key)? {
             Value::String(text) => Some(text),
             other => {
-                problems.add(self.key(key), &other, "expected a text in quotes");
+                problems.add(self.key(key), &other, "erwartet einen Text in Anführungszeichen");
                 None
             }
         }
@@ -245,7 +245,7 @@ impl Section {
             None => return Vec::new(),
             Some(Value::Array(list)) => list,
             Some(other) => {
-                problems.add(self.key(key), &other, "expected a list of texts");
+                problems.add(self.key(key), &other, "erwartet eine Liste von Texten");
                 return Vec::new();
             }
         };
@@ -255,7 +255,7 @@ impl Section {
                 Value::String(text) => texts.push(text),
                 other => {
                     let place = format!("{}[{at}]", self.key(key));
-                    problems.add(place, &other, "expected a text in quotes");
+                    problems.add(place, &other, "erwartet einen Text in Anführungszeichen");
                 }
             }
         }
@@ -264,7 +264,7 @@ impl Section {
 
     fn required(&mut self, problems: &mut Problems, key: &str) -> Option<String> {
         if !self.table.contains_key(key) {
-            problems.add(self.key(key), Problem::MISSING, "must be set");
+            problems.add(self.key(key), Problem::MISSING, "muss gesetzt sein");
         }
         self.text(problems, key)
     }
@@ -282,7 +282,7 @@ impl Section {
         match self.table.remove(key)? {
             Value::Integer(number) => Some(number),
             other => {
-                problems.add(self.key(key), &other, "expected a whole number");
+                problems.add(self.key(key), &other, "erwartet eine ganze Zahl");
                 None
             }
         }
@@ -292,7 +292,7 @@ impl Section {
         match self.table.remove(key)? {
             Value::Boolean(flag) => Some(flag),
             other => {
-                problems.add(self.key(key), &other, "expected true or false");
+                problems.add(self.key(key), &other, "erwartet true oder false");
                 None
             }
         }
@@ -304,7 +304,7 @@ impl Section {
             None => Table::new(),
             Some(Value::Table(table)) => table,
             Some(other) => {
-                problems.add(self.key(key), &other, format!("expected a table [{key}]"));
+                problems.add(self.key(key), &other, format!("erwartet eine Tabelle [{key}]"));
                 Table::new()
             }
         };
@@ -313,7 +313,7 @@ impl Section {
 
     /// The tables of a list, each with its place counted from 0.
     fn sections(&mut self, problems: &mut Problems, key: &str) -> Vec<Self> {
-        let expected = format!("expected tables [[{key}]]");
+        let expected = format!("erwartet Tabellen [[{key}]]");
         let list = match self.table.remove(key) {
             None => return Vec::new(),
             Some(Value::Array(list)) => list,
@@ -338,10 +338,10 @@ impl Section {
     fn end(self, problems: &mut Problems) {
         for (key, value) in &self.table {
             let value = match value {
-                Value::Table(_) => "(table)".to_owned(),
+                Value::Table(_) => "(Tabelle)".to_owned(),
                 value => value.to_string(),
             };
-            problems.add(self.key(key), value, "is no known key");
+            problems.add(self.key(key), value, "ist keine bekannte Angabe");
         }
     }
 
