@@ -12,6 +12,7 @@
 //! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`sessions`]: streams with partners.
+//! - [`policy`]: the file with rules about who may do what.
 //! - [`tls`]: who may connect and as whom; swappable certificates and anchors.
 //! - [`pki`]: a throw-away PKI for demo and tests.
 //! - [`wire`]: gRPC handlers and the one place that makes a gRPC status.
@@ -46,6 +47,7 @@ pub mod keys;
 pub mod lifecycle;
 pub mod observe;
 pub mod pki;
+pub mod policy;
 pub mod reads;
 pub mod recent;
 pub mod search;

@@ -20,6 +20,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// `EX_USAGE` of sysexits.h.
 const BAD_CONFIG: u8 = 64;
+/// What was asked for is not allowed.
+const REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
             cli::evidence::run(&command).map(told).map_err(|it| chain(&it))
         }
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
+        Command::Policy(cli::policy::PolicyCommand::Check(args)) => return explain(&args),
         Command::Run(args) => return run(&args),
         Command::Demo(args) => {
             if let Err(failure) = observe::init(Format::Human, &level("warn")) {
@@ -68,6 +71,16 @@ fn run(args: &RunArgs) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     exit(with_runtime(serve(config)))
+}
+
+fn explain(args: &cli::policy::CheckArgs) -> ExitCode {
+    match cli::policy::check(args) {
+        Ok(explained) => {
+            println!("{}", explained.text);
+            if explained.allowed { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
+        }
+        Err(failure) => exit(Err(chain(&failure))),
+    }
 }
 
 async fn serve(config: Config) -> Result<(), String> {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey, pkcs8::DecodePrivateKey};
 use expect_test::expect_file;
 use prost::Message;
-use registry_core::authorize::Role;
+use registry_core::authorize::{Role, Who};
 use registry_node::{
     config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy, Unlock},
     keys::{self, Secret, SecretSource},
@@ -57,7 +57,9 @@ fn a_complete_file_means_what_it_says() {
     assert_eq!(config.tls.profile, Profile { tls12: true, hybrid: false });
     assert_eq!(config.peers[0].identity.land, Land::RP);
     assert_eq!(config.peers[0].address, "rp-1.demo.example:7444");
-    assert_eq!(config.clients[0].who, ClientMatch::Any);
+    assert_eq!(config.tls.rules.clients[0].who, Who::Any);
+    assert_eq!(config.tls.rules.read().unwrap().len(), config.tls.rules.clients.len() + 1);
+    assert_eq!((config.limits.per_second, config.limits.burst), (200, 500));
     assert_eq!(config.fence, FencePolicy::Available { after: std::time::Duration::from_secs(900) });
     let data = config.data.clone().unwrap();
     assert_eq!(data.package, dir.path().join("datenpaket"));
@@ -101,7 +103,7 @@ fn the_clients_of_the_pki_have_at_a_node_the_roles_of_their_rules() {
     ] {
         let chain = read_certificates(&files.certificate).unwrap();
         let identity = context.trust().identify(&chain, UnixTime::now()).unwrap();
-        assert_eq!(identity.principal.roles, roles, "{files:?}");
+        assert_eq!(identity.principal.roles(), roles, "{files:?}");
     }
 }
 
@@ -177,6 +179,9 @@ fn world(dir: &Path) -> Pki {
     members[0].anchors[0] = Bytes::from_static(b"no certificate");
     write_charter(&dir.join("bad-anchor.binpb"), &members);
     fs::write(dir.join("no-charter.binpb"), b"\xff\xff").unwrap();
+    let policy = "format = 1\n[[rules]]\nname = \"a\"\nrole = \"reader\"\nsan = \"*\"\n";
+    fs::write(dir.join("policy.toml"), policy).unwrap();
+    fs::write(dir.join("no-policy.toml"), "format = 1\n[[rules]]\nname = \"a\"\n").unwrap();
     private(&dir.join("s3.secret"), "geheim\n");
     fs::copy(dir.join("sl-log.pem"), dir.join("sl-log-open.pem")).unwrap();
     fs::set_permissions(dir.join("sl-log-open.pem"), fs::Permissions::from_mode(0o644)).unwrap();

@@ -13,14 +13,11 @@ mod support;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use registry_core::authorize::{PeerIdentity, Role};
+use registry_core::authorize::{PeerIdentity, Role, Rule, Who};
 use registry_node::{
     lifecycle::{Shutdown, TaskKind},
     pki::{Issued, Request, Usage},
-    tls::{
-        AcceptLimits, Caller, ClientMatch, ClientRule, ConnectError, Listener, PeerConnector,
-        Profile, TlsContext,
-    },
+    tls::{AcceptLimits, Caller, ConnectError, Listener, PeerConnector, Profile, TlsContext},
 };
 use registry_proto::terms::Land;
 use rustls::{AlertDescription, version};
@@ -200,7 +197,7 @@ async fn a_members_node_is_a_peer() {
     let rp = pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
     let caller = check_accepted(&pki, rp).await;
     assert_eq!(caller.identity.principal.peer, Some(peer(Land::RP, "rp-1")));
-    assert_eq!(caller.identity.principal.roles, [Role::Peer]);
+    assert_eq!(caller.identity.principal.roles(), [Role::Peer]);
 }
 
 #[tokio::test]
@@ -210,7 +207,7 @@ async fn a_certificate_of_one_land_does_not_become_the_node_of_another() {
     let forged = pki.rp_ca.issue(&pki.node_request("sl-1")).unwrap();
     let caller = check_accepted(&pki, forged).await;
     assert_eq!(caller.identity.principal.peer, None);
-    assert_eq!(caller.identity.principal.roles, []);
+    assert_eq!(caller.identity.principal.roles(), []);
 }
 
 #[tokio::test]
@@ -219,7 +216,7 @@ async fn a_node_the_charter_does_not_name_has_no_role() {
     let unknown = pki.rp_ca.issue(&pki.node_request("rp-9")).unwrap();
     let caller = check_accepted(&pki, unknown).await;
     assert_eq!(caller.identity.principal.peer, None);
-    assert_eq!(caller.identity.principal.roles, []);
+    assert_eq!(caller.identity.principal.roles(), []);
     assert!(caller.identity.principal.pseudonym.starts_with("p-"));
     assert_eq!(caller.identity.principal.pseudonym.len(), 18);
 }
@@ -244,20 +241,20 @@ async fn a_pinned_self_signed_certificate_is_the_node() {
 async fn a_pinned_client_has_the_role_of_its_rule() {
     let mut pki = Pki::new();
     let own = pki.client_request("backup").self_signed().unwrap();
-    let who = ClientMatch::Spki(support::spki(&own));
-    pki.rules.push(ClientRule { role: Role::Operator, who });
+    let who = Who::Spki(support::spki(&own));
+    pki.rules.push(Rule { who, ..Rule::grant("backup", Role::Operator) });
     let caller = check_accepted(&pki, own).await;
-    assert_eq!(caller.identity.principal.roles, [Role::Operator]);
+    assert_eq!(caller.identity.principal.roles(), [Role::Operator]);
 }
 
 #[tokio::test]
 async fn a_rule_by_name_counts_under_the_client_anchors_only() {
     let pki = Pki::new();
     let caller = check_accepted(&pki, pki.issue_publisher()).await;
-    assert_eq!(caller.identity.principal.roles, [Role::Publisher]);
+    assert_eq!(caller.identity.principal.roles(), [Role::Publisher]);
 
     let foreign = pki.rp_ca.issue(&pki.client_request("publisher-sl")).unwrap();
-    assert_eq!(check_accepted(&pki, foreign).await.identity.principal.roles, []);
+    assert_eq!(check_accepted(&pki, foreign).await.identity.principal.roles(), []);
 }
 
 #[tokio::test]

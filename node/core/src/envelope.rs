@@ -1,5 +1,7 @@
 //! A submission as it arrives, and the proof that its sender is known.
 
+use std::sync::Arc;
+
 use registry_proto::{
     log::RequestId,
     terms::Date,
@@ -8,7 +10,7 @@ use registry_proto::{
 use sha2::{Digest, Sha256};
 
 use crate::{
-    authorize::{self, Action, Permit, Principal},
+    authorize::{self, Action, Permit, Principal, Rule, action_of},
     limits,
     reject::Reject,
 };
@@ -19,6 +21,9 @@ use crate::{
 pub struct Envelope {
     /// What is asked for.
     pub request: PublishRequest,
+    /// True to see how a draft would fare: the right to keep drafts is enough, and nothing is
+    /// written.
+    pub as_draft: bool,
     /// Who the transport says is asking; `None` when it does not know.
     pub principal: Option<Principal>,
     /// Today (UTC) at the node.
@@ -47,6 +52,10 @@ pub struct Authorized {
     pub(crate) today: Date,
     pub(crate) wall_ms: i64,
     pub(crate) entropy: [u8; 32],
+    /// What the sender may do with what; asked again once the objects are known.
+    pub(crate) rules: Arc<[Rule]>,
+    /// True to see how a draft would fare.
+    pub(crate) as_draft: bool,
     _permit: Permit,
 }
 
@@ -76,11 +85,23 @@ impl Authenticated {
     ///
     /// # Errors
     ///
-    /// [`Reject::Denied`] without the role publisher; [`Reject::Invalid`] for an empty or too
-    /// long list or too many partners to wait for.
+    /// [`Reject::Denied`] without the role publisher, [`Reject::Forbidden`] if it does not cover
+    /// what a record is about to do; [`Reject::Invalid`] for an empty or too long list or too many
+    /// partners to wait for.
     pub fn authorize(self) -> Result<Authorized, Reject> {
-        let permit = authorize::require(&self.principal, Action::Publish)?;
+        let as_draft = self.envelope.as_draft;
         let PublishRequest { records, ack_peers, dry_run, idempotency_key } = self.envelope.request;
+        let mut asked: Vec<Action> = match as_draft {
+            true => vec![Action::Draft],
+            false => records.iter().map(action_of).collect(),
+        };
+        asked.sort_unstable();
+        asked.dedup();
+        let first = asked.first().copied().unwrap_or(Action::Publish);
+        let permit = authorize::require(&self.principal, first)?;
+        for action in asked.into_iter().skip(1) {
+            authorize::require(&self.principal, action)?;
+        }
         if records.is_empty() || records.len() > limits::PUBLISH_RECORDS_MAX {
             return Err(Reject::field(
                 "records",
@@ -107,15 +128,18 @@ impl Authenticated {
             ));
         }
         let request = request_id(&self.principal.pseudonym, &idempotency_key);
+        let rules = Arc::clone(self.principal.rules());
         Ok(Authorized {
             records,
             ack_peers,
-            dry_run,
+            dry_run: dry_run || as_draft,
             request,
             pseudonym: self.principal.pseudonym,
             today: self.envelope.today,
             wall_ms: self.envelope.wall_ms,
             entropy: self.envelope.entropy,
+            rules,
+            as_draft,
             _permit: permit,
         })
     }
@@ -148,13 +172,9 @@ mod tests {
             dry_run: true,
             ..PublishRequest::default()
         };
-        let principal = role.map(|role| Principal {
-            pseudonym: "p-1".to_owned(),
-            roles: vec![role],
-            peer: None,
-        });
+        let principal = role.map(|role| Principal::with_roles("p-1", &[role]));
         let today = "2026-01-01".parse().expect("a day");
-        Envelope { request, principal, today, wall_ms: 5, entropy: [1; 32] }
+        Envelope { request, as_draft: false, principal, today, wall_ms: 5, entropy: [1; 32] }
     }
 
     #[track_caller]

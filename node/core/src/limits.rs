@@ -130,6 +130,16 @@ pub const REQUEST_BYTES_UNDER_WAY_MAX: usize = 32 << 20;
 pub const ANSWER_MS_MAX: u64 = 60_000;
 /// A connection that does not take what is written ends, milliseconds.
 pub const WRITE_STALL_MS_MAX: u64 = 30_000;
+/// Calls per second of one identity, in the long run and at once, unless configured.
+pub const CALLS_PER_SECOND_DEFAULT: u32 = 50_000;
+/// The most that can be configured.
+pub const CALLS_PER_SECOND_MAX: u32 = 1_000_000;
+/// Calls under way, and streams open, of one identity, unless configured.
+pub const CALLS_AT_ONCE_DEFAULT: u32 = 1_024;
+/// The most that can be configured.
+pub const CALLS_AT_ONCE_MAX: u32 = 65_536;
+/// Identities whose calls are counted at a time.
+pub const METERED_IDENTITIES_MAX: usize = 65_536;
 /// HTTP/2 streams of one connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 1_024;
 /// HTTP/2 streams a client may reset before they are accepted; more ends the connection.
@@ -198,4 +208,7 @@ const _: () = assert!(CO_OWNERS_MAX < MEMBERS_MAX);
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX <= HANDSHAKES_MAX / 4);
 const _: () = assert!(CONNECTIONS_PER_IDENTITY_MAX <= CONNECTIONS_MAX / 4);
 const _: () = assert!(REQUEST_BYTES_UNDER_WAY_MAX >= 4 * MESSAGE_BYTES_MAX);
+const _: () = assert!(CALLS_AT_ONCE_DEFAULT as usize >= WATCHES_PER_IDENTITY_MAX);
+const _: () = assert!(CALLS_PER_SECOND_DEFAULT <= CALLS_PER_SECOND_MAX);
+const _: () = assert!(METERED_IDENTITIES_MAX >= 4 * CONNECTIONS_MAX);
 const _: () = assert!(HTTP1_BUFFER_BYTES_MAX >= HEADER_LIST_BYTES_MAX as usize);

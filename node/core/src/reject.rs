@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::authorize::Refusal;
+
 /// A finding about one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldViolation {
@@ -26,6 +28,20 @@ pub enum Reject {
         action: &'static str,
         /// Why not and what would help.
         reason: String,
+    },
+    /// The principal has the role, but a rule forbids this or none covers it. gRPC
+    /// `PERMISSION_DENIED`.
+    Forbidden(Box<Refusal>),
+    /// A certificate asks for more than its share. gRPC `RESOURCE_EXHAUSTED` with `QUOTA`.
+    Throttled {
+        /// The limit ("calls per second").
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+        /// Pseudonym of the certificate.
+        who: String,
+        /// After this time the next call is let in, milliseconds.
+        retry_ms: u64,
     },
     /// The thing does not exist here. gRPC `NOT_FOUND`.
     NotFound {
@@ -128,6 +144,10 @@ impl fmt::Display for Reject {
                 if more > 0 { write!(f, " (and {more} more)") } else { Ok(()) }
             }
             Self::Denied { action, reason } => write!(f, "not allowed to {action}: {reason}"),
+            Self::Forbidden(refusal) => refusal.fmt(f),
+            Self::Throttled { limit, max, who, .. } => {
+                write!(f, "certificate {who} has reached its limit: {max} {limit}; try again later")
+            }
             Self::NotFound { what, name } => write!(f, "{what} {name} is not known here"),
             Self::Conflict { what, name, hint } => {
                 write!(f, "{what} {name} exists with other content; {hint}")

@@ -40,6 +40,7 @@ use crate::{
     lifecycle::{Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     search::{Follower, Search},
+    serving::Meters,
     sessions::{self, Connected, Ranges},
     status::StatusBoard,
     store::{self, Store},
@@ -191,7 +192,7 @@ impl App {
             own,
             lists,
             tls: tls.clone(),
-            metrics,
+            metrics: metrics.clone(),
             index: index.clone(),
             search: search.clone(),
             board: board.clone(),
@@ -201,6 +202,7 @@ impl App {
             artefacts: artefacts.clone(),
             drafts,
             receipts,
+            meters: Meters::new(config.limits, metrics.clone()),
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)

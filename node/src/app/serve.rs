@@ -47,7 +47,7 @@ use crate::{
     observe::Metrics,
     reads::{self, Reads},
     search::Search,
-    serving::{Server, Speaks, plain},
+    serving::{Meters, Server, Speaks, plain},
     status::StatusBoard,
     tls::{AcceptLimits, Acceptor, Incoming, Listener, TlsContext},
     web::{
@@ -60,6 +60,7 @@ use crate::{
         artefact::ArtefactApi,
         catalogue::CatalogueApi,
         draft::DraftApi,
+        limited::Limited,
         nachnutzung::NachnutzungApi,
         observed::Observed,
         paced::Paced,
@@ -88,6 +89,7 @@ pub(super) struct Parts<'a> {
     pub(super) artefacts: Artefacts,
     pub(super) drafts: Drafts,
     pub(super) receipts: Receipts,
+    pub(super) meters: Meters,
     pub(super) shutdown: Shutdown,
 }
 
@@ -105,6 +107,7 @@ pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
     if let Some(web) = web {
         let incoming = accept(&parts, Listener::Web, web)?;
         let router = crate::web::web_router(api.clone(), face.clone());
+        let router = crate::web::metered(router, parts.meters.clone());
         let (patience, metrics) = (parts.config.patience, parts.metrics.clone());
         crate::web::serve_web(incoming, router, patience, metrics, &parts.shutdown);
     }
@@ -169,6 +172,7 @@ fn serve_plain(
 /// Serves gRPC: what every call shares, then its service.
 fn serve_calls(parts: &Parts<'_>, listener: Listener, incoming: Incoming, routes: Routes) {
     let calls = Paced::new(parts.config.patience.request).layer(routes.prepare());
+    let calls = Limited::new(parts.meters.clone()).layer(calls);
     let calls = Observed::new(parts.metrics.clone()).layer(calls);
     server(parts, listener.name(), Speaks::Http2).serve(incoming, calls, &parts.shutdown);
 }

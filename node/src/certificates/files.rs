@@ -17,17 +17,19 @@ pub enum Part {
     ClientAnchors,
     /// Revocation lists.
     Crls,
+    /// The policy file.
+    Policy,
 }
 
 /// The contents of all files at one time.
 #[derive(Clone, Copy, Debug)]
-pub struct Digests([[u8; 32]; 3]);
+pub struct Digests([[u8; 32]; 4]);
 
 // === impl Part ===
 
 impl Part {
     /// All parts.
-    pub const ALL: [Self; 3] = [Self::Certificate, Self::ClientAnchors, Self::Crls];
+    pub const ALL: [Self; 4] = [Self::Certificate, Self::ClientAnchors, Self::Crls, Self::Policy];
 
     /// Value of the metric label and of the log field.
     pub fn label(self) -> &'static str {
@@ -35,6 +37,7 @@ impl Part {
             Self::Certificate => "certificate",
             Self::ClientAnchors => "client_anchors",
             Self::Crls => "crls",
+            Self::Policy => "policy",
         }
     }
 
@@ -43,6 +46,7 @@ impl Part {
             Self::Certificate => vec![&files.certificate, &files.key],
             Self::ClientAnchors => vec![&files.client_anchors],
             Self::Crls => files.crls.iter().collect(),
+            Self::Policy => files.rules.file.iter().collect(),
         }
     }
 }
@@ -57,11 +61,12 @@ impl Digests {
 
     /// Contents of one part.
     pub(super) fn of(&self, part: Part) -> [u8; 32] {
-        let [certificate, anchors, crls] = self.0;
+        let [certificate, anchors, crls, policy] = self.0;
         match part {
             Part::Certificate => certificate,
             Part::ClientAnchors => anchors,
             Part::Crls => crls,
+            Part::Policy => policy,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Certificates over time: files that change, certificates that end or are revoked.
+//! Certificates and rights over time: files that change, certificates that end or are revoked.
 //!
 //! A [`Keeper`] looks at the files every two seconds (by content, so that the swapped symlinks of a
 //! container platform are seen too), and at everything once a minute and on SIGHUP. What changed is
@@ -243,6 +243,10 @@ impl Keeper {
             Part::Crls => {
                 let crls = self.files.read_crls()?;
                 self.tls.change(|it| it.crls = crls)
+            }
+            Part::Policy => {
+                let rules = self.files.rules.read()?;
+                self.tls.change(|it| it.rules = rules)
             }
         }
     }

@@ -7,6 +7,7 @@ pub mod evidence;
 pub mod init;
 pub mod key;
 pub mod pki;
+pub mod policy;
 
 use std::path::PathBuf;
 
@@ -25,7 +26,7 @@ use crate::{config::Unlock, demo::DemoArgs};
                   registry-node charter create --name \"Verbund Mitte\" --out charter.binpb \
                   sl/member.json rp/member.json he/member.json th/member.json\n  \
                   registry-node run --config sl/node.toml\n\nEndcodes: 0 in Ordnung, 1 Fehler, \
-                  2 falscher Aufruf, 64 fehlerhafte Konfiguration"
+                  2 falscher Aufruf, 3 abgelehnt (policy check), 64 fehlerhafte Konfiguration"
 )]
 pub struct Args {
     /// Was zu tun ist.
@@ -55,6 +56,9 @@ pub enum Command {
     /// Zeigt, exportiert und prüft Beweise, dass ein Land zwei Fassungen seines Protokolls signiert hat
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
+    /// Erklärt, wer an diesem Knoten was darf
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Prüft, installiert und erstellt Datenpakete (Codelisten, LeiKa, Gemeindeverzeichnis)
     #[command(subcommand)]
     Data(data::DataCommand),

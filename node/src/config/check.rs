@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use registry_core::authorize::{PeerIdentity, Role};
+use registry_core::authorize::PeerIdentity;
 use registry_proto::{
     charter::{CHARTER_BYTES_MAX, Charter, Member},
     log::VerifierKey,
@@ -19,13 +19,12 @@ use rustls::pki_types::ServerName;
 use crate::{
     config::{
         Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls, Unlock, of_material,
-        raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
+        raw::{RawConfig, RawListen, RawPeer, RawTls},
     },
     observe::{Format, check_level},
+    policy::Rules,
     serving::Patience,
-    tls::{
-        self, ClientMatch, ClientRule, MemberTrust, Profile, read_certificates, read_private_key,
-    },
+    tls::{self, MemberTrust, Profile, read_certificates, read_private_key},
 };
 
 /// Judges one file. Every method reports what is wrong and returns what is right.
@@ -54,12 +53,13 @@ impl<'a> Check<'a> {
         let own = land
             .zip(node.as_deref())
             .map(|(land, node)| PeerIdentity { land, node: node.to_owned() });
-        let clients = self.clients(&raw.clients);
-        let tls =
-            self.tls(raw.tls, charter.as_ref(), own.as_ref().filter(|own| knows(member, own)));
+        let rules = self.rules(&raw.clients, raw.policy_file.as_deref());
+        let own_name = own.as_ref().filter(|own| knows(member, own));
+        let tls = self.tls(raw.tls, rules, charter.as_ref(), own_name);
         let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
+        let limits = self.limits(&raw.limits);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
         let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
@@ -76,7 +76,7 @@ impl<'a> Check<'a> {
             listen: listen?,
             tls: tls?,
             peers,
-            clients,
+            limits: limits?,
             fence: fence?,
             mass_retirement_percent: mass_retirement_percent?,
             log: log?,
@@ -205,6 +205,7 @@ impl<'a> Check<'a> {
     fn tls(
         &mut self,
         raw: RawTls,
+        rules: Rules,
         charter: Option<&Charter>,
         own: Option<&PeerIdentity>,
     ) -> Option<Tls> {
@@ -259,6 +260,7 @@ impl<'a> Check<'a> {
             crls,
             crl_required: raw.crl_required.unwrap_or(false),
             profile,
+            rules,
         })
     }
 
@@ -310,54 +312,6 @@ impl<'a> Check<'a> {
             peers.push(Peer { identity, address });
         }
         peers
-    }
-
-    fn clients(&mut self, raw: &[RawClient]) -> Vec<ClientRule> {
-        let mut rules = Vec::with_capacity(raw.len());
-        for (at, raw) in raw.iter().enumerate() {
-            let key = |field: &str| format!("clients[{at}].{field}");
-            let role = match raw.role.as_deref() {
-                None => None,
-                Some("reader") => Some(Role::Reader),
-                Some("publisher") => Some(Role::Publisher),
-                Some("operator") => Some(Role::Operator),
-                Some(other) => {
-                    self.wrong(&key("role"), other, "erwartet reader, publisher oder operator");
-                    None
-                }
-            };
-            let who = match (raw.san.as_deref(), raw.spki.as_deref()) {
-                (Some("*"), None) => Some(ClientMatch::Any),
-                (Some(name), None) => {
-                    if is_dns_name(name) {
-                        Some(ClientMatch::Name(name.to_ascii_lowercase()))
-                    } else {
-                        self.wrong(&key("san"), name, "erwartet einen DNS-Namen oder *");
-                        None
-                    }
-                }
-                (None, Some(pin)) => {
-                    let mut hash = [0; 32];
-                    if hex::decode_to_slice(pin, &mut hash).is_ok() {
-                        Some(ClientMatch::Spki(hash))
-                    } else {
-                        let reason =
-                            "erwartet 64 Hexadezimalziffern (SHA-256 des öffentlichen Schlüssels)";
-                        self.wrong(&key("spki"), pin, reason);
-                        None
-                    }
-                }
-                (san, _) => {
-                    let value = if san.is_some() { "beide" } else { "keines" };
-                    self.wrong(&key("san"), value, "erwartet entweder san oder spki");
-                    None
-                }
-            };
-            if let (Some(role), Some(who)) = (role, who) {
-                rules.push(ClientRule { role, who });
-            }
-        }
-        rules
     }
 
     fn fence(&mut self, policy: Option<&str>, after: Option<&str>) -> Option<FencePolicy> {
@@ -469,7 +423,7 @@ fn is_host_and_port(text: &str) -> bool {
     is_dns_name(host) && port.parse::<u16>().is_ok()
 }
 
-fn is_dns_name(text: &str) -> bool {
+pub(crate) fn is_dns_name(text: &str) -> bool {
     matches!(ServerName::try_from(text), Ok(ServerName::DnsName(_)))
 }
 

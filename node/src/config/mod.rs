@@ -8,6 +8,7 @@ mod check;
 mod fit_connect;
 mod keys;
 mod raw;
+mod rights;
 
 use std::{
     fmt,
@@ -24,16 +25,18 @@ use registry_proto::{
 };
 
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
+pub(crate) use check::is_dns_name;
 pub use keys::{KeyPlaces, Unlock};
 
 use crate::{
     fit_connect::Roots,
     lifecycle::chain,
     observe::Format,
-    serving::Patience,
+    policy::Rules,
+    serving::{Patience, Quota},
     tls::{
-        ClientRule, Crl, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
-        read_crls, read_private_key,
+        Crl, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates, read_crls,
+        read_private_key,
     },
 };
 
@@ -58,8 +61,8 @@ pub struct Config {
     pub tls: Tls,
     /// Nodes to dial.
     pub peers: Vec<Peer>,
-    /// Rights of readers, publishers and operators.
-    pub clients: Vec<ClientRule>,
+    /// What one certificate may ask for at most.
+    pub limits: Quota,
     /// What to do while no partner confirms the own head.
     pub fence: FencePolicy,
     /// Share of the versions of another Land that it may retire within a day before an operator
@@ -109,6 +112,8 @@ pub struct Tls {
     pub crl_required: bool,
     /// What handshakes may use.
     pub profile: Profile,
+    /// Who may do what.
+    pub rules: Rules,
 }
 
 /// A node to dial.
@@ -221,7 +226,7 @@ impl Config {
             key: read_private_key(&self.tls.key)?,
             members: MemberTrust::of(&self.charter),
             client_anchors: read_certificates(&self.tls.client_anchors)?,
-            rules: self.clients.clone(),
+            rules: self.tls.rules.read()?,
             crls: self.tls.read_crls()?,
         })
     }

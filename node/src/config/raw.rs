@@ -22,6 +22,8 @@ pub(super) struct RawConfig {
     pub(super) tls: RawTls,
     pub(super) peers: Vec<RawPeer>,
     pub(super) clients: Vec<RawClient>,
+    pub(super) policy_file: Option<String>,
+    pub(super) limits: RawLimits,
     pub(super) fence_policy: Option<String>,
     pub(super) fence_available_after: Option<String>,
     pub(super) mass_retirement_percent: Option<i64>,
@@ -92,6 +94,15 @@ pub(super) struct RawClient {
     pub(super) spki: Option<String>,
 }
 
+/// `[limits]`
+#[derive(Debug, Default)]
+pub(super) struct RawLimits {
+    pub(super) calls_per_second: Option<i64>,
+    pub(super) burst: Option<i64>,
+    pub(super) calls: Option<i64>,
+    pub(super) streams: Option<i64>,
+}
+
 /// One table of the file; what is left at the end is unknown.
 struct Section {
     /// Key of the table with a dot behind, empty at the top.
@@ -159,6 +170,18 @@ impl RawConfig {
             });
             client.end(problems);
         }
+
+        let mut policy = top.section(problems, "policy");
+        raw.policy_file = policy.text(problems, "file");
+        policy.end(problems);
+        let mut limits = top.section(problems, "limits");
+        raw.limits = RawLimits {
+            calls_per_second: limits.number(problems, "calls_per_second"),
+            burst: limits.number(problems, "burst"),
+            calls: limits.number(problems, "concurrent_calls"),
+            streams: limits.number(problems, "concurrent_streams"),
+        };
+        limits.end(problems);
 
         raw.read_behaviour(&mut top, problems);
         top.end(problems);

@@ -74,10 +74,10 @@ fn publish(lists: &Lists, key: &str) -> Result<Submission, Reject> {
     };
     let record =
         Record { record: Some(record::Record::ServiceDefinition(definition)), ..Record::default() };
-    let principal =
-        Principal { pseudonym: "p-1".to_owned(), roles: vec![Role::Publisher], peer: None };
+    let principal = Principal::with_roles("p-1", &[Role::Publisher]);
     let envelope = Envelope {
         request: PublishRequest { records: vec![record], ..PublishRequest::default() },
+        as_draft: false,
         principal: Some(principal),
         today: "2026-11-23".parse().unwrap(),
         wall_ms: 1_767_225_600_123,

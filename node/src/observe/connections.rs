@@ -12,6 +12,7 @@ pub struct ConnectionMetrics {
     open: Family<OfListener, Gauge>,
     ended: Family<End, Counter>,
     answers_dropped: Family<OfListener, Counter>,
+    throttled: Family<OfLimit, Counter>,
 }
 
 /// An open connection; counted until dropped.
@@ -27,6 +28,11 @@ struct OfListener {
 struct End {
     listener: &'static str,
     cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfLimit {
+    limit: &'static str,
 }
 
 // === impl ConnectionMetrics ===
@@ -49,7 +55,18 @@ impl ConnectionMetrics {
         self.answers_dropped.get_or_create(&OfListener { listener }).inc();
     }
 
+    /// Counts a call that was refused because its certificate asks for more than its share; the
+    /// limit from a closed set.
+    pub fn throttled(&self, limit: &'static str) {
+        self.throttled.get_or_create(&OfLimit { limit }).inc();
+    }
+
     pub(super) fn register(&self, r: &mut Registry) {
+        r.register(
+            "calls_throttled",
+            "Calls refused because their certificate asks for more than its share",
+            self.throttled.clone(),
+        );
         r.register("connections", "Connections that are open", self.open.clone());
         r.register(
             "connections_ended",

@@ -7,6 +7,7 @@
 mod ended;
 mod guarded;
 mod plain;
+mod quota;
 mod shares;
 mod streams;
 
@@ -27,7 +28,10 @@ use tower::ServiceExt;
 use tower_service::Service;
 use tracing::debug;
 
-pub use self::ended::Ended;
+pub use self::{
+    ended::Ended,
+    quota::{Meters, Pass, Quota, Shape},
+};
 use self::{guarded::Guarded, streams::Streams};
 pub(crate) use self::{
     plain::plain,

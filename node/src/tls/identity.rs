@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use registry_core::authorize::{PeerIdentity, Principal, Role};
+use registry_core::authorize::{Certificate, Effect, PeerIdentity, Principal, Rule, Who};
 use registry_proto::{charter::Charter, terms::Land};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
@@ -44,37 +44,28 @@ pub struct NodeTrust {
     pub spki_pins: Vec<[u8; 32]>,
 }
 
-/// A right that the configuration grants under `[[clients]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientRule {
-    /// What is granted.
-    pub role: Role,
-    /// To whom.
-    pub who: ClientMatch,
-}
-
-/// Which certificates a rule is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ClientMatch {
-    /// Every certificate under the local client anchors.
-    Any,
-    /// This DNS name in the SAN, under the local client anchors.
-    Name(String),
-    /// This SHA-256 over the SubjectPublicKeyInfo, without any anchor.
-    Spki([u8; 32]),
-}
-
 /// What the certificate of a connection proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Pseudonym, roles and, for a member's node, which.
-    pub principal: Principal,
+    /// Pseudonym, rights and, for a member's node, which.
+    pub principal: Arc<Principal>,
     /// DNS names in the SAN, verified only as far as a role or peer was found.
     pub names: Vec<String>,
     /// SHA-256 over the SubjectPublicKeyInfo.
     pub spki: [u8; 32],
     /// End of validity, Unix seconds.
     pub not_after: i64,
+}
+
+/// What is known of a chain, for explanations.
+#[derive(Debug)]
+pub struct Presented<'a> {
+    /// What rules are asked about.
+    pub certificate: Certificate,
+    /// All rules, also those about others.
+    pub rules: &'a [Rule],
+    /// Whether it may connect at all.
+    pub connects: Result<(), Error>,
 }
 
 /// Why the certificate of a partner's node is not accepted.
@@ -106,7 +97,8 @@ pub enum PeerRefused {
 pub struct Trust {
     members: Vec<Member>,
     clients: Option<Verifiers>,
-    rules: Vec<ClientRule>,
+    /// That of the charter first.
+    rules: Vec<Rule>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -146,7 +138,7 @@ impl Trust {
     pub(crate) fn new(
         members: Vec<MemberTrust>,
         client_anchors: Vec<CertificateDer<'static>>,
-        rules: Vec<ClientRule>,
+        rules: Vec<Rule>,
         crls: &Crls,
         provider: Arc<CryptoProvider>,
     ) -> Result<Self, MaterialError> {
@@ -160,6 +152,7 @@ impl Trust {
             })
             .collect::<Result<_, MaterialError>>()?;
         let clients = Verifiers::new("client anchors", client_anchors, crls, &provider)?;
+        let rules = std::iter::once(Rule::of_charter()).chain(rules).collect();
         Ok(Self { members, clients, rules, provider })
     }
 
@@ -176,32 +169,52 @@ impl Trust {
         let leaf = Leaf::parse(end_entity)?;
         leaf.require_valid_at(now)?;
         self.require_not_revoked(end_entity, intermediates, now)?;
-        let mut roles = Vec::new();
-        let peer = self.member_node(&leaf, end_entity, intermediates, now);
-        if peer.is_some() {
-            roles.push(Role::Peer);
-        }
-        let under_client_anchors = self
-            .clients
-            .as_ref()
-            .is_some_and(|verifier| verifier.client(end_entity, intermediates, now).is_ok());
-        for rule in &self.rules {
-            let meant = match &rule.who {
-                ClientMatch::Any => under_client_anchors,
-                ClientMatch::Name(name) => under_client_anchors && leaf.is_named(name),
-                ClientMatch::Spki(pin) => leaf.spki == *pin,
-            };
-            if meant && !roles.contains(&rule.role) {
-                roles.push(rule.role);
-            }
-        }
-        let pseudonym = format!("p-{}", hex::encode(&leaf.spki[..8]));
+        let certificate = self.certificate(&leaf, end_entity, intermediates, now);
         Ok(Identity {
-            principal: Principal { pseudonym, roles, peer },
+            principal: Arc::new(Principal::of(&certificate, &self.rules)),
             names: leaf.names,
             spki: leaf.spki,
             not_after: leaf.not_after,
         })
+    }
+
+    /// What rules are asked about a certificate, whether or not it may connect.
+    fn certificate(
+        &self,
+        leaf: &Leaf,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Certificate {
+        let client = |it: &Verifiers| it.client(end_entity, intermediates, now).is_ok();
+        Certificate {
+            names: leaf.names.clone(),
+            spki: leaf.spki,
+            issuer: leaf.issuer.clone(),
+            subject: leaf.subject.clone(),
+            under_client_anchors: self.clients.as_ref().is_some_and(client),
+            peer: self.member_node(leaf, end_entity, intermediates, now),
+        }
+    }
+
+    /// What is known of a chain, whether or not it counts.
+    ///
+    /// # Errors
+    ///
+    /// The chain is empty, or its first certificate cannot be read.
+    pub fn explain(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Presented<'_>, Error> {
+        let Some((end_entity, intermediates)) = chain.split_first() else {
+            return Err(Error::NoCertificatesPresented);
+        };
+        let leaf = Leaf::parse(end_entity)?;
+        let certificate = self.certificate(&leaf, end_entity, intermediates, now);
+        let connects = self.verify_client(end_entity, intermediates, now).map(|_| ());
+        let connects = connects.and_then(|()| leaf.require_valid_at(now));
+        Ok(Presented { certificate, rules: &self.rules, connects })
     }
 
     /// The one member's node that the certificate proves. A certificate that proves nodes of two
@@ -319,7 +332,10 @@ impl Trust {
 
     fn is_pinned(&self, spki: &[u8; 32]) -> bool {
         self.members.iter().flat_map(|member| &member.nodes).any(|n| n.spki_pins.contains(spki))
-            || self.rules.iter().any(|rule| rule.who == ClientMatch::Spki(*spki))
+            || self
+                .rules
+                .iter()
+                .any(|rule| rule.effect == Effect::Allow && rule.who == Who::Spki(*spki))
     }
 }
 

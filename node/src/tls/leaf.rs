@@ -14,6 +14,10 @@ pub(crate) struct Leaf {
     pub(crate) spki: [u8; 32],
     /// DNS names of the SAN, lower case.
     pub(crate) names: Vec<String>,
+    /// Distinguished name of the issuer.
+    pub(crate) issuer: String,
+    /// Distinguished name; may be empty.
+    pub(crate) subject: String,
     /// Unix seconds.
     pub(crate) not_before: i64,
     /// Unix seconds.
@@ -43,6 +47,8 @@ impl Leaf {
         Ok(Self {
             spki: Sha256::digest(certificate.public_key().raw).into(),
             names,
+            issuer: certificate.issuer().to_string(),
+            subject: certificate.subject().to_string(),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
         })

@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use registry_core::{authorize::PeerIdentity, limits::PEM_BYTES_MAX};
+use registry_core::{
+    authorize::{PeerIdentity, Rule},
+    limits::PEM_BYTES_MAX,
+};
 use rustls::{
     CertificateError, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
@@ -17,9 +20,10 @@ use zeroize::Zeroizing;
 
 use crate::{
     keys,
+    policy::PolicyError,
     tls::{
         crl::{CrlError, Crls},
-        identity::{ClientRule, MemberTrust, Trust},
+        identity::{MemberTrust, Trust},
         profile::Profile,
         strength,
     },
@@ -35,8 +39,8 @@ pub struct Material {
     pub members: Vec<MemberTrust>,
     /// Anchors for readers, publishers and operators of this node.
     pub client_anchors: Vec<CertificateDer<'static>>,
-    /// What certificates under these anchors, or pinned ones, may do.
-    pub rules: Vec<ClientRule>,
+    /// What certificates under these anchors, or pinned ones, may do; and what others may not.
+    pub rules: Vec<Rule>,
     /// Certificates that count no more.
     pub crls: Crls,
 }
@@ -119,6 +123,9 @@ pub enum MaterialError {
     /// Partners would not take the certificate for this node.
     #[error("{0}")]
     Name(String),
+    /// The policy file cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Certificate and key do not fit each other or the profile.
     #[error("certificate and key cannot be used")]
     Certificate(#[source] rustls::Error),

@@ -31,7 +31,7 @@ use rustls::{
 pub use acceptor::{AcceptLimits, Acceptor, Caller, Incoming, Listener, Outcome, TlsConnection};
 pub use connector::{ConnectError, PeerConnector};
 pub use crl::{Crl, CrlError, Crls, read_crls};
-pub use identity::{ClientMatch, ClientRule, Identity, MemberTrust, NodeTrust, PeerRefused, Trust};
+pub use identity::{Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, read_certificates, read_private_key};
 pub(crate) use material::{

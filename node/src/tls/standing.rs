@@ -194,9 +194,12 @@ impl Connection {
                 trust.verify_client(end_entity, intermediates, now)?;
                 let today = trust.identify(&self.chain, now)?.principal;
                 let before = &before.principal;
-                let less = before.peer.is_some() && before.peer != today.peer
-                    || before.roles.iter().any(|role| !today.roles.contains(role));
-                if less { Err(Error::General(PROVES_LESS.to_owned())) } else { Ok(()) }
+                if before.peer.is_some() && before.peer != today.peer {
+                    return Err(Error::General(PROVES_LESS.to_owned()));
+                }
+                // rights go with a connection from its begin to its end
+                let changed = before.rules() != today.rules();
+                if changed { Err(Error::General(OTHER_RULES.to_owned())) } else { Ok(()) }
             }
         }
     }
@@ -313,4 +316,5 @@ fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const OTHER_RULES: &str = "the rules for the certificate are others than when it connected";
 const PROVES_LESS: &str = "the certificate does not prove any more what it did when it connected";

@@ -104,7 +104,7 @@ impl Node {
 }
 
 pub(super) fn reader(pseudonym: &str) -> Principal {
-    Principal { pseudonym: pseudonym.to_owned(), roles: vec![Role::Reader], peer: None }
+    Principal::with_roles(pseudonym, &[Role::Reader])
 }
 
 pub(super) fn runtime() -> Runtime {

@@ -28,10 +28,10 @@ use tonic::{Code, Request, Status};
 use crate::{
     lifecycle::Shutdown,
     observe::Metrics,
-    serving::{Patience, Server, Speaks},
+    serving::{Meters, Patience, Server, Shape, Speaks},
     tls::{Caller, Incoming, Listener},
     web::ui::{self, Face},
-    wire::catalogue::CatalogueApi,
+    wire::{catalogue::CatalogueApi, limited},
 };
 
 /// What the routes need.
@@ -48,8 +48,7 @@ pub fn web_router(api: CatalogueApi, face: Face) -> Router {
 
 /// The routes for anyone; for a loopback socket only.
 pub fn anonymous_router(api: CatalogueApi, face: Face) -> Router {
-    let anyone =
-        Principal { pseudonym: "anonymous".to_owned(), roles: vec![Role::Reader], peer: None };
+    let anyone = Principal::with_roles("anonymous", &[Role::Reader]);
     router_for(api, face, Arc::new(anyone))
 }
 
@@ -94,8 +93,30 @@ async fn with_certificate(
     mut request: axum::extract::Request,
     next: axum::middleware::Next,
 ) -> Response {
-    request.extensions_mut().insert(Arc::new(caller.identity.principal.clone()));
+    request.extensions_mut().insert(Arc::clone(&caller.identity.principal));
     next.run(request).await
+}
+
+/// The same routes within the quota of each certificate.
+pub fn metered(router: Router, meters: Meters) -> Router {
+    router.layer(axum::middleware::from_fn_with_state(meters, within_quota))
+}
+
+async fn within_quota(
+    State(meters): State<Meters>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    match limited::pass(&meters, Some(&caller), Shape::Call) {
+        Ok(_pass) => next.run(request).await,
+        Err(refused) => {
+            let mut answer = problem(StatusCode::TOO_MANY_REQUESTS, refused.message());
+            let soon = http::HeaderValue::from_static("1");
+            answer.headers_mut().insert(header::RETRY_AFTER, soon);
+            answer
+        }
+    }
 }
 
 async fn index() -> impl IntoResponse {

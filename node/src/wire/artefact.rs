@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use registry_core::{
-    authorize::{self, Action},
+    authorize::{self, Action, Target},
     reject::Reject,
 };
 use registry_proto::{
@@ -117,7 +117,9 @@ impl ArtefactPeerService for ArtefactApi {
         request: Request<FetchChunkRequest>,
     ) -> Result<Response<Self::FetchChunkStream>, Status> {
         let principal = caller(&request)?;
-        authorize::require(&principal, Action::Replicate).map_err(status)?;
+        let land = principal.peer.as_ref().map(|it| it.land);
+        let target = Target { land, ..Target::default() };
+        authorize::require_about(&principal, Action::Replicate, &target).map_err(status)?;
         let FetchChunkRequest { sha256, offset } = request.into_inner();
         let what = What::Chunk(digest("sha256", &sha256).map_err(status)?);
         let frames = self

@@ -20,7 +20,7 @@ pub fn caller<T>(request: &Request<T>) -> Result<Arc<Principal>, Status> {
         return Ok(Arc::clone(principal));
     }
     match extensions.get::<tls::Caller>() {
-        Some(caller) => Ok(Arc::new(caller.identity.principal.clone())),
+        Some(caller) => Ok(Arc::clone(&caller.identity.principal)),
         None => Err(status::unauthenticated()),
     }
 }

@@ -1,14 +1,16 @@
 //! `verbund.registry.v1.DraftService`: drafts of this Land, for its publishers.
 
+use std::sync::Arc;
+
 use registry_core::{
     authorize::{self, Action, Principal},
     reject::{FieldViolation, Reject},
 };
 use registry_proto::wire::registry::{
     CheckDraftRequest, CheckDraftResponse, DeleteDraftRequest, DeleteDraftResponse, Draft,
-    GetDraftRequest, GetDraftResponse, ListDraftsRequest, ListDraftsResponse, PublishDraftRequest,
-    PublishDraftResponse, PublishRequest, SaveDraftRequest, SaveDraftResponse, Warning,
-    draft_service_server::DraftService,
+    DraftSummary, GetDraftRequest, GetDraftResponse, ListDraftsRequest, ListDraftsResponse,
+    PublishDraftRequest, PublishDraftResponse, PublishRequest, SaveDraftRequest, SaveDraftResponse,
+    Warning, draft_service_server::DraftService,
 };
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
@@ -41,20 +43,41 @@ impl DraftApi {
         done.map_err(|_| Reject::Storage { operation: "working on drafts" })?
     }
 
-    async fn get(&self, draft_id: String) -> Result<Draft, Reject> {
-        self.on_disk(move |drafts| drafts.get(&draft_id)).await
+    /// A draft that the principal may work on.
+    async fn get(&self, principal: &Arc<Principal>, draft_id: String) -> Result<Draft, Reject> {
+        let (publish, who) = (self.publish.clone(), Arc::clone(principal));
+        self.on_disk(move |drafts| {
+            let draft = drafts.get(&draft_id)?;
+            publish.permit_draft(&who, &draft.records)?;
+            Ok(draft)
+        })
+        .await
+    }
+
+    async fn list(&self, principal: &Arc<Principal>) -> Result<Vec<DraftSummary>, Reject> {
+        let (publish, who) = (self.publish.clone(), Arc::clone(principal));
+        self.on_disk(move |drafts| {
+            let mut all = drafts.list();
+            if !who.may_always(Action::Draft) {
+                all.retain(|it| may_work_on(&publish, &who, drafts, &it.draft_id).is_ok());
+            }
+            Ok(all)
+        })
+        .await
     }
 
     async fn save(
         &self,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         request: SaveDraftRequest,
     ) -> Result<Draft, Reject> {
-        let by = principal.pseudonym.clone();
+        let (publish, who) = (self.publish.clone(), Arc::clone(principal));
         let SaveDraftRequest { draft_id, expected_revision, records } = request;
         let wall_ms = self.publish.wall_ms();
         self.on_disk(move |drafts| {
-            let hand = Hand { principal: &by, wall_ms };
+            publish.permit_draft(&who, &records)?;
+            may_work_on(&publish, &who, drafts, &draft_id)?;
+            let hand = Hand { principal: &who.pseudonym, wall_ms };
             drafts.save(&draft_id, expected_revision, records, hand)
         })
         .await
@@ -62,14 +85,13 @@ impl DraftApi {
 
     async fn check(
         &self,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         draft_id: String,
     ) -> Result<CheckDraftResponse, Reject> {
-        let draft = self.get(draft_id).await?;
+        let draft = self.get(principal, draft_id).await?;
         let revision = draft.revision;
-        let request =
-            PublishRequest { records: draft.records, dry_run: true, ..PublishRequest::default() };
-        let (violations, records) = match self.publish.as_principal(principal, request).await {
+        let request = PublishRequest { records: draft.records, ..PublishRequest::default() };
+        let (violations, records) = match self.publish.as_draft(principal, request).await {
             Ok(published) => (Vec::new(), response(published).records),
             Err(Reject::Invalid(all)) => (all.into_iter().map(violation).collect(), Vec::new()),
             // what stands in the catalogue or is missing in it is a finding like another
@@ -89,11 +111,11 @@ impl DraftApi {
 
     async fn publish(
         &self,
-        principal: &Principal,
+        principal: &Arc<Principal>,
         request: PublishDraftRequest,
     ) -> Result<PublishDraftResponse, Reject> {
         let PublishDraftRequest { draft_id, expected_revision, ack_peers } = request;
-        let draft = self.get(draft_id).await?;
+        let draft = self.get(principal, draft_id).await?;
         let Draft { draft_id, revision, records, .. } = draft;
         if let Some(expected) = expected_revision.filter(|it| *it != revision) {
             return Err(Reject::MovedOn {
@@ -126,7 +148,7 @@ impl DraftService for DraftApi {
         &self,
         request: Request<SaveDraftRequest>,
     ) -> Result<Response<SaveDraftResponse>, Status> {
-        let principal = publisher(&request)?;
+        let principal = drafter(&request)?;
         let draft = self.save(&principal, request.into_inner()).await.map_err(status)?;
         Ok(Response::new(SaveDraftResponse { draft: Some(draft) }))
     }
@@ -135,8 +157,8 @@ impl DraftService for DraftApi {
         &self,
         request: Request<GetDraftRequest>,
     ) -> Result<Response<GetDraftResponse>, Status> {
-        publisher(&request)?;
-        let draft = self.get(request.into_inner().draft_id).await.map_err(status)?;
+        let principal = drafter(&request)?;
+        let draft = self.get(&principal, request.into_inner().draft_id).await.map_err(status)?;
         Ok(Response::new(GetDraftResponse { draft: Some(draft) }))
     }
 
@@ -144,8 +166,8 @@ impl DraftService for DraftApi {
         &self,
         request: Request<ListDraftsRequest>,
     ) -> Result<Response<ListDraftsResponse>, Status> {
-        publisher(&request)?;
-        let drafts = self.on_disk(|drafts| Ok(drafts.list())).await.map_err(status)?;
+        let principal = drafter(&request)?;
+        let drafts = self.list(&principal).await.map_err(status)?;
         Ok(Response::new(ListDraftsResponse { drafts }))
     }
 
@@ -153,7 +175,7 @@ impl DraftService for DraftApi {
         &self,
         request: Request<CheckDraftRequest>,
     ) -> Result<Response<CheckDraftResponse>, Status> {
-        let principal = publisher(&request)?;
+        let principal = drafter(&request)?;
         let draft_id = request.into_inner().draft_id;
         Ok(Response::new(self.check(&principal, draft_id).await.map_err(status)?))
     }
@@ -162,7 +184,7 @@ impl DraftService for DraftApi {
         &self,
         request: Request<PublishDraftRequest>,
     ) -> Result<Response<PublishDraftResponse>, Status> {
-        let principal = publisher(&request)?;
+        let principal = drafter(&request)?;
         let answer = self.publish(&principal, request.into_inner()).await;
         Ok(Response::new(answer.map_err(status)?))
     }
@@ -171,19 +193,38 @@ impl DraftService for DraftApi {
         &self,
         request: Request<DeleteDraftRequest>,
     ) -> Result<Response<DeleteDraftResponse>, Status> {
-        publisher(&request)?;
+        let principal = drafter(&request)?;
         let DeleteDraftRequest { draft_id, expected_revision } = request.into_inner();
-        let deleted = self.on_disk(move |drafts| drafts.delete(&draft_id, expected_revision));
+        let publish = self.publish.clone();
+        let deleted = self.on_disk(move |drafts| {
+            may_work_on(&publish, &principal, drafts, &draft_id)?;
+            drafts.delete(&draft_id, expected_revision)
+        });
         deleted.await.map_err(status)?;
         Ok(Response::new(DeleteDraftResponse {}))
     }
 }
 
-/// Who calls, if they may publish: nobody else sees drafts.
-fn publisher<T>(request: &Request<T>) -> Result<std::sync::Arc<Principal>, Status> {
+/// Who calls, if they may keep drafts: nobody else sees them.
+fn drafter<T>(request: &Request<T>) -> Result<Arc<Principal>, Status> {
     let principal = caller(request)?;
-    authorize::require(&principal, Action::Publish).map_err(status)?;
+    authorize::require(&principal, Action::Draft).map_err(status)?;
     Ok(principal)
+}
+
+/// Refuses a draft of which the principal may not see the state that is kept. One that is not
+/// there, or damaged, says nothing of itself.
+fn may_work_on(
+    publish: &PublishApi,
+    who: &Principal,
+    drafts: &Drafts,
+    draft_id: &str,
+) -> Result<(), Reject> {
+    if draft_id.is_empty() || who.may_always(Action::Draft) {
+        return Ok(());
+    }
+    let kept = drafts.get(draft_id);
+    kept.map_or(Ok(()), |it| publish.permit_draft(who, &it.records))
 }
 
 fn violation(of: FieldViolation) -> Warning {

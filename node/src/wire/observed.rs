@@ -74,7 +74,7 @@ where
         if let Some(caller) = &caller {
             let principal = &caller.identity.principal;
             span.record("caller", principal.pseudonym.as_str());
-            request.extensions_mut().insert(Arc::new(principal.clone()));
+            request.extensions_mut().insert(Arc::clone(principal));
         }
         let metrics = self.metrics.clone();
         let begun = Instant::now();

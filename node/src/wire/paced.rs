@@ -45,7 +45,7 @@ pub struct PacedService<S> {
 
 /// Which calls are of what shape.
 #[derive(Debug, Default)]
-struct Paths {
+pub(super) struct Paths {
     /// Their requests are streams.
     streamed: HashSet<String>,
     /// Their answers are one message.
@@ -180,7 +180,12 @@ where
 // === impl Paths ===
 
 impl Paths {
-    fn of_protos() -> Self {
+    /// True if the answer is one message.
+    pub(super) fn is_whole(&self, path: &str) -> bool {
+        self.whole.contains(path)
+    }
+
+    pub(super) fn of_protos() -> Self {
         // the descriptors are compiled in and a test reads them
         let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default();
         let mut paths = Self::default();

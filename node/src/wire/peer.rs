@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use registry_core::{
-    authorize::{self, Action, PeerIdentity},
+    authorize::{self, Action, PeerIdentity, Target},
     reject::Reject,
 };
 use registry_proto::wire::peer::{
@@ -54,6 +54,8 @@ impl PeerService for PeerApi {
                     .to_owned(),
             })
         })?;
+        let target = Target { land: Some(peer.land), ..Target::default() };
+        authorize::require_about(&principal, Action::Replicate, &target).map_err(status)?;
         let incoming = request.into_inner().map(|it| it.map(|it| it.message));
         let (outgoing, stream) = sessions::channel();
         sessions::spawn(incoming, outgoing, peer, self.driver.clone(), &self.shutdown);

@@ -12,14 +12,14 @@ use registry_core::{
     fold::Position,
     log::{Published, PublishedRecord},
     reject::Reject,
-    submission::Submission,
+    submission::{Submission, permit_draft},
 };
 use registry_proto::{
     terms::{Date, Land, LogId},
     wire::registry::{
         self as wire, Compatibility, CompatibilityChange, CompatibilitySeverity, LogPosition,
-        PublishRequest, PublishResponse, ServiceVersion, publish_service_server::PublishService,
-        record::Record as Any,
+        PublishRequest, PublishResponse, Record, ServiceVersion,
+        publish_service_server::PublishService, record::Record as Any,
     },
 };
 use rustls::pki_types::UnixTime;
@@ -92,12 +92,43 @@ impl PublishApi {
         principal: &Principal,
         request: PublishRequest,
     ) -> Result<Published, Reject> {
+        self.ask(principal, request, false).await
+    }
+
+    /// Tells what publishing a draft would say; nothing is written.
+    pub(super) async fn as_draft(
+        &self,
+        principal: &Principal,
+        request: PublishRequest,
+    ) -> Result<Published, Reject> {
+        self.ask(principal, request, true).await
+    }
+
+    /// Judges by the rules of a principal whether it may work on a draft. Reads the disk.
+    pub(super) fn permit_draft(
+        &self,
+        principal: &Principal,
+        records: &[Record],
+    ) -> Result<(), Reject> {
+        let land = self.own.land;
+        self.index
+            .ask(|it| permit_draft(principal, records, it, land))
+            .map(|(permitted, _)| permitted)
+    }
+
+    async fn ask(
+        &self,
+        principal: &Principal,
+        request: PublishRequest,
+        as_draft: bool,
+    ) -> Result<Published, Reject> {
         let wall_ms = self.driver.clock().wall_ms();
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy)
             .map_err(|_| Reject::Storage { operation: "drawing random numbers" })?;
         let envelope = Envelope {
             request,
+            as_draft,
             principal: Some(principal.clone()),
             today: Date::from_unix_ms(wall_ms),
             wall_ms,
@@ -180,7 +211,10 @@ impl PublishApi {
         let is_quick = !submission.has_moves() && submission.len() <= JUDGED_HERE_MAX;
         let judge = move || {
             let contents = |at| index.content(at);
-            let judged = index.ask(|it| submission.judge(it, own, today, &contents));
+            let judged = index.ask(|it| {
+                // who may not do it is not told how it would fare
+                submission.permit(it, own.land)?.judge(it, own, today, &contents)
+            });
             judged.map(|(judged, _)| judged)
         };
         if is_quick {

@@ -8,7 +8,7 @@ use std::{collections::HashMap, time::Duration};
 
 use registry_core::reject::{FieldViolation, Reject};
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, QuotaViolation, StatusExt};
 
 /// Domain of all reasons.
 pub const DOMAIN: &str = "verbund.registry";
@@ -34,6 +34,22 @@ pub fn status(reject: Reject) -> Status {
         Reject::Denied { action, .. } => {
             (Code::PermissionDenied, "ROLE_MISSING", vec![("action", (*action).to_owned())])
         }
+        Reject::Forbidden(it) => (
+            Code::PermissionDenied,
+            it.reason,
+            vec![
+                ("action", it.action.to_owned()),
+                ("rules", it.rules.join(", ")),
+                ("role", it.role.to_owned()),
+                ("field", it.field.clone()),
+                ("scope", it.scope.clone()),
+            ],
+        ),
+        Reject::Throttled { limit, max, .. } => (
+            Code::ResourceExhausted,
+            "QUOTA",
+            vec![("limit", (*limit).to_owned()), ("max", max.to_string())],
+        ),
         Reject::NotFound { what, name } => (
             Code::NotFound,
             "NOT_FOUND",
@@ -83,7 +99,15 @@ pub fn status(reject: Reject) -> Status {
         Reject::Busy { .. } | Reject::Unavailable { .. } => {
             details.set_retry_info(Some(RETRY_AFTER));
         }
+        Reject::Throttled { who, retry_ms, .. } => {
+            details.set_retry_info(Some(Duration::from_millis(*retry_ms)));
+            details.set_quota_failure(vec![QuotaViolation::new(
+                format!("certificate:{who}"),
+                message.clone(),
+            )]);
+        }
         Reject::Denied { .. }
+        | Reject::Forbidden(_)
         | Reject::NotFound { .. }
         | Reject::Conflict { .. }
         | Reject::MovedOn { .. }
@@ -141,6 +165,8 @@ fn cut(text: &str, bytes_max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use registry_core::authorize::Refusal;
+
     use super::*;
 
     fn table() -> Vec<(Reject, Code, &'static str, bool)> {
@@ -152,6 +178,25 @@ mod tests {
                 Code::PermissionDenied,
                 "ROLE_MISSING",
                 false,
+            ),
+            (
+                Reject::Forbidden(Box::new(Refusal {
+                    action: "publish",
+                    reason: "OUT_OF_SCOPE",
+                    rules: vec![text()],
+                    role: "publisher",
+                    field: text(),
+                    scope: text(),
+                })),
+                Code::PermissionDenied,
+                "OUT_OF_SCOPE",
+                false,
+            ),
+            (
+                Reject::Throttled { limit: "calls at once", max: 7, who: text(), retry_ms: 5 },
+                Code::ResourceExhausted,
+                "QUOTA",
+                true,
             ),
             (
                 Reject::NotFound { what: "service", name: text() },

@@ -90,7 +90,7 @@ fn api(index: Index) -> CatalogueApi {
 }
 
 fn request<T>(message: T) -> Request<T> {
-    let reader = Principal { pseudonym: "r".to_owned(), roles: vec![Role::Reader], peer: None };
+    let reader = Principal::with_roles("r", &[Role::Reader]);
     let mut request = Request::new(message);
     request.extensions_mut().insert(Arc::new(reader));
     request
@@ -407,7 +407,7 @@ async fn a_caller_without_identity_or_role_is_refused() {
     let nobody = api.list_services(Request::new(ListServicesRequest::default())).await;
     assert_eq!(nobody.unwrap_err().code(), Code::Unauthenticated);
     let mut request = Request::new(ListServicesRequest::default());
-    let stranger = Principal { pseudonym: "x".to_owned(), roles: Vec::new(), peer: None };
+    let stranger = Principal::with_roles("x", &[]);
     request.extensions_mut().insert(Arc::new(stranger));
     assert_eq!(api.list_services(request).await.unwrap_err().code(), Code::PermissionDenied);
 }

@@ -14,6 +14,7 @@ use registry_node::{
     lifecycle::Shutdown,
     observe::Metrics,
     pki::{Issued, Request},
+    policy::Rules,
     tls::{
         AcceptLimits, ConnectError, Crls, Listener, MaterialError, MemberTrust, Profile, TlsContext,
     },
@@ -207,7 +208,7 @@ async fn old_and_new_pins_and_anchors_count_side_by_side() {
         ping(&mut stream).await.unwrap();
         let caller = server.next_caller().await;
         assert_eq!(caller.identity.principal.peer, Some(peer(Land::RP, "rp-1")));
-        assert_eq!(caller.identity.principal.roles, [Role::Peer]);
+        assert_eq!(caller.identity.principal.roles(), [Role::Peer]);
     }
 }
 
@@ -425,7 +426,7 @@ async fn the_keys_of_the_profile_are_accepted_on_both_sides() {
         let publisher = pki.sl_ca.issue_for(&publisher, &key).unwrap();
         let mut stream = Client::with(&pki, publisher).connect(server.address).await.unwrap();
         ping(&mut stream).await.unwrap();
-        assert_eq!(server.next_caller().await.identity.principal.roles, [Role::Publisher]);
+        assert_eq!(server.next_caller().await.identity.principal.roles(), [Role::Publisher]);
     }
 }
 
@@ -487,7 +488,9 @@ impl Node {
             crls: vec![at("crls.pem")],
             crl_required,
             profile: Profile::BSI,
+            rules: Rules { clients: pki.rules.clone(), file: Some(at("policy.toml")) },
         };
+        fs::write(at("policy.toml"), "format = 1\n").unwrap();
         fs::write(&files.certificate, &issued.chain_pem).unwrap();
         fs::write(&files.key, &issued.key_pem).unwrap();
         fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();

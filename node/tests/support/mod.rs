@@ -10,14 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_core::authorize::Role;
+use registry_core::authorize::{Role, Rule, Who};
 use registry_node::{
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
     pki::{Authority, DOMAIN, Issued, Request},
     tls::{
-        AcceptLimits, Acceptor, Caller, ClientMatch, ClientRule, Crls, Incoming, Listener,
-        Material, MemberTrust, NodeTrust, Profile, TlsContext,
+        AcceptLimits, Acceptor, Caller, Crls, Incoming, Listener, Material, MemberTrust, NodeTrust,
+        Profile, TlsContext,
     },
 };
 use registry_proto::terms::Land;
@@ -40,7 +40,7 @@ pub(crate) struct Pki {
     pub(crate) sl_ca: Authority,
     pub(crate) rp_ca: Authority,
     pub(crate) stranger_ca: Authority,
-    pub(crate) rules: Vec<ClientRule>,
+    pub(crate) rules: Vec<Rule>,
     rp_pins: Vec<[u8; 32]>,
 }
 
@@ -65,12 +65,12 @@ impl Pki {
         capture_logs();
         let now = OffsetDateTime::now_utc();
         let root = Authority::root("Root CA", now).unwrap();
-        let publisher = ClientMatch::Name(format!("publisher-sl.{DOMAIN}"));
+        let who = Who::Name(format!("publisher-sl.{DOMAIN}"));
         Self {
             sl_ca: root.sub("SL CA", now).unwrap(),
             rp_ca: root.sub("RP CA", now).unwrap(),
             stranger_ca: Authority::root("Stranger CA", now).unwrap(),
-            rules: vec![ClientRule { role: Role::Publisher, who: publisher }],
+            rules: vec![Rule { who, ..Rule::grant("publisher", Role::Publisher) }],
             rp_pins: Vec::new(),
         }
     }

@@ -238,7 +238,7 @@ impl Node {
     }
 
     fn submit(&mut self, ticket: Ticket, submission: Submission, now: Now) {
-        if let Err(reject) = self.may_submit() {
+        if let Err(reject) = self.may_submit(&submission) {
             self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) });
             return;
         }
@@ -254,7 +254,13 @@ impl Node {
         }
     }
 
-    fn may_submit(&self) -> Result<(), Reject> {
+    fn may_submit(&self, submission: &Submission) -> Result<(), Reject> {
+        if !submission.is_permitted() {
+            return Err(Reject::Denied {
+                action: "publish",
+                reason: "the rules of the sender were not asked about every record".to_owned(),
+            });
+        }
         if self.own_failed {
             return Err(own_log_failed());
         }

@@ -91,11 +91,8 @@ impl Logs {
         let request = PublishRequest { records: records.collect(), ..PublishRequest::default() };
         let envelope = Envelope {
             request,
-            principal: Some(Principal {
-                pseudonym: "p-1".to_owned(),
-                roles: vec![Role::Publisher],
-                peer: None,
-            }),
+            as_draft: false,
+            principal: Some(Principal::with_roles("p-1", &[Role::Publisher])),
             today: TODAY.parse().expect("a day"),
             wall_ms: 1_795_000_000_000,
             entropy: [4; 32],

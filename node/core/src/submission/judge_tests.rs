@@ -89,10 +89,10 @@ impl Logs {
             idempotency_key: key.to_owned(),
             ..PublishRequest::default()
         };
-        let roles = vec![Role::Publisher];
         let envelope = Envelope {
             request,
-            principal: Some(Principal { pseudonym: "p-1".to_owned(), roles, peer: None }),
+            as_draft: false,
+            principal: Some(Principal::with_roles("p-1", &[Role::Publisher])),
             today: today.parse().expect("a day"),
             wall_ms: WALL_MS,
             entropy: [4; 32],

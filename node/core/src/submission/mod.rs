@@ -12,6 +12,9 @@ mod hinweise;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod permit;
+#[cfg(test)]
+mod permit_tests;
 mod prepare;
 
 use std::sync::Arc;
@@ -19,13 +22,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use registry_proto::{
     log::{Hash, Kind, Reference, RequestId, body_digest},
-    terms::{Land, SemVer, ServiceId},
-    wire::registry::{Record, ServiceVersion, Warning},
+    terms::{Land, SemVer, ServiceId, Themenfeld},
+    wire::registry::{ServiceVersion, Warning},
 };
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
+    authorize::{Action, Rule, Target, action_of},
     compat::Verdict,
     envelope::Authorized,
     fold::Move,
@@ -37,6 +41,8 @@ pub use deliver::{DestinationSignatures, Doubt};
 pub use handover::Contents;
 pub(crate) use handover::Inherited;
 pub use hinweise::content_of;
+use permit::is_covered;
+pub use permit::permit_draft;
 use prepare::Make;
 
 /// Records that keep every rule that needs no log. Only [`Submission::validate`] makes it.
@@ -50,12 +56,17 @@ pub struct Submission {
     /// Why [`Submission::judge`] refuses it, unless the same request was published before: then
     /// its own moves have changed what is judged.
     pub(crate) refused: Option<Reject>,
+    /// What the sender may do with what.
+    pub(crate) rules: Arc<[Rule]>,
+    pub(crate) permitted: bool,
 }
 
 /// One record, ready to be staged.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) kind: Kind,
+    /// What publishing it is.
+    pub(crate) action: Action,
     /// Object of the entry: the service, or the Nachnutzung.
     pub(crate) service: ServiceId,
     /// The service it is about.
@@ -78,6 +89,8 @@ pub(crate) struct Prepared {
     pub(crate) editors: Vec<String>,
     /// Leistungsschlüssel of a definition.
     pub(crate) schluessel: Vec<String>,
+    /// Themenfeld of a definition.
+    pub(crate) themenfeld: Option<Themenfeld>,
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,
     /// The version, for [`Submission::compare`].
@@ -117,11 +130,12 @@ impl Submission {
         };
         let mut violations = Vec::new();
         let mut records = Vec::with_capacity(input.records.len());
-        for (at, Record { mut record, expected_revision }) in input.records.into_iter().enumerate()
-        {
-            record.iter_mut().for_each(hinweise::clear);
-            match make.prepared(at, record) {
-                Ok(prepared) => records.push(Prepared { expected_revision, ..prepared }),
+        for (at, mut asked) in input.records.into_iter().enumerate() {
+            let action = if input.as_draft { Action::Draft } else { action_of(&asked) };
+            let expected_revision = asked.expected_revision;
+            asked.record.iter_mut().for_each(hinweise::clear);
+            match make.prepared(at, asked.record) {
+                Ok(prepared) => records.push(Prepared { action, expected_revision, ..prepared }),
                 Err(more) => violations.extend(more),
             }
         }
@@ -129,6 +143,8 @@ impl Submission {
             violations.truncate(limits::VIOLATIONS_MAX);
             return Err(Reject::Invalid(violations));
         }
+        let unbound = |it: &Prepared| is_covered(&input.rules, it.action, &Target::default());
+        let permitted = records.iter().all(unbound);
         Ok(Self {
             records,
             ack_peers: input.ack_peers,
@@ -136,6 +152,8 @@ impl Submission {
             pseudonym: input.pseudonym,
             request: input.request,
             refused: None,
+            rules: input.rules,
+            permitted,
         })
     }
 
@@ -213,8 +231,8 @@ impl Entropy {
 mod tests {
     use prost::Message;
     use registry_proto::wire::registry::{
-        Handlungsgrundlage, Herausgeber, Hinweis, LocalizedText, PublishRequest, ServiceDefinition,
-        record,
+        Handlungsgrundlage, Herausgeber, Hinweis, LocalizedText, PublishRequest, Record,
+        ServiceDefinition, record,
     };
 
     use super::*;
@@ -255,11 +273,8 @@ mod tests {
                 dry_run: true,
                 ..PublishRequest::default()
             },
-            principal: Some(Principal {
-                pseudonym: "p-1".to_owned(),
-                roles: vec![Role::Publisher],
-                peer: None,
-            }),
+            as_draft: false,
+            principal: Some(Principal::with_roles("p-1", &[Role::Publisher])),
             today: "2026-11-23".parse().expect("a day"),
             wall_ms: 1_767_225_600_123,
             entropy: [4; 32],

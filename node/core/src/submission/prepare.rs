@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Entropy, Prepared, content_of};
 use crate::{
+    authorize::Action,
     fold::Move,
     limits,
     log::editors_of,
@@ -111,7 +112,8 @@ impl Make<'_> {
         let body = encode(&record, &path)?;
         let editors = editors_of(&record);
         let made = self.made(Kind::ServiceDefinition, service, body, warnings, path);
-        Ok(Prepared { editors, schluessel: record.leistungsschluessel, ..made })
+        let themenfeld = record.themenfeld.parse().ok();
+        Ok(Prepared { editors, schluessel: record.leistungsschluessel, themenfeld, ..made })
     }
 
     fn version(
@@ -190,6 +192,7 @@ impl Make<'_> {
         let salt = self.entropy.salt();
         let mut prepared = Prepared {
             kind,
+            action: Action::Publish,
             service: object,
             of_service: object,
             subscription: None,
@@ -201,6 +204,7 @@ impl Make<'_> {
             inherited: None,
             editors: Vec::new(),
             schluessel: Vec::new(),
+            themenfeld: None,
             said: None,
             release: None,
             verdict: None,

@@ -78,6 +78,8 @@ fn refused(reject: &Reject) -> String {
         Reject::Denied { .. }
         | Reject::NotFound { .. }
         | Reject::ResyncRequired { .. }
+        | Reject::Forbidden(_)
+        | Reject::Throttled { .. }
         | Reject::Storage { .. } => reject.to_string(),
     }
 }

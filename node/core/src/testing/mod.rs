@@ -23,7 +23,7 @@ pub(crate) use author::Author;
 pub(crate) use brief::brief;
 
 use crate::{
-    authorize::PeerIdentity,
+    authorize::{Action, PeerIdentity},
     fence::FencePolicy,
     log::{OwnServices, Ticket},
     node::{Effect, Input, Node, Setup},
@@ -234,6 +234,8 @@ pub(crate) fn submission(records: &[(u128, Option<&str>, &str)]) -> Submission {
         pseudonym: "p-test".to_owned(),
         request: None,
         refused: None,
+        rules: [].into(),
+        permitted: true,
     }
 }
 
@@ -257,6 +259,8 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
     };
     let salt = [3; 16];
     Prepared {
+        action: Action::Publish,
+        themenfeld: None,
         kind: version.map_or(Kind::ServiceDefinition, |_| Kind::ServiceVersion),
         service: ServiceId::from(service),
         of_service: ServiceId::from(service),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use registry_proto::terms::{Land, SemVer};
+use registry_proto::terms::{Land, SemVer, Themenfeld};
 use uuid::Uuid;
 
 use super::{
@@ -250,6 +250,21 @@ impl<F: Facts> Catalogue<'_, F> {
             }
         }
         Ok(None)
+    }
+
+    /// Owner and Themenfeld of the service that a Land means; nothing if it is not defined here.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn themenfeld_of(
+        &self,
+        land: Land,
+        service: Uuid,
+    ) -> Result<Option<(Land, Option<Themenfeld>)>, FactsError> {
+        let lineage = self.lineage_of(land, service)?;
+        let owner = lineage.land();
+        Ok(self.definition(&lineage)?.map(|it| (owner, it.fact.themenfeld.parse().ok())))
     }
 
     /// The fact of one version.

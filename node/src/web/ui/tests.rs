@@ -361,7 +361,7 @@ async fn a_catalogue_that_is_being_built_says_when_to_come_back() {
 async fn a_certificate_without_a_role_sees_nothing_of_the_node() {
     let (index, _folder) = demonstration(3);
     let (api, face) = parts(index);
-    let nobody = Principal { pseudonym: "n".to_owned(), roles: Vec::new(), peer: None };
+    let nobody = Principal::with_roles("n", &[]);
     let router = router_for(api, face, Arc::new(nobody));
     for path in ["/", "/verbund", "/gibt/es/nicht"] {
         let answer = get(&router, path).await;

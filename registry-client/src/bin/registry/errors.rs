@@ -429,6 +429,9 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
         Code::InvalidArgument if sources.is_some() => {
             "Felder berichtigen, mit --dry-run prüfen; nichts wurde veröffentlicht"
         }
+        Code::PermissionDenied if matches!(reason, "RULE_DENIES" | "OUT_OF_SCOPE") => {
+            "den Betreiber fragen: registry-node policy check zeigt ihm, welche Regel entscheidet"
+        }
         Code::PermissionDenied => {
             "ein Zertifikat mit der nötigen Rolle verwenden (--cert, --key) oder den Betreiber \
              um die Rolle bitten"

@@ -40,6 +40,11 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
         "LIMIT_REACHED" => format!("höchstens {} {}", value("max"), limit(value("limit"))),
         "ROLE_MISSING" => match value("action") {
             "publish" => role("Veröffentlichen", "publisher"),
+            "retire" => role("Abkündigen und Zurückziehen", "publisher"),
+            "reuse" => role("Nachnutzen", "publisher"),
+            "countersign" => role("Mitzeichnen", "publisher"),
+            "handover" => role("Übergeben", "publisher"),
+            "draft" => role("Entwerfen", "publisher"),
             "operate" => role("Betreiben", "operator"),
             "replicate" => role("Replizieren", "peer"),
             "read" => role("Lesen", "reader"),
@@ -49,6 +54,17 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
             }
             _ => return None,
         },
+        "RULE_DENIES" => {
+            format!("{}die Regel {} verbietet es ({})", place(of), value("rules"), asked(of))
+        }
+        "OUT_OF_SCOPE" => format!(
+            "{}keine Regel erlaubt es ({}); die Rolle {} ist durch {} nur begrenzt vergeben",
+            place(of),
+            asked(of),
+            value("role"),
+            value("rules")
+        ),
+        "QUOTA" => format!("mehr als {} {}", value("max"), limit(value("limit"))),
         "ACK_TIMEOUT" => {
             let by = value("acknowledged_by");
             let count = if by.is_empty() { 0 } else { by.split(',').count() };
@@ -104,6 +120,18 @@ fn role(what: &str, role: &str) -> String {
     )
 }
 
+/// The record a refusal is about, with a colon.
+fn place(of: &Refusal) -> String {
+    let field = of.metadata.get("field").filter(|it| !it.is_empty());
+    field.map_or_else(String::new, |it| format!("{it}: "))
+}
+
+/// What was asked for, as rules see it.
+fn asked(of: &Refusal) -> String {
+    let value = |key: &str| of.metadata.get(key).map(String::as_str).unwrap_or_default();
+    format!("{} {}", value("action"), value("scope")).trim_end().to_owned()
+}
+
 fn thing(what: &str) -> &str {
     match what {
         "service" => "Dienst",
@@ -121,6 +149,10 @@ fn limit(what: &str) -> &str {
         "drafts" => "Entwürfe an einem Knoten",
         "submissions waiting" => "wartende Veröffentlichungen",
         "watches" => "Beobachtungen",
+        "calls per second" => "Aufrufe in der Sekunde mit einem Zertifikat",
+        "calls at once" => "Aufrufe zugleich mit einem Zertifikat",
+        "streams at once" => "offene Ströme mit einem Zertifikat",
+        "certificates at once" => "Zertifikate zugleich",
         other => other,
     }
 }
@@ -162,6 +194,20 @@ mod tests {
         check("MOVED_ON", &moved, Some("der Entwurf x hat inzwischen Revision 3"));
         let drafts = [("limit", "drafts"), ("max", "1000")];
         check("LIMIT_REACHED", &drafts, Some("höchstens 1000 Entwürfe an einem Knoten"));
+        let scope = [
+            ("action", "publish"),
+            ("field", "records[0]"),
+            ("scope", "land=SL themenfeld=bildung"),
+            ("role", "publisher"),
+            ("rules", "bauamt"),
+        ];
+        let text = "records[0]: keine Regel erlaubt es (publish land=SL themenfeld=bildung); die \
+                    Rolle publisher ist durch bauamt nur begrenzt vergeben";
+        check("OUT_OF_SCOPE", &scope, Some(text));
+        let denied = [("action", "retire"), ("rules", "sperre")];
+        check("RULE_DENIES", &denied, Some("die Regel sperre verbietet es (retire)"));
+        let quota = [("limit", "calls at once"), ("max", "2")];
+        check("QUOTA", &quota, Some("mehr als 2 Aufrufe zugleich mit einem Zertifikat"));
         let late = [("position", "SL/1/7"), ("asked", "2"), ("acknowledged_by", "RP")];
         let text = "dauerhaft gespeichert als SL/1/7, aber nur 1 von 2 Ländern haben es rechtzeitig \
                     bestätigt (RP); es wird weiter verteilt, nicht noch einmal veröffentlichen";

@@ -282,11 +282,8 @@ impl World {
         let entropy = self.rng.random();
         let envelope = Envelope {
             request,
-            principal: Some(Principal {
-                pseudonym: "p-simulated".to_owned(),
-                roles: vec![Role::Publisher],
-                peer: None,
-            }),
+            as_draft: false,
+            principal: Some(Principal::with_roles("p-simulated", &[Role::Publisher])),
             today: Date::from_unix_ms(now.wall_ms),
             wall_ms: now.wall_ms,
             entropy,
