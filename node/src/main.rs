@@ -38,6 +38,13 @@ fn main() -> ExitCode {
         Command::Evidence(command) => {
             cli::evidence::run(&command).map(told).map_err(|it| chain(&it))
         }
+        Command::Audit(command) => match cli::audit::run(&command) {
+            Ok(done) => {
+                println!("{}", done.text);
+                return ExitCode::from(done.code);
+            }
+            Err(failure) => Err(chain(&failure)),
+        },
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Run(args) => return run(&args),
         Command::Demo(args) => {

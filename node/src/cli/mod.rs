@@ -1,5 +1,6 @@
 //! The commands of `registry-node`.
 
+pub mod audit;
 pub mod certificates;
 pub mod charter;
 pub mod data;
@@ -55,6 +56,9 @@ pub enum Command {
     /// Zeigt, exportiert und prüft Beweise, dass ein Land zwei Fassungen seines Protokolls signiert hat
     #[command(subcommand)]
     Evidence(evidence::EvidenceCommand),
+    /// Prüft das Auditlog eines Knotens: wer hat wann von wo was getan
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Prüft, installiert und erstellt Datenpakete (Codelisten, LeiKa, Gemeindeverzeichnis)
     #[command(subcommand)]
     Data(data::DataCommand),

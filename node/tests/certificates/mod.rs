@@ -8,6 +8,7 @@ use std::{
 
 use registry_core::authorize::Role;
 use registry_node::{
+    audit::Audit,
     certificates::{CertificateBoard, Digests, Keeper, Level, Part, Setup, What},
     config::Tls,
     lifecycle::Shutdown,
@@ -504,6 +505,7 @@ impl Node {
             tls: context.clone(),
             metrics: metrics.clone(),
             board: board.clone(),
+            audit: Audit::nowhere(),
         });
         Self { pki, context, keeper, board, metrics, files, dir }
     }
