@@ -17,6 +17,9 @@ mod refusals;
 mod verify;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     borrow::Cow,
     sync::{
@@ -221,6 +224,14 @@ impl Audit {
         }
         if shared.queue.send(Job::Close(answer)).await.is_ok() {
             let _ = answered.await;
+        }
+    }
+
+    /// As if the disk had failed.
+    #[cfg(test)]
+    pub(crate) fn fail(&self) {
+        if let Some(shared) = &self.shared {
+            shared.failed.store(true, Ordering::Relaxed);
         }
     }
 

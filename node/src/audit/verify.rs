@@ -27,7 +27,7 @@ pub struct Verdict {
     pub until: String,
     /// Parts in which each line fits the one before; one if all is well.
     pub runs: Vec<Run>,
-    /// Where it does not, in order, at most [`BREAKS_MAX`].
+    /// Where it does not, in order; the first twenty.
     pub breaks: Vec<Break>,
     /// Anchors that name another hash of a line that is here.
     pub contradicted: Vec<Anchor>,
@@ -219,4 +219,4 @@ pub fn verify(lines: &mut Lines, anchors: &[Anchor]) -> Result<Verdict, FileErro
 }
 
 /// Breaks that are listed.
-pub const BREAKS_MAX: usize = 20;
+const BREAKS_MAX: usize = 20;

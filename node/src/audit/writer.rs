@@ -127,7 +127,7 @@ impl Writer {
 
     fn push(&mut self, act: &Act) -> Result<(), Unwritten> {
         let pushed = self.book.push(act, self.clock.wall_ms());
-        self.dirty_ms.get_or_insert(self.clock.now().mono_ms);
+        self.dirty_ms.get_or_insert_with(|| self.clock.now().mono_ms);
         self.checked(pushed)
     }
 

@@ -338,6 +338,61 @@ mod tests {
     use super::*;
     use crate::wire::observed::METHODS;
 
+    /// Calls a method of a node that answers with OK; says with what code and how often it was
+    /// carried out.
+    async fn call(audit: &Audit, method: &str) -> (Code, usize) {
+        let carried_out = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = carried_out.clone();
+        let inner = tower::service_fn(move |_: Request<Tapped<Body>>| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            async { Ok::<_, std::convert::Infallible>(Response::new(Body::empty())) }
+        });
+        let request = Request::builder().uri(method).body(Body::empty()).unwrap();
+        let mut service = tower::Layer::layer(&Audited::new(audit.clone()), inner);
+        let answer = service.call(request).await.unwrap();
+        (code_of(&answer), carried_out.load(std::sync::atomic::Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn an_act_that_would_leave_no_trace_is_refused_and_reads_go_on() {
+        use crate::{driver::Clock, lifecycle::Shutdown, observe::Metrics};
+
+        let dir = tempfile::tempdir().unwrap();
+        let (records, metrics) = (Shutdown::new(), Arc::new(Metrics::new("test")));
+        let audit = Audit::open(dir.path(), Clock::start(), metrics, &records).unwrap();
+        let acts = [
+            "/verbund.registry.v1.PublishService/Publish",
+            "/verbund.admin.v1.AdminService/AcceptHeld",
+        ];
+        let rest = [
+            "/verbund.registry.v1.CatalogueService/GetStatus",
+            "/verbund.peer.v1.PeerService/Session",
+        ];
+        for method in acts.into_iter().chain(rest) {
+            assert_eq!(call(&audit, method).await, (Code::Ok, 1), "{method}");
+        }
+        // behind what nobody waits for
+        audit.record(Act::new("node.stop", "OK")).await.unwrap();
+        audit.fail();
+        for method in acts {
+            assert_eq!(call(&audit, method).await, (Code::Unavailable, 0), "{method}");
+        }
+        for method in rest {
+            assert_eq!(call(&audit, method).await, (Code::Ok, 1), "{method}");
+        }
+        audit.close().await;
+        let text = std::fs::read_dir(dir.path().join(crate::audit::DIR)).unwrap();
+        let text: String =
+            text.map(|it| std::fs::read_to_string(it.unwrap().path()).unwrap()).collect();
+        for (method, times) in [(acts[0], 1), (acts[1], 1), (rest[0], 0), (rest[1], 1)] {
+            assert_eq!(text.matches(name_of(method)).count(), times, "{method}\n{text}");
+        }
+    }
+
+    fn name_of(path: &str) -> &str {
+        path.strip_prefix('/').unwrap()
+    }
+
     #[test]
     fn what_is_no_read_is_traced() {
         for read in READS {
