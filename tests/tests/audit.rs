@@ -8,8 +8,12 @@ use std::{
     time::Duration,
 };
 
+use registry_client::{Client, ClientConfig};
 use registry_node::audit::line::Line;
-use registry_proto::terms::Land::{self, RP, SL};
+use registry_proto::{
+    terms::Land::{self, RP, SL},
+    wire::admin::{AcceptHeldRequest, admin_service_client::AdminServiceClient},
+};
 use registry_tests::{
     cluster::{Cluster, Who, binary, eventually},
     records::{definition, request, service_id},
@@ -35,9 +39,10 @@ async fn what_is_done_leaves_lines_that_cannot_be_changed_unnoticed() {
     cluster.publish(SL, records()).await.expect("published");
     assert_eq!(size_at(&cluster, SL).await, 1, "publishing alone needs no anchor at once");
     let endpoint = format!("https://{}", cluster.bound(SL).admin);
-    let args = ["held", "accept", "RP", "--endpoint", &endpoint];
-    let accepted = cluster.registry(SL, Who::Operator(SL), &args).output().expect("runs");
-    assert!(accepted.status.success(), "{accepted:?}");
+    let operator = ClientConfig { endpoint, ..cluster.client_config(SL, Who::Operator(SL)) };
+    let operator = Client::connect(operator).await.expect("connected");
+    let accept = AcceptHeldRequest { land: "RP".to_owned(), epoch: 1 };
+    AdminServiceClient::new(operator.channel()).accept_held(accept).await.expect("accepted");
     // its line is there as soon as it is answered, and its anchor goes to the partner
     assert!(lines(&cluster).iter().any(|it| it.act == ACCEPT));
     eventually(LIMIT, "RP holds the anchor of SL", async || size_at(&cluster, RP).await == 2).await;
