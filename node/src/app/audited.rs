@@ -30,7 +30,10 @@ pub(super) async fn starts(config: &Config, audit: &Audit) -> Result<(), StartEr
 
 /// Says why it does not, and lets go of the audit log.
 pub(super) async fn fails(failure: &dyn Error, audit: &Audit, records: &Shutdown) {
-    audit.note(Act::new("node.start", "FAILED").because(chain(failure)));
+    let failed = Act::new("node.start", "FAILED").because(chain(failure));
+    if audit.finish(failed).await.is_err() {
+        error!("that the node does not start is not in the audit log");
+    }
     audit.close().await;
     records.drain(CLOSE_WAIT).await;
 }
@@ -52,7 +55,7 @@ pub(super) async fn stops(shutdown: &Shutdown, audit: &Audit) {
         Some(StopCause::TaskDied { kind, cause }) => format!("{kind:?}: {cause}"),
         None => String::new(),
     };
-    if audit.record(Act::new("node.stop", "OK").because(why)).await.is_err() {
+    if audit.finish(Act::new("node.stop", "OK").because(why)).await.is_err() {
         error!("the end of the node is not in the audit log");
     }
 }

@@ -208,6 +208,20 @@ impl Audit {
         answered.await.unwrap_or(Err(Unwritten))
     }
 
+    /// Notes the last act, behind all refusals that were counted; returns when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub async fn finish(&self, act: Act) -> Result<(), Unwritten> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        for refused in shared.due(true) {
+            let job = Job::Line(refused, Wish::Nothing);
+            shared.queue.send(job).await.map_err(|_| Unwritten)?;
+        }
+        self.record(act).await
+    }
+
     /// Counts a refusal. Never waits.
     pub fn refused(&self, refusal: Refusal) {
         let Some(shared) = &self.shared else { return };
@@ -215,13 +229,10 @@ impl Audit {
         shared.refusals.lock().unwrap_or_else(PoisonError::into_inner).add(refusal, now);
     }
 
-    /// Writes what is due, syncs and ends the thread. What is recorded afterwards is lost.
+    /// Syncs and ends the thread. What is recorded afterwards is lost.
     pub async fn close(&self) {
         let Some(shared) = &self.shared else { return };
         let (answer, answered) = oneshot::channel();
-        for act in shared.due(true) {
-            let _ = shared.queue.send(Job::Line(act, Wish::Nothing)).await;
-        }
         if shared.queue.send(Job::Close(answer)).await.is_ok() {
             let _ = answered.await;
         }

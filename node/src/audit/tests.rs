@@ -305,13 +305,14 @@ async fn a_node_writes_on_where_it_stopped_and_tells_how_far_it_is() {
             object: String::new(),
             note: String::new(),
         });
+        audit.finish(Act::new("node.stop", "OK")).await.unwrap();
         audit.close().await;
         records.drain(Duration::from_secs(30)).await;
         drop(audit);
         // the first line is that of the beginning
-        let lines = 1 + 4 * round;
+        let lines = 1 + 5 * round;
         let heard: Vec<_> = heard.into_iter().collect();
-        assert!(heard.contains(&(lines - 1, true)), "{heard:?}");
+        assert!(heard.contains(&(lines - 2, true)), "{heard:?}");
         assert_eq!(heard.last().map(|it| it.0), Some(lines), "{heard:?}");
         let verdict = verify(&mut Lines::of(&dir.path().join(DIR)).unwrap(), &[]).unwrap();
         assert_eq!((verdict.judgement(), verdict.lines), (Judgement::Intact, lines));
