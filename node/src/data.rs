@@ -31,6 +31,7 @@ use tracing::{error, info, warn};
 pub use install::{InstallError, Installed, install};
 
 use crate::{
+    audit::{Act, Audit},
     config,
     lifecycle::{Shutdown, TaskKind, chain},
 };
@@ -127,6 +128,7 @@ pub struct Follower {
     note: Vec<u8>,
     /// What was complained about last, so that it is not repeated.
     complaint: Option<String>,
+    audit: Audit,
 }
 
 // === impl Lists ===
@@ -154,7 +156,12 @@ impl Follower {
     /// Will keep `lists` as the configured package says; does nothing before the first
     /// [`refresh`](Self::refresh).
     pub fn new(data: Option<config::Data>, lists: Lists) -> Self {
-        Self { data, lists, note: Vec::new(), complaint: None }
+        Self { data, lists, note: Vec::new(), complaint: None, audit: Audit::nowhere() }
+    }
+
+    /// The same, with a trace of what is taken over or refused.
+    pub fn traced(self, audit: Audit) -> Self {
+        Self { audit, ..self }
     }
 
     /// Reads the package if its manifest changed, and uses it if it is good. Reads files.
@@ -184,12 +191,14 @@ impl Follower {
             Ok(Refreshed::Replaced(stand)) => {
                 self.complaint = None;
                 info!(%stand, "data package in use");
+                self.audit.note(Act::new("data.load", "OK").on(stand.to_string()));
             }
             Ok(Refreshed::Absent | Refreshed::Unchanged) => self.complaint = None,
             Err(refused) => {
                 let cause = chain(&refused);
                 if self.complaint.as_ref() != Some(&cause) {
                     error!(cause, "data package not used, the lists stay as they are");
+                    self.audit.note(Act::new("data.load", "FAILED").because(cause.clone()));
                     self.complaint = Some(cause);
                 }
             }
@@ -199,11 +208,12 @@ impl Follower {
 
 /// Brings the lists to the configured package, and follows it: every minute and at SIGHUP.
 /// Returns after the first look.
-pub async fn follow(data: Option<config::Data>, lists: Lists, shutdown: &Shutdown) {
+pub async fn follow(data: Option<config::Data>, lists: Lists, audit: Audit, shutdown: &Shutdown) {
     if data.is_none() {
         return;
     }
-    let Some(mut follower) = looked(Follower::new(data, lists)).await else { return };
+    let follower = Follower::new(data, lists).traced(audit);
+    let Some(mut follower) = looked(follower).await else { return };
     let stop = shutdown.clone();
     shutdown.spawn(TaskKind::Data, async move {
         use tokio::signal::unix::{SignalKind, signal};

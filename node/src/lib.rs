@@ -3,6 +3,7 @@
 //!
 //! - [`app`]: a node, from its configuration to its end.
 //! - [`artefacts`]: files of versions, apart from the logs.
+//! - [`audit`]: who did what, chained by hashes.
 //! - [`certificates`]: reload of files, revocation, warnings before an end.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
@@ -29,6 +30,7 @@
 
 pub mod app;
 pub mod artefacts;
+pub mod audit;
 pub mod batches;
 pub mod certificates;
 pub mod cli;

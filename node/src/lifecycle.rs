@@ -38,6 +38,8 @@ pub enum TaskKind {
     Signals,
     /// Follows the data package.
     Data,
+    /// Writes the audit log; without it nothing is done but reads.
+    Audit,
     /// Loads certificates anew and ends connections without a good one.
     Certificates,
 }
@@ -97,7 +99,7 @@ impl TaskKind {
     /// What an error that the task returns leads to.
     pub fn on_error(self) -> OnDeath {
         match self {
-            Self::Connection | Self::Stream | Self::Data => OnDeath::Log,
+            Self::Connection | Self::Stream | Self::Data | Self::Audit => OnDeath::Log,
             Self::Listener
             | Self::Driver
             | Self::SessionSupervisor
@@ -122,6 +124,7 @@ impl TaskKind {
             Self::Artefacts => "artefacts",
             Self::Signals => "signals",
             Self::Data => "data",
+            Self::Audit => "audit",
             Self::Certificates => "certificates",
         }
     }

@@ -40,6 +40,13 @@ fn main() -> ExitCode {
         Command::Evidence(command) => {
             cli::evidence::run(&command).map(told).map_err(|it| chain(&it))
         }
+        Command::Audit(command) => match cli::audit::run(&command) {
+            Ok(done) => {
+                println!("{}", done.text);
+                return ExitCode::from(done.code);
+            }
+            Err(failure) => Err(chain(&failure)),
+        },
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Policy(cli::policy::PolicyCommand::Check(args)) => return explain(&args),
         Command::Run(args) => return run(&args),

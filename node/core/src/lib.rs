@@ -3,6 +3,7 @@
 //! The file list reads as the path of one submission; see ARCHITECTURE.md. Nothing here does
 //! I/O, reads a clock or draws random numbers, so the simulator runs the same code as the node.
 
+pub mod audit;
 pub mod authorize;
 pub mod catalogue;
 pub mod compat;

@@ -178,7 +178,31 @@ pub const ARTEFACT_CHUNK_BYTES: u64 = 8 << 20;
 /// Bytes of the JSON Schema of the parameters.
 pub const PARAMETER_SCHEMA_BYTES_MAX: usize = 65_536;
 
+/// The head of the audit log goes into the log of the Land this long after the one before, if
+/// there are new lines, milliseconds.
+pub const AUDIT_ANCHOR_MS: u64 = 600_000;
+/// The same after an administrative act, milliseconds.
+pub const AUDIT_ANCHOR_SOON_MS: u64 = 60_000;
+/// Lines of the audit log after which its head goes into the log of the Land at once.
+pub const AUDIT_ANCHOR_LINES: u64 = 10_000;
+/// Lines of the audit log that wait to be written; beyond, acts are refused.
+pub const AUDIT_LINES_WAITING_MAX: usize = 16_384;
+/// Bytes of a file of the audit log; then the next one begins.
+pub const AUDIT_SEGMENT_BYTES: u64 = 16 << 20;
+/// Bytes of a line of the audit log.
+pub const AUDIT_LINE_BYTES_MAX: usize = 16 << 10;
+/// Lines of the audit log that are not synced yet, for this long, milliseconds.
+pub const AUDIT_SYNC_MS: u64 = 5_000;
+/// Refusals are counted together for this long, milliseconds.
+pub const AUDIT_REFUSALS_MS: u64 = 300_000;
+/// Refusals of one kind and origin that get a line of their own in that time; the others of all
+/// origins are counted together.
+pub const AUDIT_REFUSALS_MAX: usize = 16;
+
 const _: () = assert!(BATCH_BYTES_MAX >= BODY_BYTES_MAX);
+const _: () = assert!(AUDIT_ANCHOR_SOON_MS < AUDIT_ANCHOR_MS);
+const _: () = assert!(AUDIT_LINES_WAITING_MAX >= 2 * SUBMISSIONS_WAITING_MAX);
+const _: () = assert!(AUDIT_SEGMENT_BYTES >= 64 * (AUDIT_LINE_BYTES_MAX as u64));
 const _: () = assert!(GATHER_MS_MAX < ACK_WAIT_MS_MAX);
 const _: () = assert!(GATHER_FROM < SUBMISSIONS_WAITING_MAX);
 const _: () = assert!(SEARCH_DEPTH_MAX >= PAGE_MAX);

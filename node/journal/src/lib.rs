@@ -23,6 +23,7 @@ mod error;
 mod faults;
 pub mod format;
 mod journal;
+mod look;
 mod open;
 mod reader;
 mod report;
@@ -43,6 +44,7 @@ pub use crate::{
         NOTE_BYTES_MAX, PROOF_HASHES_MAX,
     },
     journal::{Journal, Options},
+    look::{Looked, look},
     reader::{READ_BYTES_MAX, Reader},
     report::{Erased, FINDINGS_MAX, Finding, OpenProgress, OpenReport, Part},
 };

@@ -296,7 +296,7 @@ impl View {
 }
 
 /// The entry whose record `bytes` begin with.
-fn parse(
+pub(crate) fn parse(
     bytes: &Bytes,
     mark: &Mark,
     index: u64,

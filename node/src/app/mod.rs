@@ -3,6 +3,7 @@
 //! Everything a node has, it has from its [`Config`]; nothing is shared between two nodes in one
 //! process but the process itself.
 
+mod audited;
 mod journal_read;
 mod listeners;
 mod logs;
@@ -29,6 +30,7 @@ pub use logs::LogsError;
 
 use crate::{
     artefacts::{self, Artefacts, ChunkStore},
+    audit::{self, Audit},
     certificates::{self, Digests},
     config::{self, Config},
     data::{self, Lists},
@@ -56,6 +58,9 @@ pub struct App {
     shutdown: Shutdown,
     /// Driver and writers.
     engine: Shutdown,
+    /// The audit log, which outlives the driver.
+    records: Shutdown,
+    audit: Audit,
     grace: std::time::Duration,
     connected: Connected,
     board: StatusBoard,
@@ -75,6 +80,19 @@ struct Core {
     receipts: Receipts,
 }
 
+/// What is opened before anything runs.
+struct Opened {
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    digests: Digests,
+    tls: Arc<TlsContext>,
+    own: LogId,
+    logs: Logs,
+    /// The thread of the audit log.
+    records: Shutdown,
+    audit: Audit,
+}
+
 /// What the core of a node stands on.
 struct Foundation<'a> {
     clock: Clock,
@@ -84,6 +102,7 @@ struct Foundation<'a> {
     metrics: &'a Arc<Metrics>,
     index: &'a Index,
     folder: Notifier,
+    audit: &'a Audit,
     /// Driver and writers.
     engine: &'a Shutdown,
     /// What the driver starts for partners.
@@ -111,6 +130,9 @@ pub enum StartError {
     /// The store of artefacts cannot be opened.
     #[error("cannot open the store of artefacts")]
     Artefacts(#[from] artefacts::OpenError),
+    /// The audit log cannot be opened.
+    #[error("cannot open the audit log")]
+    Audit(#[from] audit::FileError),
     /// The drafts cannot be opened.
     #[error("cannot open the drafts")]
     Drafts(#[from] drafts::OpenError),
@@ -156,14 +178,33 @@ impl App {
         listeners: Listeners,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let metrics = Arc::new(Metrics::new(SOFTWARE));
         let digests = Digests::read(&config.tls);
         let tls = open_tls(&config, &metrics)?;
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
-        let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
         // ends after everything that asks it for something
+        let records = Shutdown::new();
+        let audit = Audit::open(&config.data_dir, clock, metrics.clone(), &records)?;
+        audited::starts(&config, &audit).await?;
+        let opened = Opened { clock, metrics, digests, tls, own, logs, records, audit };
+        let (audit, records) = (opened.audit.clone(), opened.records.clone());
+        let started = Self::assemble(config, opened, listeners, shutdown).await;
+        if let Err(failure) = &started {
+            audited::fails(failure, &audit, &records).await;
+        }
+        started
+    }
+
+    async fn assemble(
+        config: Config,
+        opened: Opened,
+        listeners: Listeners,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        let Opened { clock, metrics, digests, tls, own, logs, records, audit } = opened;
+        let identity = PeerIdentity { land: config.land, node: config.node.clone() };
+        let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
@@ -176,15 +217,17 @@ impl App {
             metrics: &metrics,
             index: &index,
             folder: folder.notifier(),
+            audit: &audit,
             engine: &engine,
             streams: &shutdown,
         };
         let Core { handle, board, connected, receipts } = foundation.start_core(logs)?;
         follow_fold(&index, own, &handle).await?;
+        audited::follows(&audit, &handle).await;
         stop_with(&engine, &shutdown);
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
-        let lists = follow_lists(&config, &shutdown).await;
-        keep_certificates(&config, digests, &tls, &metrics, &board, &shutdown)?;
+        let lists = follow_lists(&config, &audit, &shutdown).await;
+        keep_certificates(&config, digests, &tls, &metrics, &board, &audit, &shutdown)?;
         let bound = listeners.addresses();
         let parts = serve::Parts {
             config: &config,
@@ -203,6 +246,7 @@ impl App {
             drafts,
             receipts,
             meters: Meters::new(config.limits, metrics.clone()),
+            audit: audit.clone(),
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)
@@ -215,6 +259,8 @@ impl App {
             bound,
             shutdown,
             engine,
+            records,
+            audit,
             grace: config.shutdown_grace,
             connected,
             board,
@@ -272,7 +318,12 @@ impl App {
     pub async fn stop(mut self) -> Drained {
         let begun = std::time::Instant::now();
         let streams = self.shutdown.drain(self.grace.mul_f64(STREAMS_PART)).await;
-        let engine = self.engine.drain(self.grace.saturating_sub(begun.elapsed())).await;
+        let left = || self.grace.saturating_sub(begun.elapsed());
+        // before the driver ends: it puts the head of the audit log into the log of the Land
+        let _late = tokio::time::timeout(left(), audited::stops(&self.shutdown, &self.audit)).await;
+        let engine = self.engine.drain(left()).await;
+        let _late = tokio::time::timeout(left(), self.audit.close()).await;
+        self.records.drain(left()).await;
         let drained = if streams == Drained::Clean { engine } else { streams };
         // blocking: joins three threads that end after the chunk they are at
         let (folder, store) = (&mut self.folder, &self.store);
@@ -364,6 +415,7 @@ impl Foundation<'_> {
             ranges: Ranges::new(logs.readers),
             witness,
             metrics: self.metrics.clone(),
+            audit: self.audit.clone(),
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
@@ -372,9 +424,9 @@ impl Foundation<'_> {
 }
 
 /// The shipped lists, and what data packages make of them.
-async fn follow_lists(config: &Config, shutdown: &Shutdown) -> Lists {
+async fn follow_lists(config: &Config, audit: &Audit, shutdown: &Shutdown) -> Lists {
     let lists = Lists::shipped();
-    data::follow(config.data.clone(), lists.clone(), shutdown).await;
+    data::follow(config.data.clone(), lists.clone(), audit.clone(), shutdown).await;
     lists
 }
 
@@ -429,6 +481,7 @@ fn keep_certificates(
     tls: &Arc<TlsContext>,
     metrics: &Arc<Metrics>,
     board: &StatusBoard,
+    audit: &Audit,
     shutdown: &Shutdown,
 ) -> Result<(), StartError> {
     let keeper = certificates::Keeper::new(certificates::Setup {
@@ -438,6 +491,7 @@ fn keep_certificates(
         tls: tls.clone(),
         metrics: metrics.clone(),
         board: board.certificates().clone(),
+        audit: audit.clone(),
     });
     let system = |source| StartError::System { what: "a handler for SIGHUP", source };
     keeper.start(shutdown).map_err(system)

@@ -37,6 +37,7 @@ use tower::Layer;
 use crate::{
     app::{Listeners, SOFTWARE},
     artefacts::Artefacts,
+    audit::Audit,
     config::Config,
     data::Lists,
     drafts::Drafts,
@@ -58,6 +59,7 @@ use crate::{
         admin::AdminApi,
         answer::Answering,
         artefact::ArtefactApi,
+        audited::Audited,
         catalogue::CatalogueApi,
         draft::DraftApi,
         limited::Limited,
@@ -90,6 +92,7 @@ pub(super) struct Parts<'a> {
     pub(super) drafts: Drafts,
     pub(super) receipts: Receipts,
     pub(super) meters: Meters,
+    pub(super) audit: Audit,
     pub(super) shutdown: Shutdown,
 }
 
@@ -145,6 +148,7 @@ fn accept(
     Acceptor {
         context: parts.tls.clone(),
         metrics: parts.metrics.clone(),
+        audit: parts.audit.clone(),
         listener,
         limits: AcceptLimits {
             handshake: parts.config.patience.handshake,
@@ -172,6 +176,7 @@ fn serve_plain(
 /// Serves gRPC: what every call shares, then its service.
 fn serve_calls(parts: &Parts<'_>, listener: Listener, incoming: Incoming, routes: Routes) {
     let calls = Paced::new(parts.config.patience.request).layer(routes.prepare());
+    let calls = Audited::new(parts.audit.clone()).layer(calls);
     let calls = Limited::new(parts.meters.clone()).layer(calls);
     let calls = Observed::new(parts.metrics.clone()).layer(calls);
     server(parts, listener.name(), Speaks::Http2).serve(incoming, calls, &parts.shutdown);

@@ -26,6 +26,7 @@ pub use expiry::{Expiry, Level, What};
 pub use files::{Digests, Part};
 
 use crate::{
+    audit::{Act, Audit},
     config::Tls,
     lifecycle::{Shutdown, TaskKind, chain},
     observe::Metrics,
@@ -40,6 +41,7 @@ pub struct Keeper {
     tls: Arc<TlsContext>,
     metrics: Arc<Metrics>,
     board: CertificateBoard,
+    audit: Audit,
     parts: Vec<Kept>,
     warned: expiry::Warned,
     own_revoked: bool,
@@ -87,6 +89,8 @@ pub struct Setup {
     pub metrics: Arc<Metrics>,
     /// What others are told.
     pub board: CertificateBoard,
+    /// Where reloads and their failures are traced.
+    pub audit: Audit,
 }
 
 // === impl CertificateBoard ===
@@ -112,7 +116,7 @@ impl CertificateBoard {
 impl Keeper {
     /// A keeper that has not looked yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { files, digests, own, tls, metrics, board } = setup;
+        let Setup { files, digests, own, tls, metrics, board, audit } = setup;
         let kept = |part: Part| {
             let tried = digests.of(part);
             metrics.certificates().set_reload_failed(part.label(), false);
@@ -121,7 +125,7 @@ impl Keeper {
         let parts = Part::ALL.into_iter().map(kept).collect();
         let warned = expiry::Warned::default();
         let (own_revoked, looked) = (false, None);
-        Self { files, own, tls, metrics, board, parts, warned, own_revoked, looked }
+        Self { files, own, tls, metrics, board, audit, parts, warned, own_revoked, looked }
     }
 
     /// Looks now, every two seconds and on SIGHUP until `shutdown`.
@@ -175,6 +179,7 @@ impl Keeper {
         }
         for ended in self.tls.judge(now, !changed && !minute) {
             self.metrics.certificates().disconnected(ended.place, ended.cause);
+            self.trace_end(&ended);
             warn!(
                 listener = ended.place, remote = %ended.remote, who = ended.who,
                 cause = ended.cause, reason = ended.reason,
@@ -208,10 +213,14 @@ impl Keeper {
         let files = files::names(&self.files, part);
         self.metrics.certificates().reloaded(part.label(), outcome.is_ok());
         match &outcome {
-            Ok(()) => info!(part = part.label(), files, "loaded anew"),
+            Ok(()) => {
+                self.trace_load(part, "OK", "");
+                info!(part = part.label(), files, "loaded anew");
+            }
             Err(failure) => {
                 let cause = chain(failure);
                 if asked || before.as_deref() != Some(cause.as_str()) {
+                    self.trace_load(part, "FAILED", &cause);
                     error!(
                         part = part.label(),
                         files, cause, "cannot be loaded, what was loaded before stays in use"
@@ -223,6 +232,17 @@ impl Keeper {
             }
         }
         Some(outcome.is_ok())
+    }
+
+    fn trace_load(&self, part: Part, outcome: &'static str, cause: &str) {
+        let object = format!("{}: {}", part.label(), files::names(&self.files, part));
+        self.audit.note(Act::new("tls.load", outcome).on(object).because(cause));
+    }
+
+    fn trace_end(&self, ended: &tls::Ended) {
+        let act = Act::new("tls.disconnect", ended.cause).on(ended.place);
+        let (who, from) = (ended.who.clone(), ended.remote.to_string());
+        self.audit.note(Act { who, from, ..act.because(ended.reason.clone()) });
     }
 
     fn load(&self, part: Part) -> Result<(), MaterialError> {

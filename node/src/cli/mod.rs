@@ -1,5 +1,6 @@
 //! The commands of `registry-node`.
 
+pub mod audit;
 pub mod certificates;
 pub mod charter;
 pub mod data;
@@ -59,6 +60,9 @@ pub enum Command {
     /// Erklärt, wer an diesem Knoten was darf
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Prüft das Auditlog eines Knotens: wer hat wann von wo was getan
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Prüft, installiert und erstellt Datenpakete (Codelisten, LeiKa, Gemeindeverzeichnis)
     #[command(subcommand)]
     Data(data::DataCommand),

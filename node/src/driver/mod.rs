@@ -261,12 +261,9 @@ fn drive(
     let mut begun = BTreeSet::new();
     // the ticker keeps this loop turning, so the token is seen in time
     while receive(&mut queue, &mut events, clock, node.due_mono_ms()) {
-        if token.is_cancelled() {
-            // who was let in before is still answered: its records may be on the disk
-            let by = *stop_by.get_or_insert_with(|| Instant::now() + ANSWER_MAX);
-            if !performer.is_awaited() || Instant::now() >= by {
-                break;
-            }
+        if stop_by.is_none() && token.is_cancelled() {
+            stop_by = Some(Instant::now() + ANSWER_MAX);
+            events.push(Event::Input(Input::Stopping));
         }
         for event in events.drain(..) {
             let now = clock.now();
@@ -300,6 +297,11 @@ fn drive(
             if tick || first {
                 performer.show(node.status(now));
             }
+        }
+        // who was let in before is still answered: its records may be on the disk
+        let is_done = !performer.is_awaited() && node.is_settled();
+        if stop_by.is_some_and(|by| is_done || Instant::now() >= by) {
+            break;
         }
     }
     performer.end();

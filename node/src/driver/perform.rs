@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::{
+    audit::{Act, Audit},
     driver::{
         Handle,
         writer::{Job, Writers},
@@ -37,6 +38,8 @@ pub struct Surroundings {
     pub witness: witness::Keeper,
     /// Where numbers go.
     pub metrics: Arc<Metrics>,
+    /// Where what happens to the own log is traced.
+    pub audit: Audit,
     /// Where the state goes that readers see.
     pub show: Box<dyn ShowStatus>,
 }
@@ -171,6 +174,9 @@ impl Performer {
     }
 
     fn report(&self, notice: Notice) {
+        if let Some(act) = traced(&notice) {
+            self.surroundings.audit.note(act);
+        }
         let metrics = &self.surroundings.metrics;
         match notice {
             Notice::Replication(Report::PeerFault { peer, fault }) => {
@@ -198,4 +204,23 @@ impl Performer {
             Notice::LogFailed { log } => error!(%log, "this log cannot be written until a restart"),
         }
     }
+}
+
+/// The line of a notice; what partners can cause as often as they like has none.
+fn traced(notice: &Notice) -> Option<Act> {
+    Some(match notice {
+        Notice::Replication(Report::LogStopped { peer, fault }) => {
+            let shown_by = format!("{}, shown by {}", chain(fault), peer.node);
+            Act::new("log.stop", "OK").on(fault.log().to_string()).because(shown_by)
+        }
+        Notice::FenceOpened => Act::new("fence.open", "OK"),
+        Notice::FenceOpenedUnfenced { waited_ms } => {
+            Act::new("fence.unfenced", "OK").because(format!("nobody answered for {waited_ms} ms"))
+        }
+        Notice::FenceClosed { state } => Act::new("fence.close", "OK").because(state.clone()),
+        Notice::OwnLogFailed => Act::new("log.write", "FAILED"),
+        Notice::LogFailed { log } => Act::new("log.write", "FAILED").on(log.to_string()),
+        Notice::Unsigned
+        | Notice::Replication(Report::PeerFault { .. } | Report::Refused { .. }) => return None,
+    })
 }

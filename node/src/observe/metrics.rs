@@ -19,7 +19,7 @@ use prometheus_client::{
 use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
-use crate::observe::{ArtefactMetrics, CertificateMetrics, ConnectionMetrics};
+use crate::observe::{ArtefactMetrics, AuditMetrics, CertificateMetrics, ConnectionMetrics};
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
@@ -38,6 +38,7 @@ pub struct Metrics {
     artefacts: ArtefactMetrics,
     certificates: CertificateMetrics,
     connections: ConnectionMetrics,
+    audit: AuditMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +128,7 @@ impl Metrics {
             artefacts: ArtefactMetrics::default(),
             certificates: CertificateMetrics::default(),
             connections: ConnectionMetrics::default(),
+            audit: AuditMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -256,6 +258,11 @@ impl Metrics {
         &self.connections
     }
 
+    /// What is counted about the audit log.
+    pub fn audit(&self) -> &AuditMetrics {
+        &self.audit
+    }
+
     /// What is counted about artefacts.
     pub fn artefacts(&self) -> &ArtefactMetrics {
         &self.artefacts
@@ -292,6 +299,7 @@ impl Metrics {
         self.artefacts.register(r);
         self.certificates.register(r);
         self.connections.register(r);
+        self.audit.register(r);
     }
 }
 

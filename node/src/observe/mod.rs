@@ -1,12 +1,14 @@
 //! What operators see: log lines on stderr and metrics.
 
 mod artefacts;
+mod audit;
 mod certificates;
 mod connections;
 mod logging;
 mod metrics;
 
 pub use artefacts::ArtefactMetrics;
+pub use audit::AuditMetrics;
 pub use certificates::CertificateMetrics;
 pub use connections::ConnectionMetrics;
 pub use logging::{Format, LevelError, LoggingError, check_level, init};

@@ -25,6 +25,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tracing::warn;
 
 use crate::{
+    audit::{Audit, Refusal},
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
     serving::{self, Share, Shares},
@@ -89,6 +90,8 @@ pub struct Acceptor {
     pub context: Arc<TlsContext>,
     /// Where outcomes are counted.
     pub metrics: Arc<Metrics>,
+    /// Where refusals are traced.
+    pub audit: Audit,
     /// Which listener.
     pub listener: Listener,
     /// Its bounds.
@@ -118,6 +121,13 @@ pub struct Caller {
     pub remote: SocketAddr,
     /// What its certificate proves; may hold no role at all.
     pub identity: Arc<Identity>,
+}
+
+/// Where what became of a handshake is told.
+struct Told {
+    metrics: Arc<Metrics>,
+    audit: Audit,
+    listener: Listener,
 }
 
 /// What one handshake needs.
@@ -176,7 +186,7 @@ impl Acceptor {
                 self.refuse(remote, Outcome::TooMany, "handshakes");
                 continue;
             };
-            let (ready, metrics) = (ready.clone(), Arc::clone(&self.metrics));
+            let (ready, told) = (ready.clone(), self.told());
             let identities = Arc::clone(&identities);
             let work = Handshake {
                 context: Arc::clone(&self.context),
@@ -188,7 +198,6 @@ impl Acceptor {
             let token = tasks.token().clone();
             tasks.spawn(TaskKind::Connection, async move {
                 let _under_way = (handshake, of_address);
-                let listener = work.listener;
                 let ended = tokio::select! {
                     ended = work.run() => ended,
                     () = token.cancelled() => return,
@@ -197,24 +206,46 @@ impl Acceptor {
                     Ok((stream, caller)) => {
                         let Some(of_identity) = identities.take(caller.identity.spki) else {
                             let reason = "connections of this identity";
-                            refuse(&metrics, listener, remote, Outcome::TooMany, reason);
+                            told.refused(remote, Outcome::TooMany, reason);
                             return;
                         };
-                        metrics.tls_handshake(listener.name(), Outcome::Ok.label());
+                        told.metrics.tls_handshake(told.listener.name(), Outcome::Ok.label());
                         let (_place, _of_identity) = (place, of_identity);
                         let connection = TlsConnection { stream, caller, _place, _of_identity };
                         let _ = ready.send(connection).await; // the server stopped: drop it
                     }
-                    Err((outcome, reason)) => {
-                        refuse(&metrics, listener, remote, outcome, &reason);
-                    }
+                    Err((outcome, reason)) => told.refused(remote, outcome, &reason),
                 }
             });
         }
     }
 
     fn refuse(&self, remote: SocketAddr, outcome: Outcome, reason: &str) {
-        refuse(&self.metrics, self.listener, remote, outcome, reason);
+        self.told().refused(remote, outcome, reason);
+    }
+
+    fn told(&self) -> Told {
+        let (metrics, audit) = (Arc::clone(&self.metrics), self.audit.clone());
+        Told { metrics, audit, listener: self.listener }
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    fn refused(&self, remote: SocketAddr, outcome: Outcome, reason: &str) {
+        let listener = self.listener.name();
+        self.metrics.tls_handshake(listener, outcome.label());
+        warn!(listener, %remote, outcome = outcome.label(), reason, "tls handshake refused");
+        self.audit.refused(Refusal {
+            act: "tls.handshake",
+            outcome: outcome.label(),
+            who: String::new(),
+            names: Vec::new(),
+            from: Some(remote.ip()),
+            object: listener.to_owned(),
+            note: reason.to_owned(),
+        });
     }
 }
 
@@ -428,25 +459,8 @@ fn told(error: &io::Error) -> String {
     tls.map_or_else(|| error.to_string(), reason)
 }
 
-fn refuse(
-    metrics: &Metrics,
-    listener: Listener,
-    remote: SocketAddr,
-    outcome: Outcome,
-    reason: &str,
-) {
-    metrics.tls_handshake(listener.name(), outcome.label());
-    warn!(
-        listener = listener.name(),
-        %remote,
-        outcome = outcome.label(),
-        reason,
-        "tls handshake refused"
-    );
-}
-
 /// Who has one address of IPv6 has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(it) => {
             let [a, b, c, d, ..] = it.segments();

@@ -28,6 +28,7 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
+pub(crate) use acceptor::network;
 pub use acceptor::{AcceptLimits, Acceptor, Caller, Incoming, Listener, Outcome, TlsConnection};
 pub use connector::{ConnectError, PeerConnector};
 pub use crl::{Crl, CrlError, Crls, read_crls};

@@ -15,7 +15,12 @@ use registry_proto::wire::registry::{
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
-use super::{caller::caller, publish::PublishApi, publish::response, status::status};
+use super::{
+    audited::about,
+    caller::caller,
+    publish::{PublishApi, response, said},
+    status::status,
+};
 use crate::drafts::{Drafts, Hand};
 
 /// Handlers of the draft service.
@@ -185,8 +190,10 @@ impl DraftService for DraftApi {
         request: Request<PublishDraftRequest>,
     ) -> Result<Response<PublishDraftResponse>, Status> {
         let principal = drafter(&request)?;
-        let answer = self.publish(&principal, request.into_inner()).await;
-        Ok(Response::new(answer.map_err(status)?))
+        let draft = request.get_ref().draft_id.clone();
+        let answer = self.publish(&principal, request.into_inner()).await.map_err(status)?;
+        let published = answer.published.as_ref().map(said).unwrap_or_default();
+        Ok(about(answer, format!("draft {draft}: {published}")))
     }
 
     async fn delete_draft(

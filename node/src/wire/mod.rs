@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod answer;
 pub mod artefact;
+pub mod audited;
 pub mod caller;
 pub mod catalogue;
 pub mod draft;
@@ -13,6 +14,7 @@ pub mod paced;
 pub mod peer;
 mod previous;
 pub mod publish;
+mod said;
 pub mod status;
 pub mod watch;
 pub mod witness;

@@ -110,7 +110,7 @@ fn refused(method: &'static str, code: &'static str, caller: Option<&Caller>) {
 }
 
 /// A stream counts when it opens; only calls that fail at once carry their status in the head.
-fn code_of<B>(response: &Response<B>) -> Code {
+pub(super) fn code_of<B>(response: &Response<B>) -> Code {
     response
         .headers()
         .get("grpc-status")
@@ -118,11 +118,11 @@ fn code_of<B>(response: &Response<B>) -> Code {
 }
 
 /// The name of a method, from a closed set so that no client can fill the metrics.
-fn method(path: &str) -> &'static str {
+pub(super) fn method(path: &str) -> &'static str {
     METHODS.iter().find(|known| **known == path).copied().unwrap_or(METHOD_UNKNOWN)
 }
 
-fn label(code: Code) -> &'static str {
+pub(super) fn label(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
@@ -147,7 +147,7 @@ fn label(code: Code) -> &'static str {
 /// Names of a certificate in one line of the log.
 const NAMES_LOGGED_MAX: usize = 4;
 
-const METHODS: &[&str] = &[
+pub(super) const METHODS: &[&str] = &[
     "/verbund.registry.v1.CatalogueService/ListServices",
     "/verbund.registry.v1.CatalogueService/GetService",
     "/verbund.registry.v1.CatalogueService/ListVersions",

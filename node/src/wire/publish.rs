@@ -33,7 +33,7 @@ use crate::{
     fit_connect::{At, Roots},
     index::Index,
     observe::Metrics,
-    wire::{caller::caller, previous::Previous, status::status},
+    wire::{audited::about, caller::caller, previous::Previous, status::status},
 };
 
 /// Handlers of the publish service.
@@ -249,7 +249,9 @@ impl PublishService for PublishApi {
     ) -> Result<Response<PublishResponse>, Status> {
         let principal = caller(&request)?;
         let outcome = self.as_principal(&principal, request.into_inner()).await;
-        Ok(Response::new(response(outcome.map_err(status)?)))
+        let answer = response(outcome.map_err(status)?);
+        let said = said(&answer);
+        Ok(about(answer, said))
     }
 }
 
@@ -257,6 +259,28 @@ impl PublishService for PublishApi {
 const JUDGED_HERE_MAX: usize = 64;
 /// Versions before new ones that are read where they are asked for: a few microseconds each.
 const COMPARED_HERE_MAX: usize = 8;
+
+/// What the audit log says of an answer.
+pub(super) fn said(published: &PublishResponse) -> String {
+    let records = &published.records;
+    let mut said: Vec<String> = records.iter().take(SAID_MAX).map(record_said).collect();
+    if let Some(more) = records.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
+        said.push(format!("and {more} more"));
+    }
+    said.join(", ")
+}
+
+fn record_said(it: &wire::PublishedRecord) -> String {
+    let at = match &it.position {
+        Some(at) => format!("{}/{}/{}", at.land, at.epoch, at.index),
+        None => "dry run".to_owned(),
+    };
+    let unchanged = if it.unchanged { " unchanged" } else { "" };
+    format!("{at}{unchanged} {} {}", it.service_id, it.version).trim_end().to_owned()
+}
+
+/// Records that are named in the audit log; the others follow them in the log of the Land.
+const SAID_MAX: usize = 4;
 
 /// What became of a submission.
 pub(super) fn response(published: Published) -> PublishResponse {

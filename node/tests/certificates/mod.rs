@@ -9,6 +9,7 @@ use std::{
 
 use registry_core::authorize::Role;
 use registry_node::{
+    audit::Audit,
     certificates::{CertificateBoard, Digests, Keeper, Level, Part, Setup, What},
     config::Tls,
     lifecycle::Shutdown,
@@ -510,6 +511,7 @@ impl Node {
             tls: context.clone(),
             metrics: metrics.clone(),
             board: board.clone(),
+            audit: Audit::nowhere(),
         });
         Self { pki, context, keeper, board, metrics, files, dir }
     }

@@ -12,6 +12,7 @@ use std::{
 
 use registry_core::authorize::{Role, Rule, Who};
 use registry_node::{
+    audit::Audit,
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
     pki::{Authority, DOMAIN, Issued, Request},
@@ -309,8 +310,13 @@ async fn incoming_with(
 ) -> (Incoming, SocketAddr) {
     let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = tcp.local_addr().unwrap();
-    let acceptor =
-        Acceptor { context: Arc::clone(context), metrics: Arc::clone(metrics), listener, limits };
+    let acceptor = Acceptor {
+        context: Arc::clone(context),
+        metrics: Arc::clone(metrics),
+        audit: Audit::nowhere(),
+        listener,
+        limits,
+    };
     (acceptor.incoming(tcp, shutdown).unwrap(), address)
 }
 

@@ -1400,6 +1400,23 @@ pub struct Unfenced {
     #[prost(int64, tag = "1")]
     pub waited_ms: i64,
 }
+/// Body of ENTRY_KIND_AUDIT_HEAD. The audit log itself stays at its node; who has this entry can
+/// tell whether its first `size` lines are still what they were.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditHead {
+    /// Name of the node in the charter.
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// Names the audit log, 16 bytes; a node that lost its audit log begins another one.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub chain: ::prost::bytes::Bytes,
+    /// Lines it has.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// Hash of the last of them, 32 bytes. It covers the hash of the line before.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub hash: ::prost::bytes::Bytes,
+}
 /// A place in a Land's log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogPosition {
@@ -1486,6 +1503,8 @@ pub enum EntryKind {
     Mitzeichnung = 8,
     /// Body: Uebergabe. Owner and successor hand a service over.
     Uebergabe = 9,
+    /// Body: AuditHead. How far the audit log of a node of the Land has come.
+    AuditHead = 11,
 }
 impl EntryKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1504,6 +1523,7 @@ impl EntryKind {
             Self::Bestaetigung => "ENTRY_KIND_BESTAETIGUNG",
             Self::Mitzeichnung => "ENTRY_KIND_MITZEICHNUNG",
             Self::Uebergabe => "ENTRY_KIND_UEBERGABE",
+            Self::AuditHead => "ENTRY_KIND_AUDIT_HEAD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1519,6 +1539,7 @@ impl EntryKind {
             "ENTRY_KIND_BESTAETIGUNG" => Some(Self::Bestaetigung),
             "ENTRY_KIND_MITZEICHNUNG" => Some(Self::Mitzeichnung),
             "ENTRY_KIND_UEBERGABE" => Some(Self::Uebergabe),
+            "ENTRY_KIND_AUDIT_HEAD" => Some(Self::AuditHead),
             _ => None,
         }
     }

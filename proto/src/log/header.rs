@@ -91,6 +91,8 @@ pub enum Kind {
     Mitzeichnung,
     /// A service is handed over.
     Uebergabe,
+    /// How far the audit log of a node has come.
+    AuditHead,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -311,6 +313,7 @@ impl Kind {
             7 => Self::Bestaetigung,
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
+            11 => Self::AuditHead,
             other => Self::Unknown(other),
         }
     }
@@ -327,6 +330,7 @@ impl Kind {
             Self::Bestaetigung => 7,
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
+            Self::AuditHead => 11,
             Self::Unknown(other) => other,
         }
     }

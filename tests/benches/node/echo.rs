@@ -44,6 +44,7 @@ pub(crate) async fn start(prepared: &Prepared, _app: &App) -> Echo {
     let incoming = Acceptor {
         context: Arc::new(context.expect("context")),
         metrics: Arc::new(Metrics::new("bench")),
+        audit: registry_node::audit::Audit::nowhere(),
         listener: Listener::Grpc,
         limits: AcceptLimits::default(),
     }

@@ -235,7 +235,7 @@ impl OwnLog {
         Ok(Published { records, acknowledged_by: Vec::new() })
     }
 
-    /// Stages an entry about the log itself.
+    /// Stages an entry about the log itself, which the node would not say again.
     pub(crate) fn stage_note(
         &mut self,
         kind: Kind,
@@ -243,11 +243,23 @@ impl OwnLog {
         salt: [u8; 16],
         now: Now,
     ) -> Result<(), HeaderError> {
+        self.notes[0] = true;
+        self.stage_word(kind, body, salt, now).map(|_| ())
+    }
+
+    /// Stages an entry of the node itself and gives its index; when it is taken back, the node
+    /// says it again later.
+    pub(crate) fn stage_word(
+        &mut self,
+        kind: Kind,
+        body: Bytes,
+        salt: [u8; 16],
+        now: Now,
+    ) -> Result<u64, HeaderError> {
         let digest = registry_proto::log::body_digest(&salt, &body);
         let header = self.header(kind, None, true, "node", &body, digest, now);
         self.gather.hurry();
-        self.notes[0] = true;
-        self.push(&header, salt, body).map(|_| ())
+        self.push(&header, salt, body).map(|_| header.index)
     }
 
     /// Takes what is staged as the next group, if none is under way and it waits for nobody.

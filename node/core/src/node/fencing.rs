@@ -74,6 +74,7 @@ impl Node {
     pub(super) fn shut(&mut self, fence: Fence) {
         self.fence = fence;
         let sealed = self.own.discard();
+        self.audit.taken_back(sealed);
         let fenced = self.fenced();
         let mut due = Vec::new();
         self.room.fail(sealed, &fenced, &mut due);

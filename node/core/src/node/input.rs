@@ -9,6 +9,7 @@ use registry_proto::{
 };
 
 use crate::{
+    audit::AuditHead,
     authorize::PeerIdentity,
     log::Ticket,
     replicate::{Examination, Found, SendRange, SessionId},
@@ -110,6 +111,15 @@ pub enum Input {
         /// `None` when the disk cannot tell.
         found: Option<Found>,
     },
+    /// The audit log of this node has grown, durably.
+    Audited {
+        /// How far.
+        head: AuditHead,
+        /// Whether an administrative act is among the new lines.
+        soon: bool,
+    },
+    /// The node stops; what it wants to say in its log it says now.
+    Stopping,
     /// Time passed; comes at least every 200 ms.
     Tick,
     /// The time that [`super::Node::due_mono_ms`] named has come.

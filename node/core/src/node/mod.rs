@@ -4,6 +4,7 @@
 //! `handle` is the only way in and `effects` the only way out. The driver of the shell and the
 //! simulator call the same two functions.
 
+mod auditing;
 mod effect;
 mod fencing;
 mod input;
@@ -25,6 +26,7 @@ pub use effect::{Effect, Notice};
 pub use input::{Input, Learned};
 
 use crate::{
+    audit::Anchoring,
     authorize::PeerIdentity,
     fence::{ClockWatch, Fence, FencePolicy, Why},
     limits,
@@ -76,6 +78,8 @@ pub struct Node {
     freshened_mono_ms: u64,
     freshening: bool,
     entropy: Entropy,
+    name: String,
+    audit: Anchoring,
     effects: VecDeque<Effect>,
 }
 
@@ -133,6 +137,7 @@ impl Node {
             None if alone => Fence::Open,
             None => Fence::closed(Why::Start, 1, now),
         };
+        let name = me.node.clone();
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
         replication.recall(receipts, cosigned);
         let fence = replication.remember(&evidence).map_or(fence, Fence::Forked);
@@ -151,6 +156,8 @@ impl Node {
             freshened_mono_ms: 0,
             freshening: false,
             entropy: Entropy::new(entropy),
+            name,
+            audit: Anchoring::new(now),
             effects: VecDeque::new(),
         })
     }
@@ -188,9 +195,12 @@ impl Node {
                 let heard = self.replication.examined(&examination, found.as_ref());
                 self.heed(heard, now);
             }
+            Input::Audited { head, soon } => self.audit.grew(head, soon),
+            Input::Stopping => self.audit.stop(),
             Input::Tick => self.tick(now),
             Input::Due => {}
         }
+        self.anchor(now);
         self.commit(now);
         self.collect();
     }
@@ -294,6 +304,7 @@ impl Node {
     fn committed(&mut self, signed: SignedCheckpoint, now: Now) {
         let log = self.own.origin().log;
         self.own.committed(signed.size());
+        self.audit.committed(signed.size());
         self.freshened_mono_ms = now.mono_ms;
         let recorded_ms = self.own.sealed_recorded_ms();
         if let Some(replica) = self.replication.replica_mut(log) {

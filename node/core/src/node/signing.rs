@@ -16,6 +16,7 @@ impl Node {
             self.commit_failed();
             return;
         }
+        self.audit.taken_back(self.own.durable());
         let mut due = Vec::new();
         self.room.fail(self.own.durable(), &unsigned(), &mut due);
         self.reply(due);

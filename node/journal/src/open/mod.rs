@@ -163,7 +163,8 @@ fn newest_checkpoints(
     Ok((newest(|segment| segment.last)?, newest(|segment| segment.complete)?))
 }
 
-fn checkpoint_at(
+/// The checkpoint record at `offset`, if it is intact.
+pub(crate) fn checkpoint_at(
     file: &File,
     segment: &Segment,
     offset: u32,

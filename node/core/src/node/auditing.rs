@@ -1,0 +1,34 @@
+//! The node and the head of its audit log.
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_proto::{log::Kind, wire::registry::AuditHead};
+
+use crate::{node::Node, now::Now};
+
+impl Node {
+    /// True when nothing of the own log is on its way to the disk, or nothing can go there.
+    pub fn is_settled(&self) -> bool {
+        !self.may_commit() || self.own.is_settled()
+    }
+
+    /// Stages the head of the audit log if it is due. Behind a closed fence it waits.
+    pub(super) fn anchor(&mut self, now: Now) {
+        if !self.may_commit() {
+            return;
+        }
+        let Some(due) = self.audit.due(now) else { return };
+        let head = AuditHead {
+            node: self.name.clone(),
+            chain: Bytes::copy_from_slice(&due.chain),
+            size: due.size,
+            hash: Bytes::copy_from_slice(due.hash.as_bytes()),
+        };
+        let salt = self.entropy.salt();
+        let staged = self.own.stage_word(Kind::AuditHead, head.encode_to_vec().into(), salt, now);
+        // the header of an entry without object and references always fits
+        if let Ok(index) = staged {
+            self.audit.staged(index, now);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The beginning and the end of a node in its audit log.
+
+use std::{error::Error, time::Duration};
+
+use registry_core::node::Input;
+use tracing::error;
+
+use super::{SOFTWARE, StartError};
+use crate::{
+    audit::{Act, Audit},
+    config::Config,
+    driver::Handle,
+    lifecycle::{Shutdown, StopCause, chain},
+};
+
+/// Says which node begins, and with which keys.
+pub(super) async fn starts(config: &Config, audit: &Audit) -> Result<(), StartError> {
+    let keys = config.signer.keys();
+    for (name, key) in [("log", keys.log), ("freshness", keys.freshness)] {
+        let object = format!("{name} {}", hex::encode(key.as_bytes()));
+        audit.note(Act::new("key.load", "OK").on(object));
+    }
+    let node = format!("{} {} {SOFTWARE}", config.land, config.node);
+    let started = audit.record(Act::new("node.start", "OK").on(node)).await;
+    started.map_err(|error| StartError::System {
+        what: "writing the audit log",
+        source: std::io::Error::other(error),
+    })
+}
+
+/// Says why it does not, and lets go of the audit log.
+pub(super) async fn fails(failure: &dyn Error, audit: &Audit, records: &Shutdown) {
+    let failed = Act::new("node.start", "FAILED").because(chain(failure));
+    if audit.finish(failed).await.is_err() {
+        error!("that the node does not start is not in the audit log");
+    }
+    audit.close().await;
+    records.drain(CLOSE_WAIT).await;
+}
+
+/// Lets the core hear how far the log has come.
+pub(super) async fn follows(audit: &Audit, driver: &Handle) {
+    let driver = driver.clone();
+    let tell = move |head, soon| {
+        // a driver that is gone anchors nothing
+        let _ = driver.input_blocking(Input::Audited { head, soon });
+    };
+    audit.follow(tell).await;
+}
+
+/// Says why it ends.
+pub(super) async fn stops(shutdown: &Shutdown, audit: &Audit) {
+    let why = match shutdown.cause() {
+        Some(StopCause::Requested(by)) => (*by).to_owned(),
+        Some(StopCause::TaskDied { kind, cause }) => format!("{kind:?}: {cause}"),
+        None => String::new(),
+    };
+    if audit.finish(Act::new("node.stop", "OK").because(why)).await.is_err() {
+        error!("the end of the node is not in the audit log");
+    }
+}
+
+/// A thread that has nothing to do ends at once.
+const CLOSE_WAIT: Duration = Duration::from_secs(1);

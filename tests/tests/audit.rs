@@ -1,0 +1,158 @@
+//! The audit log of a node over real processes: what is done over mutual TLS leaves lines, their
+//! head goes into the log of the Land, and whoever changes a line is found out.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    time::Duration,
+};
+
+use registry_client::{Client, ClientConfig};
+use registry_node::audit::line::Line;
+use registry_proto::{
+    terms::Land::{self, RP, SL},
+    wire::admin::{AcceptHeldRequest, admin_service_client::AdminServiceClient},
+};
+use registry_tests::{
+    cluster::{Cluster, Who, binary, eventually},
+    records::{definition, request, service_id},
+};
+use tokio::io::AsyncWriteExt;
+
+const LAENDER: [Land; 2] = [SL, RP];
+const LINK: [(Land, Land); 1] = [(SL, RP)];
+const LIMIT: Duration = Duration::from_secs(60);
+const PUBLISH: &str = "verbund.registry.v1.PublishService/Publish";
+const ACCEPT: &str = "verbund.admin.v1.AdminService/AcceptHeld";
+
+//     SL - RP
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_leaves_lines_that_cannot_be_changed_unnoticed() {
+    let mut cluster = Cluster::start(&LAENDER, &LINK).await;
+    // a refused publication, a refused handshake, a publication, an act of the operator
+    let reader = cluster.client(SL, Who::Reader).await.expect("connected");
+    let records = || request(vec![definition(&service_id(1), "Spur")], vec![]);
+    reader.publish(records()).await.expect_err("no publisher");
+    let mut stranger = tokio::net::TcpStream::connect(cluster.bound(SL).grpc).await.expect("tcp");
+    stranger.write_all(b"GET / HTTP/1.0\r\n\r\n").await.expect("sent");
+    cluster.publish(SL, records()).await.expect("published");
+    assert_eq!(size_at(&cluster, SL).await, 1, "publishing alone needs no anchor at once");
+    let endpoint = format!("https://{}", cluster.bound(SL).admin);
+    let operator = ClientConfig { endpoint, ..cluster.client_config(SL, Who::Operator(SL)) };
+    let operator = Client::connect(operator).await.expect("connected");
+    let accept = AcceptHeldRequest { land: "RP".to_owned(), epoch: 1 };
+    AdminServiceClient::new(operator.channel()).accept_held(accept).await.expect("accepted");
+    // its line is there as soon as it is answered, and its anchor goes to the partner
+    assert!(lines(&cluster).iter().any(|it| it.act == ACCEPT));
+    eventually(LIMIT, "RP holds the anchor of SL", async || size_at(&cluster, RP).await == 2).await;
+
+    let status = cluster.terminate(SL, LIMIT).await;
+    assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));
+    let told = lines(&cluster);
+    for (act, outcome, object) in [
+        ("audit.begin", "OK", ""),
+        ("key.load", "OK", "log "),
+        ("node.start", "OK", "SL sl-1."),
+        ("fence.open", "OK", ""),
+        ("tls.handshake", "not_tls", "grpc"),
+        (PUBLISH, "PERMISSION_DENIED", ""),
+        (PUBLISH, "OK", "SL/1/0 "),
+        (ACCEPT, "OK", "land=RP epoch=1"),
+        ("node.stop", "OK", ""),
+    ] {
+        let found = told.iter().find(|it| it.act == act && it.outcome == outcome);
+        let found = found.unwrap_or_else(|| panic!("{act} {outcome} in {told:#?}"));
+        assert!(found.object.starts_with(object), "{found:?}");
+        if act.starts_with("verbund.") {
+            assert!(found.who.starts_with("p-") && !found.names.is_empty(), "{found:?}");
+            assert!(found.from.starts_with("127.0.0.1"), "{found:?}");
+        }
+    }
+    // the end is anchored too: nothing is unproved
+    let (code, text) = verify(&cluster, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Das Auditlog passt.") && !text.contains("kein Anker"), "{text}");
+    assert!(text.contains("Anker aus dem Protokoll SL/1, 3 Einträge"), "{text}");
+
+    // a restart goes on in the same chain, and a node that runs can be verified
+    cluster.run(SL);
+    cluster.wait_open(&LAENDER).await;
+    let (code, text) = verify(&cluster, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    cluster.terminate(SL, LIMIT).await;
+    assert!(lines(&cluster).len() > told.len());
+    tampered(&cluster);
+}
+
+/// Whatever is done to the files is found, by the journal here and by that of the partner.
+fn tampered(cluster: &Cluster) {
+    let path = file(cluster);
+    let whole = fs::read_to_string(&path).expect("lines");
+    let all: Vec<&str> = whole.lines().collect();
+    let at = all.iter().position(|it| it.contains(ACCEPT)).expect("a line");
+    let write = |lines: &[String]| fs::write(&path, lines.join("\n") + "\n").expect("written");
+    let owned = || -> Vec<String> { all.iter().map(|it| (*it).to_owned()).collect() };
+    let journal = cluster.home(RP).join("data/journal");
+    let partner = ["--journal", journal.to_str().expect("UTF-8")];
+    let check = |lines: &[String], code: i32, words: &str| {
+        write(lines);
+        for extra in [&[][..], &partner[..]] {
+            let (found, text) = verify(cluster, extra);
+            assert_eq!(found, Some(code), "{text}");
+            assert!(text.contains(words), "{words} in {text}");
+        }
+    };
+    // clumsily
+    let mut lines = owned();
+    lines[at] = lines[at].replace("land=RP", "land=HE");
+    check(&lines, 3, &format!("Erste Zeile, die nicht passt: Nr. {at} "));
+    lines.remove(at);
+    check(&lines, 3, &format!("Nr. {at} "));
+    // with all hashes made anew
+    let mut lines = owned();
+    let mut prev = None;
+    for (n, text) in lines.iter_mut().enumerate() {
+        let (mut line, _) = Line::parse(text).expect("a line");
+        if n == at {
+            line.object = "land=HE epoch=1".to_owned();
+        }
+        line.prev = prev.unwrap_or(line.prev);
+        let (sealed, hash) = line.seal();
+        (*text, prev) = (sealed, Some(hash.to_string()));
+    }
+    check(&lines, 3, "widerspricht: mindestens eine der Zeilen 0 bis");
+    // the end is cut off
+    check(&owned()[..at], 4, "nennt Zeilen, die nicht hier sind");
+    check(&owned(), 0, "Das Auditlog passt.");
+}
+
+/// `registry-node audit verify` for SL: exit code and everything it prints.
+fn verify(cluster: &Cluster, extra: &[&str]) -> (Option<i32>, String) {
+    let config = cluster.prepared().config(SL);
+    let Output { status, stdout, stderr } = Command::new(binary("registry-node"))
+        .args(["audit", "verify", "--config"])
+        .arg(config)
+        .args(extra)
+        .output()
+        .expect("registry-node runs");
+    (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
+}
+
+/// Entries of the log of SL at a node.
+async fn size_at(cluster: &Cluster, at: Land) -> u64 {
+    let status = cluster.status(at).await.expect("status");
+    status.logs.iter().filter(|it| it.land == "SL").map(|it| it.size).sum()
+}
+
+/// The lines of SL.
+fn lines(cluster: &Cluster) -> Vec<Line> {
+    let text = fs::read_to_string(file(cluster)).expect("lines");
+    text.lines().map(|it| Line::parse(it).expect("a line").0).collect()
+}
+
+/// The one file they stand in.
+fn file(cluster: &Cluster) -> PathBuf {
+    let dir: &Path = &cluster.home(SL).join("data/audit");
+    dir.join("00000000000000000000.jsonl")
+}
