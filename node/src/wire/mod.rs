@@ -6,6 +6,7 @@ pub mod artefact;
 pub mod caller;
 pub mod catalogue;
 pub mod draft;
+pub mod erasure;
 pub mod nachnutzung;
 pub mod observed;
 pub mod paced;

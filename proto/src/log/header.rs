@@ -91,6 +91,8 @@ pub enum Kind {
     Mitzeichnung,
     /// A service is handed over.
     Uebergabe,
+    /// The body of an earlier entry is erased.
+    Erasure,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -311,6 +313,7 @@ impl Kind {
             7 => Self::Bestaetigung,
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
+            12 => Self::Erasure,
             other => Self::Unknown(other),
         }
     }
@@ -327,6 +330,7 @@ impl Kind {
             Self::Bestaetigung => 7,
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
+            Self::Erasure => 12,
             Self::Unknown(other) => other,
         }
     }

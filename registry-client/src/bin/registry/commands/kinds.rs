@@ -21,6 +21,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::Bestaetigung => Some("Bestaetigung"),
         Kind::Mitzeichnung => Some("Mitzeichnung"),
         Kind::Uebergabe => Some("Uebergabe"),
+        Kind::Erasure => Some("Erasure"),
         Kind::Unknown(_) => None,
     }
 }
@@ -37,6 +38,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Bestaetigung => "Bestätigung",
         Kind::Mitzeichnung => "Mitzeichnung",
         Kind::Uebergabe => "Übergabe",
+        Kind::Erasure => "Löschung",
         Kind::Unknown(_) => "Unbekannt",
     }
 }
@@ -66,6 +68,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
         Record::Uebergabe(it) => {
             format!("{} an {}: {}", it.von_land, it.an_land, schritt(it.schritt()))
         }
+        Record::Erasure(it) => format!("Eintrag {}: {}", it.index, it.grund),
     }
 }
 
