@@ -9,9 +9,10 @@ use registry_core::{
     view::{About, Facts, FactsError, Subject, numbers_around, numbers_of},
 };
 use registry_proto::{
+    erasure::Erasing,
     log::Header,
     terms::LogId,
-    wire::registry::{LogPosition, Provenance, WatchEvent, watch_event},
+    wire::registry::{Erasure, LogPosition, Provenance, WatchEvent, watch_event},
 };
 use uuid::Uuid;
 
@@ -252,6 +253,7 @@ pub fn event(entry: &Parsed, record: Record) -> Event {
         Record::Definition(definition) => Some(watch_event::Record::ServiceDefinition(*definition)),
         Record::Version(version) => Some(watch_event::Record::ServiceVersion(*version)),
         Record::Move(it) => Some(moved(*it)),
+        Record::Erasure(it) => Some(watch_event::Record::Erasure(erasure(*it))),
         Record::Hidden => None,
     };
     let message = WatchEvent {
@@ -259,8 +261,14 @@ pub fn event(entry: &Parsed, record: Record) -> Event {
         kind,
         service_id: service.map(|service| service.to_string()).unwrap_or_default(),
         record,
+        erased: entry.erased,
     };
     Event { index: entry.header.index, about, message }
+}
+
+fn erasure(it: Erasing) -> Erasure {
+    let leaf_hash = it.leaf.as_bytes().to_vec().into();
+    Erasure { index: it.index, leaf_hash, grund: it.grund }
 }
 
 fn moved(it: Move) -> watch_event::Record {

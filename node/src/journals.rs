@@ -47,6 +47,8 @@ pub struct Stored {
     pub header: Bytes,
     /// Salt and body, if they are here.
     pub body: Option<([u8; 16], Bytes)>,
+    /// It is not, because its owner has erased it.
+    pub erased: bool,
     /// When it came, by this node's clock.
     pub received_unix_ms: i64,
 }
@@ -65,6 +67,8 @@ pub struct Parsed {
     pub leaf: Hash,
     /// Body, if it is here.
     pub body: Option<Bytes>,
+    /// It is not, because its owner has erased it.
+    pub erased: bool,
     /// When it came.
     pub received_unix_ms: i64,
 }
@@ -149,6 +153,7 @@ impl Parsed {
             header,
             leaf: leaf_hash(&stored.header),
             body: stored.body.map(|(_salt, body)| body),
+            erased: stored.erased,
             received_unix_ms: stored.received_unix_ms,
         })
     }

@@ -12,6 +12,7 @@
 //! - [`data`]: signed data packages that replace the shipped lists.
 //! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
+//! - [`erasure`]: carries out erasures, to the last byte on this disk.
 //! - [`sessions`]: streams with partners.
 //! - [`policy`]: the file with rules about who may do what.
 //! - [`tls`]: who may connect and as whom; swappable certificates and anchors.
@@ -38,8 +39,8 @@ pub mod config;
 pub mod data;
 pub mod demo;
 pub mod drafts;
-
 pub mod driver;
+pub mod erasure;
 pub mod fit_connect;
 pub mod folder;
 pub mod guard;

@@ -34,6 +34,8 @@ pub enum TaskKind {
     SessionSupervisor,
     /// Follows, fetches and collects artefacts.
     Artefacts,
+    /// Ends erasures.
+    Erasures,
     /// Waits for SIGINT and SIGTERM.
     Signals,
     /// Follows the data package.
@@ -104,6 +106,7 @@ impl TaskKind {
             | Self::Driver
             | Self::SessionSupervisor
             | Self::Artefacts
+            | Self::Erasures
             | Self::Certificates
             | Self::Signals => OnDeath::StopProcess,
         }
@@ -122,6 +125,7 @@ impl TaskKind {
             Self::Driver => "driver",
             Self::SessionSupervisor => "session_supervisor",
             Self::Artefacts => "artefacts",
+            Self::Erasures => "erasures",
             Self::Signals => "signals",
             Self::Data => "data",
             Self::Audit => "audit",

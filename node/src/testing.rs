@@ -106,7 +106,7 @@ impl MemoryJournal {
         };
         let header = header.encode().unwrap();
         let received_unix_ms = RECEIVED_MS + 1_000 * i64::try_from(index).unwrap();
-        Stored { index, header, body: Some((salt, body)), received_unix_ms }
+        Stored { index, header, body: Some((salt, body)), erased: false, received_unix_ms }
     }
 
     /// Takes over entries of another journal.

@@ -5,6 +5,7 @@
 //!   and servers.
 //! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
+//! - [`erasure`]: which entry an erasure names, and the proof that a body is missing for a reason.
 //! - [`evidence`]: proof that the owner of a log signed two histories.
 //! - [`key`]: a key that signs, wherever it is kept.
 //! - [`receipt`]: who holds which log since when, signed by the holder.
@@ -14,6 +15,7 @@
 
 pub mod artefact;
 pub mod charter;
+pub mod erasure;
 pub mod evidence;
 pub mod key;
 pub mod log;

@@ -32,6 +32,9 @@ pub struct Receipt {
     pub bodies_missing: u64,
     /// Wall clock of the holder after the sync, milliseconds since 1970-01-01 UTC.
     pub unix_ms: i64,
+    /// Every erasure among the first so many entries is carried out, durably; at most `size`. 0
+    /// says nothing.
+    pub erased: u64,
 }
 
 /// A receipt with the signature of its holder: made here, or verified. There is no other way to
@@ -63,6 +66,9 @@ pub enum ReceiptError {
     /// The root is no hash.
     #[error("root: expected 32 bytes")]
     Root,
+    /// It speaks of more entries than are held.
+    #[error("erased: more entries than are held")]
+    Erased,
     /// The holder is no member.
     #[error("holder: {0} is no member of the charter")]
     NoMember(Land),
@@ -92,6 +98,7 @@ impl Receipt {
             root: Bytes::copy_from_slice(self.root.as_bytes()),
             bodies_missing: self.bodies_missing,
             unix_ms: self.unix_ms,
+            erased: self.erased,
         };
         let payload = payload.encode_to_vec().into();
         let key = signer.freshness();
@@ -104,6 +111,9 @@ impl Receipt {
         let land = |field: &'static str, code: &str| {
             code.parse::<Land>().map_err(|_| ReceiptError::Land { field })
         };
+        if it.erased > it.size {
+            return Err(ReceiptError::Erased);
+        }
         Ok(Self {
             holder: land("holder", &it.holder)?,
             log: LogId { land: land("land", &it.land)?, epoch: it.epoch },
@@ -111,6 +121,7 @@ impl Receipt {
             root: Hash::try_from(&it.root[..]).map_err(|_| ReceiptError::Root)?,
             bodies_missing: it.bodies_missing,
             unix_ms: it.unix_ms,
+            erased: it.erased,
         })
     }
 }

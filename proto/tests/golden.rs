@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
     charter::Charter,
+    erasure::{self, Erasing},
     evidence::Equivocation,
     log::{
         Checkpoint, Cosigned, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
@@ -16,7 +17,7 @@ use registry_proto::{
     },
     receipt::{Receipt, SignedReceipt},
     terms::{Land, LogId},
-    wire::registry as wire,
+    wire::{peer::ErasureProof, registry as wire},
 };
 use uuid::Uuid;
 
@@ -143,9 +144,9 @@ fn a_cosigned_checkpoint() {
     assert_eq!((kept.witness(), kept.unix_seconds()), (Land::RP, TIME + 1));
 }
 
-#[test]
-fn a_receipt() {
-    let charter = Charter::parse(golden_bytes("charter-1.hex", &[])).unwrap();
+#[track_caller]
+fn check_receipt(name: &str, erased: u64) {
+    let charter = Charter::parse(golden_bytes("charter-1.hex", &[])).expect("a charter");
     let receipt = Receipt {
         holder: Land::RP,
         log: header().log,
@@ -153,12 +154,48 @@ fn a_receipt() {
         root: leaf_hash(b"root"),
         bodies_missing: 3,
         unix_ms: 1_795_449_600_123,
+        erased,
     };
     let signer = LogSigner::new(key(1), key(2));
-    let fresh = receipt.sign(charter.id(), &signer).unwrap();
-    let raw = golden_bytes("receipt-1.hex", fresh.raw());
-    let kept = SignedReceipt::verify(&raw, &charter).unwrap();
+    let fresh = receipt.sign(charter.id(), &signer).expect("signed");
+    let raw = golden_bytes(name, fresh.raw());
+    let kept = SignedReceipt::verify(&raw, &charter).expect("a receipt");
     assert_eq!((kept.receipt(), &kept), (&receipt, &fresh));
+}
+
+#[test]
+fn a_receipt() {
+    check_receipt("receipt-1.hex", 0);
+    check_receipt("receipt-1-erased.hex", 4_700);
+}
+
+#[test]
+fn an_erasure_and_its_proof() {
+    let target = header();
+    let leaf = leaf_hash(&target.encode().unwrap());
+    let body = wire::Erasure {
+        index: target.index,
+        leaf_hash: Bytes::copy_from_slice(leaf.as_bytes()),
+        grund: "Widerruf der Einwilligung".to_owned(),
+    };
+    let body = golden_bytes("erasure-1.hex", &body.encode_to_vec());
+    let salt = [6; 16];
+    let by = Header {
+        index: target.index + 1,
+        kind: Kind::Erasure,
+        body_length: u32::try_from(body.len()).unwrap(),
+        body_digest: body_digest(&salt, &body),
+        ..header()
+    };
+    // a tree of two leaves would be enough, but the indices are those of the entries
+    let raw = by.encode().unwrap();
+    let fresh = erasure::prove(raw, salt, body, &[leaf_hash(b"path")]).encode_to_vec();
+    let proof = ErasureProof::decode(golden_bytes("erasure-proof-1.hex", &fresh)).unwrap();
+    let read = Erasing::read(&Header::parse(&proof.header).unwrap(), &proof.body).unwrap();
+    assert_eq!((read.by, read.index, read.leaf), (4_712, 4_711, leaf));
+    assert_eq!(read.grund, "Widerruf der Einwilligung");
+    assert_eq!(read.erases(&target, &leaf), Ok(()));
+    assert_eq!(proof.encode_to_vec(), fresh);
 }
 
 #[test]

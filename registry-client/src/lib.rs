@@ -4,6 +4,7 @@
 //! - [`nachnutzung`]: who re-uses what, whom a move affects, what needs attention.
 //! - [`publish`]: writes to the log of the node's Land.
 //! - [`draft`]: drafts at the node of one's own Land.
+//! - [`erasure`]: erases entries, and tells who has carried it out.
 //! - [`held`]: what a node holds back until its operator decides.
 //! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
 //! - [`watch`]: follows the catalogue; reconnects and resumes by itself.
@@ -19,6 +20,7 @@ pub mod catalogue;
 pub mod connect;
 pub mod diff;
 pub mod draft;
+pub mod erasure;
 pub mod error;
 pub mod held;
 pub mod manifest;

@@ -55,6 +55,7 @@ impl Chronicle {
             salt: SALT.to_vec().into(),
             body: body.into(),
             body_state: BodyState::Present.into(),
+            erasure: None,
         });
     }
 

@@ -32,6 +32,7 @@ impl JournalRead for Reader {
 }
 
 fn stored(entry: registry_journal::Stored) -> Stored {
+    let erased = entry.body == StoredBody::Erased;
     let body = match entry.body {
         StoredBody::Present { salt, bytes } => Some((salt, bytes)),
         StoredBody::Withheld | StoredBody::Erased => None,
@@ -40,6 +41,7 @@ fn stored(entry: registry_journal::Stored) -> Stored {
         index: entry.index,
         header: entry.header,
         body,
+        erased,
         received_unix_ms: entry.received_unix_ms,
     }
 }

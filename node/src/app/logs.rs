@@ -7,14 +7,14 @@ use std::{
 };
 
 use registry_core::{log::OwnServices, replicate::RecoveredLog};
-use registry_journal::{Journal, Label, OpenError, Options, ReadError, Reader};
+use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
 use registry_proto::{
     log::{Header, leaf_hash},
     terms::{Land, LogId},
 };
 use tracing::{error, info, warn};
 
-use crate::{config::Config, driver::writer::stored_body};
+use crate::{config::Config, driver::writer::stored_body, erasure::Erasures};
 
 /// Everything on disk.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Logs {
     pub(super) readers: BTreeMap<LogId, Reader>,
     pub(super) recovered: Vec<RecoveredLog>,
     pub(super) services: OwnServices,
+    pub(super) erasures: Erasures,
 }
 
 /// Why the logs cannot be opened.
@@ -39,6 +40,18 @@ pub enum LogsError {
         #[source]
         source: OpenError,
     },
+    /// Erasures cannot be carried out: nothing is served from a disk that may hold what is erased.
+    #[error("cannot carry out erasures in the journal of {log}")]
+    Erase {
+        /// The log.
+        log: LogId,
+        /// Why.
+        #[source]
+        source: EraseError,
+    },
+    /// The lists of erasures cannot be used.
+    #[error("cannot read the lists of erasures")]
+    Erasures(#[source] std::io::Error),
     /// The own log cannot be read; publishing needs to know what is published.
     #[error("cannot read {log}/{index} of the own log; the records of partners can repair it")]
     OwnLog {
@@ -60,17 +73,23 @@ pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError>
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
     let laender: Vec<Land> = config.charter.members().iter().map(|it| it.land).collect();
+    let data_dir = config.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
+        let all = laender.iter().map(|land| LogId { land: *land, epoch: 1 });
+        let erasures = Erasures::open(&data_dir, all).map_err(LogsError::Erasures)?;
         let mut logs = Logs {
             journals: Vec::new(),
             readers: BTreeMap::new(),
             recovered: Vec::new(),
             services: OwnServices::default(),
+            erasures,
         };
         for land in laender {
             let log = LogId { land, epoch: 1 };
             let dir = dir.join(land.code()).join(log.epoch.to_string());
-            let journal = open_one(log, dir, verbund)?;
+            let mut journal = open_one(log, dir, verbund)?;
+            let resumed = logs.erasures.resume(log, &mut journal);
+            resumed.map_err(|source| LogsError::Erase { log, source })?;
             let reader = journal.reader();
             logs.recovered.push(recover(log, &reader)?);
             if log == own {

@@ -17,7 +17,7 @@ use registry_core::{
     FencePolicy,
     authorize::PeerIdentity,
     fold::FOLD_VERSION,
-    node::{Node, NotAMember, Setup},
+    node::{Input, Node, NotAMember, Setup},
 };
 use registry_journal::Reader;
 use registry_proto::terms::LogId;
@@ -35,7 +35,11 @@ use crate::{
     config::{self, Config},
     data::{self, Lists},
     drafts::{self, Drafts},
-    driver::{Clock, Driver, Handle, Surroundings, writer::Writers},
+    driver::{
+        Clock, Driver, Handle, Surroundings,
+        writer::{self, Writers},
+    },
+    erasure::Erasures,
     folder::{Folder, Notifier},
     index::Index,
     journals::Journals,
@@ -78,6 +82,7 @@ struct Core {
     board: StatusBoard,
     connected: Connected,
     receipts: Receipts,
+    erasures: Erasures,
 }
 
 /// What is opened before anything runs.
@@ -179,8 +184,7 @@ impl App {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(SOFTWARE));
-        let digests = Digests::read(&config.tls);
-        let tls = open_tls(&config, &metrics)?;
+        let (digests, tls) = open_tls(&config, &metrics)?;
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
         // ends after everything that asks it for something
@@ -221,7 +225,7 @@ impl App {
             engine: &engine,
             streams: &shutdown,
         };
-        let Core { handle, board, connected, receipts } = foundation.start_core(logs)?;
+        let Core { handle, board, connected, receipts, erasures } = foundation.start_core(logs)?;
         follow_fold(&index, own, &handle).await?;
         audited::follows(&audit, &handle).await;
         stop_with(&engine, &shutdown);
@@ -247,6 +251,7 @@ impl App {
             receipts,
             meters: Meters::new(config.limits, metrics.clone()),
             audit: audit.clone(),
+            erasures,
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)
@@ -364,12 +369,15 @@ impl Foundation<'_> {
         let driver = Driver::new(clock);
         let handle = driver.handle();
         let mut writers = Writers::new();
+        let erasures = logs.erasures;
+        let shared = writer::Shared {
+            driver: handle.clone(),
+            folder: self.folder.clone(),
+            erasures: erasures.clone(),
+        };
         for (log, journal) in logs.journals {
             let signer = (log == self.own).then(|| self.config.signer.clone());
-            let folder = self.folder.clone();
-            writers
-                .start(log, journal, signer, handle.clone(), folder, self.engine)
-                .map_err(thread)?;
+            writers.start(log, journal, signer, shared.clone(), self.engine).map_err(thread)?;
         }
         let cabinet = Cabinet::of(&self.config.data_dir);
         let evidence = kept_evidence(&cabinet, self.config)?;
@@ -398,7 +406,8 @@ impl Foundation<'_> {
             fence: fence_policy(self.config.fence),
             entropy: entropy()?,
         };
-        let node = Node::new(setup, clock.now())?;
+        let mut node = Node::new(setup, clock.now())?;
+        tell_erasures(&mut node, clock, &erasures);
         let (connected_tx, connected) = watch::channel(Default::default());
         let board = StatusBoard::default();
         let show = show::Show::new(
@@ -412,14 +421,26 @@ impl Foundation<'_> {
         let surroundings = Surroundings {
             own: self.own,
             writers,
-            ranges: Ranges::new(logs.readers),
+            ranges: Ranges::new(logs.readers, erasures.clone()),
             witness,
             metrics: self.metrics.clone(),
             audit: self.audit.clone(),
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
-        Ok(Core { handle, board, connected, receipts: shown })
+        Ok(Core { handle, board, connected, receipts: shown, erasures })
+    }
+}
+
+/// Tells the core what is erased here and what is not carried out yet.
+fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
+    for log in erasures.logs() {
+        for it in erasures.of(log) {
+            node.handle(clock.now(), Input::Erasing { log, by: it.by });
+            if it.done {
+                node.handle(clock.now(), Input::Erased { log, by: it.by });
+            }
+        }
     }
 }
 
@@ -467,11 +488,13 @@ fn open_index(
     Ok((store, index, folder))
 }
 
-/// Reads certificates and anchors, and tells how long the own one is valid.
-fn open_tls(config: &Config, metrics: &Metrics) -> Result<Arc<TlsContext>, StartError> {
+/// Reads certificates and anchors, and tells how long the own one is valid. The digests are those of
+/// the files before they were read.
+fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Digests, Arc<TlsContext>), StartError> {
+    let digests = Digests::read(&config.tls);
     let tls = TlsContext::new(config.tls.profile, config.material()?)?;
     metrics.set_certificate_expiry(tls.not_after());
-    Ok(Arc::new(tls))
+    Ok((digests, Arc::new(tls)))
 }
 
 /// Follows the files of the TLS material and judges connections that stand.

@@ -24,7 +24,7 @@ use registry_proto::{
         registry::{
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
-            draft_service_server::DraftServiceServer,
+            draft_service_server::DraftServiceServer, erasure_service_server::ErasureServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
             witness_service_server::WitnessServiceServer,
@@ -42,6 +42,7 @@ use crate::{
     data::Lists,
     drafts::Drafts,
     driver::Handle,
+    erasure::Erasures,
     folder::Notifier,
     index::Index,
     lifecycle::{Shutdown, TaskKind},
@@ -62,6 +63,7 @@ use crate::{
         audited::Audited,
         catalogue::CatalogueApi,
         draft::DraftApi,
+        erasure::{self, ErasureApi},
         limited::Limited,
         nachnutzung::NachnutzungApi,
         observed::Observed,
@@ -93,6 +95,7 @@ pub(super) struct Parts<'a> {
     pub(super) receipts: Receipts,
     pub(super) meters: Meters,
     pub(super) audit: Audit,
+    pub(super) erasures: Erasures,
     pub(super) shutdown: Shutdown,
 }
 
@@ -209,6 +212,30 @@ macro_rules! sized {
     };
 }
 
+/// Waits until every part of the node has followed an erasure, and tells the driver.
+fn carry_out(parts: &Parts<'_>) {
+    let tasks = crate::erasure::Tasks {
+        erasures: parts.erasures.clone(),
+        index: parts.index.clone(),
+        search: parts.search.clone(),
+        artefacts: parts.artefacts.clone(),
+        data_dir: parts.config.data_dir.clone(),
+        driver: parts.driver.clone(),
+    };
+    tasks.start(&parts.shutdown);
+}
+
+fn erasure_api(parts: &Parts<'_>) -> ErasureApi {
+    ErasureApi::new(erasure::Setup {
+        own: parts.own,
+        members: parts.config.charter.members().iter().map(|it| it.land).collect(),
+        index: parts.index.clone(),
+        driver: parts.driver.clone(),
+        erasures: parts.erasures.clone(),
+        receipts: parts.receipts.clone(),
+    })
+}
+
 fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     let watch = WatchApi::new(
         parts.index.clone(),
@@ -234,6 +261,8 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let witness = WitnessApi::new(parts.index.clone(), parts.receipts.clone());
+    publish.forgets(&parts.erasures);
+    carry_out(parts);
     let (health, health_service) = tonic_health::server::health_reporter();
     let describe = || {
         tonic_reflection::server::Builder::configure()
@@ -246,6 +275,7 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
         .add_service(sized!(PublishServiceServer::new(publish)))
         .add_service(sized!(DraftServiceServer::new(drafts)))
         .add_service(sized!(WitnessServiceServer::new(witness)))
+        .add_service(sized!(ErasureServiceServer::new(erasure_api(parts))))
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))

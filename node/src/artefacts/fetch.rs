@@ -197,7 +197,17 @@ impl Artefacts {
         let fetched = match self.ask_all(job, partners, lines).await {
             None => false,
             Some(data) => match self.put(&chunk, data, "partner").await {
-                Ok(_) => true,
+                Ok(_) => {
+                    // the version that named it was erased meanwhile
+                    let orphan = !self.inner.known.refers(&chunk);
+                    if orphan && self.inner.shelf.condemn(&chunk, i64::MAX) {
+                        let swept = self.sweep(&chunk).await;
+                        if let Err(reject) = swept {
+                            warn!(%chunk, %reject, "a chunk stays that nobody names");
+                        }
+                    }
+                    true
+                }
                 Err(reject) => {
                     warn!(%chunk, %reject, "a chunk that was fetched cannot be stored");
                     false

@@ -55,12 +55,7 @@ impl Artefacts {
     ) -> Result<Collected, Reject> {
         self.list().await.map_err(|failure| store_failed(&failure))?;
         if !self.catch_up(index).await {
-            return Err(Reject::Unavailable {
-                reason: "ARTEFACT_MARK",
-                description: "a journal cannot be read to its end, so that nothing can be known \
-                              to be unreferenced; registry status names it"
-                    .to_owned(),
-            });
+            return Err(unmarked());
         }
         let inner = &self.inner;
         let grace = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
@@ -88,8 +83,33 @@ impl Artefacts {
         Ok(collected)
     }
 
+    /// Removes what only erased versions named, whenever it was used last. `after_restart` removes
+    /// all that no version names: which chunks those were is not known any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::collect`].
+    pub async fn forget_erased(&self, index: &Index, after_restart: bool) -> Result<(), Reject> {
+        if after_restart {
+            return self.collect(index, Duration::ZERO, false).await.map(|_| ());
+        }
+        self.list().await.map_err(|failure| store_failed(&failure))?;
+        let (inner, journals) = (self.inner.clone(), index.journals().clone());
+        let renewed = tokio::task::spawn_blocking(move || inner.known.renew(&journals)).await;
+        let orphans = renewed.ok().flatten().ok_or_else(unmarked)?;
+        // nobody fetches any more what nobody names
+        self.plan();
+        for chunk in orphans {
+            if self.inner.shelf.condemn(&chunk, i64::MAX) {
+                self.sweep(&chunk).await?;
+            }
+        }
+        self.show_stock();
+        Ok(())
+    }
+
     /// Removes a condemned chunk unless a version came to refer to it.
-    async fn sweep(&self, chunk: &registry_proto::log::Hash) -> Result<bool, Reject> {
+    pub(super) async fn sweep(&self, chunk: &registry_proto::log::Hash) -> Result<bool, Reject> {
         let inner = &self.inner;
         if inner.known.refers(chunk) {
             inner.shelf.end(chunk, false);
@@ -114,6 +134,15 @@ impl From<Collected> for CollectArtefactsResponse {
             removed: it.removed,
             removed_bytes: it.removed_bytes,
         }
+    }
+}
+
+fn unmarked() -> Reject {
+    Reject::Unavailable {
+        reason: "ARTEFACT_MARK",
+        description: "a journal cannot be read to its end, so that nothing can be known to be \
+                      unreferenced; registry status names it"
+            .to_owned(),
     }
 }
 

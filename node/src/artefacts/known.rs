@@ -24,6 +24,8 @@ use crate::{
 /// All artefacts that versions name.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// Held by who reads the journals, so that nothing comes in from before an erasure.
+    turn: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -61,6 +63,29 @@ pub(super) struct Progress {
 impl Known {
     /// Reads all journals to their ends. Reads the disk on the caller's thread.
     pub(super) fn catch_up(&self, journals: &Journals) -> Progress {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.read(journals)
+    }
+
+    /// Reads all journals again, after bodies were erased, and says which chunks no version names any
+    /// more; `None`, and nothing changes, if a journal cannot be read to its end.
+    pub(super) fn renew(&self, journals: &Journals) -> Option<Vec<Hash>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = Self::default();
+        if !fresh.read(journals).complete {
+            return None;
+        }
+        let mut fresh = std::mem::take(&mut *fresh.lock());
+        let mut state = self.lock();
+        // still grows: what is wanted may have changed
+        fresh.named = state.named + 1;
+        let orphans = state.chunks.keys().filter(|it| !fresh.chunks.contains_key(*it));
+        let orphans = orphans.copied().collect();
+        *state = fresh;
+        Some(orphans)
+    }
+
+    fn read(&self, journals: &Journals) -> Progress {
         let mut progress = Progress { chunks: Vec::new(), complete: true };
         for (log, journal) in journals.all().iter() {
             progress.complete &= self.follow(*log, journal.as_ref(), &mut progress.chunks);

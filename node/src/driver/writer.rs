@@ -13,7 +13,8 @@ use registry_core::{
 };
 use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal};
 use registry_proto::{
-    log::{Checkpoint, LogSigner},
+    erasure::Erasing,
+    log::{Checkpoint, Kind, LogSigner},
     terms::LogId,
     wire::peer::{BatchEntry, BodyState},
 };
@@ -21,6 +22,7 @@ use tracing::error;
 
 use crate::{
     driver::Handle,
+    erasure::Erasures,
     folder::Notifier,
     lifecycle::{Shutdown, TaskKind},
 };
@@ -52,6 +54,18 @@ struct Writer {
     signer: Option<LogSigner>,
     driver: Handle,
     folder: Notifier,
+    erasures: Erasures,
+}
+
+/// What all writers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Who is told.
+    pub driver: Handle,
+    /// Who follows the journals.
+    pub folder: Notifier,
+    /// What is erased.
+    pub erasures: Erasures,
 }
 
 // === impl Writers ===
@@ -72,12 +86,12 @@ impl Writers {
         log: LogId,
         journal: Journal,
         signer: Option<LogSigner>,
-        driver: Handle,
-        folder: Notifier,
+        shared: Shared,
         shutdown: &Shutdown,
     ) -> std::io::Result<()> {
         let (queue, jobs) = channel();
-        let writer = Writer { log, journal, signer, driver, folder };
+        let Shared { driver, folder, erasures } = shared;
+        let writer = Writer { log, journal, signer, driver, folder, erasures };
         shutdown.spawn_thread(TaskKind::Driver, &format!("log-{log}"), move || writer.run(jobs))?;
         self.queues.insert(log, queue);
         Ok(())
@@ -100,16 +114,48 @@ impl Writer {
     /// Ends when the driver has dropped its side of the queue; what is queued is written first.
     fn run(mut self, jobs: Receiver<Job>) {
         for job in jobs {
-            let input = match job {
-                Job::Commit(commit) => self.commit(&commit),
-                Job::Freshen(checkpoint) => self.freshen(&checkpoint),
-                Job::Store(store) => self.store(&store),
+            let (input, found) = match job {
+                Job::Commit(commit) => {
+                    let input = self.commit(&commit);
+                    let entries = commit.entries.iter().map(|it| (&it.header, &it.body));
+                    let found = self.found(&input, entries);
+                    (input, found)
+                }
+                Job::Freshen(checkpoint) => (self.freshen(&checkpoint), Vec::new()),
+                Job::Store(store) => {
+                    let input = self.store(&store);
+                    let entries = store.entries.iter().map(|it| (&it.header, &it.body));
+                    let found = self.found(&input, entries);
+                    (input, found)
+                }
             };
-            // a driver that is gone has nobody to tell; the group is durable all the same
-            if self.driver.input_blocking(input).is_err() {
-                return;
+            // told first: no receipt may say meanwhile that everything is carried out
+            let log = self.log;
+            let erasing = found.iter().map(|(it, _)| Input::Erasing { log, by: it.by });
+            for input in erasing.chain([input]) {
+                // a driver that is gone has nobody to tell; the group is durable all the same
+                if self.driver.input_blocking(input).is_err() {
+                    return;
+                }
+            }
+            let size = self.journal.reader().size();
+            if let Err(failure) = self.erasures.erase(log, &mut self.journal, &found, size) {
+                let cause = crate::lifecycle::chain(&failure);
+                error!(%log, cause, "cannot erase; the next start goes on");
             }
         }
+    }
+
+    /// Erasures that are durable now and name something.
+    fn found<'a>(
+        &self,
+        of: &Input,
+        entries: impl Iterator<Item = (&'a Bytes, &'a Bytes)>,
+    ) -> Vec<(Erasing, Kind)> {
+        if !matches!(of, Input::Committed { .. } | Input::Stored { .. }) {
+            return Vec::new();
+        }
+        self.erasures.found(self.log, &self.journal.reader(), entries)
     }
 
     fn commit(&mut self, commit: &Commit) -> Input {
@@ -203,7 +249,8 @@ impl Writer {
             return Vec::new();
         }
         let parts = |it: &BatchEntry| Learned { header: it.header.clone(), body: it.body.clone() };
-        entries.iter().map(parts).collect()
+        let here = entries.iter().filter(|it| it.body_state() == BodyState::Present);
+        here.map(parts).collect()
     }
 }
 

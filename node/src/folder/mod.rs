@@ -17,10 +17,10 @@ use std::{
 };
 
 use registry_core::{
-    fold::{self, BatchEnds, Fact, Move, Position, Record},
-    view::Catalogue,
+    fold::{self, BatchEnds, Fact, Move, Position, Record, keys},
+    view::{Catalogue, Facts as _},
 };
-use registry_proto::{log::Hash, terms::LogId, wire::registry::Lifecycle};
+use registry_proto::{erasure::Erasing, log::Hash, terms::LogId, wire::registry::Lifecycle};
 
 use crate::{
     batches::{Batch, BatchBuilder},
@@ -74,6 +74,8 @@ struct Cursor {
     open: Vec<Fact>,
     /// Versions among them.
     open_versions: u64,
+    /// Entries that it erases.
+    open_erased: Vec<Position>,
     /// Collects the same entries for watchers.
     builder: Option<BatchBuilder>,
     stuck: bool,
@@ -102,6 +104,8 @@ struct Watch<'a> {
 struct Folded {
     facts: Vec<Fact>,
     batches: Vec<Batch>,
+    /// Entries that are erased by what was read, and whose facts may be in the store.
+    erased: Vec<Position>,
     /// Index after the last whole batch, and the leaf before it.
     end: Option<(u64, Hash)>,
     problem: Option<String>,
@@ -278,7 +282,7 @@ impl Work {
             Ok(stored) => {
                 // the own Land is not guarded against itself
                 let guard = (self.own != Some(log)).then(|| Watch::new(&self.index, log));
-                cursor.fold(log, stored, live, guard, || self.index.count_unreadable())
+                cursor.fold(log, stored, live, guard, &Surrounding { index: &self.index, journal })
             }
             Err(error) => Folded { problem: Some(chain(&error)), ..Folded::default() },
         };
@@ -294,7 +298,8 @@ impl Work {
         let store = self.index.store();
         let Some((size, last)) = folded.end else { return Ok(folded.problem.is_none()) };
         let from = store.progress(log).size;
-        match store.publish(Publication { log, from, size, last, facts: folded.facts }) {
+        let Folded { facts, erased, batches, .. } = folded;
+        match store.publish(Publication { log, from, size, last, facts, erased }) {
             Ok(()) => {}
             Err(PublishError::Gap { .. }) => {
                 // someone reset the store: begin again where it stands
@@ -303,7 +308,7 @@ impl Work {
             }
             Err(error) => return Err(error),
         }
-        for batch in folded.batches {
+        for batch in batches {
             self.index.recent().push(batch);
         }
         self.index.announce();
@@ -349,6 +354,39 @@ impl Work {
         self.targets.iter().all(|(log, &size)| {
             self.cursors.get(log).is_some_and(|cursor| cursor.stuck || cursor.next >= size)
         })
+    }
+}
+
+/// What an erasure is judged with.
+struct Surrounding<'a> {
+    index: &'a Index,
+    journal: &'a dyn JournalRead,
+}
+
+// === impl Surrounding ===
+
+impl Surrounding<'_> {
+    /// The entry that an erasure erases, if it does and facts of it are in the store or among what
+    /// is not shown yet. Else there is nothing to write anew: a node that comes late never had them.
+    fn erased(&self, log: LogId, it: &Erasing, unshown: &[&Vec<Fact>]) -> Option<Position> {
+        let at = Position { log, index: it.index };
+        let stored = self.journal.read(it.index, 1, 1).ok()?.into_iter().next()?;
+        let target = Parsed::of(log, stored).ok()?;
+        it.erases(&target.header, &target.leaf).ok()?;
+        let is_of = |fact: &Fact| keys::position(&fact.key) == Ok(at);
+        if unshown.iter().any(|facts| facts.iter().any(is_of)) {
+            return Some(at);
+        }
+        let prefix = keys::erasable(target.header.kind, target.header.object_id?, at)?;
+        let store = self.index.store();
+        let known = store.scan(&prefix, &keys::after(&prefix), false, usize::MAX);
+        match known {
+            Ok(known) => known.iter().any(is_of).then_some(at),
+            Err(error) => {
+                tracing::error!(%at, %error, "facts cannot be read; they count as there");
+                Some(at)
+            }
+        }
     }
 }
 
@@ -412,6 +450,7 @@ impl Cursor {
             ends: BatchEnds::default(),
             open: Vec::new(),
             open_versions: 0,
+            open_erased: Vec::new(),
             builder: None,
             stuck: false,
             rush: Rush::default(),
@@ -424,7 +463,7 @@ impl Cursor {
         chunk: Vec<Stored>,
         live: bool,
         guard: Option<Watch<'_>>,
-        unreadable: impl Fn(),
+        around: &Surrounding<'_>,
     ) -> Folded {
         let mut folded = Folded::default();
         let mut unshown = 0;
@@ -438,7 +477,7 @@ impl Cursor {
             };
             let record = fold::read(&entry.as_entry()).unwrap_or_else(|error| {
                 tracing::debug!(%log, index = entry.header.index, %error, "body folds into nothing");
-                unreadable();
+                around.index.count_unreadable();
                 Record::Hidden
             });
             if let Some(guard) = &guard {
@@ -450,6 +489,10 @@ impl Cursor {
             self.next = entry.header.index + 1;
             let is_version = matches!(record, Record::Version(_));
             self.open.extend(fold::facts_of(&entry.as_entry(), &record));
+            if let Record::Erasure(it) = &record {
+                let unshown = [&self.open, &folded.facts];
+                self.open_erased.extend(around.erased(log, it, &unshown));
+            }
             let batch = self.builder.as_mut().and_then(|builder| builder.push(&entry, record));
             folded.batches.extend(batch);
             if is_version {
@@ -458,6 +501,7 @@ impl Cursor {
             if self.ends.push(&entry.header) {
                 unshown += std::mem::take(&mut self.open_versions);
                 folded.facts.append(&mut self.open);
+                folded.erased.append(&mut self.open_erased);
                 folded.end = Some((self.next, entry.leaf));
             }
         }

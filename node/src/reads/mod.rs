@@ -189,7 +189,7 @@ impl Reads {
         let (entry, record) = self.record(state.position)?;
         let definition = match record {
             Record::Definition(definition) => Some(*definition),
-            Record::Version(_) | Record::Move(_) | Record::Hidden => None,
+            Record::Version(_) | Record::Move(_) | Record::Erasure(_) | Record::Hidden => None,
         };
         let latest = state.latest_version.map(|number| number.to_string());
         let service = Service {
@@ -424,7 +424,7 @@ impl Reads {
         let (entry, record) = self.record(standing.state.position)?;
         let version = match record {
             Record::Version(version) => Some(*version),
-            Record::Definition(_) | Record::Move(_) | Record::Hidden => None,
+            Record::Definition(_) | Record::Move(_) | Record::Erasure(_) | Record::Hidden => None,
         };
         let life = Some(standing.message());
         Ok(Version { version, provenance: Some(provenance(&entry)), life })

@@ -35,6 +35,7 @@ pub(super) struct Stamp(pub(super) BTreeMap<LogId, (u64, Option<Hash>)>);
 /// An index that is open for writing. Readers have [`Searcher`]s, which stay as they are.
 pub(super) struct Engine {
     fields: Fields,
+    index: Index,
     writer: IndexWriter,
     reader: IndexReader,
 }
@@ -62,6 +63,13 @@ pub(super) struct EngineError {
 const MEMORY_BYTES: usize = 32 << 20;
 /// Part of the documents of a segment that may be deleted before it is written anew.
 const DELETED_MAX: f32 = 0.3;
+/// Stands in place of a stamp while segments are written anew; is none.
+const UNTRUSTED: &str = "erasing";
+/// Characters of the name of a segment, with which its files begin.
+const SEGMENT_NAME: usize = 32;
+/// Looks at the segments until none holds what was removed, and the rest between two.
+const PURGE_TRIES: usize = 100;
+const PURGE_REST: std::time::Duration = std::time::Duration::from_millis(50);
 
 // === impl Engine ===
 
@@ -148,7 +156,7 @@ impl Engine {
             .reload_policy(ReloadPolicy::Manual)
             .try_into()
             .map_err(failed("read"))?;
-        Ok(Self { fields, writer, reader })
+        Ok(Self { fields, index: index.clone(), writer, reader })
     }
 
     /// Replaces the document of a service.
@@ -177,6 +185,58 @@ impl Engine {
         commit.set_payload(&stamp.text());
         commit.commit().map_err(failed("commit"))?;
         self.searcher()
+    }
+
+    /// As [`Self::commit`], and writes every segment anew that holds replaced or removed documents, so
+    /// that no word of them is left in a file. If it ends early, the index is not trusted any more and
+    /// built again.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the disk fails.
+    pub(super) fn purge(&mut self, stamp: &Stamp) -> Result<Searcher, EngineError> {
+        let mut commit = self.writer.prepare_commit().map_err(failed("write"))?;
+        commit.set_payload(UNTRUSTED);
+        commit.commit().map_err(failed("commit"))?;
+        for _ in 0..PURGE_TRIES {
+            let metas = self.index.searchable_segment_metas().map_err(failed("read"))?;
+            let stale = metas.iter().filter(|it| it.num_deleted_docs() > 0);
+            let stale: Vec<_> = stale.map(|it| it.id()).collect();
+            if stale.is_empty() {
+                return self.commit(stamp);
+            }
+            // fails while the policy has one of them in a merge of its own, which does the same
+            if let Err(error) = self.writer.merge(&stale).wait() {
+                tracing::debug!(%error, "segments are being merged already");
+                std::thread::park_timeout(PURGE_REST);
+            }
+        }
+        Err(never("write anew", "segments do not rest"))
+    }
+
+    /// Deletes the files of segments that are replaced, once nobody reads them any more. Readers MUST
+    /// have been given the newest [`Searcher`].
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`] if the disk fails, or somebody goes on reading.
+    pub(super) fn clean(&self) -> Result<(), EngineError> {
+        for _ in 0..PURGE_TRIES {
+            self.writer.garbage_collect_files().wait().map_err(failed("clear"))?;
+            let metas = self.index.searchable_segment_metas().map_err(failed("read"))?;
+            let used: Vec<String> = metas.iter().map(|it| it.id().uuid_string()).collect();
+            let managed = self.index.directory().list_managed_files();
+            let stale = managed.iter().filter(|path| {
+                let name = path.to_string_lossy();
+                let of_segment = name.get(..SEGMENT_NAME).is_some_and(is_hex);
+                of_segment && !used.iter().any(|it| name.starts_with(it.as_str()))
+            });
+            if stale.count() == 0 {
+                return Ok(());
+            }
+            std::thread::park_timeout(PURGE_REST);
+        }
+        Err(never("clear", "old segments are still read"))
     }
 
     /// Forgets everything since the last commit.
@@ -237,6 +297,14 @@ impl Stamp {
     pub(super) fn cut(&self) -> Cut {
         self.0.iter().map(|(&log, &(size, _))| (log, size)).collect()
     }
+}
+
+fn never(operation: &'static str, what: &str) -> EngineError {
+    EngineError { operation, source: Box::new(TantivyError::SystemError(what.to_owned())) }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|it| it.is_ascii_hexdigit())
 }
 
 fn failed<E: Into<TantivyError>>(operation: &'static str) -> impl Fn(E) -> EngineError {

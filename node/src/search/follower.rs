@@ -22,7 +22,10 @@ use registry_core::{
     moves::guard::Held,
     view::{Catalogue, Cut, FactsError, Findable},
 };
-use registry_proto::terms::{Land, LogId};
+use registry_proto::{
+    log::Kind,
+    terms::{Land, LogId},
+};
 use uuid::Uuid;
 
 use super::{
@@ -70,6 +73,8 @@ pub(super) struct Work {
     held: Arc<Held>,
     /// What was last put into it.
     put: Put,
+    /// Something was erased since its files were written anew.
+    erases: bool,
 }
 
 /// What the documents of services were made of, as far as it is remembered.
@@ -221,6 +226,7 @@ impl Work {
             at: None,
             held: Arc::default(),
             put: Put::default(),
+            erases: false,
         }
     }
 
@@ -289,7 +295,12 @@ impl Work {
             self.put = Put::default();
             return Ok(());
         }
-        let searcher = if self.put.is_due() {
+        let erases = std::mem::take(&mut self.erases);
+        let searcher = if erases {
+            // what is replaced stays in its segment until that is written anew
+            self.put.committed();
+            engine.purge(&stamp(&self.index, &cut)?)?
+        } else if self.put.is_due() {
             let searcher = engine.commit(&stamp(&self.index, &cut)?)?;
             self.put.committed();
             searcher
@@ -297,6 +308,10 @@ impl Work {
             engine.searcher()?
         };
         self.search.show(Snapshot { searcher, cut: Arc::clone(&cut), generation });
+        if erases {
+            engine.clean()?;
+        }
+        self.search.set_erased(&cut);
         self.at = Some((generation, cut));
         self.held = held;
         Ok(())
@@ -350,6 +365,7 @@ impl Work {
                     self.put.entries += 1;
                     let entry = Parsed::of(log, stored)
                         .map_err(|source| StepError::Entry { log, source })?;
+                    self.erases |= entry.header.kind == Kind::Erasure;
                     touched.extend(entry.header.object_id.map(|service| (log.land, service)));
                 }
             }
@@ -372,8 +388,10 @@ impl Work {
             // one that moves to another Land is found there and no longer here
             for land in catalogue.found_under(land, service)? {
                 let now = catalogue.findable(land, service)?;
-                // most of these are no services: moves have objects of their own
-                if now.is_none() && before.findable(land, service)?.is_none() {
+                // most of these are no services: moves have objects of their own. What is erased was
+                // not found before either, as the facts are now
+                let unknown = now.is_none() && !self.erases;
+                if unknown && before.findable(land, service)?.is_none() {
                     continue;
                 }
                 if self.put.changes(land, service, now) {
@@ -394,8 +412,9 @@ impl Work {
         let begun = Instant::now();
         self.search.close("it is built from the catalogue");
         self.at = None;
-        // closes the old one first: its files go away
+        // closes the old one first: its files go away, with all that was erased
         self.engine = None;
+        self.erases = false;
         self.put = Put { changed: true, ..Put::default() };
         let engine = self.engine.insert(Engine::create(&self.place)?);
         let catalogue = Catalogue::new(self.index.store(), cut).without(held);

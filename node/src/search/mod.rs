@@ -30,6 +30,7 @@ use registry_core::{
     reject::Reject,
     view::{Catalogue, Cut, FactsError, SearchAsk},
 };
+use registry_proto::terms::LogId;
 use registry_proto::wire::registry::{FacetCount, SearchMatch, ServiceSummary, Suggestion};
 use tantivy::{Searcher, TantivyError};
 
@@ -67,6 +68,8 @@ struct Inner {
     current: ArcSwapOption<Snapshot>,
     /// Why there is no snapshot.
     closed: Mutex<String>,
+    /// How far erasures are carried out on the disk.
+    erased: ArcSwapOption<Cut>,
 }
 
 /// A commit of the index and the cut it shows.
@@ -92,7 +95,8 @@ impl Search {
         let (fields, _) = Fields::schema();
         let closed = Mutex::new("the node starts".to_owned());
         let current = ArcSwapOption::empty();
-        Self { inner: Arc::new(Inner { index, fields, current, closed }) }
+        let erased = ArcSwapOption::empty();
+        Self { inner: Arc::new(Inner { index, fields, current, closed, erased }) }
     }
 
     /// The services that a search finds, and the cut they are from. Runs on the caller's thread
@@ -113,6 +117,12 @@ impl Search {
     /// As [`Self::search`].
     pub fn suggest(&self, ask: &SearchAsk) -> Result<Vec<Suggestion>, Reject> {
         self.answer(|inner, snapshot| inner.suggest(snapshot, ask)).map(|(found, _)| found)
+    }
+
+    /// Entries of a log whose erasures are carried out: no word of what they erase is in a file of the
+    /// index.
+    pub fn erased(&self, log: LogId) -> u64 {
+        self.inner.erased.load().as_ref().map_or(0, |cut| cut.size(log))
     }
 
     /// The cut that searches see; `None` while the index is not complete.
@@ -153,6 +163,11 @@ impl Search {
         let mut work = follower::Work::new(index, engine::Place::Memory);
         work.step(&|| false);
         work.search().clone()
+    }
+
+    /// Erasures up to a cut are carried out.
+    fn set_erased(&self, cut: &Arc<Cut>) {
+        self.inner.erased.store(Some(Arc::clone(cut)));
     }
 
     /// Shows a commit to readers.

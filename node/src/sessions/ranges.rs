@@ -10,14 +10,16 @@ use registry_core::{
 };
 use registry_journal::{Reader, Stored, StoredBody};
 use registry_proto::{
-    log::{Hash, prove_consistency, tree_root},
+    erasure,
+    log::{Hash, prove_consistency, prove_inclusion, tree_root},
     terms::LogId,
-    wire::peer::{Batch, BatchEntry, BodyState},
+    wire::peer::{Batch, BatchEntry, BodyState, ErasureProof},
 };
 use tracing::error;
 
 use crate::{
     driver::Handle,
+    erasure::Erasures,
     lifecycle::{Shutdown, TaskKind, chain},
     sessions::Outgoing,
 };
@@ -30,6 +32,7 @@ const INLINE_ENTRIES_MAX: u64 = 64;
 #[derive(Clone, Debug)]
 pub struct Ranges {
     readers: Arc<BTreeMap<LogId, Reader>>,
+    erasures: Erasures,
 }
 
 /// Why a range cannot be sent.
@@ -41,6 +44,8 @@ enum RangeError {
     Read(#[source] registry_journal::ReadError),
     #[error("cannot prove the range")]
     Proof(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the erasure of {0} is not under the checkpoint of the range yet")]
+    Erased(u64),
     #[error("the reading task died")]
     Task(#[source] tokio::task::JoinError),
 }
@@ -49,8 +54,8 @@ enum RangeError {
 
 impl Ranges {
     /// Reads from these journals.
-    pub fn new(readers: BTreeMap<LogId, Reader>) -> Self {
-        Self { readers: Arc::new(readers) }
+    pub fn new(readers: BTreeMap<LogId, Reader>, erasures: Erasures) -> Self {
+        Self { readers: Arc::new(readers), erasures }
     }
 
     /// Reads and sends one batch, then tells the driver.
@@ -107,10 +112,11 @@ impl Ranges {
     async fn batch(&self, range: &SendRange) -> Result<Batch, RangeError> {
         let reader = self.readers.get(&range.log).ok_or(RangeError::UnknownLog)?;
         if range.upto - range.from <= INLINE_ENTRIES_MAX {
-            return read(reader, range);
+            return read(reader, range, &self.erasures);
         }
         let (reader, range) = (reader.clone(), range.clone());
-        tokio::task::spawn_blocking(move || read(&reader, &range))
+        let erasures = self.erasures.clone();
+        tokio::task::spawn_blocking(move || read(&reader, &range, &erasures))
             .await
             .map_err(RangeError::Task)?
     }
@@ -123,12 +129,28 @@ fn look(reader: &Reader, old: u64, new: u64) -> Result<Found, RangeError> {
     Ok(Found { root, proof })
 }
 
-fn read(reader: &Reader, range: &SendRange) -> Result<Batch, RangeError> {
+fn read(reader: &Reader, range: &SendRange, erasures: &Erasures) -> Result<Batch, RangeError> {
     let wanted = usize::try_from(range.upto - range.from).unwrap_or(usize::MAX);
     let stored = reader
         .read(range.from, range.bytes, wanted.min(limits::BATCH_ENTRIES_MAX))
         .map_err(RangeError::Read)?;
-    let end = range.from + stored.len() as u64;
+    let (mut entries, mut bytes) = (Vec::with_capacity(stored.len()), 0);
+    for stored in stored {
+        let index = stored.index;
+        let Some(entry) = batch_entry(reader, stored, range, erasures)? else {
+            // what comes before it goes; the rest with the next checkpoint
+            if entries.is_empty() {
+                return Err(RangeError::Erased(index));
+            }
+            break;
+        };
+        bytes += entry_bytes(&entry);
+        if !entries.is_empty() && bytes > range.bytes as u64 {
+            break;
+        }
+        entries.push(entry);
+    }
+    let end = range.from + entries.len() as u64;
     let proof = if end == range.upto {
         Vec::new()
     } else {
@@ -140,24 +162,49 @@ fn read(reader: &Reader, range: &SendRange) -> Result<Batch, RangeError> {
         land: range.log.land.code().to_owned(),
         epoch: range.log.epoch,
         first: range.from,
-        entries: stored.into_iter().map(batch_entry).collect(),
+        entries,
         checkpoint: range.note.clone(),
         proof: proof.iter().map(raw).collect(),
         follow: range.follow,
     })
 }
 
-fn batch_entry(stored: Stored) -> BatchEntry {
+/// The entry as it travels; `None` if its body is erased by an entry that the checkpoint of the range
+/// does not cover.
+fn batch_entry(
+    reader: &Reader,
+    stored: Stored,
+    range: &SendRange,
+    erasures: &Erasures,
+) -> Result<Option<BatchEntry>, RangeError> {
+    let header = stored.header;
     let (salt, body, state) = match stored.body {
         StoredBody::Present { salt, bytes } => {
             (Bytes::copy_from_slice(&salt), bytes, BodyState::Present)
         }
         StoredBody::Withheld => (Bytes::new(), Bytes::new(), BodyState::Withheld),
-        StoredBody::Erased => (Bytes::new(), Bytes::new(), BodyState::Erased),
+        StoredBody::Erased => {
+            let by = erasures.by(range.log, stored.index).filter(|by| *by < range.upto);
+            let Some(by) = by else { return Ok(None) };
+            let erasure = Some(prove_erasure(reader, by, range.upto)?);
+            let body_state = BodyState::Erased.into();
+            return Ok(Some(BatchEntry { header, body_state, erasure, ..Default::default() }));
+        }
     };
-    BatchEntry { header: stored.header, salt, body, body_state: state.into() }
+    Ok(Some(BatchEntry { header, salt, body, body_state: state.into(), erasure: None }))
+}
+
+fn prove_erasure(reader: &Reader, by: u64, size: u64) -> Result<ErasureProof, RangeError> {
+    let stored = reader.entry(by).map_err(RangeError::Read)?;
+    let StoredBody::Present { salt, bytes } = stored.body else {
+        return Err(RangeError::Erased(by));
+    };
+    let path = prove_inclusion(reader, size, by);
+    let path = path.map_err(|error| RangeError::Proof(Box::new(error)))?;
+    Ok(erasure::prove(stored.header, salt, bytes, &path))
 }
 
 fn entry_bytes(entry: &BatchEntry) -> u64 {
-    (entry.header.len() + entry.salt.len() + entry.body.len()) as u64
+    let proof = entry.erasure.as_ref().map_or(0, erasure::proof_bytes);
+    (entry.header.len() + entry.salt.len() + entry.body.len() + proof) as u64
 }

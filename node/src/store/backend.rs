@@ -1,8 +1,11 @@
 //! What a store needs of the engine below it.
 
-use std::error::Error;
+use std::{collections::BTreeSet, error::Error};
 
-use registry_core::{fold::Fact, view::FactsError};
+use registry_core::{
+    fold::{Fact, Position, keys},
+    view::FactsError,
+};
 
 use super::{overlay::Generation, stamp::Stamp};
 
@@ -23,8 +26,13 @@ pub(super) trait Backend: Send + Sync + 'static {
     /// Adds facts and replaces the stamp, both or nothing.
     fn apply(&self, facts: &Generation, stamp: &Stamp) -> Result<(), BackendError>;
 
-    /// Removes everything. If it ends early, the stamp is gone.
+    /// Removes everything, also from the disk. If it ends early, the stamp is gone.
     fn clear(&self) -> Result<(), BackendError>;
+
+    /// Writes all facts but those of the `erased` entries to a new place, with the stamp, and destroys
+    /// the old one: no byte of what is left out stays on the disk. Says how many facts were kept; the
+    /// stamp there counts them. If it ends early, the old place counts.
+    fn purge(&self, erased: &BTreeSet<Position>, stamp: &Stamp) -> Result<u64, BackendError>;
 
     /// Hands what was applied to the disk, as well as the engine can.
     fn flush(&self) -> Result<(), BackendError>;
@@ -39,4 +47,9 @@ pub(super) struct BackendError {
     /// Why.
     #[source]
     pub(super) source: Box<dyn Error + Send + Sync>,
+}
+
+/// True if a key belongs to one of these entries.
+pub(super) fn is_of(key: &[u8], entries: &BTreeSet<Position>) -> bool {
+    !entries.is_empty() && keys::position(key).is_ok_and(|at| entries.contains(&at))
 }

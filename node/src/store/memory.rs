@@ -1,11 +1,17 @@
 //! A backend in memory, for tests.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
-use registry_core::{fold::Fact, view::FactsError};
+use registry_core::{
+    fold::{Fact, Position},
+    view::FactsError,
+};
 
 use super::{
-    backend::{Backend, BackendError},
+    backend::{Backend, BackendError, is_of},
     overlay::{self, Generation},
     stamp::Stamp,
 };
@@ -43,6 +49,14 @@ impl Backend for Memory {
     fn clear(&self) -> Result<(), BackendError> {
         *self.facts.lock().unwrap_or_else(PoisonError::into_inner) = Default::default();
         Ok(())
+    }
+
+    fn purge(&self, erased: &BTreeSet<Position>, stamp: &Stamp) -> Result<u64, BackendError> {
+        let mut all = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        all.0.retain(|key, _| !is_of(key, erased));
+        let facts = all.0.len() as u64;
+        all.1 = Stamp { facts, ..stamp.clone() };
+        Ok(facts)
     }
 
     fn flush(&self) -> Result<(), BackendError> {

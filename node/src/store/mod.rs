@@ -15,6 +15,7 @@ mod stamp;
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -24,7 +25,7 @@ use std::{
 
 use registry_core::{
     catalogue::Laender,
-    fold::Fact,
+    fold::{Fact, Position},
     view::{Cut, Facts, FactsError},
 };
 use registry_proto::{log::Hash, terms::LogId};
@@ -32,7 +33,7 @@ use uuid::Uuid;
 
 pub use self::stamp::Progress;
 use self::{
-    backend::{Backend, BackendError},
+    backend::{Backend, BackendError, is_of},
     memory::Memory,
     overlay::Overlay,
     reach::Reach,
@@ -115,6 +116,9 @@ pub struct Publication {
     pub last: Hash,
     /// Facts of the entries between.
     pub facts: Vec<Fact>,
+    /// Entries, of whatever place, that are erased: their facts go, first from sight and then from
+    /// the disk.
+    pub erased: Vec<Position>,
 }
 
 struct Shared {
@@ -136,6 +140,8 @@ struct State {
     cut: Arc<Cut>,
     stop: Option<Stop>,
     reset: bool,
+    /// Entries whose facts are out of sight and may still be on the disk.
+    erased: BTreeSet<Position>,
     failed: Option<String>,
 }
 
@@ -155,6 +161,9 @@ const WRITE_FACTS: usize = 10_000;
 const WRITE_DELAY: Duration = Duration::from_millis(200);
 /// Time between two flushes.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// Rest after facts were taken off the disk, in times of what it took, and at most.
+const PURGE_TIMES: u32 = 10;
+const PURGE_MAX: Duration = Duration::from_secs(60);
 
 // === impl Store ===
 
@@ -202,6 +211,7 @@ impl Store {
             stamp,
             stop: None,
             reset: false,
+            erased: BTreeSet::new(),
             failed: None,
         };
         let shared = Arc::new(Shared {
@@ -230,7 +240,7 @@ impl Store {
     ///
     /// [`PublishError`]; nothing is visible then.
     pub fn publish(&self, publication: Publication) -> Result<(), PublishError> {
-        let Publication { log, from, size, last, facts } = publication;
+        let Publication { log, from, size, last, facts, erased } = publication;
         let mut state = self.shared.lock();
         while state.overlay.active() >= OVERLAY_FACTS_MAX && state.takes_facts().is_ok() {
             state = self.shared.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -249,8 +259,9 @@ impl Store {
         state.overlay.extend(facts);
         state.stamp.logs.insert(log, Progress { size, last: Some(last) });
         Arc::make_mut(&mut state.cut).set(log, size);
+        state.erase(erased);
         // in between the writer waits for more, or for its time to come
-        if before == 0 || state.overlay.active() >= WRITE_FACTS {
+        if before == 0 || !state.erased.is_empty() || state.overlay.active() >= WRITE_FACTS {
             self.shared.work.notify_one();
         }
         Ok(())
@@ -264,6 +275,11 @@ impl Store {
     /// Entries of each log whose facts readers see.
     pub fn cut(&self) -> Arc<Cut> {
         Arc::clone(&self.shared.lock().cut)
+    }
+
+    /// True while facts of erased entries may still be on the disk.
+    pub fn erases(&self) -> bool {
+        !self.shared.lock().erased.is_empty()
     }
 
     /// Facts that wait for the writer.
@@ -290,6 +306,8 @@ impl Store {
         state.reach = Reach::empty();
         state.stamp.logs.clear();
         state.stamp.facts = 0;
+        state.erased.clear();
+        state.stamp.erasing = false;
         state.cut = Arc::default();
         self.shared.work.notify_one();
         while state.reset && state.takes_facts().is_ok() {
@@ -313,19 +331,42 @@ impl Facts for Store {
         reverse: bool,
         limit: usize,
     ) -> Result<Vec<Fact>, FactsError> {
-        // first the overlay: what leaves it meanwhile is in the backend by then
         let state = self.shared.lock();
         if state.sparse.excludes(from, to) {
             return Ok(Vec::new());
         }
-        let fresh = state.overlay.scan(from, to, reverse, limit);
+        if state.erased.is_empty() {
+            return self.shared.scan(state, from, to, reverse, limit);
+        }
+        let erased = state.erased.clone();
         drop(state);
-        let stored = self.shared.backend.scan(from, to, reverse, limit)?;
-        Ok(overlay::merge(fresh, stored, reverse, limit))
+        let (mut from, mut to, mut found) = (from.to_vec(), to.to_vec(), Vec::new());
+        // what is left out makes room for what comes behind it
+        while found.len() < limit {
+            let wanted = limit - found.len();
+            let facts = self.shared.scan(self.shared.lock(), &from, &to, reverse, wanted)?;
+            let Some(last) = facts.last().filter(|_| facts.len() == wanted) else {
+                found.extend(facts.into_iter().filter(|it| !is_of(&it.key, &erased)));
+                break;
+            };
+            if reverse {
+                to.clone_from(&last.key);
+            } else {
+                from.clone_from(&last.key);
+                from.push(0);
+            }
+            found.extend(facts.into_iter().filter(|it| !is_of(&it.key, &erased)));
+        }
+        Ok(found)
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, FactsError> {
-        let fresh = self.shared.lock().overlay.get(key);
+        let state = self.shared.lock();
+        if is_of(key, &state.erased) {
+            return Ok(None);
+        }
+        let fresh = state.overlay.get(key);
+        drop(state);
         match fresh {
             Some(value) => Ok(Some(value)),
             None => self.shared.backend.get(key),
@@ -375,12 +416,40 @@ impl State {
     }
 }
 
+impl State {
+    /// Takes the facts of these entries out of sight; the writer takes them off the disk.
+    fn erase(&mut self, erased: Vec<Position>) {
+        if erased.is_empty() {
+            return;
+        }
+        let erased: BTreeSet<Position> = erased.into_iter().collect();
+        self.stamp.facts -= self.overlay.forget(&erased);
+        self.stamp.erasing = true;
+        self.erased.extend(erased);
+    }
+}
+
 // === impl Shared ===
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         // every change under the lock is complete when it could panic
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn scan(
+        &self,
+        state: MutexGuard<'_, State>,
+        from: &[u8],
+        to: &[u8],
+        reverse: bool,
+        limit: usize,
+    ) -> Result<Vec<Fact>, FactsError> {
+        // first the overlay: what leaves it meanwhile is in the backend by then
+        let fresh = state.overlay.scan(from, to, reverse, limit);
+        drop(state);
+        let stored = self.backend.scan(from, to, reverse, limit)?;
+        Ok(overlay::merge(fresh, stored, reverse, limit))
     }
 
     /// The writer thread.
@@ -398,12 +467,20 @@ impl Shared {
 
     fn write_all(&self) -> Result<(), BackendError> {
         let mut flushed_at = Instant::now();
+        let mut purge_at = flushed_at;
         loop {
             let state = self.wait_for_work();
             match state.stop {
                 Some(Stop::Abandon) => return Ok(()),
                 Some(Stop::Clean) => return self.write_end(state),
                 None if state.reset => self.write_reset(state)?,
+                None if !state.erased.is_empty() && purge_at <= Instant::now() => {
+                    let begun = Instant::now();
+                    self.write_purge(state)?;
+                    // a Land that erases all the time must not keep the disk busy
+                    purge_at = Instant::now() + (begun.elapsed() * PURGE_TIMES).min(PURGE_MAX);
+                }
+                None if state.overlay.active() == 0 => {}
                 None => self.write_generation(state)?,
             }
             if flushed_at.elapsed() >= FLUSH_EVERY {
@@ -415,8 +492,10 @@ impl Shared {
 
     /// Waits until there is a reason to write; a few facts wait for more.
     fn wait_for_work(&self) -> MutexGuard<'_, State> {
-        let idle =
-            |state: &mut State| state.stop.is_none() && !state.reset && state.overlay.active() == 0;
+        let idle = |state: &mut State| {
+            let rests = state.overlay.active() == 0 && state.erased.is_empty();
+            state.stop.is_none() && !state.reset && rests
+        };
         let few = |state: &mut State| {
             state.stop.is_none() && !state.reset && state.overlay.active() < WRITE_FACTS
         };
@@ -434,6 +513,32 @@ impl Shared {
         self.room.notify_all();
         self.backend.apply(&generation, &stamp)?;
         self.lock().overlay.flushed();
+        Ok(())
+    }
+
+    /// Writes what waits, then everything anew without the facts of erased entries.
+    fn write_purge(&self, mut state: MutexGuard<'_, State>) -> Result<(), BackendError> {
+        let erased = state.erased.clone();
+        let stamp = state.stamp.clone();
+        let generation = state.overlay.rotate();
+        drop(state);
+        self.room.notify_all();
+        self.backend.apply(&generation, &stamp)?;
+        self.lock().overlay.flushed();
+        let all = stamp.facts;
+        let kept = self.backend.purge(&erased, &Stamp { erasing: false, ..stamp })?;
+        let mut state = self.lock();
+        // after a reset nothing of this counts any more
+        if !state.reset {
+            state.stamp.facts = state.stamp.facts.saturating_sub(all.saturating_sub(kept));
+            state.erased.retain(|it| !erased.contains(it));
+            state.stamp.erasing = !state.erased.is_empty();
+        }
+        tracing::info!(
+            entries = erased.len(),
+            facts = kept,
+            "index is written anew after an erasure"
+        );
         Ok(())
     }
 

@@ -1,8 +1,13 @@
 //! Facts between folder and backend: visible to readers, not yet in the backend.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use registry_core::fold::Fact;
+use registry_core::fold::{Fact, Position};
+
+use super::backend::is_of;
 
 /// Facts in the order of their keys.
 pub(super) type Generation = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -37,6 +42,14 @@ impl Overlay {
         let flushing = Arc::new(std::mem::take(&mut self.active));
         self.flushing = Some(Arc::clone(&flushing));
         flushing
+    }
+
+    /// Forgets the facts of these entries, as far as they are not on their way to the backend, and
+    /// says how many those were.
+    pub(super) fn forget(&mut self, erased: &BTreeSet<Position>) -> u64 {
+        let before = self.active.len();
+        self.active.retain(|key, _| !is_of(key, erased));
+        (before - self.active.len()) as u64
     }
 
     /// The closed generation is in the backend.

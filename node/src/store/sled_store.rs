@@ -5,27 +5,43 @@
 //! to files that are never synced. So everything here can be rebuilt from the journal, each call
 //! runs inside `catch_unwind`, values are small, one thread writes, and a directory in doubt is
 //! moved aside.
+//!
+//! sled keeps old pages: what was removed can be read in its files for a long time. So the database
+//! stands in a directory of its own, `<dir>/<number>`, named by `<dir>/current`; what must be gone
+//! for good is left out of the next one, and the old one is deleted.
 
 use std::{
+    collections::BTreeSet,
     error::Error,
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use registry_core::{fold::Fact, view::FactsError};
+use registry_core::{
+    fold::{Fact, Position},
+    view::FactsError,
+};
 
 use super::{
     OpenError, OpenOutcome,
-    backend::{Backend, BackendError},
+    backend::{Backend, BackendError, is_of},
     overlay::Generation,
     stamp::Stamp,
 };
 
 /// An open database.
 pub(super) struct SledStore {
+    dir: PathBuf,
+    current: RwLock<Arc<Place>>,
+}
+
+/// A database in a directory of its own.
+struct Place {
+    number: u64,
     db: sled::Db,
 }
 
@@ -42,6 +58,8 @@ pub(super) struct Opener<'a> {
 enum Fault {
     /// Its content is in doubt; a rebuild helps.
     Doubt(String),
+    /// Facts of erased entries are still there; they are deleted, not moved aside.
+    Erasing,
     /// Another process, the disk or the rights are in the way; a rebuild would not help.
     Io(io::Error),
 }
@@ -62,6 +80,12 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// Facts begin with 1; see `registry_core::fold::keys`.
 const STAMP_KEY: &[u8] = b"\0stamp";
+/// Number of the first database.
+const FIRST: u64 = 1;
+/// File that names the database in use.
+const CURRENT: &str = "current";
+/// Facts that are copied at once.
+const COPY_FACTS: u64 = 5_000;
 
 // === impl SledStore ===
 
@@ -85,6 +109,12 @@ impl SledStore {
             Ok((store, stamp)) => return Ok((store, stamp, OpenOutcome::Ready)),
             Err(Fault::Io(source)) => return Err(io(source)),
             Err(Fault::Doubt(reason)) => reason,
+            Err(Fault::Erasing) => {
+                let reason = "an erasure was not carried out in it".to_owned();
+                tracing::warn!(%reason, "index is deleted");
+                fs::remove_dir_all(dir).map_err(io)?;
+                return Ok((Self::begin_empty(dir, &empty)?, empty, OpenOutcome::Rebuild(reason)));
+            }
         };
         let aside = move_aside(dir).map_err(io)?;
         tracing::warn!(%reason, aside = %aside.display(), "index is in doubt, moved aside");
@@ -93,17 +123,24 @@ impl SledStore {
 
     fn begin_empty(dir: &Path, stamp: &Stamp) -> Result<Self, OpenError> {
         let new = |source| OpenError::Io { path: dir.to_owned(), source };
-        let store = Self::begin(dir).map_err(|fault| new(fault.into_io()))?;
+        let begun = |fault: Fault| new(fault.into_io());
+        let store = Self::over(dir, Self::begin(dir, FIRST).map_err(begun)?);
         store
             .apply(&Generation::new(), stamp)
             .map_err(|error| new(io::Error::other(error.source)))?;
+        name_current(dir, FIRST).map_err(new)?;
         Ok(store)
     }
 
-    fn begin(dir: &Path) -> Result<Self, Fault> {
-        fs::create_dir_all(dir).map_err(Fault::Io)?;
+    fn over(dir: &Path, place: Place) -> Self {
+        Self { dir: dir.to_owned(), current: RwLock::new(Arc::new(place)) }
+    }
+
+    fn begin(dir: &Path, number: u64) -> Result<Place, Fault> {
+        let path = dir.join(number.to_string());
+        fs::create_dir_all(&path).map_err(Fault::Io)?;
         let config = sled::Config::new()
-            .path(dir)
+            .path(path)
             .segment_size(SEGMENT_BYTES)
             .cache_capacity(CACHE_BYTES)
             // the store's writer thread flushes
@@ -111,7 +148,7 @@ impl SledStore {
         let begun = Instant::now();
         loop {
             match guarded(|| config.open()).map_err(Fault::from) {
-                Ok(db) => return Ok(Self { db }),
+                Ok(db) => return Ok(Place { number, db }),
                 // sled lets go of its lock some time after a database was closed
                 Err(Fault::Io(error)) if is_lock(&error) && begun.elapsed() < LOCK_WAIT => {
                     thread::park_timeout(LOCK_RETRY);
@@ -121,9 +158,47 @@ impl SledStore {
         }
     }
 
+    /// The database now; one that is replaced lives until its readers are done.
+    fn place(&self) -> Arc<Place> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// An empty database beside the one in use.
+    fn next(&self) -> Result<Place, Fault> {
+        let number = self.place().number + 1;
+        match fs::remove_dir_all(self.dir.join(number.to_string())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Fault::Io(error)),
+            _ => Self::begin(&self.dir, number),
+        }
+    }
+
+    /// Goes on with the next database and deletes the one before.
+    fn replace(&self, next: Place) -> io::Result<()> {
+        name_current(&self.dir, next.number)?;
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, Arc::new(next));
+        drop(current);
+        let path = self.dir.join(old.number.to_string());
+        // readers are done in a moment; those that are not go on reading what has no name any more
+        let begun = Instant::now();
+        while Arc::strong_count(&old) > 1 && begun.elapsed() < LOCK_WAIT {
+            thread::park_timeout(LOCK_RETRY);
+        }
+        let _ = guarded(move || {
+            drop(old);
+            Ok(())
+        });
+        fs::remove_dir_all(path)?;
+        fs::File::open(&self.dir)?.sync_all()
+    }
+
     fn open_checked(dir: &Path, opener: Opener<'_>) -> Result<(Self, Stamp), Fault> {
-        let store = Self::begin(dir)?;
-        match store.check(opener) {
+        let number = current(dir).map_err(Fault::Io)?;
+        let Some(number) = number else { return Err(Fault::Doubt("it names no database".into())) };
+        let store = Self::over(dir, Self::begin(dir, number)?);
+        // only now: before it had the lock, another process might have been at work here
+        let checked = remove_others(dir, number).map_err(Fault::Io);
+        match checked.and_then(|()| store.check(opener)) {
             Ok(stamp) => Ok((store, stamp)),
             Err(fault) => {
                 // a damaged database can also panic when it is closed
@@ -137,9 +212,13 @@ impl SledStore {
     }
 
     fn check(&self, opener: Opener<'_>) -> Result<Stamp, Fault> {
-        let raw = guarded(|| self.db.get(STAMP_KEY)).map_err(Fault::from)?;
+        let db = &self.place().db;
+        let raw = guarded(|| db.get(STAMP_KEY)).map_err(Fault::from)?;
         let Some(raw) = raw else { return Err(Fault::Doubt("it has no stamp".to_owned())) };
         let stamp = Stamp::parse(&raw).map_err(|error| Fault::Doubt(error.to_string()))?;
+        if stamp.erasing {
+            return Err(Fault::Erasing);
+        }
         if stamp.fold_version != opener.fold_version {
             return Err(Fault::Doubt(format!(
                 "it was folded by version {}, this software has version {}",
@@ -149,7 +228,7 @@ impl SledStore {
         if !stamp.clean && stamp.boot_id != opener.boot_id {
             return Err(Fault::Doubt("the machine went down while it was open".to_owned()));
         }
-        let found = guarded(|| count(&self.db)).map_err(Fault::from)?;
+        let found = guarded(|| count(db)).map_err(Fault::from)?;
         if found != stamp.facts {
             let expected = stamp.facts;
             return Err(Fault::Doubt(format!("it has {found} facts instead of {expected}")));
@@ -172,8 +251,9 @@ impl Backend for SledStore {
         let fact = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
             pair.map(|(key, value)| Fact { key: key.to_vec(), value: value.to_vec() })
         };
+        let place = self.place();
         let read = || {
-            let range = self.db.range(from..to);
+            let range = place.db.range(from..to);
             if reverse {
                 range.rev().take(limit).map(fact).collect()
             } else {
@@ -184,7 +264,8 @@ impl Backend for SledStore {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, FactsError> {
-        let value = guarded(|| self.db.get(key))
+        let place = self.place();
+        let value = guarded(|| place.db.get(key))
             .map_err(|source| FactsError::new("read a fact", source))?;
         Ok(value.map(|value| value.to_vec()))
     }
@@ -195,20 +276,37 @@ impl Backend for SledStore {
             batch.insert(key.as_slice(), value.as_slice());
         }
         batch.insert(STAMP_KEY, stamp.encode());
-        guarded(|| self.db.apply_batch(batch))
+        let place = self.place();
+        guarded(|| place.db.apply_batch(batch))
             .map_err(|source| BackendError { operation: "write facts", source })
     }
 
     fn clear(&self) -> Result<(), BackendError> {
+        let failed = |source| BackendError { operation: "clear the index", source };
+        let place = self.place();
         guarded(|| {
-            self.db.remove(STAMP_KEY)?;
-            self.db.clear()
+            place.db.remove(STAMP_KEY)?;
+            place.db.flush()
         })
-        .map_err(|source| BackendError { operation: "clear the index", source })
+        .map_err(failed)?;
+        drop(place);
+        let next = self.next().map_err(|fault| failed(fault.into_io().into()))?;
+        self.replace(next).map_err(|error| failed(error.into()))
+    }
+
+    fn purge(&self, erased: &BTreeSet<Position>, stamp: &Stamp) -> Result<u64, BackendError> {
+        let failed = |source| BackendError { operation: "write the index anew", source };
+        let old = self.place();
+        let next = self.next().map_err(|fault| failed(fault.into_io().into()))?;
+        let facts = guarded(|| copy(&old.db, &next.db, erased, stamp)).map_err(failed)?;
+        drop(old);
+        self.replace(next).map_err(|error| failed(error.into()))?;
+        Ok(facts)
     }
 
     fn flush(&self) -> Result<(), BackendError> {
-        guarded(|| self.db.flush())
+        let place = self.place();
+        guarded(|| place.db.flush())
             .map(|_bytes| ())
             .map_err(|source| BackendError { operation: "flush the index", source })
     }
@@ -221,6 +319,7 @@ impl Fault {
         match self {
             Self::Io(source) => source,
             Self::Doubt(reason) => io::Error::other(reason),
+            Self::Erasing => io::Error::other("an erasure was not carried out"),
         }
     }
 }
@@ -270,6 +369,32 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Box<dyn Error
     }
 }
 
+/// Copies all facts but those of erased entries, then the stamp that counts them. Says how many.
+fn copy(
+    from: &sled::Db,
+    to: &sled::Db,
+    erased: &BTreeSet<Position>,
+    stamp: &Stamp,
+) -> sled::Result<u64> {
+    let mut facts = 0;
+    let mut batch = sled::Batch::default();
+    for pair in from.range([1_u8]..) {
+        let (key, value) = pair?;
+        if is_of(&key, erased) {
+            continue;
+        }
+        batch.insert(key, value);
+        facts += 1;
+        if facts % COPY_FACTS == 0 {
+            to.apply_batch(std::mem::take(&mut batch))?;
+        }
+    }
+    batch.insert(STAMP_KEY, Stamp { facts, ..stamp.clone() }.encode());
+    to.apply_batch(batch)?;
+    to.flush()?;
+    Ok(facts)
+}
+
 /// Counts the facts; also reads every page once.
 fn count(db: &sled::Db) -> sled::Result<u64> {
     let mut found = 0;
@@ -286,6 +411,36 @@ fn is_new(dir: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// Number of the database in use; `None` if it is not named.
+fn current(dir: &Path) -> io::Result<Option<u64>> {
+    match fs::read_to_string(dir.join(CURRENT)) {
+        Ok(text) => Ok(text.trim_end().parse().ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Names the database in use, durably and at once.
+fn name_current(dir: &Path, number: u64) -> io::Result<()> {
+    let fresh = dir.join("current.new");
+    fs::write(&fresh, format!("{number}\n"))?;
+    fs::File::open(&fresh)?.sync_all()?;
+    fs::rename(&fresh, dir.join(CURRENT))?;
+    fs::File::open(dir)?.sync_all()
+}
+
+/// Deletes databases that are not in use: one that was replaced, or was not finished.
+fn remove_others(dir: &Path, number: u64) -> io::Result<()> {
+    let keep = number.to_string();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.file_name() != keep.as_str() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Renames the directory to `<name>.broken-<time>`; an earlier one is removed, so that broken

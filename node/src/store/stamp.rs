@@ -29,6 +29,8 @@ pub(super) struct Stamp {
     pub(super) clean: bool,
     /// Number of facts.
     pub(super) facts: u64,
+    /// Facts of erased entries are still there.
+    pub(super) erasing: bool,
     /// Progress of each log.
     pub(super) logs: BTreeMap<LogId, Progress>,
 }
@@ -50,6 +52,8 @@ struct StampMessage {
     facts: u64,
     #[prost(message, repeated, tag = "5")]
     logs: Vec<ProgressMessage>,
+    #[prost(bool, tag = "6")]
+    erasing: bool,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -82,6 +86,7 @@ impl Stamp {
             boot_id: self.boot_id.clone(),
             clean: self.clean,
             facts: self.facts,
+            erasing: self.erasing,
             logs: self
                 .logs
                 .iter()
@@ -97,8 +102,8 @@ impl Stamp {
         let Some((&MARKER, message)) = bytes.split_first() else { return Err(ParseStampError) };
         let message = StampMessage::decode(message).map_err(|_| ParseStampError)?;
         let logs = message.logs.iter().map(progress).collect::<Result<_, _>>()?;
-        let StampMessage { fold_version, boot_id, clean, facts, .. } = message;
-        Ok(Self { fold_version, boot_id, clean, facts, logs })
+        let StampMessage { fold_version, boot_id, clean, facts, erasing, .. } = message;
+        Ok(Self { fold_version, boot_id, clean, facts, erasing, logs })
     }
 
     pub(super) fn cut(&self) -> Cut {
@@ -137,6 +142,7 @@ mod tests {
             boot_id: "boot".to_owned(),
             clean: true,
             facts: 99,
+            erasing: true,
             logs: [(log, Progress { size: 7, last: Some(Hash::from_bytes([5; 32])) })].into(),
         };
         let bytes = stamp.encode();

@@ -1,12 +1,17 @@
 use std::{fs, path::Path};
 
-use registry_core::{fold::Fact, view::Facts};
+use registry_core::{
+    fold::{Fact, Position, keys},
+    view::Facts,
+};
 use registry_proto::{
     log::Hash,
     terms::{Land, LogId},
 };
 
-use super::{OpenOutcome, Progress, Publication, PublishError, Store};
+use uuid::Uuid;
+
+use super::{OpenOutcome, Progress, Publication, PublishError, Store, stamp::Stamp};
 use crate::testing::eventually;
 
 const LOG: LogId = LogId { land: Land::SL, epoch: 1 };
@@ -19,7 +24,7 @@ fn fact(n: u64) -> Fact {
 
 fn publication(from: u64, size: u64) -> Publication {
     let facts = (from..size).map(fact).collect();
-    Publication { log: LOG, from, size, last: Hash::from_bytes([9; 32]), facts }
+    Publication { log: LOG, from, size, last: Hash::from_bytes([9; 32]), facts, erased: Vec::new() }
 }
 
 fn open(dir: &Path) -> (Store, OpenOutcome) {
@@ -142,7 +147,7 @@ fn an_index_of_another_fold_version_is_rebuilt() {
 fn an_index_without_its_database_is_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     killed(dir.path());
-    fs::remove_file(dir.path().join("index/db")).unwrap();
+    fs::remove_file(dir.path().join("index/1/db")).unwrap();
     rebuilds(dir.path(), 1, "boot", "");
 }
 
@@ -153,7 +158,7 @@ fn a_damaged_index_is_rebuilt_or_whole() {
         let case = dir.path().join(part.to_string());
         fs::create_dir(&case).unwrap();
         killed(&case);
-        let path = case.join("index/db");
+        let path = case.join("index/1/db");
         let mut bytes = fs::read(&path).unwrap();
         let used = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0);
         if part == 7 {
@@ -183,4 +188,87 @@ fn an_index_in_use_is_not_moved_aside() {
     let (_store, _) = open(dir.path());
     assert!(Store::open(&dir.path().join("index"), 1, "boot").is_err());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// The fact of the entry `n`, which says something.
+fn said(n: u64) -> Fact {
+    let key = keys::definition(Uuid::from_u128(1), Position { log: LOG, index: n });
+    Fact { key, value: format!("MARKER-{n}").into_bytes() }
+}
+
+fn says(from: u64, size: u64, erased: &[u64]) -> Publication {
+    let facts = (from..size).map(said).collect();
+    let erased = erased.iter().map(|index| Position { log: LOG, index: *index }).collect();
+    Publication { facts, erased, ..publication(from, size) }
+}
+
+/// Entries whose facts can be read.
+fn told(store: &Store, reverse: bool, limit: usize) -> Vec<u64> {
+    let facts = store.scan(FIRST, LAST, reverse, limit).unwrap();
+    facts.iter().map(|it| keys::position(&it.key).unwrap().index).collect()
+}
+
+/// Files below a directory that contain `marker`.
+fn files_with(dir: &Path, marker: &str) -> usize {
+    let mut found = 0;
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found += files_with(&path, marker);
+        } else if fs::read(&path).unwrap().windows(marker.len()).any(|it| it == marker.as_bytes()) {
+            found += 1;
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_erased_is_out_of_sight_at_once_and_then_off_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.publish(says(0, 6, &[])).unwrap();
+    eventually(|| store.waiting() == 0);
+    store.shared.backend.flush().unwrap();
+    assert!(files_with(dir.path(), "MARKER-2") > 0);
+    // one in the backend, one in the overlay, one in the same publication
+    store.publish(says(6, 8, &[])).unwrap();
+    store.publish(says(8, 10, &[2, 7, 8])).unwrap();
+    let check = |store: &Store| {
+        assert_eq!(told(store, false, 100), [0, 1, 3, 4, 5, 6, 9]);
+        assert_eq!(told(store, true, 3), [9, 6, 5]);
+        assert_eq!(told(store, false, 3), [0, 1, 3]);
+        assert_eq!(store.get(&said(2).key).unwrap(), None);
+        assert_eq!(store.get(&said(3).key).unwrap(), Some(said(3).value));
+    };
+    check(&store);
+    eventually(|| !store.erases());
+    check(&store);
+    for n in [2, 7, 8] {
+        assert_eq!(files_with(dir.path(), &format!("MARKER-{n}")), 0, "{n}");
+    }
+    store.close();
+    drop(store);
+    let (store, outcome) = open(dir.path());
+    assert_eq!((outcome, store.progress(LOG).size), (OpenOutcome::Ready, 10));
+    check(&store);
+    // a rebuild leaves nothing behind either
+    store.reset().unwrap();
+    assert_eq!(files_with(dir.path(), "MARKER-"), 0);
+}
+
+#[test]
+fn an_erasure_that_was_cut_off_ends_with_an_index_built_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.publish(says(0, 6, &[])).unwrap();
+    eventually(|| store.waiting() == 0);
+    // as a process leaves it that dies between writing that it erases and erasing
+    let stamp = Stamp { erasing: true, ..store.shared.lock().stamp.clone() };
+    store.shared.backend.apply(&Default::default(), &stamp).unwrap();
+    store.shared.backend.flush().unwrap();
+    drop(store);
+    let (store, outcome) = open(dir.path());
+    assert!(matches!(outcome, OpenOutcome::Rebuild(_)), "{outcome:?}");
+    assert_eq!(store.progress(LOG), Progress::START);
+    assert_eq!(files_with(dir.path(), "MARKER-"), 0);
 }

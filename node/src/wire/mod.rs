@@ -7,6 +7,7 @@ pub mod audited;
 pub mod caller;
 pub mod catalogue;
 pub mod draft;
+pub mod erasure;
 pub mod limited;
 pub mod nachnutzung;
 pub mod observed;

@@ -83,6 +83,11 @@ impl Previous {
         }
     }
 
+    /// Forgets what stands at `at`: it is erased.
+    pub(super) fn forget(&self, at: Position) {
+        self.lock(|known| known.versions.retain(|_, (known_at, _)| *known_at != at));
+    }
+
     fn lock<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
         // every change under the lock is complete when it could panic
         work(&mut self.known.lock().unwrap_or_else(PoisonError::into_inner))

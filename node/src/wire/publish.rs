@@ -30,6 +30,7 @@ use crate::{
     artefacts::{self, Artefacts},
     data::Lists,
     driver::Handle,
+    erasure::Erasures,
     fit_connect::{At, Roots},
     index::Index,
     observe::Metrics,
@@ -79,6 +80,12 @@ impl PublishApi {
         let Setup { own, members, lists, index, driver, metrics, artefacts, roots } = setup;
         let previous = Previous::new(index.clone(), own.land);
         Self { own, members, lists, index, previous, driver, metrics, artefacts, roots }
+    }
+
+    /// Has erased versions forgotten that are kept in memory.
+    pub fn forgets(&self, erasures: &Erasures) {
+        let previous = self.previous.clone();
+        erasures.hear(move |at| previous.forget(at));
     }
 
     /// Wall clock of the node, milliseconds since 1970-01-01 UTC.

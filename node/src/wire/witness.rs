@@ -48,7 +48,9 @@ impl WitnessApi {
         }
         let covering: Vec<SignedReceipt> = {
             let book = self.receipts.read();
-            book.covering(at.log, at.index).into_iter().cloned().collect()
+            // the owner states only what it has erased; that it holds what it signs says nothing
+            let covering = book.covering(at.log, at.index).into_iter();
+            covering.filter(|it| it.receipt().holder != at.log.land).cloned().collect()
         };
         let unreadable = |error: &dyn std::error::Error| {
             tracing::error!(%at, error = %chain(error), "a receipt cannot be proved");

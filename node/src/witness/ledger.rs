@@ -239,6 +239,7 @@ mod tests {
             size,
             root,
             bodies_missing: 0,
+            erased: 0,
             unix_ms: 1_790_000_000_000 + i64::try_from(size).expect("small"),
         };
         Record::Receipt(receipt.sign(charter.id(), signer).expect("signed"))

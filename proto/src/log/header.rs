@@ -93,6 +93,8 @@ pub enum Kind {
     Uebergabe,
     /// How far the audit log of a node has come.
     AuditHead,
+    /// The body of an earlier entry is erased.
+    Erasure,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -314,6 +316,7 @@ impl Kind {
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
             11 => Self::AuditHead,
+            12 => Self::Erasure,
             other => Self::Unknown(other),
         }
     }
@@ -331,6 +334,7 @@ impl Kind {
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
             Self::AuditHead => 11,
+            Self::Erasure => 12,
             Self::Unknown(other) => other,
         }
     }

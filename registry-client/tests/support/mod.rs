@@ -101,6 +101,7 @@ pub(crate) fn event(land: &str, index: u64) -> WatchEvent {
         kind: 1,
         service_id: format!("00000000-0000-7000-8000-{index:012}"),
         record: Some(Record::ServiceDefinition(ServiceDefinition::default())),
+        erased: false,
     }
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use registry_proto::{
-    log::Hash,
+    log::{Hash, Kind},
     terms::{Land, Leistungsschluessel, LogId, SemVer},
 };
 use uuid::Uuid;
@@ -427,6 +427,31 @@ pub(crate) fn semver_of(bytes: &[u8]) -> Result<SemVer, ParseKeyError> {
 /// Reads a UUID of 16 bytes.
 pub(crate) fn uuid_of(bytes: &[u8]) -> Result<Uuid, ParseKeyError> {
     Uuid::from_slice(bytes).map_err(|_| ParseKeyError)
+}
+
+/// The position of the entry that a key of any table belongs to.
+///
+/// # Errors
+///
+/// [`ParseKeyError`] if the bytes are no key of a table.
+pub fn position(key: &[u8]) -> Result<Position, ParseKeyError> {
+    let [VERSION, letter, rest @ ..] = key else { return Err(ParseKeyError) };
+    let land = match *letter {
+        DEFINITION | VERSION_OF | STATUS | TAKEN => rest.get(..LAND),
+        BY_NUMBER => rest.get(NUMBER..NUMBER + LAND),
+        _ => return landed_place(key),
+    };
+    place_of(key, land_of(land.ok_or(ParseKeyError)?)?)
+}
+
+/// Prefix of the keys that hold what an entry of a kind that may be erased says first: of a
+/// definition its own, of a version those of its service. `None` for kinds without facts.
+pub fn erasable(kind: Kind, object: Uuid, at: Position) -> Option<Vec<u8>> {
+    match kind {
+        Kind::ServiceDefinition => Some(definition(object, at)),
+        Kind::ServiceVersion => Some(versions_of(at.log.land, object)),
+        _ => None,
+    }
 }
 
 /// The first key after all keys with this prefix.

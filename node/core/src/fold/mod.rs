@@ -15,6 +15,7 @@ mod value;
 use bytes::Bytes;
 use prost::Message;
 use registry_proto::{
+    erasure::Erasing,
     log::{Hash, Header, Kind},
     terms::{Ars, Date, Leistungsschluessel, SemVer},
     wire::registry::{
@@ -75,6 +76,8 @@ pub enum Record {
     Version(Box<ServiceVersion>),
     /// What a Land does with what is published.
     Move(Box<Move>),
+    /// The body of an earlier entry is erased. No fact: what is erased folds into nothing.
+    Erasure(Box<Erasing>),
     /// The kind is unknown or about the log itself, the body is not here, or it is for an
     /// audience this software does not know.
     Hidden,
@@ -196,6 +199,11 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             object_id(entry.header, "service_id", &it.service_id)?;
             Ok(moved(Move::Uebergabe(it)))
         }
+        Kind::Erasure => {
+            let it = Erasing::read(entry.header, body);
+            let it = it.map_err(|_| Unreadable::Field { field: "erasure" })?;
+            Ok(Record::Erasure(Box::new(it)))
+        }
         Kind::Unfenced | Kind::AuditHead | Kind::Unknown(_) => Ok(Record::Hidden),
     }
 }
@@ -208,7 +216,7 @@ pub fn facts_of(entry: &LogEntry<'_>, record: &Record) -> Vec<Fact> {
         Record::Definition(definition) => definition_facts(entry, at, object, definition),
         Record::Version(version) => version_facts(entry, at, object, version),
         Record::Move(it) => moves::facts(entry, at, object, it),
-        Record::Hidden => Vec::new(),
+        Record::Erasure(_) | Record::Hidden => Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@
 //!            -> acknowledged (waiting.rs)
 //! ```
 
+mod erased;
 mod gather;
 mod own;
 mod requests;

@@ -372,6 +372,7 @@ impl OwnLog {
             version: record.version,
             editors: record.editors.clone(),
             request,
+            erases: record.erases,
             mark,
         });
         Ok(self.answer(&record, Some(mark), false))

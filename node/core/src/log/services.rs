@@ -6,12 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 use registry_proto::{
+    erasure::Erasing,
     log::{Hash, Header, Kind, RequestId},
     terms::{LogId, SemVer, ServiceId},
     wire::registry::{ServiceDefinition, ServiceVersion},
 };
 
-use super::requests::Requests;
+use super::{erased::Erased, requests::Requests};
 use crate::{
     reject::{FieldViolation, Reject},
     submission::{Prepared, content_of},
@@ -26,6 +27,7 @@ pub struct OwnServices {
     /// 1 + index of the newest entry about a handover of each service.
     handovers: HashMap<ServiceId, u64>,
     requests: Requests,
+    erased: Erased,
     /// What stood before each entry that may still be taken back, oldest first.
     before: Vec<Before>,
     /// The same of the group that was sealed last.
@@ -45,6 +47,8 @@ struct OwnService {
 struct Before {
     entry: Entry,
     definition: Option<(Option<Mark>, Vec<String>)>,
+    /// The version that the entry erased.
+    erased: Option<(SemVer, Mark)>,
     revision: u64,
     handover: u64,
 }
@@ -57,6 +61,8 @@ pub(crate) struct Entry {
     pub(crate) version: Option<SemVer>,
     pub(crate) editors: Vec<String>,
     pub(crate) request: Option<RequestId>,
+    /// Index of the entry that it erases.
+    pub(crate) erases: Option<u64>,
     pub(crate) mark: Mark,
 }
 
@@ -95,9 +101,13 @@ impl OwnServices {
             version: None,
             editors: Vec::new(),
             request: header.request,
+            erases: None,
             mark,
         };
         match header.kind {
+            Kind::Erasure => {
+                entry.erases = Erasing::read(header, body).ok().map(|it| it.index);
+            }
             Kind::ServiceDefinition => {
                 // one that cannot be read keeps its place and names nobody
                 entry.editors =
@@ -119,7 +129,8 @@ impl OwnServices {
         let definition = known.map(|it| (it.definition, it.editors.clone()));
         let revision = self.revision(entry.object);
         let handover = self.handover(entry.object);
-        self.before.push(Before { entry: entry.clone(), definition, revision, handover });
+        let erased = entry.erases.and_then(|index| known?.version_at(index));
+        self.before.push(Before { entry: entry.clone(), definition, erased, revision, handover });
         self.record(entry);
     }
 
@@ -152,7 +163,7 @@ impl OwnServices {
 
     /// Forgets what is staged since the last [`OwnServices::seal`].
     pub(crate) fn take_back(&mut self) {
-        for Before { entry, definition, revision, handover } in
+        for Before { entry, definition, erased, revision, handover } in
             std::mem::take(&mut self.before).into_iter().rev()
         {
             self.revisions.insert(entry.object, revision);
@@ -162,6 +173,7 @@ impl OwnServices {
             if let Some(request) = entry.request {
                 self.requests.take_back(request);
             }
+            self.erased.take_back(entry.erases);
             let Some(known) = self.services.get_mut(&entry.object) else { continue };
             match (entry.kind, entry.version) {
                 (Kind::ServiceDefinition, _) => {
@@ -173,11 +185,12 @@ impl OwnServices {
                 }
                 _ => {}
             }
+            known.versions.extend(erased);
         }
     }
 
     fn record(&mut self, entry: Entry) {
-        let Entry { kind, object, version, editors, request, mark } = entry;
+        let Entry { kind, object, version, editors, request, erases, mark } = entry;
         if is_revision(kind) {
             self.revisions.insert(object, mark.index + 1);
         }
@@ -186,6 +199,13 @@ impl OwnServices {
         }
         if let Some(request) = request {
             self.requests.note(request, object, mark);
+        }
+        if let Some(index) = erases {
+            self.erased.note(index);
+            // its number is free again, so that it can be published without what was erased
+            if let Some(known) = self.services.get_mut(&object) {
+                known.versions.retain(|_, it| it.index != index);
+            }
         }
         match (kind, version) {
             (Kind::ServiceDefinition, _) => {
@@ -229,6 +249,8 @@ impl OwnServices {
             self.judge_revision(record)?;
             let known = self.services.get(&record.service);
             judge_editor(record, known, pseudonym)?;
+            let current = known.and_then(|it| it.definition).map(|it| it.index);
+            self.erased.judge(record.erases, current)?;
             let view = batch.entry(record.service).or_default();
             match judge_one(record, known, view) {
                 Ok(verdict) => verdicts.push(verdict),
@@ -257,6 +279,16 @@ impl OwnServices {
     }
 }
 
+// === impl OwnService ===
+
+impl OwnService {
+    /// The version whose entry stands at `index`.
+    fn version_at(&self, index: u64) -> Option<(SemVer, Mark)> {
+        let mut versions = self.versions.iter();
+        versions.find(|(_, it)| it.index == index).map(|(version, it)| (*version, *it))
+    }
+}
+
 /// True for entries that count as a revision of their object; what others add beside it (a
 /// connected Kommune, an acknowledgement, a countersignature) does not.
 fn is_revision(kind: Kind) -> bool {
@@ -271,6 +303,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::Mitzeichnung
         | Kind::Unfenced
         | Kind::AuditHead
+        | Kind::Erasure
         | Kind::Unknown(_) => false,
     }
 }
@@ -421,6 +454,7 @@ mod tests {
                 version: record.version,
                 editors: record.editors.clone(),
                 request: None,
+                erases: None,
                 mark,
             });
         }
@@ -554,6 +588,7 @@ mod tests {
                 version: None,
                 editors: Vec::new(),
                 request: None,
+                erases: None,
                 mark,
             });
         };
@@ -590,5 +625,51 @@ mod tests {
         services.take_back();
         assert_eq!(judged(&services, &batch), "new, new, new, new");
         assert_eq!(judged(&services, &[DEFINED, (3, None, "e")]), "stands at 0, new");
+    }
+
+    fn erase(services: &OwnServices, index: u64) -> Result<Vec<Verdict>, Reject> {
+        let mut batch = submission(&[DEFINED]).records;
+        batch[0].kind = Kind::Erasure;
+        batch[0].erases = Some(index);
+        services.judge(&batch, "p-operator")
+    }
+
+    fn stage_erasure(services: &mut OwnServices, index: u64) {
+        let record = submission(&[DEFINED]).records.remove(0);
+        let mark = Mark { content: record.content, index: 90 + index, leaf: record.content };
+        services.stage(Entry {
+            kind: Kind::Erasure,
+            object: record.service,
+            version: None,
+            editors: Vec::new(),
+            request: None,
+            erases: Some(index),
+            mark,
+        });
+    }
+
+    #[test]
+    fn an_entry_is_erased_once_and_never_while_it_counts() {
+        let reason = |it: Result<Vec<Verdict>, Reject>| match it {
+            Err(Reject::Precondition { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        let mut services = standing(&[DEFINED, V1, (1, None, "other"), V2]);
+        assert_eq!(reason(erase(&services, 2)), "STILL_CURRENT");
+        for index in [0, 1] {
+            assert_eq!(erase(&services, index), Ok(vec![Verdict::New]), "{index}");
+            stage_erasure(&mut services, index);
+            assert_eq!(reason(erase(&services, index)), "ALREADY_ERASED");
+        }
+        // the number is free again; numbers still only grow
+        assert_eq!(judged(&services, &[V1]), "records[0].version VERSION_NOT_GREATER");
+        assert_eq!(judged(&services, &[V2]), "stands at 3");
+        services.take_back();
+        assert_eq!(judged(&services, &[V1]), "stands at 1");
+        assert_eq!(erase(&services, 1), Ok(vec![Verdict::New]));
+        // the last version can come again without what was erased
+        stage_erasure(&mut services, 3);
+        services.seal();
+        assert_eq!(judged(&services, &[(1, Some("2.0.0"), "clean")]), "new");
     }
 }

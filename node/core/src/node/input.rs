@@ -55,6 +55,22 @@ pub enum Input {
         /// The log.
         log: LogId,
     },
+    /// An erasure is durable, or was found at the start, and is not carried out yet. MUST come before
+    /// the group it stands in is told as durable.
+    Erasing {
+        /// The log.
+        log: LogId,
+        /// Index of the erasure.
+        by: u64,
+    },
+    /// An erasure is carried out: the body is in no journal, index or store of this node any more,
+    /// durably.
+    Erased {
+        /// The log.
+        log: LogId,
+        /// Index of the erasure.
+        by: u64,
+    },
     /// The catalogue of this node shows the own log up to `size`.
     Folded {
         /// Entries.

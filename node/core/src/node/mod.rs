@@ -178,6 +178,8 @@ impl Node {
             Input::Freshened { signed } => self.freshened(signed, now),
             Input::Stored { log, learned } => self.stored(log, &learned, now),
             Input::StoreFailed { log } => self.store_failed(log, now),
+            Input::Erasing { log, by } => self.replication.erasing(log, by),
+            Input::Erased { log, by } => self.replication.carried_out(log, by),
             Input::Folded { size } => self.fold_reached(size),
             Input::SessionOpened { session, peer, dialled } => {
                 self.replication.opened(session, peer, dialled, now);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use registry_proto::{
-    receipt::SignedReceipt,
+    receipt::{Receipt, SignedReceipt},
     terms::{Land, LogId},
 };
 
@@ -25,7 +25,10 @@ impl Book {
     pub fn enter(&mut self, receipt: SignedReceipt) -> bool {
         let it = receipt.receipt();
         let page = self.pages.entry((it.log, it.holder)).or_default();
-        if page.last().is_some_and(|last| last.receipt().size >= it.size) {
+        // both only grow: a holder does not lose what it holds, nor what it has erased
+        let told = |last: &Receipt| last.size > it.size || last.erased > it.erased;
+        let same = |last: &Receipt| (last.size, last.erased) == (it.size, it.erased);
+        if page.last().is_some_and(|last| told(last.receipt()) || same(last.receipt())) {
             return false;
         }
         page.push(receipt);
@@ -41,6 +44,15 @@ impl Book {
         let pages = self.pages.iter().filter(|((of, _), _)| *of == log);
         let first =
             |page: &'_ Vec<SignedReceipt>| page.partition_point(|it| it.receipt().size <= index);
+        pages.filter_map(|(_, page)| page.get(first(page))).collect()
+    }
+
+    /// Of each holder the first receipt that says that every erasure up to the entry `index` of a log
+    /// is carried out, in the order of the holders.
+    pub fn erased(&self, log: LogId, index: u64) -> Vec<&SignedReceipt> {
+        let pages = self.pages.iter().filter(|((of, _), _)| *of == log);
+        let first =
+            |page: &'_ Vec<SignedReceipt>| page.partition_point(|it| it.receipt().erased <= index);
         pages.filter_map(|(_, page)| page.get(first(page))).collect()
     }
 
@@ -77,10 +89,7 @@ fn thin(page: &mut Vec<SignedReceipt>) {
 
 #[cfg(test)]
 mod tests {
-    use registry_proto::{
-        log::{Hash, VerbundId},
-        receipt::Receipt,
-    };
+    use registry_proto::log::{Hash, VerbundId};
 
     use super::*;
     use crate::testing::{log, signer};
@@ -88,8 +97,35 @@ mod tests {
     fn receipt(holder: Land, owner: Land, size: u64) -> SignedReceipt {
         let unix_ms = i64::try_from(size).expect("small");
         let (log, root) = (log(owner), Hash::of(b"root"));
-        let receipt = Receipt { holder, log, size, root, bodies_missing: 0, unix_ms };
+        let receipt = Receipt { holder, log, size, root, bodies_missing: 0, unix_ms, erased: size };
         receipt.sign(VerbundId::from_hash(Hash::of(b"verbund")), &signer(holder)).expect("signed")
+    }
+
+    #[test]
+    fn an_erasure_is_confirmed_by_the_first_receipt_that_reaches_it() {
+        let mut book = Book::default();
+        let told = |size, erased| {
+            let unix_ms = i64::try_from(10 * size + erased).expect("small");
+            let root = Hash::of(b"root");
+            let (holder, log) = (Land::RP, log(Land::SL));
+            let receipt = Receipt { holder, log, size, root, bodies_missing: 0, unix_ms, erased };
+            receipt.sign(VerbundId::from_hash(Hash::of(b"verbund")), &signer(holder))
+        };
+        // the erasure at 4 is under way for two receipts, and one of the same size ends it
+        for (size, erased, new) in
+            [(3, 3, true), (5, 4, true), (6, 4, true), (6, 4, false), (6, 6, true), (7, 5, false)]
+        {
+            let entered = book.enter(told(size, erased).expect("signed"));
+            assert_eq!(entered, new, "{size} {erased}");
+        }
+        let since = |index| {
+            let all = book.erased(log(Land::SL), index);
+            all.iter().map(|it| it.receipt().unix_ms).collect::<Vec<_>>()
+        };
+        assert_eq!((since(2), since(3)), (vec![33], vec![54]));
+        assert_eq!((since(4), since(6)), (vec![66], vec![]));
+        // what is held is told as before
+        assert_eq!(covering(&book, Land::SL, 4), [(Land::RP, 5)]);
     }
 
     fn covering(book: &Book, owner: Land, index: u64) -> Vec<(Land, u64)> {

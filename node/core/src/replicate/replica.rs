@@ -1,9 +1,10 @@
 //! One log as this node holds it: what is verified, what is durable, which head is the newest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use registry_proto::{
+    erasure::{self, Erasing},
     evidence::{Equivocation, EvidenceError},
     log::{
         Frontier, Hash, Header, LogKeys, Origin, SignedCheckpoint, body_digest, check_consistency,
@@ -99,6 +100,10 @@ pub(crate) struct Replica {
     durable_recorded_ms: i64,
     /// Bodies among them that were withheld from this node, counted since its start.
     bodies_missing: u64,
+    /// Erasures among them that are not carried out yet.
+    erasing: BTreeSet<u64>,
+    /// There was an erasure in this log.
+    erases: bool,
     /// What the owner signed about the durable entries; none when a damaged disk does not tell.
     durable_point: Option<Point>,
     flights: VecDeque<Flight>,
@@ -146,6 +151,8 @@ impl Replica {
             durable_root: recovered.frontier.root(),
             durable_recorded_ms: recovered.last_recorded_ms,
             bodies_missing: 0,
+            erasing: BTreeSet::new(),
+            erases: false,
             durable_point,
             received: recovered.frontier,
             received_recorded_ms: recovered.last_recorded_ms,
@@ -177,6 +184,27 @@ impl Replica {
     /// Bodies that were withheld from this node, counted since its start.
     pub(crate) fn bodies_missing(&self) -> u64 {
         self.bodies_missing
+    }
+
+    /// Every erasure among the first so many entries is carried out.
+    pub(crate) fn erased(&self) -> u64 {
+        self.erasing.first().map_or(self.durable, |by| self.durable.min(*by))
+    }
+
+    /// True when there was an erasure in this log since the start.
+    pub(crate) fn erases(&self) -> bool {
+        self.erases
+    }
+
+    /// The erasure at `by` is found, and not carried out yet.
+    pub(crate) fn erasing(&mut self, by: u64) {
+        self.erases = true;
+        self.erasing.insert(by);
+    }
+
+    /// The erasure at `by` is carried out.
+    pub(crate) fn carried_out(&mut self, by: u64) {
+        self.erasing.remove(&by);
     }
 
     /// True when a checkpoint is known to sign a beginning of what is durable here.
@@ -314,7 +342,7 @@ impl Replica {
     /// tree on. On a fault nothing changes but `stopped` and the newest verified head.
     pub(crate) fn accept(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         session: SessionId,
         from: &str,
         now: Now,
@@ -331,11 +359,14 @@ impl Replica {
             self.check_tree(&batch, &signed, tree.size(), &root).map_err(BatchFault::Peer)?;
         // from here on the owner's signature stands behind the headers
         self.learn(signed.clone(), now).map_err(BatchFault::Owner)?;
-        let recorded_ms = self.check_entries(&batch).inspect_err(|fault| {
+        let (recorded_ms, erasures) = self.check_entries(&batch, &signed).inspect_err(|fault| {
             if let BatchFault::Owner(fault) = fault {
                 self.stopped = Some(fault.clone());
             }
         })?;
+        for it in &erasures {
+            withdraw(&mut batch, it);
+        }
         self.received = tree;
         self.received_recorded_ms = recorded_ms;
         let note_size = signed.size();
@@ -486,9 +517,15 @@ impl Replica {
         Ok(proof)
     }
 
-    fn check_entries(&self, batch: &Batch) -> Result<i64, BatchFault> {
+    /// Recorded time of the last entry, and the erasures among them.
+    fn check_entries(
+        &self,
+        batch: &Batch,
+        signed: &SignedCheckpoint,
+    ) -> Result<(i64, Vec<Erasing>), BatchFault> {
         let log = self.origin.log;
         let mut recorded_ms = self.received_recorded_ms;
+        let mut erasures = Vec::new();
         for (index, entry) in (batch.first..).zip(&batch.entries) {
             let header = Header::parse(&entry.header)
                 .map_err(|source| BatchFault::Owner(OwnerFault::Header { log, index, source }))?;
@@ -502,27 +539,48 @@ impl Replica {
                 return Err(BatchFault::Owner(OwnerFault::TimeWentBack { log, index }));
             }
             recorded_ms = header.recorded_unix_ms;
-            if !body_is_promised(entry, &header) {
+            if !body_is_promised(entry, &header, signed) {
                 return Err(BatchFault::Peer(PeerFault::Body { log, index }));
             }
+            // one that names nothing erases nothing
+            erasures.extend(Erasing::read(&header, &entry.body).ok());
         }
-        Ok(recorded_ms)
+        Ok((recorded_ms, erasures))
     }
 }
 
 fn entry_bytes(entry: &BatchEntry) -> usize {
-    entry.header.len() + entry.salt.len() + entry.body.len()
+    let proof = entry.erasure.as_ref().map_or(0, erasure::proof_bytes);
+    entry.header.len() + entry.salt.len() + entry.body.len() + proof
 }
 
-fn body_is_promised(entry: &BatchEntry, header: &Header) -> bool {
-    match entry.body_state() {
-        BodyState::Present => {
+/// True if the body is the one the header promises, or the owner itself has erased it: then the
+/// erasure comes with the entry, proved under the checkpoint of the batch. A partner that lacks a
+/// body for any other reason is not a source for this entry.
+fn body_is_promised(entry: &BatchEntry, header: &Header, signed: &SignedCheckpoint) -> bool {
+    match (entry.body_state(), &entry.erasure) {
+        (BodyState::Present, None) => {
             let Ok(salt) = <&[u8; 16]>::try_from(entry.salt.as_ref()) else { return false };
             entry.body.len() == header.body_length as usize
                 && body_digest(salt, &entry.body) == header.body_digest
         }
-        // only a signed erasure or an audience could excuse a missing body; format level 1 has
-        // neither, so a partner without the body is not a source for this entry
-        BodyState::Withheld | BodyState::Erased | BodyState::Unspecified => false,
+        (BodyState::Erased, Some(proof)) => {
+            let leaf = leaf_hash(&entry.header);
+            entry.salt.is_empty()
+                && entry.body.is_empty()
+                && erasure::verify(proof, header, &leaf, signed.size(), signed.root()).is_ok()
+        }
+        _ => false,
+    }
+}
+
+/// Takes the body out of an entry that is erased later in the same batch: it is not stored at all.
+fn withdraw(batch: &mut Batch, erasing: &Erasing) {
+    let at = erasing.index.checked_sub(batch.first).and_then(|it| usize::try_from(it).ok());
+    let Some(entry) = at.and_then(|at| batch.entries.get_mut(at)) else { return };
+    let Ok(header) = Header::parse(&entry.header) else { return };
+    if erasing.erases(&header, &leaf_hash(&entry.header)).is_ok() {
+        let header = std::mem::take(&mut entry.header);
+        *entry = BatchEntry { header, body_state: BodyState::Erased.into(), ..Default::default() };
     }
 }

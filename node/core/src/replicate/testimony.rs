@@ -54,6 +54,7 @@ pub(crate) struct Testimony {
 #[derive(Clone, Copy, Debug, Default)]
 struct Issued {
     size: u64,
+    erased: u64,
     /// Size and freshness of what was cosigned.
     cosigned: (u64, u64),
     /// When the last was ordered; 0 when none was since the start.
@@ -78,8 +79,8 @@ impl Replication {
         for it in receipts {
             let (holder, log) = (it.receipt().holder, it.receipt().log);
             if holder == me {
-                let size = it.receipt().size;
-                self.testimony.issued.insert(log, Issued { size, ..Issued::default() });
+                let (size, erased) = (it.receipt().size, it.receipt().erased);
+                self.testimony.issued.insert(log, Issued { size, erased, ..Issued::default() });
             }
             self.testimony.receipts.insert((holder, log), it);
         }
@@ -102,7 +103,9 @@ impl Replication {
 
     /// States what is new about the logs that are followed, and tells partners what they lack.
     pub(super) fn testify(&mut self, now: Now) {
-        let logs: Vec<LogId> = self.replicas.keys().copied().filter(|it| *it != self.own).collect();
+        // the owner holds what it signs; that it has erased something it states like all others
+        let due = self.replicas.values().filter(|it| it.log() != self.own || it.erases());
+        let logs: Vec<LogId> = due.map(|it| it.log()).collect();
         for log in logs {
             self.attest(log, now);
         }
@@ -110,6 +113,20 @@ impl Replication {
             self.sessions.iter().filter(|(_, it)| it.is_open()).map(|(id, _)| *id).collect();
         for id in sessions {
             self.tell_testimony(id, now);
+        }
+    }
+
+    /// An erasure is found that is not carried out yet: receipts wait for it from there on.
+    pub(crate) fn erasing(&mut self, log: LogId, by: u64) {
+        if let Some(replica) = self.replicas.get_mut(&log) {
+            replica.erasing(by);
+        }
+    }
+
+    /// An erasure is carried out; the next receipt says so.
+    pub(crate) fn carried_out(&mut self, log: LogId, by: u64) {
+        if let Some(replica) = self.replicas.get_mut(&log) {
+            replica.carried_out(by);
         }
     }
 
@@ -122,21 +139,27 @@ impl Replication {
             return;
         }
         let (size, root) = (replica.durable(), replica.durable_root());
-        let receipt = (size > issued.size).then(|| Receipt {
+        let erased = replica.erased();
+        // while entries come back after a loss, less is held than was stated
+        let news = size > issued.size || (size == issued.size && erased > issued.erased);
+        let receipt = news.then(|| Receipt {
             holder: self.me.land,
             log,
             size,
             root,
             bodies_missing: replica.bodies_missing(),
             unix_ms: now.wall_ms,
+            erased,
         });
         let served = replica.served().filter(|it| it.size() == size && *it.root() == root);
+        let served = served.filter(|_| log != self.own);
         let rank = |it: &SignedCheckpoint| (it.size(), it.fresh_unix_seconds);
         let checkpoint = served.filter(|it| rank(it) > issued.cosigned).cloned();
         if receipt.is_none() && checkpoint.is_none() {
             return;
         }
         issued.size = issued.size.max(size);
+        issued.erased = issued.erased.max(erased);
         issued.cosigned = checkpoint.as_ref().map_or(issued.cosigned, rank);
         issued.mono_ms = now.mono_ms;
         issued.under_way = true;
@@ -174,8 +197,8 @@ impl Replication {
             let claimed = receipt::claimed(raw).map_err(|source| PeerFault::Receipt { source })?;
             let pair = (claimed.holder, claimed.log);
             let known = self.testimony.receipts.get(&pair).map(SignedReceipt::receipt);
-            let newer =
-                known.is_none_or(|it| (claimed.size, claimed.unix_ms) > (it.size, it.unix_ms));
+            let rank = |it: &Receipt| (it.size, it.erased, it.unix_ms);
+            let newer = known.is_none_or(|it| rank(&claimed) > rank(it));
             if !newer {
                 let same = known.is_some_and(|it| *it == claimed);
                 self.knows_receipt(id, pair, same);

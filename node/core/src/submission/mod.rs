@@ -5,6 +5,7 @@
 
 mod compare;
 mod deliver;
+mod erase;
 mod handover;
 #[cfg(test)]
 mod handover_tests;
@@ -38,6 +39,7 @@ use crate::{
     validate::CodeLists,
 };
 pub use deliver::{DestinationSignatures, Doubt};
+pub use erase::{Erase, Target};
 pub use handover::Contents;
 pub(crate) use handover::Inherited;
 pub use hinweise::content_of;
@@ -91,6 +93,8 @@ pub(crate) struct Prepared {
     pub(crate) schluessel: Vec<String>,
     /// Themenfeld of a definition.
     pub(crate) themenfeld: Option<Themenfeld>,
+    /// Index of the entry of this log that it erases.
+    pub(crate) erases: Option<u64>,
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,
     /// The version, for [`Submission::compare`].
@@ -166,6 +170,37 @@ impl Submission {
 // === impl Prepared ===
 
 impl Prepared {
+    /// A record of which nothing more is known.
+    pub(crate) fn of(kind: Kind, object: ServiceId, salt: [u8; 16], body: Bytes) -> Self {
+        Self {
+            kind,
+            action: Action::Publish,
+            service: object,
+            of_service: object,
+            subscription: None,
+            version: None,
+            references: Vec::new(),
+            expected_revision: None,
+            judged_at: None,
+            handovers_seen: None,
+            inherited: None,
+            editors: Vec::new(),
+            schluessel: Vec::new(),
+            themenfeld: None,
+            erases: None,
+            said: None,
+            release: None,
+            verdict: None,
+            salt,
+            body_digest: body_digest(&salt, &body),
+            content: content_of(&body),
+            record_bytes: body.len(),
+            body,
+            warnings: Vec::new(),
+            path: String::new(),
+        }
+    }
+
     /// Adds findings that do not stop the record; its body tells them.
     pub(crate) fn warn(&mut self, found: Vec<FieldViolation>) {
         if found.is_empty() {

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use registry_proto::{
-    log::{self, Kind, RequestId},
+    log::{Kind, RequestId},
     terms::{Date, Land, SemVer, ServiceId},
     wire::registry::{ServiceDefinition, ServiceVersion, record},
 };
 use uuid::Uuid;
 
-use super::{Entropy, Prepared, content_of};
+use super::{Entropy, Prepared};
 use crate::{
-    authorize::Action,
     fold::Move,
     limits,
     log::editors_of,
@@ -190,32 +189,7 @@ impl Make<'_> {
         path: String,
     ) -> Prepared {
         let salt = self.entropy.salt();
-        let mut prepared = Prepared {
-            kind,
-            action: Action::Publish,
-            service: object,
-            of_service: object,
-            subscription: None,
-            version: None,
-            references: Vec::new(),
-            expected_revision: None,
-            judged_at: None,
-            handovers_seen: None,
-            inherited: None,
-            editors: Vec::new(),
-            schluessel: Vec::new(),
-            themenfeld: None,
-            said: None,
-            release: None,
-            verdict: None,
-            salt,
-            body_digest: log::body_digest(&salt, &body),
-            content: content_of(&body),
-            record_bytes: body.len(),
-            body,
-            warnings: Vec::new(),
-            path,
-        };
+        let mut prepared = Prepared { path, ..Prepared::of(kind, object, salt, body) };
         prepared.warn(warnings);
         prepared
     }

@@ -3,13 +3,18 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use prost::Message as _;
 use registry_proto::{
+    erasure,
     log::{
         Checkpoint, Frontier, Hash, HashTiles, Header, Kind, LogSigner, Origin, SignedCheckpoint,
-        VerbundId, body_digest, leaf_hash, prove_consistency,
+        VerbundId, body_digest, leaf_hash, prove_consistency, prove_inclusion,
     },
     terms::Land,
-    wire::peer::{Batch, BatchEntry, BodyState, Head},
+    wire::{
+        peer::{Batch, BatchEntry, BodyState, ErasureProof, Head},
+        registry::Erasure,
+    },
 };
 use uuid::Uuid;
 
@@ -68,11 +73,30 @@ impl Author {
         self.append_raw(header, Bytes::copy_from_slice(&salt), Bytes::copy_from_slice(body));
     }
 
+    /// Appends an erasure of an entry of this log.
+    pub(crate) fn append_erasure(&mut self, index: usize) {
+        self.append_erasure_of(index as u64, self.leaves[index]);
+    }
+
+    /// Appends an erasure that names this index and leaf.
+    pub(crate) fn append_erasure_of(&mut self, index: u64, leaf: Hash) {
+        let leaf_hash = Bytes::copy_from_slice(leaf.as_bytes());
+        let body = Erasure { index, leaf_hash, grund: "Widerruf".to_owned() };
+        self.append_with(&body.encode_to_vec(), |it| it.kind = Kind::Erasure);
+    }
+
+    /// The entry `by`, proved under a checkpoint of `signed`.
+    pub(crate) fn prove_erasure(&self, by: usize, signed: u64) -> ErasureProof {
+        let path = prove_inclusion(self, signed, by as u64).expect("in the tree");
+        let it = &self.entries[by];
+        erasure::prove(it.header.clone(), [9; 16], it.body.clone(), &path)
+    }
+
     /// Appends whatever bytes.
     pub(crate) fn append_raw(&mut self, header: Bytes, salt: Bytes, body: Bytes) {
         self.leaves.push(leaf_hash(&header));
         let body_state = BodyState::Present.into();
-        self.entries.push(BatchEntry { header, salt, body, body_state });
+        self.entries.push(BatchEntry { header, salt, body, body_state, erasure: None });
     }
 
     /// Forgets everything from `size` on, so that another history can be written.

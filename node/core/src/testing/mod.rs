@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use registry_proto::{
     charter::Charter,
-    log::{Checkpoint, Kind, LogSigner, SignedCheckpoint, body_digest},
+    log::{Checkpoint, Kind, LogSigner, SignedCheckpoint},
     terms::{Land, LogId, SemVer, ServiceId},
     wire::{
         peer::{Hello, peer_message::Message},
@@ -29,7 +29,7 @@ use crate::{
     node::{Effect, Input, Node, Setup},
     now::Now,
     replicate::SessionId,
-    submission::{Prepared, Submission, content_of},
+    submission::{Prepared, Submission},
 };
 
 /// The node under test is that of the Saarland; the others are its partners.
@@ -257,32 +257,11 @@ fn prepared(at: usize, (service, version, content): (u128, Option<&str>, &str)) 
         .encode_to_vec()
         .into(),
     };
-    let salt = [3; 16];
+    let kind = version.map_or(Kind::ServiceDefinition, |_| Kind::ServiceVersion);
     Prepared {
-        action: Action::Publish,
-        themenfeld: None,
-        kind: version.map_or(Kind::ServiceDefinition, |_| Kind::ServiceVersion),
-        service: ServiceId::from(service),
-        of_service: ServiceId::from(service),
-        subscription: None,
-        references: Vec::new(),
-        expected_revision: None,
-        judged_at: None,
-        handovers_seen: None,
-        inherited: None,
-        editors: Vec::new(),
-        schluessel: Vec::new(),
-        said: None,
-        release: None,
-        verdict: None,
         version: version.map(|it| it.parse::<SemVer>().expect("a version")),
-        salt,
-        body_digest: body_digest(&salt, &body),
-        content: content_of(&body),
-        record_bytes: body.len(),
-        body,
-        warnings: Vec::new(),
         path: format!("records[{at}]"),
+        ..Prepared::of(kind, ServiceId::from(service), [3; 16], body)
     }
 }
 

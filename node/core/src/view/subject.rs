@@ -47,7 +47,7 @@ impl About {
                 Move::Uebergabe(it) => Self::of_service(object, &it.von_land, land),
                 Move::Status(_) => Self::Service(Subject { service: object, owner: land }),
             },
-            Record::Definition(_) | Record::Version(_) | Record::Hidden => {
+            Record::Definition(_) | Record::Version(_) | Record::Erasure(_) | Record::Hidden => {
                 Self::Service(Subject { service: object, owner: land })
             }
         }

@@ -2,6 +2,7 @@
 
 mod artefact;
 mod draft;
+mod erase;
 mod held;
 mod manifest;
 mod moves;
@@ -24,6 +25,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
+    erase::{Erase, EraseEntry, EraseStatus, EraseVersion, Why},
     held::{Held, HeldAccept},
     manifest::{Apply, Diff, Export, Schema, SchemaKind},
     moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
@@ -142,6 +144,9 @@ pub(crate) enum Command {
     /// Massenhafte Abschaltungen, die ein Knoten angehalten hat (Rolle operator)
     #[command(subcommand)]
     Held(Held),
+    /// Einträge des eigenen Landes löschen, überall und endgültig (Art. 17 DSGVO)
+    #[command(subcommand)]
+    Erase(Erase),
     /// Zustand des Knotens und der Protokolle aller Länder anzeigen
     #[command(after_help = "Beispiel:\n  registry status -o json")]
     Status,

@@ -88,6 +88,7 @@ impl World {
                         salt: bytes::Bytes::copy_from_slice(&it.salt),
                         body: it.body,
                         body_state: BodyState::Present.into(),
+                        erasure: None,
                     })
                     .collect();
                 let (note, note_size) = (signed.raw().clone(), signed.size());

@@ -55,7 +55,7 @@ fn attested(bench: &mut Bench, effects: &[Effect]) -> Vec<String> {
 fn receipt(bench: &Bench, holder: Land, size: u64) -> SignedReceipt {
     let root = Hash::of(b"whatever it holds");
     let (log, unix_ms) = (log(Land::RP), 1_000 + i64::try_from(size).expect("small"));
-    let receipt = Receipt { holder, log, size, root, bodies_missing: 0, unix_ms };
+    let receipt = Receipt { holder, log, size, root, bodies_missing: 0, unix_ms, erased: 0 };
     receipt.sign(bench.charter.id(), &signer(holder)).expect("signed")
 }
 

@@ -22,6 +22,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::Mitzeichnung => Some("Mitzeichnung"),
         Kind::Uebergabe => Some("Uebergabe"),
         Kind::AuditHead => Some("AuditHead"),
+        Kind::Erasure => Some("Erasure"),
         Kind::Unknown(_) => None,
     }
 }
@@ -39,6 +40,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Mitzeichnung => "Mitzeichnung",
         Kind::Uebergabe => "Übergabe",
         Kind::AuditHead => "Auditstand",
+        Kind::Erasure => "Löschung",
         Kind::Unknown(_) => "Unbekannt",
     }
 }
@@ -69,6 +71,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
         Record::Uebergabe(it) => {
             format!("{} an {}: {}", it.von_land, it.an_land, schritt(it.schritt()))
         }
+        Record::Erasure(it) => format!("Eintrag {}: {}", it.index, it.grund),
     }
 }
 

@@ -4,6 +4,7 @@ mod artefact;
 mod differences;
 mod draft;
 mod edit;
+mod erase;
 mod held;
 mod inbox;
 mod kinds;
@@ -119,6 +120,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             draft::run(&connect(global).await?, format, command, documents).await
         }
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
+        Command::Erase(command) => erase::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait
             let described = artefact::describe(args)?;

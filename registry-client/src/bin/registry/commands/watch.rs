@@ -106,7 +106,12 @@ fn line(event: &WatchEvent) -> String {
     let at = provenance.recorded_at.as_ref().map_or_else(String::new, output::instant);
     let place = output::place(provenance.position.as_ref());
     let kind = Kind::from_wire(event.kind);
-    let (word, text) = (kinds::word(kind), kinds::summary(kind, event.record.as_ref()));
+    let word = kinds::word(kind);
+    let text = if event.erased {
+        "gelöscht".to_owned()
+    } else {
+        kinds::summary(kind, event.record.as_ref())
+    };
     let text = format!("{at:20}  {place:12}  {word:12}  {:36}  {text}", event.service_id);
     let text = clean(&text);
     let shown: String = match output::width() {

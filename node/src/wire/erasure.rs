@@ -1,0 +1,191 @@
+//! `verbund.registry.v1.ErasureService`.
+
+use registry_core::{
+    authorize::{self, Action, Principal},
+    fold::{self, Position, Record},
+    reject::Reject,
+    submission::{Erase, Submission, Target},
+};
+use registry_proto::{
+    terms::{Land, LogId},
+    wire::registry::{
+        EraseRequest, EraseResponse, ErasedAt, ErasureState, ListErasuresRequest,
+        ListErasuresResponse, LogPosition, erasure_service_server::ErasureService,
+    },
+};
+use tonic::{Request, Response, Status};
+use tracing::info;
+
+use crate::{
+    batches::timestamp,
+    driver::Handle,
+    erasure::{Erasures, Known},
+    index::Index,
+    reads::position,
+    wire::{caller::caller, status::status},
+    witness::Receipts,
+};
+
+/// Handlers of the service.
+#[derive(Clone, Debug)]
+pub struct ErasureApi {
+    setup: Setup,
+}
+
+/// What the service needs.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The log that can be erased in.
+    pub own: LogId,
+    /// Members of the Verbund.
+    pub members: Vec<Land>,
+    /// Where entries are read.
+    pub index: Index,
+    /// The way to the log.
+    pub driver: Handle,
+    /// What is erased.
+    pub erasures: Erasures,
+    /// Who has confirmed it.
+    pub receipts: Receipts,
+}
+
+/// Erasures on a page.
+const PAGE_MAX: u32 = 500;
+const PAGE_DEFAULT: u32 = 100;
+
+// === impl ErasureApi ===
+
+impl ErasureApi {
+    /// Erases and tells by what it is given.
+    pub fn new(setup: Setup) -> Self {
+        Self { setup }
+    }
+
+    async fn erased(
+        &self,
+        principal: &Principal,
+        request: EraseRequest,
+    ) -> Result<Vec<ErasureState>, Reject> {
+        authorize::require(principal, Action::Operate)?;
+        let EraseRequest { entries, grund, dry_run } = request;
+        let mut targets = Vec::new();
+        // more are refused anyway, and none of them is read for that
+        for at in entries.iter().take(registry_core::limits::PUBLISH_RECORDS_MAX + 1) {
+            targets.push(self.target(position(at)?)?);
+        }
+        let mut entropy = [0; 32];
+        getrandom::fill(&mut entropy)
+            .map_err(|_| Reject::Storage { operation: "drawing random numbers" })?;
+        let own = self.setup.own;
+        let erase = Erase { own, targets: targets.clone(), grund, dry_run, entropy };
+        let submission = Submission::erase(principal, erase)?;
+        let published = self.setup.driver.publish(submission).await?;
+        let mut states = Vec::new();
+        for (target, record) in targets.iter().zip(&published.records) {
+            let entry = Position { log: target.header.log, index: target.header.index };
+            if let (false, Some(by)) = (dry_run, record.index) {
+                info!(by = principal.pseudonym, %entry, erasure = by, "an entry is erased");
+            }
+            let by = record.index.filter(|_| !dry_run);
+            states.push(self.state(target, entry, by, false)?);
+        }
+        Ok(states)
+    }
+
+    fn listed(&self, request: &ListErasuresRequest) -> Result<ListErasuresResponse, Reject> {
+        let erasures = &self.setup.erasures;
+        let mut all: Vec<Known> = match &request.entry {
+            None => erasures.logs().into_iter().flat_map(|log| erasures.of(log)).collect(),
+            Some(at) => {
+                let at = position(at)?;
+                erasures.of(at.log).into_iter().filter(|it| it.entry == at).collect()
+            }
+        };
+        if let (true, Some(at)) = (all.is_empty(), &request.entry) {
+            let name = position(at)?.to_string();
+            return Err(Reject::NotFound { what: "erasure of entry", name });
+        }
+        let total = all.len() as u64;
+        let size = if request.page_size == 0 { PAGE_DEFAULT } else { request.page_size };
+        all.truncate(size.min(PAGE_MAX) as usize);
+        let state = |it: &Known| {
+            let target = self.target(it.entry)?;
+            self.state(&target, it.entry, Some(it.by), it.done)
+        };
+        let erasures = all.iter().map(state).collect::<Result<_, _>>()?;
+        Ok(ListErasuresResponse { erasures, total })
+    }
+
+    fn target(&self, at: Position) -> Result<Target, Reject> {
+        let size = self.setup.index.journals().find(at.log).map_or(0, |it| it.size());
+        if at.index >= size {
+            return Err(Reject::NotFound { what: "entry", name: at.to_string() });
+        }
+        let (_, entry) = self.setup.index.entry(at)?;
+        Ok(Target { header: entry.header, leaf: entry.leaf })
+    }
+
+    fn state(
+        &self,
+        target: &Target,
+        entry: Position,
+        by: Option<u64>,
+        done: bool,
+    ) -> Result<ErasureState, Reject> {
+        let mut state = ErasureState {
+            entry: Some(wire_position(entry)),
+            leaf_hash: target.leaf.as_bytes().to_vec().into(),
+            kind: target.header.kind.to_wire(),
+            object_id: target.header.object_id.map(|it| it.to_string()).unwrap_or_default(),
+            done_here: done,
+            ..ErasureState::default()
+        };
+        let Some(by) = by else { return Ok(state) };
+        let erasure = Position { index: by, ..entry };
+        let (_, stored) = self.setup.index.entry(erasure)?;
+        state.erasure = Some(wire_position(erasure));
+        state.recorded_at = Some(timestamp(stored.header.recorded_unix_ms));
+        if let Ok(Record::Erasure(it)) = fold::read(&stored.as_entry()) {
+            state.grund = it.grund;
+        }
+        let book = self.setup.receipts.read();
+        for it in book.erased(entry.log, by) {
+            state.confirmed.push(ErasedAt {
+                land: it.receipt().holder.code().to_owned(),
+                since: Some(timestamp(it.receipt().unix_ms)),
+                statement: it.raw().clone(),
+            });
+        }
+        let open = self.setup.members.iter().map(|it| it.code());
+        let open = open.filter(|land| state.confirmed.iter().all(|it| it.land != *land));
+        state.open = open.map(str::to_owned).collect();
+        Ok(state)
+    }
+}
+
+fn wire_position(at: Position) -> LogPosition {
+    LogPosition { land: at.log.land.code().to_owned(), epoch: at.log.epoch, index: at.index }
+}
+
+#[tonic::async_trait]
+impl ErasureService for ErasureApi {
+    async fn erase(
+        &self,
+        request: Request<EraseRequest>,
+    ) -> Result<Response<EraseResponse>, Status> {
+        let principal = caller(&request)?;
+        let erasures = self.erased(&principal, request.into_inner()).await.map_err(status)?;
+        Ok(Response::new(EraseResponse { erasures }))
+    }
+
+    async fn list_erasures(
+        &self,
+        request: Request<ListErasuresRequest>,
+    ) -> Result<Response<ListErasuresResponse>, Status> {
+        authorize::require(&*caller(&request)?, Action::Read).map_err(status)?;
+        let (api, asked) = (self.clone(), request.into_inner());
+        let failed = || status(Reject::Storage { operation: "reading erasures" });
+        let listed = tokio::task::spawn_blocking(move || api.listed(&asked)).await;
+        Ok(Response::new(listed.map_err(|_| failed())?.map_err(status)?))
+    }
+}

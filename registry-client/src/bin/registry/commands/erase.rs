@@ -1,0 +1,120 @@
+//! `registry erase`.
+
+use registry_client::Client;
+use registry_proto::{
+    log::Kind,
+    wire::registry::{ErasureState, GetVersionRequest, LogPosition},
+};
+
+use super::kinds;
+use crate::{
+    args::{Erase, EraseEntry, EraseStatus, EraseVersion, Format, Why},
+    errors::CliError,
+    json::{Node, Object},
+    output,
+};
+
+pub(super) async fn run(client: &Client, format: Format, command: Erase) -> Result<(), CliError> {
+    match command {
+        Erase::Entry(EraseEntry { entries, why }) => erase(client, format, entries, why).await,
+        Erase::Version(args) => version(client, format, args).await,
+        Erase::Status(args) => status(client, format, args).await,
+    }
+}
+
+async fn version(client: &Client, format: Format, args: EraseVersion) -> Result<(), CliError> {
+    let request = GetVersionRequest {
+        service_id: args.id,
+        version: args.version,
+        land: args.land.map_or_else(String::new, |it| it.code().to_owned()),
+        ..GetVersionRequest::default()
+    };
+    let answer = client.version(request).await?;
+    let provenance = answer.version.and_then(|it| it.provenance);
+    let position = provenance.and_then(|it| it.position).ok_or_else(|| {
+        CliError::Internal("die Antwort nennt die Stelle der Version nicht".to_owned())
+    })?;
+    erase(client, format, vec![position], args.why).await
+}
+
+async fn erase(
+    client: &Client,
+    format: Format,
+    entries: Vec<LogPosition>,
+    why: Why,
+) -> Result<(), CliError> {
+    let erased = client.erase(entries, why.grund, why.dry_run).await?;
+    output::print(format, || Ok(object(&erased)), || table(&erased))?;
+    eprintln!(
+        "{}",
+        if why.dry_run {
+            "Geprüft, nichts gelöscht."
+        } else {
+            "Gelöscht. Wer es ausgeführt hat: registry erase status EINTRAG"
+        }
+    );
+    Ok(())
+}
+
+async fn status(client: &Client, format: Format, args: EraseStatus) -> Result<(), CliError> {
+    let listed = client.erasures(args.entry, args.limit).await?;
+    let all = &listed.erasures;
+    let object = || Ok(object(all).with("total", Node::Number(listed.total)));
+    output::print(format, object, || table(all))?;
+    let more = listed.total.saturating_sub(all.len() as u64);
+    match (all.is_empty(), more) {
+        (true, _) => eprintln!("Nichts ist gelöscht."),
+        (false, 0) => {}
+        (false, more) => eprintln!("… und {more} ältere"),
+    }
+    Ok(())
+}
+
+fn object(erased: &[ErasureState]) -> Object {
+    Object::default().with("erasures", Node::List(erased.iter().map(node).collect()))
+}
+
+fn node(it: &ErasureState) -> Node {
+    let text = |text: &str| Node::Text(text.to_owned());
+    let confirmed = it.confirmed.iter().map(|at| {
+        let since = at.since.as_ref().map_or_else(String::new, output::instant);
+        Node::Object(
+            Object::default()
+                .with("land", text(&at.land))
+                .with("since", Node::Text(since.replacen(' ', "T", 1))),
+        )
+    });
+    Node::Object(
+        Object::default()
+            .with("entry", Node::Text(output::place(it.entry.as_ref())))
+            .with("leaf_hash", Node::Text(hex::encode(&it.leaf_hash)))
+            .with("kind", text(kinds::word(Kind::from_wire(it.kind))))
+            .with("object_id", text(&it.object_id))
+            .with("erasure", Node::Text(output::place(it.erasure.as_ref())))
+            .with("grund", text(&it.grund))
+            .with("done_here", Node::Bool(it.done_here))
+            .with("confirmed", Node::List(confirmed.collect()))
+            .with("open", Node::List(it.open.iter().map(|it| text(it)).collect())),
+    )
+}
+
+fn table(erased: &[ErasureState]) -> String {
+    output::table(
+        ["Eintrag", "Art", "Gelöscht durch", "Bestätigt", "Offen", "Grund"],
+        &[0, 1, 2],
+        erased.iter().map(|it| {
+            let confirmed = it.confirmed.iter().map(|at| {
+                let since = at.since.as_ref().map_or_else(String::new, output::instant);
+                format!("{} {since}", at.land)
+            });
+            [
+                output::place(it.entry.as_ref()),
+                kinds::word(Kind::from_wire(it.kind)).to_owned(),
+                output::place(it.erasure.as_ref()),
+                confirmed.collect::<Vec<_>>().join(", "),
+                it.open.join(", "),
+                it.grund.clone(),
+            ]
+        }),
+    )
+}
