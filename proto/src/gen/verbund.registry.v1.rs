@@ -1400,6 +1400,35 @@ pub struct Unfenced {
     #[prost(int64, tag = "1")]
     pub waited_ms: i64,
 }
+/// Body of ENTRY_KIND_RECOVERED: the first entry that a node writes after its own log came back.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Recovered {
+    /// Entries that were still here; those from this index on came from partners.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// Why they were missing.
+    #[prost(enumeration = "RecoveredCause", tag = "2")]
+    pub cause: i32,
+    /// Who answered afterwards that nothing more is known, in the order of the Land code.
+    #[prost(message, repeated, tag = "3")]
+    pub answers: ::prost::alloc::vec::Vec<RecoveredAnswer>,
+}
+/// What a member knew of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoveredAnswer {
+    /// The member.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Entries of the newest head it showed.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// RFC 6962 root of that head, 32 bytes; empty when it knew none.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub root: ::prost::bytes::Bytes,
+    /// When it answered, by the clock of the owner.
+    #[prost(message, optional, tag = "4")]
+    pub answered_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// A place in a Land's log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogPosition {
@@ -1486,6 +1515,8 @@ pub enum EntryKind {
     Mitzeichnung = 8,
     /// Body: Uebergabe. Owner and successor hand a service over.
     Uebergabe = 9,
+    /// Body: Recovered. The Land pulled entries of its own log back from partners.
+    Recovered = 13,
 }
 impl EntryKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1504,6 +1535,7 @@ impl EntryKind {
             Self::Bestaetigung => "ENTRY_KIND_BESTAETIGUNG",
             Self::Mitzeichnung => "ENTRY_KIND_MITZEICHNUNG",
             Self::Uebergabe => "ENTRY_KIND_UEBERGABE",
+            Self::Recovered => "ENTRY_KIND_RECOVERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1519,6 +1551,7 @@ impl EntryKind {
             "ENTRY_KIND_BESTAETIGUNG" => Some(Self::Bestaetigung),
             "ENTRY_KIND_MITZEICHNUNG" => Some(Self::Mitzeichnung),
             "ENTRY_KIND_UEBERGABE" => Some(Self::Uebergabe),
+            "ENTRY_KIND_RECOVERED" => Some(Self::Recovered),
             _ => None,
         }
     }
@@ -1547,6 +1580,38 @@ impl Audience {
         match value {
             "AUDIENCE_UNSPECIFIED" => Some(Self::Unspecified),
             "AUDIENCE_VERBUND" => Some(Self::Verbund),
+            _ => None,
+        }
+    }
+}
+/// Why entries of the own log were missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RecoveredCause {
+    Unspecified = 0,
+    /// Nothing was here: the disk was lost.
+    Empty = 1,
+    /// An older state was here: a backup, or a copy of the machine.
+    Behind = 2,
+}
+impl RecoveredCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECOVERED_CAUSE_UNSPECIFIED",
+            Self::Empty => "RECOVERED_CAUSE_EMPTY",
+            Self::Behind => "RECOVERED_CAUSE_BEHIND",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECOVERED_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECOVERED_CAUSE_EMPTY" => Some(Self::Empty),
+            "RECOVERED_CAUSE_BEHIND" => Some(Self::Behind),
             _ => None,
         }
     }

@@ -91,6 +91,8 @@ pub enum Kind {
     Mitzeichnung,
     /// A service is handed over.
     Uebergabe,
+    /// The Land pulled entries of its own log back from partners.
+    Recovered,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -311,6 +313,7 @@ impl Kind {
             7 => Self::Bestaetigung,
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
+            13 => Self::Recovered,
             other => Self::Unknown(other),
         }
     }
@@ -327,6 +330,7 @@ impl Kind {
             Self::Bestaetigung => 7,
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
+            Self::Recovered => 13,
             Self::Unknown(other) => other,
         }
     }

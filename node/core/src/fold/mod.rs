@@ -185,7 +185,7 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             object_id(entry.header, "service_id", &it.service_id)?;
             Ok(moved(Move::Uebergabe(it)))
         }
-        Kind::Unfenced | Kind::Unknown(_) => Ok(Record::Hidden),
+        Kind::Unfenced | Kind::Recovered | Kind::Unknown(_) => Ok(Record::Hidden),
     }
 }
 
