@@ -1,5 +1,6 @@
 //! The own log and its fence: inputs through `Node::handle`, effects in words.
 
+mod copies;
 mod fencing;
 mod own_log;
 mod recovery;
