@@ -32,6 +32,7 @@ impl StatusBoard {
             connected: Vec::new(),
             fence: "the node starts".to_owned(),
             fence_open: false,
+            copied: false,
             submissions_waiting: 0,
         };
         let status = Arc::new(ArcSwap::from_pointee(status));

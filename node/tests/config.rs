@@ -61,6 +61,7 @@ fn a_complete_file_means_what_it_says() {
     assert_eq!(config.tls.rules.read().unwrap().len(), config.tls.rules.clients.len() + 1);
     assert_eq!((config.limits.per_second, config.limits.burst), (200, 500));
     assert_eq!(config.fence, FencePolicy::Available { after: std::time::Duration::from_secs(900) });
+    assert_eq!(config.fence_quiet, std::time::Duration::from_secs(120));
     let data = config.data.clone().unwrap();
     assert_eq!(data.package, dir.path().join("datenpaket"));
     assert_eq!(data.keys[0].name(), "PeterNeumann");
@@ -81,6 +82,7 @@ fn a_complete_file_means_what_it_says() {
     let minimal = load(dir.path(), &tests.join("minimal.toml")).unwrap();
     assert_eq!(minimal.tls.profile, Profile::BSI);
     assert_eq!(minimal.fence, FencePolicy::Strict);
+    assert_eq!(minimal.fence_quiet, std::time::Duration::from_secs(70));
     let ArtefactStore::Directory(path) = &minimal.artefacts.store else { panic!("a directory") };
     assert_eq!(*path, minimal.data_dir.join("artefacts"));
     assert_eq!(minimal.artefacts.fetch, FetchPolicy::Subscribed);

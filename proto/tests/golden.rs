@@ -228,3 +228,23 @@ fn a_genesis_charter_of_level_1() {
     let id = "265fba7f3cc9a972a3c2078bbb1dec52bf8bd0f05e3af20d203efbbbb19f6a3f";
     assert_eq!(charter.id().to_string(), id);
 }
+
+#[test]
+fn the_entry_that_says_what_came_back() {
+    let recovered = wire::Recovered {
+        from: 4_711,
+        cause: wire::RecoveredCause::Behind.into(),
+        answers: vec![wire::RecoveredAnswer {
+            land: "RP".to_owned(),
+            size: 5_000,
+            root: Bytes::copy_from_slice(leaf_hash(b"root").as_bytes()),
+            answered_at: Some(prost_types::Timestamp { seconds: 1_795_449_600, nanos: 5 }),
+        }],
+    };
+    let raw = golden_bytes("recovered-1.hex", &recovered.encode_to_vec());
+    assert_eq!(wire::Recovered::decode(raw.clone()), Ok(recovered.clone()));
+    assert_eq!(recovered.encode_to_vec(), raw);
+    let entry = Header { kind: Kind::Recovered, object_id: None, ..header() };
+    assert_eq!(Header::parse(&entry.encode().unwrap()), Ok(entry));
+    assert_eq!(Kind::Recovered.to_wire(), 13);
+}

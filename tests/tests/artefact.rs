@@ -19,7 +19,7 @@ use registry_proto::{
     wire::registry::{ArtefactFetch, ArtefactState, Artefakt},
 };
 use registry_tests::{
-    cluster::{Cluster, Who, eventually},
+    cluster::{Cluster, Who, eventually, keep_links},
     records::{definition, request, service_id, version},
 };
 
@@ -30,6 +30,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 async fn a_file_reaches_a_land_from_a_relay_although_its_owner_stopped() {
     let laender = [SL, RP, TH];
     let mut cluster = Cluster::prepare(&laender, &[(SL, RP), (RP, TH)]);
+    // one that dials TH would wait for its answer
+    keep_links(&cluster.prepared().config(RP), RP, &[(SL, RP)]);
     laender.into_iter().for_each(|land| configure(&cluster, land, "fetch = \"all\""));
     cluster.run(SL);
     cluster.run(RP);

@@ -98,6 +98,14 @@ pub const RECEIPTS_PER_HOLDER_MAX: usize = 512;
 pub const PEER_SILENCE_MS: u64 = 15_000;
 /// A wall clock that moves against the monotonic one by more than this fences again, milliseconds.
 pub const CLOCK_JUMP_MS: i64 = 10_000;
+/// After the first answer a fence that needs more waits for this long, milliseconds.
+pub const FENCE_GRACE_MS: u64 = 30_000;
+/// Nobody else may have signed with the keys of the Land for this long before a node that was
+/// copied, restored or behind signs again, milliseconds; the configuration may change it.
+pub const FENCE_QUIET_MS: u64 = 70_000;
+/// A partner that speaks of the own log for the first time may know signatures from before the
+/// start that no other knew, until this long after the start, milliseconds.
+pub const COPY_FIRST_MS: u64 = 120_000;
 /// Watches at a node.
 pub const WATCHES_MAX: usize = 10_000;
 /// Watches of one identity.
@@ -222,6 +230,9 @@ const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
 const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(SIGN_RETRY_MS < FRESHNESS_RENEW_MS);
+const _: () = assert!(FENCE_QUIET_MS >= FRESHNESS_RENEW_MS + 2 * BEACON_MS);
+const _: () = assert!(FENCE_GRACE_MS >= 2 * PEER_SILENCE_MS);
+const _: () = assert!(COPY_FIRST_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
 const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);
 const _: () = assert!(RECORD_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));

@@ -88,6 +88,8 @@ pub struct Status {
     pub fence: String,
     /// True when publishing is possible.
     pub fence_open: bool,
+    /// True when another copy of this node signs with the same keys.
+    pub copied: bool,
     /// Submissions that wait.
     pub submissions_waiting: usize,
 }

@@ -91,10 +91,11 @@ pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError>
             let resumed = logs.erasures.resume(log, &mut journal);
             resumed.map_err(|source| LogsError::Erase { log, source })?;
             let reader = journal.reader();
-            logs.recovered.push(recover(log, &reader)?);
+            let mut recovered = recover(log, &reader)?;
             if log == own {
-                logs.services = read_services(log, &reader)?;
+                (logs.services, recovered.pulled_from) = read_own(log, &reader)?;
             }
+            logs.recovered.push(recovered);
             logs.readers.insert(log, reader);
             logs.journals.push((log, journal));
         }
@@ -138,17 +139,21 @@ fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {
         head: last.map(|it| it.record.note),
         complete: reader.last_complete_checkpoint().map(|it| it.record.note),
         last_recorded_ms,
+        pulled_from: None,
     })
 }
 
-fn read_services(log: LogId, reader: &Reader) -> Result<OwnServices, LogsError> {
+/// The records of the own log, and the first of its newest entries that came from partners.
+fn read_own(log: LogId, reader: &Reader) -> Result<(OwnServices, Option<u64>), LogsError> {
     let mut services = OwnServices::default();
+    let mut pulled_from = None;
     let mut next = 0;
     while next < reader.size() {
         let entries = reader
             .read(next, CHUNK_BYTES, CHUNK_ENTRIES)
             .map_err(|source| LogsError::OwnLog { log, index: next, source })?;
         for entry in &entries {
+            pulled_from = (!entry.from.is_empty()).then(|| pulled_from.unwrap_or(entry.index));
             // what this node signed parses; what a later version signed is no record it knows
             if let Ok(header) = Header::parse(&entry.header) {
                 let body = stored_body(entry).map(|it| it.as_ref());
@@ -157,7 +162,7 @@ fn read_services(log: LogId, reader: &Reader) -> Result<OwnServices, LogsError> 
         }
         next += entries.len() as u64;
     }
-    Ok(services)
+    Ok((services, pulled_from))
 }
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);

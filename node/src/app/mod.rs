@@ -10,7 +10,12 @@ mod logs;
 mod serve;
 mod show;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use registry_core::{
@@ -20,7 +25,7 @@ use registry_core::{
     node::{Input, Node, NotAMember, Setup},
 };
 use registry_journal::Reader;
-use registry_proto::terms::LogId;
+use registry_proto::terms::{Land, LogId};
 use tokio::sync::watch;
 use tracing::info;
 
@@ -51,7 +56,7 @@ use crate::{
     status::StatusBoard,
     store::{self, Store},
     tls::{MaterialError, TlsContext},
-    witness::{self, Cabinet, Ledger, Receipts},
+    witness::{self, Cabinet, Ledger, Place, Receipts},
 };
 
 /// A node that runs.
@@ -385,9 +390,15 @@ impl Foundation<'_> {
         let shown = ledger.receipts().clone();
         let receipts = shown.read().newest().cloned().collect();
         let cosigned = ledger.agreed().cloned().collect();
+        let place = Place::of(&self.config.data_dir);
+        let settled = place.is_settled().map_err(|source| StartError::System {
+            what: "the file place in the data directory",
+            source,
+        })?;
         let witness = witness::Setup {
             cabinet,
             ledger,
+            place,
             charter: self.config.charter.clone(),
             land: self.identity.land,
             signer: self.config.signer.clone(),
@@ -404,6 +415,9 @@ impl Foundation<'_> {
             receipts,
             cosigned,
             fence: fence_policy(self.config.fence),
+            partners: partners(self.config),
+            moved: !settled,
+            quiet_ms: u64::try_from(self.config.fence_quiet.as_millis()).unwrap_or(u64::MAX),
             entropy: entropy()?,
         };
         let mut node = Node::new(setup, clock.now())?;
@@ -588,6 +602,12 @@ impl From<&config::Peer> for sessions::Peer {
     fn from(peer: &config::Peer) -> Self {
         Self { identity: peer.identity.clone(), address: peer.address.clone() }
     }
+}
+
+/// Other members whose nodes this one dials.
+fn partners(config: &Config) -> BTreeSet<Land> {
+    let laender = config.peers.iter().map(|it| it.identity.land);
+    laender.filter(|it| *it != config.land).collect()
 }
 
 fn fence_policy(policy: config::FencePolicy) -> FencePolicy {

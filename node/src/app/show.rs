@@ -73,6 +73,7 @@ impl Show {
             metrics.set_lag(&peer.peer.node, peer.log.land, peer.lag);
         }
         metrics.set_fence_open(status.fence_open);
+        metrics.set_fence_copied(status.copied);
         metrics.set_submissions_waiting(status.submissions_waiting);
         metrics.set_sessions(status.connected.len());
         metrics.set_journal_bytes(self.readers.values().map(Reader::bytes).sum());

@@ -58,6 +58,7 @@ impl<'a> Check<'a> {
         let tls = self.tls(raw.tls, rules, charter.as_ref(), own_name);
         let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
+        let fence_quiet = self.duration("fence.quiet", raw.fence_quiet.as_deref(), FENCE_QUIET);
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let limits = self.limits(&raw.limits);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
@@ -78,6 +79,7 @@ impl<'a> Check<'a> {
             peers,
             limits: limits?,
             fence: fence?,
+            fence_quiet: fence_quiet?,
             mass_retirement_percent: mass_retirement_percent?,
             log: log?,
             artefacts: artefacts?,
@@ -448,6 +450,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Share of the versions of a Land that it may retire at once.
 const MASS_RETIREMENT_PERCENT: i64 = 20;
 const AVAILABLE_AFTER: Duration = Duration::from_secs(600);
+const FENCE_QUIET: Duration = Duration::from_millis(registry_core::limits::FENCE_QUIET_MS);
 /// Keys that may sign data packages.
 const DATA_KEYS_MAX: usize = 16;
 const LEVEL: &str = "info";

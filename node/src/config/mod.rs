@@ -65,6 +65,9 @@ pub struct Config {
     pub limits: Quota,
     /// What to do while no partner confirms the own head.
     pub fence: FencePolicy,
+    /// How long nobody else may have signed with the keys of the Land before a node that was
+    /// copied, restored or behind signs again.
+    pub fence_quiet: Duration,
     /// Share of the versions of another Land that it may retire within a day before an operator
     /// has to accept it, in percent.
     pub mass_retirement_percent: u32,

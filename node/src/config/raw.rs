@@ -26,6 +26,7 @@ pub(super) struct RawConfig {
     pub(super) limits: RawLimits,
     pub(super) fence_policy: Option<String>,
     pub(super) fence_available_after: Option<String>,
+    pub(super) fence_quiet: Option<String>,
     pub(super) mass_retirement_percent: Option<i64>,
     pub(super) log_format: Option<String>,
     pub(super) log_level: Option<String>,
@@ -194,6 +195,7 @@ impl RawConfig {
         let mut fence = top.section(problems, "fence");
         raw.fence_policy = fence.text(problems, "policy");
         raw.fence_available_after = fence.text(problems, "available_after");
+        raw.fence_quiet = fence.text(problems, "quiet");
         fence.end(problems);
 
         let mut guard = top.section(problems, "guard");

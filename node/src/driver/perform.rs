@@ -194,11 +194,27 @@ impl Performer {
             Notice::Replication(Report::Refused { peer, log }) => {
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
-            Notice::FenceOpened => info!("a partner confirmed the own log, publishing is open"),
+            Notice::FenceOpened => {
+                self.surroundings.witness.send(witness::Job::Settled(true));
+                info!("partners confirmed the own log, publishing is open");
+            }
             Notice::FenceOpenedUnfenced { waited_ms } => {
+                self.surroundings.witness.send(witness::Job::Settled(true));
                 warn!(waited_ms, "nobody confirmed the own log, publishing opens by policy");
             }
             Notice::FenceClosed { state } => warn!(state, "publishing is closed"),
+            Notice::Recovered { from, upto } => {
+                warn!(from, upto, "entries of the own log came back from partners");
+            }
+            Notice::Copied { size, unix_seconds } => {
+                self.surroundings.witness.send(witness::Job::Settled(false));
+                error!(
+                    size,
+                    unix_seconds,
+                    "another copy of this node signs with the same keys; publishing is closed \
+                     until a restart: stop all copies but one first"
+                );
+            }
             Notice::OwnLogFailed => error!("the own log cannot be written until a restart"),
             Notice::Unsigned => error!("a key of this Land does not sign, trying again"),
             Notice::LogFailed { log } => error!(%log, "this log cannot be written until a restart"),

@@ -58,6 +58,7 @@ struct Logs {
 #[derive(Debug, Default)]
 struct NodeGauges {
     fence_open: Gauge,
+    fence_copied: Gauge,
     submissions_waiting: Gauge,
     sessions: Gauge,
     journal_bytes: Gauge,
@@ -223,6 +224,11 @@ impl Metrics {
         self.node.fence_open.set(i64::from(open));
     }
 
+    /// Whether another copy of this node signs with the same keys.
+    pub fn set_fence_copied(&self, copied: bool) {
+        self.node.fence_copied.set(i64::from(copied));
+    }
+
     /// Submissions between authorisation and answer.
     pub fn set_submissions_waiting(&self, waiting: usize) {
         self.node.submissions_waiting.set(clamp(waiting as u64));
@@ -350,6 +356,11 @@ impl NodeGauges {
     fn register(&self, r: &mut Registry) {
         r.register("fence_open", "1 if this node may sign", self.fence_open.clone());
         r.register(
+            "fence_copied",
+            "1 if another copy of this node signs with the same keys",
+            self.fence_copied.clone(),
+        );
+        r.register(
             "submissions_waiting",
             "Submissions between authorisation and answer",
             self.submissions_waiting.clone(),
@@ -413,6 +424,7 @@ mod tests {
         metrics.set_freshness_age(Land::RP, Duration::from_millis(1_500));
         metrics.set_recorded_ahead(Land::RP, Duration::from_secs(90));
         metrics.set_fence_open(true);
+        metrics.set_fence_copied(false);
         metrics.set_submissions_waiting(1);
         metrics.set_sessions(3);
         metrics.set_journal_bytes(u64::MAX);
@@ -441,6 +453,7 @@ mod tests {
             r#"registry_freshness_age_seconds{land="RP"} 1.5"#,
             r#"registry_recorded_ahead_seconds{land="RP"} 90.0"#,
             "registry_fence_open 1",
+            "registry_fence_copied 0",
             "registry_submissions_waiting 1",
             "registry_sessions 3",
             "registry_journal_bytes 9223372036854775807",

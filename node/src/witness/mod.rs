@@ -5,6 +5,7 @@
 
 pub mod evidence;
 pub mod ledger;
+pub mod place;
 
 use std::sync::{
     Arc,
@@ -24,6 +25,7 @@ use tracing::{error, info};
 pub use evidence::{Cabinet, CabinetError};
 pub(crate) use ledger::Record;
 pub use ledger::{Ledger, Receipts};
+pub use place::Place;
 
 use crate::{
     driver::Handle,
@@ -43,6 +45,8 @@ pub(crate) enum Job {
     Attest(Attest),
     /// Keep what a Land states.
     Keep(Record),
+    /// Remember whether the own log is the only one.
+    Settled(bool),
 }
 
 /// What the thread works with.
@@ -52,6 +56,8 @@ pub struct Setup {
     pub cabinet: Cabinet,
     /// Where receipts and cosignatures are.
     pub ledger: Ledger,
+    /// What remembers where the own log stands.
+    pub place: Place,
     /// The charter.
     pub charter: Charter,
     /// The Land of this node.
@@ -115,6 +121,7 @@ impl Setup {
             match job {
                 Job::Evidence { log, raw } => self.keep_evidence(log, &raw),
                 Job::Keep(record) => records.push(record),
+                Job::Settled(settled) => self.settle(settled),
                 Job::Attest(order) => {
                     let (receipt, cosigned) = self.sign(&order);
                     records.extend(receipt.clone().map(Record::Receipt));
@@ -146,6 +153,13 @@ impl Setup {
             Ok(path) => info!(%log, path = %path.display(), "evidence is kept"),
             // the log stays stopped, and partners show the evidence again after a restart
             Err(failure) => error!(%log, cause = chain(&failure), "evidence cannot be kept"),
+        }
+    }
+
+    fn settle(&self, settled: bool) {
+        let done = if settled { self.place.settle() } else { self.place.unsettle() };
+        if let Err(failure) = done {
+            error!(cause = chain(&failure), settled, "cannot remember where the own log stands");
         }
     }
 

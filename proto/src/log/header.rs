@@ -95,6 +95,8 @@ pub enum Kind {
     AuditHead,
     /// The body of an earlier entry is erased.
     Erasure,
+    /// The Land pulled entries of its own log back from partners.
+    Recovered,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -317,6 +319,7 @@ impl Kind {
             9 => Self::Uebergabe,
             11 => Self::AuditHead,
             12 => Self::Erasure,
+            13 => Self::Recovered,
             other => Self::Unknown(other),
         }
     }
@@ -335,6 +338,7 @@ impl Kind {
             Self::Uebergabe => 9,
             Self::AuditHead => 11,
             Self::Erasure => 12,
+            Self::Recovered => 13,
             Self::Unknown(other) => other,
         }
     }

@@ -9,7 +9,7 @@ use registry_core::{
 };
 use registry_proto::{
     log::{
-        Cosigned, Frontier, Hash, HashTiles, Header, leaf_hash, prove_consistency, tile_root,
+        Cosigned, Frontier, Hash, HashTiles, Header, Kind, leaf_hash, prove_consistency, tile_root,
         tree_root,
     },
     terms::{Land, LogId},
@@ -33,6 +33,8 @@ pub struct Disk {
 pub(crate) struct DiskLog {
     pub(crate) entries: Vec<BatchEntry>,
     pub(crate) leaves: Vec<Hash>,
+    /// First of the newest entries that came from partners.
+    pulled_from: Option<u64>,
     head: Option<Bytes>,
     head_proof: Vec<Hash>,
     complete: Option<Bytes>,
@@ -46,6 +48,8 @@ pub(crate) struct Group {
     pub(crate) note: Bytes,
     pub(crate) note_size: u64,
     pub(crate) proof: Vec<Hash>,
+    /// True when the owner wrote it just now.
+    pub(crate) own: bool,
 }
 
 // === impl Disk ===
@@ -57,6 +61,12 @@ impl Disk {
         covering.iter().map(|it| (it.receipt().holder, it.receipt().size)).collect()
     }
 
+    /// Entries of one kind in a log.
+    pub fn count(&self, log: LogId, kind: Kind) -> usize {
+        let entries = self.logs.get(&log).into_iter().flat_map(|it| &it.entries);
+        entries.filter(|it| Header::parse(&it.header).is_ok_and(|it| it.kind == kind)).count()
+    }
+
     /// Entries of a log.
     pub fn size(&self, log: LogId) -> u64 {
         self.logs.get(&log).map_or(0, |it| it.entries.len() as u64)
@@ -64,6 +74,8 @@ impl Disk {
 
     pub(crate) fn write(&mut self, group: &Group) {
         let log = self.logs.entry(group.log).or_default();
+        let size = log.entries.len() as u64;
+        log.pulled_from = (!group.own).then(|| log.pulled_from.unwrap_or(size));
         log.leaves.extend(group.entries.iter().map(|it| leaf_hash(&it.header)));
         log.entries.extend(group.entries.iter().cloned());
         log.head = Some(group.note.clone());
@@ -87,6 +99,7 @@ impl Disk {
                     head_proof: it.head_proof.clone(),
                     complete: it.complete.clone(),
                     last_recorded_ms: last.map_or(0, |it| it.recorded_unix_ms),
+                    pulled_from: it.pulled_from,
                 }
             })
             .collect()

@@ -204,7 +204,9 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             let it = it.map_err(|_| Unreadable::Field { field: "erasure" })?;
             Ok(Record::Erasure(Box::new(it)))
         }
-        Kind::Unfenced | Kind::AuditHead | Kind::Unknown(_) => Ok(Record::Hidden),
+        Kind::Unfenced | Kind::AuditHead | Kind::Recovered | Kind::Unknown(_) => {
+            Ok(Record::Hidden)
+        },
     }
 }
 

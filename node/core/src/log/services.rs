@@ -304,6 +304,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::Unfenced
         | Kind::AuditHead
         | Kind::Erasure
+        | Kind::Recovered
         | Kind::Unknown(_) => false,
     }
 }

@@ -85,6 +85,21 @@ pub enum Notice {
         /// Its state in words.
         state: String,
     },
+    /// Entries of the own log came back from partners.
+    Recovered {
+        /// The first of them.
+        from: u64,
+        /// End, exclusive.
+        upto: u64,
+    },
+    /// Another copy of this node signs with the same keys. The shell MUST keep that in mind: the
+    /// next start tells `Setup::moved`.
+    Copied {
+        /// Entries the copy signed.
+        size: u64,
+        /// When it signed, seconds since 1970-01-01 UTC.
+        unix_seconds: u64,
+    },
     /// The own log cannot be written.
     OwnLogFailed,
     /// A key of the Land does not sign.

@@ -9,45 +9,85 @@ use registry_proto::{
 };
 
 use crate::{
-    fence::{Fence, Verdict, Why},
+    fence::{Answer, Fence, Verdict, Why},
     limits,
     node::{Effect, Node, Notice},
     now::Now,
     reject::Reject,
-    replicate::SessionId,
+    replicate::{SessionId, Shown},
 };
 
+/// What a partner says of the own log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnLogSaid {
+    pub(super) session: SessionId,
+    /// Land of the partner.
+    pub(super) member: Land,
+    /// Entries it holds.
+    pub(super) size: u64,
+    /// Of the question it answers, 0 when nobody asked.
+    pub(super) nonce: u64,
+    /// The newest head it knows.
+    pub(super) shown: Option<Shown>,
+}
+
 impl Node {
-    pub(super) fn heard_own_log(
-        &mut self,
-        session: SessionId,
-        member: Land,
-        size: u64,
-        nonce: u64,
-        now: Now,
-    ) {
+    pub(super) fn heard_own_log(&mut self, said: &OwnLogSaid, now: Now) {
         // another node of this Land can show that there is more; it vouches for nothing
-        let is_partner = member != self.own.origin().log.land;
+        let is_partner = said.member != self.own.origin().log.land;
         if is_partner {
             let mut due = Vec::new();
-            self.room.acked(member, size.min(self.own.durable()), &mut due);
+            self.room.acked(said.member, said.size.min(self.own.durable()), &mut due);
             self.reply(due);
         }
-        let nonce = if is_partner { nonce } else { 0 };
+        if self.looks_copied(said.shown, now) {
+            return;
+        }
         // what is signed counts, also when the one who knows of it does not hold it yet: to sign
         // that size again would be a second history
-        let known = size.max(self.own_head().map_or(0, SignedCheckpoint::size));
+        let known = said.size.max(self.own_head().map_or(0, SignedCheckpoint::size));
         let was_open = self.fence.is_open();
-        match self.fence.heard(known, nonce, self.own.staged()) {
+        match self.fence.heard(known, self.own.staged()) {
+            Verdict::Nothing if is_partner => {
+                let head = said.shown.map(|it| (it.size, it.root));
+                let answer = Answer { head, unix_ms: now.wall_ms };
+                self.fence.answered(said.nonce, said.member, answer, now);
+                self.try_open(now);
+            }
             Verdict::Nothing => {}
-            Verdict::Opened => self.effects.push_back(Effect::Report(Notice::FenceOpened)),
             Verdict::Recover => {
                 if was_open {
                     self.shut(self.fence.clone());
                 }
-                self.recover(session, size, now);
+                self.recover(said.session, said.size, now);
             }
         }
+    }
+
+    /// Looks at who signed what a partner shows; true when the fence is closed for good, because
+    /// another copy of this node signs.
+    fn looks_copied(&mut self, shown: Option<Shown>, now: Now) -> bool {
+        let Some(Shown { size, unix_seconds, first, .. }) = shown else { return false };
+        let is_sign = self.copies.heard(unix_seconds, first, now);
+        if self.fence.is_final() {
+            return true;
+        }
+        // nobody but this node may have written since its fence opened
+        let overtaken = self.fence.is_open()
+            && size > self.own.staged()
+            && self.copies.is_younger(unix_seconds);
+        if overtaken || (is_sign && self.copies.is_certain()) {
+            self.shut(Fence::Copied { size, unix_seconds });
+            self.effects.push_back(Effect::Report(Notice::Copied { size, unix_seconds }));
+            return true;
+        }
+        if is_sign && matches!(self.fence.waits(), None | Some(Why::Start)) {
+            // while entries come back the question follows later
+            if !matches!(self.fence, Fence::Recovering { .. }) {
+                self.close_fence(Why::Doubt, now);
+            }
+        }
+        false
     }
 
     /// The wall clock moved against the monotonic one: the answer of before counts no more.
@@ -55,10 +95,14 @@ impl Node {
         if self.charter.members().len() == 1 {
             return;
         }
-        match self.fence {
-            Fence::Open | Fence::Waiting { .. } => self.close_fence(Why::ClockJump, now),
+        self.copies.jumped(now);
+        match self.fence.waits() {
+            // what closed it before weighs more
+            Some(why) if why != Why::Start => self.close_fence(why, now),
+            Some(_) => self.close_fence(Why::ClockJump, now),
+            None if self.fence.is_open() => self.close_fence(Why::ClockJump, now),
             // these end with a question, or never
-            Fence::Recovering { .. } | Fence::Forked(_) => {}
+            None => {}
         }
     }
 
@@ -93,6 +137,8 @@ impl Node {
         if !may || size <= self.own.durable() {
             return;
         }
+        let held = self.own.durable();
+        self.recovered_from.get_or_insert(held);
         let frontier = self.own.frontier().clone();
         let log = self.own.origin().log;
         if let Some(replica) = self.replication.replica_mut(log) {
@@ -102,16 +148,15 @@ impl Node {
     }
 
     pub(super) fn tick_fence(&mut self, now: Now) {
-        let unfenced = self.fence.may_open_unfenced(self.fence_policy, now);
+        self.try_open(now);
+        let quiet = self.copies.is_quiet(now);
+        let unfenced = self.fence.may_open_unfenced(self.fence_policy, quiet, now);
         if let Some(waited_ms) = unfenced.filter(|_| !self.own_failed) {
-            self.fence = Fence::Open;
             let waited = i64::try_from(waited_ms).unwrap_or(i64::MAX);
             let body = Bytes::from(Unfenced { waited_ms: waited }.encode_to_vec());
-            let salt = self.entropy.salt();
-            if self.own.stage_note(Kind::Unfenced, body, salt, now).is_err() {
-                self.own_failed = true;
-            }
+            self.note(Kind::Unfenced, body, now);
             self.effects.push_back(Effect::Report(Notice::FenceOpenedUnfenced { waited_ms }));
+            self.opened(now);
             return;
         }
         let asked_ms = now.mono_ms.saturating_sub(self.fence_asked_mono_ms);
@@ -120,9 +165,10 @@ impl Node {
         }
         self.fence_asked_mono_ms = now.mono_ms;
         match &self.fence {
-            Fence::Waiting { nonce, .. } => {
-                let nonce = *nonce;
-                self.replication.ask_heads(nonce);
+            Fence::Waiting(_) => {
+                if let Some(nonce) = self.fence.nonce() {
+                    self.replication.ask_heads(nonce);
+                }
             }
             Fence::Recovering { .. } => {
                 self.replication.drop_stalled_recovery(now);
@@ -132,7 +178,7 @@ impl Node {
                     self.replication.ask_heads(nonce);
                 }
             }
-            Fence::Open | Fence::Forked(_) => {}
+            Fence::Open | Fence::Copied { .. } | Fence::Forked(_) => {}
         }
     }
 }

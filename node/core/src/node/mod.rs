@@ -8,27 +8,29 @@ mod auditing;
 mod effect;
 mod fencing;
 mod input;
+mod recovered;
 mod signing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use registry_proto::{
     charter::Charter,
     log::{Cosigned, Origin, SignedCheckpoint},
     receipt::SignedReceipt,
-    terms::LogId,
+    terms::{Land, LogId},
     wire::peer::peer_message::Message,
 };
 
 pub use effect::{Effect, Notice};
+use fencing::OwnLogSaid;
 pub use input::{Input, Learned};
 
 use crate::{
     audit::Anchoring,
     authorize::PeerIdentity,
-    fence::{ClockWatch, Fence, FencePolicy, Why},
+    fence::{ClockWatch, Copies, Council, Fence, FencePolicy, Why},
     limits,
     log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
     now::Now,
@@ -57,6 +59,14 @@ pub struct Setup {
     pub cosigned: Vec<Cosigned>,
     /// What to do when no partner answers the fence.
     pub fence: FencePolicy,
+    /// Members whose nodes this one dials: when all of them have answered, a fence opens.
+    pub partners: BTreeSet<Land>,
+    /// True when the own log may be a copy: its directory is not the one this node wrote last, or
+    /// another copy was seen.
+    pub moved: bool,
+    /// How long nobody else may have signed before a node that was copied, restored or behind
+    /// signs again, milliseconds; [`limits::FENCE_QUIET_MS`] unless configured.
+    pub quiet_ms: u64,
     /// 32 fresh random bytes, for the salts of entries the node itself writes.
     pub entropy: [u8; 32],
 }
@@ -74,6 +84,10 @@ pub struct Node {
     fence_policy: FencePolicy,
     fence_asked_mono_ms: u64,
     nonce: u64,
+    council: Council,
+    copies: Copies,
+    /// Entries of the own log that were here before others came back, until the log says so.
+    recovered_from: Option<u64>,
     clock: ClockWatch,
     freshened_mono_ms: u64,
     freshening: bool,
@@ -101,6 +115,9 @@ impl Node {
             receipts,
             cosigned,
             fence: fence_policy,
+            partners,
+            moved,
+            quiet_ms,
             entropy,
         } = setup;
         let member = charter.member(me.land).ok_or(NotAMember(me.land))?;
@@ -119,25 +136,29 @@ impl Node {
                     head_proof: Vec::new(),
                     complete: None,
                     last_recorded_ms: 0,
+                    pulled_from: None,
                 },
             };
             if log == own_id {
-                let last = recovered.last_recorded_ms;
-                own = Some((origin, recovered.frontier.clone(), last));
+                let (last, pulled) = (recovered.last_recorded_ms, recovered.pulled_from);
+                own = Some((origin, recovered.frontier.clone(), last, pulled));
             }
             replicas.push(Replica::new(origin, member.keys.clone(), recovered, now));
         }
-        let (origin, frontier, last) = own.ok_or(NotAMember(me.land))?;
+        let (origin, frontier, last, pulled) = own.ok_or(NotAMember(me.land))?;
         let own = OwnLog::new(origin, frontier, services, last);
-        let alone = charter.members().len() == 1;
+        let others = charter.members().len() - 1;
         let signed = replicas.iter().find(|it| it.log() == own_id).and_then(|it| it.head());
-        let fence = match signed.map(SignedCheckpoint::size).filter(|it| *it > own.durable()) {
+        let known = signed.map_or(0, |it| it.fresh_unix_seconds);
+        let ahead = signed.map(SignedCheckpoint::size).filter(|it| *it > own.durable());
+        let fence = match (ahead, others) {
             // a recovery that had not ended
-            Some(target) => Fence::Recovering { target },
-            None if alone => Fence::Open,
-            None => Fence::closed(Why::Start, 1, now),
+            (Some(target), _) => Fence::Recovering { target },
+            (None, 0) => Fence::Open,
+            (None, _) => Fence::closed(why_started(own.durable(), pulled, moved), 1, now),
         };
         let name = me.node.clone();
+        let recovered_from = pulled.or_else(|| ahead.map(|_| own.durable()));
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
         replication.recall(receipts, cosigned);
         let fence = replication.remember(&evidence).map_or(fence, Fence::Forked);
@@ -152,6 +173,9 @@ impl Node {
             fence_policy,
             fence_asked_mono_ms: now.mono_ms,
             nonce: 1,
+            council: Council { partners, others },
+            copies: Copies::new(known, moved, quiet_ms, now),
+            recovered_from,
             clock: ClockWatch::new(now),
             freshened_mono_ms: 0,
             freshening: false,
@@ -245,6 +269,7 @@ impl Node {
             connected,
             fence: self.fence.to_string(),
             fence_open: self.fence.is_open() && !self.own_failed,
+            copied: matches!(self.fence, Fence::Copied { .. }),
             submissions_waiting: self.room.len(),
         }
     }
@@ -307,6 +332,7 @@ impl Node {
         let log = self.own.origin().log;
         self.own.committed(signed.size());
         self.audit.committed(signed.size());
+        self.copies.signed(signed.fresh_unix_seconds);
         self.freshened_mono_ms = now.mono_ms;
         let recorded_ms = self.own.sealed_recorded_ms();
         if let Some(replica) = self.replication.replica_mut(log) {
@@ -328,6 +354,7 @@ impl Node {
     fn freshened(&mut self, signed: SignedCheckpoint, now: Now) {
         self.freshening = false;
         self.freshened_mono_ms = now.mono_ms;
+        self.copies.signed(signed.fresh_unix_seconds);
         let log = self.own.origin().log;
         // a commit, or entries that came back, may have overtaken it
         if let Some(replica) =
@@ -401,8 +428,9 @@ impl Node {
         for heard in heard {
             match heard {
                 Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault)),
-                Heard::OwnLog { session, member, size, nonce } => {
-                    self.heard_own_log(session, member, size, nonce, now);
+                Heard::OwnLog { session, member, size, nonce, shown } => {
+                    let said = OwnLogSaid { session, member, size, nonce, shown };
+                    self.heard_own_log(&said, now);
                 }
             }
         }
@@ -457,7 +485,16 @@ impl Node {
 /// The Land of the node is no member of the charter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is no member of the charter")]
-pub struct NotAMember(pub registry_proto::terms::Land);
+pub struct NotAMember(pub Land);
+
+fn why_started(durable: u64, pulled: Option<u64>, moved: bool) -> Why {
+    match pulled {
+        Some(_) => Why::Behind,
+        None if durable == 0 => Why::Empty,
+        None if moved => Why::Moved,
+        None => Why::Start,
+    }
+}
 
 fn own_log_failed() -> Reject {
     Reject::Unavailable {

@@ -32,6 +32,9 @@ pub enum PeerFault {
         /// What the certificate proves.
         certified: String,
     },
+    /// A stream that shows the certificate of this node.
+    #[error("shows the certificate of this node: a copy of it runs, or its key was stolen")]
+    OwnIdentity,
     /// No protocol version in common.
     #[error("speaks protocol versions {min} to {max}, this node speaks 1")]
     NoCommonProtocol {
@@ -192,6 +195,7 @@ impl PeerFault {
             Self::HelloTwice => "hello_twice",
             Self::OtherVerbund(_) => "other_verbund",
             Self::OtherIdentity { .. } => "other_identity",
+            Self::OwnIdentity => "own_identity",
             Self::NoCommonProtocol { .. } => "no_common_protocol",
             Self::TooManyHeads(_) => "too_many_heads",
             Self::TooFast => "too_fast",

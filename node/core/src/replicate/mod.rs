@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use registry_proto::{
     charter::Charter,
-    log::{Cosigned, VerbundId},
+    log::{Cosigned, Hash, VerbundId},
     receipt::SignedReceipt,
     terms::{Land, LogId},
     wire::peer::{AskHeads, Beacon, Head, Heads, Hello, peer_message::Message},
@@ -168,9 +168,22 @@ pub(crate) enum Heard {
         size: u64,
         /// Nonce of the question it answers; 0 when nobody asked.
         nonce: u64,
+        /// The newest head it knows, if it says so here.
+        shown: Option<Shown>,
     },
     /// The own log has two signed heads.
     OwnLogForked(OwnerFault),
+}
+
+/// A verified head of the own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shown {
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
+    /// When it was signed.
+    pub(crate) unix_seconds: u64,
+    /// True for the first that is said of the own log on this stream.
+    pub(crate) first: bool,
 }
 
 // === impl Replication ===
@@ -214,6 +227,13 @@ impl Replication {
         dialled: bool,
         now: Now,
     ) -> bool {
+        // only a copy of this node, or a thief, has its certificate
+        if peer == self.me {
+            let fault = PeerFault::OwnIdentity;
+            self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault: fault.clone() }));
+            self.close(id, CloseReason::Fault(fault));
+            return false;
+        }
         let preferred_dialled = self.me < peer;
         let twin = self.sessions.iter().find(|(_, it)| it.peer == peer);
         if let Some((&other, twin)) = twin {

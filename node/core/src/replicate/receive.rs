@@ -1,6 +1,7 @@
 //! What a partner says, and what follows from it.
 
 use registry_proto::{
+    log::SignedCheckpoint,
     terms::LogId,
     wire::peer::{Ack, Batch, Head, Heads, Refusal, peer_message::Message},
 };
@@ -8,7 +9,9 @@ use registry_proto::{
 use crate::{
     limits,
     now::Now,
-    replicate::{Heard, PeerFault, Replication, Report, SessionId, Wish, replica::BatchFault},
+    replicate::{
+        Heard, PeerFault, Replication, Report, SessionId, Shown, Wish, replica::BatchFault,
+    },
 };
 
 impl Replication {
@@ -121,17 +124,26 @@ impl Replication {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.spend(heads.len(), now)?;
         }
+        let own = self.own;
+        let first = self.sessions.get(&id).is_none_or(|it| !it.heads.contains_key(&own));
         let mut heard = Vec::new();
         for (log, head) in heads {
-            if let Some(forked) = self.head(id, log, head, now)? {
-                heard.push(forked);
-                continue;
-            }
-            if log == self.own
+            let shown = match self.head(id, log, head, now)? {
+                Told::Forked(forked) => {
+                    heard.extend(forked);
+                    continue;
+                }
+                Told::Nothing => None,
+                Told::Head(it) => {
+                    let (size, root) = (it.size(), *it.root());
+                    Some(Shown { size, root, unix_seconds: it.fresh_unix_seconds, first })
+                }
+            };
+            if log == own
                 && let Some(session) = self.sessions.get(&id)
             {
                 let member = session.peer.land;
-                heard.push(Heard::OwnLog { session: id, member, size: head.size, nonce });
+                heard.push(Heard::OwnLog { session: id, member, size: head.size, nonce, shown });
             }
         }
         Ok(heard)
@@ -143,10 +155,10 @@ impl Replication {
         log: LogId,
         head: &Head,
         now: Now,
-    ) -> Result<Option<Heard>, PeerFault> {
-        let Some(replica) = self.replicas.get_mut(&log) else { return Ok(None) };
+    ) -> Result<Told, PeerFault> {
+        let Some(replica) = self.replicas.get_mut(&log) else { return Ok(Told::Nothing) };
         if replica.stopped().is_some() {
-            return Ok(None);
+            return Ok(Told::Nothing);
         }
         let beyond = |signed| PeerFault::HeadBeyondCheckpoint { log, size: head.size, signed };
         if head.checkpoint.is_empty() {
@@ -156,23 +168,23 @@ impl Replication {
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.heads.entry(log).or_insert(0);
             }
-            return Ok(None);
+            return Ok(Told::Nothing);
         }
         let signed = replica.verify(&head.checkpoint)?;
         if head.size > signed.size() {
             return Err(beyond(signed.size()));
         }
-        let mut shown = vec![signed];
+        let mut shown = vec![signed.clone()];
         if !head.held.is_empty() {
             shown.push(replica.verify(&head.held)?);
         }
         let received = replica.received();
         let outcome = shown.iter().try_for_each(|it| replica.learn(it.clone(), now).map(|_| ()));
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(None) };
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Told::Nothing) };
         let before = session.heads.insert(log, head.size).unwrap_or_default();
         let peer = session.peer.clone();
         if let Err(fault) = outcome {
-            return Ok(self.stop(log, peer, fault));
+            return Ok(Told::Forked(self.stop(log, peer, fault)));
         }
         // the clock of a source starts when it has something to deliver. What others have
         // does not count: a busy log would never find out that its source is stuck
@@ -185,7 +197,7 @@ impl Replication {
         for signed in shown {
             self.suspect(log, signed, peer.clone());
         }
-        Ok(None)
+        Ok(Told::Head(signed))
     }
 
     fn batch(&mut self, id: SessionId, batch: Batch, now: Now) -> Result<Vec<Heard>, PeerFault> {
@@ -264,9 +276,19 @@ impl Replication {
         let member = session.peer.land;
         self.pump(id, log);
         if log == self.own {
-            vec![Heard::OwnLog { session: id, member, size, nonce: 0 }]
+            vec![Heard::OwnLog { session: id, member, size, nonce: 0, shown: None }]
         } else {
             Vec::new()
         }
     }
+}
+
+/// What became of a head.
+enum Told {
+    /// It says nothing.
+    Nothing,
+    /// It is signed.
+    Head(SignedCheckpoint),
+    /// Its log stopped; what that means for the own log.
+    Forked(Option<Heard>),
 }

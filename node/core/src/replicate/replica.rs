@@ -70,6 +70,9 @@ pub struct RecoveredLog {
     pub complete: Option<Bytes>,
     /// Recorded time of the last entry, milliseconds since 1970-01-01 UTC; 0 when empty.
     pub last_recorded_ms: i64,
+    /// Of the own log: first of the newest entries that came from partners; none when this node
+    /// wrote the newest.
+    pub pulled_from: Option<u64>,
 }
 
 #[derive(Debug)]

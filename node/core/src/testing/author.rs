@@ -158,6 +158,7 @@ impl Author {
             head_proof: prove_consistency(self, held, signed.max(held)).unwrap_or_default(),
             complete,
             last_recorded_ms: START_MS,
+            pulled_from: None,
         }
     }
 

@@ -122,6 +122,8 @@ fn noticed(notice: &Notice) -> String {
         Notice::FenceOpened => "fence open".to_owned(),
         Notice::FenceOpenedUnfenced { waited_ms } => format!("fence unfenced {waited_ms}"),
         Notice::FenceClosed { .. } => "fence closed".to_owned(),
+        Notice::Recovered { from, upto } => format!("recovered {from}..{upto}"),
+        Notice::Copied { size, .. } => format!("copied {size}"),
         Notice::OwnLogFailed => "own log failed".to_owned(),
         Notice::Unsigned => "unsigned".to_owned(),
         Notice::LogFailed { log } => format!("log failed {log}"),

@@ -25,6 +25,7 @@ pub(crate) use brief::brief;
 use crate::{
     authorize::{Action, PeerIdentity},
     fence::FencePolicy,
+    limits,
     log::{OwnServices, Ticket},
     node::{Effect, Input, Node, Setup},
     now::Now,
@@ -69,6 +70,9 @@ impl Bench {
             receipts: Vec::new(),
             cosigned: Vec::new(),
             fence: FencePolicy::Strict,
+            partners: [Land::RP].into(),
+            moved: false,
+            quiet_ms: limits::FENCE_QUIET_MS,
             entropy: [7; 32],
         };
         change(&mut setup);
@@ -79,16 +83,16 @@ impl Bench {
         Self { node, now, charter, authors: authors.into(), follows: BTreeMap::new() }
     }
 
-    /// One whose fence is open; session 9 with Thüringen opened it and is closed again.
+    /// One whose fence is open; session 9 with Rheinland-Pfalz opened it and is closed again.
     pub(crate) fn open() -> Self {
         let mut bench = Self::new();
         bench.unfence();
         bench
     }
 
-    /// Opens the fence through session 9 with Thüringen and closes the session again.
+    /// Opens the fence through session 9 with Rheinland-Pfalz and closes the session again.
     pub(crate) fn unfence(&mut self) {
-        let asked = self.connect(9, Land::TH);
+        let asked = self.connect(9, Land::RP);
         let nonce = asked.iter().find_map(|it| it.strip_prefix("9 <- ask #")).expect("waits");
         let nonce = nonce.parse().expect("a number");
         let own = self.author(Land::SL).head(0, 0);
@@ -121,7 +125,7 @@ impl Bench {
     /// A stream on which nothing is said yet.
     pub(crate) fn dial(&mut self, session: u64, land: Land, dialled: bool) -> Vec<String> {
         let session = SessionId(session);
-        self.input(Input::SessionOpened { session, peer: peer(land), dialled })
+        self.input(Input::SessionOpened { session, peer: partner(land), dialled })
     }
 
     /// A stream on which the partner has introduced itself.
@@ -135,7 +139,7 @@ impl Bench {
         Hello {
             verbund: Bytes::copy_from_slice(self.charter.id().as_bytes()),
             land: land.code().to_owned(),
-            node: peer(land).node,
+            node: partner(land).node,
             protocol_min: 1,
             protocol_max: 1,
             features: Vec::new(),
@@ -210,6 +214,12 @@ pub(crate) fn log(land: Land) -> LogId {
 
 pub(crate) fn peer(land: Land) -> PeerIdentity {
     PeerIdentity { land, node: format!("{}-1.example", land.code().to_lowercase()) }
+}
+
+/// The node of a Land that talks to the one under test; of its own Land that is another one.
+pub(crate) fn partner(land: Land) -> PeerIdentity {
+    let number = if land == Land::SL { 2 } else { 1 };
+    PeerIdentity { land, node: format!("{}-{number}.example", land.code().to_lowercase()) }
 }
 
 pub(crate) fn heads(

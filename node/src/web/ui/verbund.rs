@@ -176,7 +176,11 @@ impl VerbundPage<'_> {
             "open" => html! { (badge("offen", Tone::Success)) " Der Knoten kann veröffentlichen." },
             why => html! {
                 (badge("geschlossen", Tone::Warning)) " Der Knoten kann lesen, aber nicht "
-                "veröffentlichen: " span lang="en" { (why) }
+                "veröffentlichen: "
+                @match words::fence(why) {
+                    Some(german) => (german),
+                    None => span lang="en" { (why) },
+                }
             },
         };
         let index = match status.index.as_str() {

@@ -281,6 +281,32 @@ fn last_sunday(year: i32, month: Month) -> Option<time::Date> {
     Some(day)
 }
 
+/// Why nothing is published, of what the core says about it.
+pub(super) fn fence(text: &str) -> Option<&'static str> {
+    [
+        (
+            "waiting because somebody else",
+            "mit den Schlüsseln des Landes scheint noch jemand zu signieren. Läuft eine Kopie des \
+             Knotens, ist sie anzuhalten.",
+        ),
+        ("waiting", "noch haben zu wenige andere Länder das eigene Protokoll bestätigt."),
+        ("our own log lacks", "eigene Einträge fehlen und werden von den Partnern zurückgeholt."),
+        (
+            "stopped: another copy",
+            "eine Kopie dieses Knotens signiert mit denselben Schlüsseln. Alle Kopien bis auf eine \
+             anhalten, dann diese neu starten.",
+        ),
+        (
+            "stopped: our own log",
+            "das eigene Protokoll hat zwei Fassungen. Alle Kopien anhalten und die Daten jeder \
+             Kopie aufheben.",
+        ),
+    ]
+    .into_iter()
+    .find(|(begin, _)| text.starts_with(begin))
+    .map(|(_, german)| german)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,15 +85,7 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
 fn of_the_node(reason: &str, message: &str) -> Option<String> {
     let text = match reason {
         "AMBIGUOUS_SERVICE" => "zwei Länder verwenden diese UUID",
-        "FENCED" if message.starts_with("waiting") => {
-            "noch hat kein Knoten eines anderen Landes das eigene Protokoll bestätigt; das \
-             Veröffentlichen beginnt, sobald einer erreichbar ist (der Betreiber prüft [[peers]] \
-             und das Netz)"
-        }
-        "FENCED" if message.starts_with("our own log lacks") => {
-            "dem Knoten fehlen eigene Einträge, die unterschrieben sind; er holt sie von den \
-             Partnern zurück"
-        }
+        "FENCED" => return fence(message).map(str::to_owned),
         "NO_CERTIFICATE" => "der Knoten kennt das Zertifikat nicht",
         "SHUTTING_DOWN" => "der Knoten wird gerade beendet",
         "INDEX_REBUILDING" => "der Katalog wird gerade aus dem Protokoll aufgebaut",
@@ -111,6 +103,52 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
         _ => return None,
     };
     Some(text.to_owned())
+}
+
+/// Why nothing is published, of what the node says about it.
+pub(crate) fn fence(text: &str) -> Option<&'static str> {
+    let all: [(&str, &str, &'static str); 6] = [
+        (
+            "waiting because somebody else",
+            "",
+            "mit den Schlüsseln des Landes scheint noch jemand zu signieren; läuft eine Kopie des \
+             Knotens, hält der Betreiber sie an, dann geht es von selbst weiter",
+        ),
+        (
+            "waiting",
+            "more members than",
+            "nach einer Wiederherstellung, einer Kopie oder einem Sprung der Uhr bestätigen erst \
+             mehrere Länder das eigene Protokoll, und niemand sonst darf eine Weile damit \
+             signiert haben; das Veröffentlichen beginnt von selbst",
+        ),
+        (
+            "waiting",
+            "",
+            "noch hat kein Knoten eines anderen Landes das eigene Protokoll bestätigt; das \
+             Veröffentlichen beginnt, sobald einer erreichbar ist (der Betreiber prüft [[peers]] \
+             und das Netz)",
+        ),
+        (
+            "our own log lacks",
+            "",
+            "dem Knoten fehlen eigene Einträge, die unterschrieben sind; er holt sie von den \
+             Partnern zurück",
+        ),
+        (
+            "stopped: another copy",
+            "",
+            "eine Kopie dieses Knotens signiert mit denselben Schlüsseln; der Betreiber hält alle \
+             Kopien bis auf eine an und startet diese neu",
+        ),
+        (
+            "stopped: our own log has two histories",
+            "",
+            "das eigene Protokoll hat zwei Fassungen; der Betreiber hält alle Kopien des Knotens \
+             an und hebt die Daten jeder Kopie auf",
+        ),
+    ];
+    let fits = |begin: &str, part: &str| text.starts_with(begin) && text.contains(part);
+    all.into_iter().find(|(begin, part, _)| fits(begin, part)).map(|(_, _, german)| german)
 }
 
 fn role(what: &str, role: &str) -> String {

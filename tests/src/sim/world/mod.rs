@@ -2,6 +2,7 @@
 
 mod charter;
 mod shell;
+mod sleep;
 mod streams;
 
 use std::{
@@ -14,6 +15,7 @@ use registry_core::{
     FencePolicy,
     authorize::{Principal, Role},
     envelope::Envelope,
+    limits,
     log::{Published, Ticket},
     node::{Input, Node, Setup},
     now::Now,
@@ -32,6 +34,7 @@ use registry_proto::{
 };
 
 use charter::{START_WALL_MS, charter, identity};
+use sleep::Sleep;
 use streams::Stream;
 
 use crate::sim::{
@@ -90,6 +93,12 @@ struct SimNode {
     clock_offset_ms: i64,
     tickets: u64,
     fence: FencePolicy,
+    /// The disk was put back; the fence has not opened since.
+    moved: bool,
+    /// Time in which the machine was asleep; its monotonic clock knows nothing of it.
+    slept_ms: u64,
+    /// What waits for a machine that is asleep.
+    asleep: Option<Sleep>,
 }
 
 #[derive(Debug)]
@@ -168,6 +177,9 @@ impl World {
                     clock_offset_ms: rng.random_range(-2_000..2_000),
                     tickets: 0,
                     fence: FencePolicy::Strict,
+                    moved: false,
+                    slept_ms: 0,
+                    asleep: None,
                 };
                 (*land, node)
             })
@@ -293,7 +305,7 @@ impl World {
             .and_then(|it| Submission::validate(it, land, CodeLists::shipped()))
             .unwrap_or_else(|reject| panic!("seed {}: fixture refused: {reject}", self.seed));
         let node = self.node_mut(land);
-        node.core.as_ref()?;
+        node.core.as_ref().filter(|_| node.asleep.is_none())?;
         node.tickets += 1;
         let ticket = node.tickets;
         self.input(land, Input::Submit { ticket: Ticket(ticket), submission });
@@ -338,11 +350,7 @@ impl World {
         if let Some(first) = kept {
             self.released(first);
         }
-        let broken: Vec<_> =
-            self.streams.iter().filter(|(_, it)| it.touches(land)).map(|(id, _)| *id).collect();
-        for id in broken {
-            self.break_stream(id);
-        }
+        self.break_streams(land);
     }
 
     /// Loses the disk of a node with everything on it. What only this node held is lost, and the
@@ -355,11 +363,22 @@ impl World {
         self.start(land);
     }
 
+    /// Puts an older disk back, as a backup does.
+    pub fn restore(&mut self, land: Land, backup: &Disk) {
+        self.crash(land);
+        let node = self.node_mut(land);
+        node.disk = backup.clone();
+        node.moved = true;
+        self.start(land);
+    }
+
     /// Starts a node from its disk.
     pub fn start(&mut self, land: Land) {
         let now = self.clock(land);
         let entropy = self.rng.random();
         let charter = self.charter.clone();
+        let linked = self.links.iter().filter(|(a, b)| *a == land || *b == land);
+        let partners = linked.map(|(a, b)| if *a == land { *b } else { *a }).collect();
         let node = self.node_mut(land);
         let setup = Setup {
             charter,
@@ -370,6 +389,9 @@ impl World {
             receipts: node.disk.book.newest().cloned().collect(),
             cosigned: node.disk.cosigned.values().cloned().collect(),
             fence: node.fence,
+            partners,
+            moved: node.moved,
+            quiet_ms: limits::FENCE_QUIET_MS,
             entropy,
         };
         node.life += 1;
@@ -448,6 +470,7 @@ impl World {
         };
         self.now_ms = self.now_ms.max(at);
         let Some(event) = self.events.remove(&sequence) else { return };
+        let Some(event) = self.postponed(event) else { return };
         match event {
             Event::Tick(land, life) => self.tick(land, life),
             Event::Dial(link) => self.dial(link),
@@ -505,7 +528,7 @@ impl World {
     fn clock(&self, land: Land) -> Now {
         let wall = i64::try_from(self.now_ms).unwrap_or(i64::MAX);
         Now {
-            mono_ms: self.now_ms,
+            mono_ms: self.now_ms - self.nodes[&land].slept_ms,
             wall_ms: START_WALL_MS + wall + self.nodes[&land].clock_offset_ms,
         }
     }

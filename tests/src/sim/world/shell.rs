@@ -93,7 +93,11 @@ impl World {
                     .collect();
                 let (note, note_size) = (signed.raw().clone(), signed.size());
                 let proof = Vec::new();
-                self.write(land, Group { log, entries, note, note_size, proof }, Some(signed));
+                self.write(
+                    land,
+                    Group { log, entries, note, note_size, proof, own: true },
+                    Some(signed),
+                );
             }
             Effect::Freshen { checkpoint } => {
                 let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
@@ -113,6 +117,7 @@ impl World {
                     note: store.note,
                     note_size: store.note_size,
                     proof: store.proof,
+                    own: false,
                 };
                 self.write(land, group, None);
             }
@@ -163,6 +168,11 @@ impl World {
                 let (seed, owner) = (self.seed, fault.log().land);
                 let guilty = self.oracle.forked == Some(owner);
                 assert!(guilty, "seed {seed}: {land} convicts the honest {owner}: {fault}");
+            }
+            Effect::Report(Notice::FenceOpened) => self.node_mut(land).moved = false,
+            Effect::Report(Notice::Copied { .. }) => {
+                // every node here runs once
+                panic!("seed {}: {land} takes itself for a copy", self.seed);
             }
             Effect::Report(_) => {}
         }

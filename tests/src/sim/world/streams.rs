@@ -26,7 +26,10 @@ impl World {
         let again = self.rng.random_range(100..3_000);
         self.at(again, Event::Dial(link));
         let blocked = self.blocked.iter().any(|it| *it == (a, b) || *it == (b, a));
-        let up = self.nodes[&a].core.is_some() && self.nodes[&b].core.is_some();
+        let up = [a, b].iter().all(|it| {
+            let node = &self.nodes[it];
+            node.core.is_some() && node.asleep.is_none()
+        });
         if blocked || !up {
             return;
         }
@@ -140,6 +143,14 @@ impl World {
             return true;
         };
         double.twist(&origin, &owner.signer, held, to, message)
+    }
+
+    pub(super) fn break_streams(&mut self, land: Land) {
+        let broken: Vec<_> =
+            self.streams.iter().filter(|(_, it)| it.touches(land)).map(|(id, _)| *id).collect();
+        for id in broken {
+            self.break_stream(id);
+        }
     }
 
     /// Both ends hear of it, each in its own time.

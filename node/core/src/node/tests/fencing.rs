@@ -198,6 +198,9 @@ fn a_land_outside_the_charter_starts_no_node() {
         logs: Vec::new(),
         services: crate::log::OwnServices::default(),
         fence: FencePolicy::Strict,
+        partners: Default::default(),
+        moved: false,
+        quiet_ms: 0,
         entropy: [0; 32],
     };
     assert_eq!(Node::new(setup, bench.now).err(), Some(NotAMember(Land::BY)));

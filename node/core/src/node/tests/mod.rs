@@ -1,6 +1,7 @@
 //! The own log and its fence: inputs through `Node::handle`, effects in words.
 
 mod auditing;
+mod copies;
 mod fencing;
 mod own_log;
 mod recovery;

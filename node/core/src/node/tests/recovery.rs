@@ -1,17 +1,22 @@
 //! The own log comes back from partners.
 
+use prost::Message as _;
 use registry_proto::{
+    log::{Header, Kind},
     terms::Land,
-    wire::peer::{Batch, Refusal, peer_message::Message},
+    wire::{
+        peer::{Batch, Refusal, peer_message::Message},
+        registry::{Recovered, RecoveredAnswer, RecoveredCause},
+    },
 };
 
 use super::{commits, words};
 use crate::{
     fence::FencePolicy,
     limits,
-    node::{Input, Learned},
+    node::{Effect, Input, Learned},
     replicate::SessionId,
-    testing::{Author, Bench, charter, definition, heads, log, signer},
+    testing::{Author, Bench, brief, charter, definition, heads, is_testimony, log, signer},
 };
 
 /// The own log as partners hold it: ten entries.
@@ -19,6 +24,8 @@ fn own() -> Author {
     let verbund = charter(&crate::testing::LAENDER).id();
     let mut own = Author::new(verbund, Land::SL, signer(Land::SL));
     own.append(10);
+    // signed an hour ago, by nobody who still runs
+    own.seconds -= 3_600;
     own
 }
 
@@ -31,8 +38,38 @@ fn restarted(held: u64, signed: u64) -> Bench {
 }
 
 fn tells(bench: &mut Bench, session: u64, held: u64, signed: u64, nonce: u64) -> Vec<String> {
+    let effects = told(bench, session, held, signed, nonce);
+    effects.iter().filter(|it| !is_testimony(it)).map(brief).collect()
+}
+
+fn told(bench: &mut Bench, session: u64, held: u64, signed: u64, nonce: u64) -> Vec<Effect> {
     let own = bench.author(Land::SL).head(held, signed);
-    bench.say(session, Message::Heads(heads(vec![own], nonce)))
+    let message = Message::Heads(heads(vec![own], nonce));
+    bench.handle(Input::Received { session: SessionId(session), message })
+}
+
+/// The commit in these effects says that entries came back.
+#[track_caller]
+fn check_recovered(effects: &[Effect], from: u64, cause: RecoveredCause) -> Recovered {
+    let commit = effects.iter().find_map(|it| match it {
+        Effect::Commit(it) => Some(it),
+        _ => None,
+    });
+    let entry = &commit.expect("a commit").entries[0];
+    let header = Header::parse(&entry.header).expect("a header");
+    assert_eq!((header.kind, header.batch_end, header.object_id), (Kind::Recovered, true, None));
+    let body = Recovered::decode(&entry.body[..]).expect("a body");
+    assert_eq!((body.from, body.cause()), (from, cause));
+    body
+}
+
+/// The commit in these effects is durable.
+fn confirm(bench: &mut Bench, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Commit(it) = effect {
+            bench.committed(it.checkpoint);
+        }
+    }
 }
 
 /// The oldest group is durable; the core learns its records.
@@ -61,13 +98,20 @@ fn entries_that_a_partner_has_come_back_before_anything_is_signed() {
     let expect = ["fence closed", "1 <- ack SL/1 10", "1 <- unfollow SL/1", "1 <- ask #2"];
     assert_eq!(said, expect);
     check_fenced(&mut bench);
-    assert_eq!(tells(&mut bench, 1, 10, 10, 2), ["fence open"]);
+    let effects = told(&mut bench, 1, 10, 10, 2);
+    assert_eq!(words(&effects), ["fence open", "recovered 4..10", "commit 10..11"]);
+    let body = check_recovered(&effects, 4, RecoveredCause::Behind);
+    let root = bench.author(Land::SL).checkpoint(10).root;
+    let answer = &body.answers[..];
+    let [RecoveredAnswer { land, size: 10, root: said, .. }] = answer else { panic!("{answer:?}") };
+    assert_eq!((land.as_str(), said.as_ref()), ("RP", root.as_bytes().as_slice()));
+    confirm(&mut bench, &effects);
     // what came back counts: service 5 stands as entry 4, others go on behind the last
-    bench.folded(10);
+    bench.folded(11);
     let same = crate::testing::submission(&[(5, None, "body")]);
     assert_eq!(words(&bench.submit(1, same)), ["reply 1 [4=] RP"]);
     let commit = commits(&mut bench, 2, definition(77));
-    assert_eq!(commit.checkpoint.size, 11);
+    assert_eq!(commit.checkpoint.size, 12);
 }
 
 #[test]
@@ -212,7 +256,13 @@ fn a_recovery_that_was_cut_begins_behind_what_is_on_its_way_to_the_disk() {
     assert_eq!(tells(&mut bench, 2, 10, 10, 0), ["2 <- follow SL/1 from 8"]);
     bench.send(2, Land::SL, 8, 10, 10);
     stored(&mut bench, 8, 10);
-    assert_eq!(tells(&mut bench, 2, 10, 10, 2), ["fence open"]);
+    // one of three others is not enough, until the grace period ends
+    assert_eq!(tells(&mut bench, 2, 10, 10, 2), Vec::<String>::new());
+    check_fenced(&mut bench);
+    bench.later(limits::FENCE_GRACE_MS - 1);
+    check_fenced(&mut bench);
+    let opened = ["fence open", "recovered 4..10"];
+    assert!(bench.later(1).starts_with(&opened.map(str::to_owned)));
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::Uebergabe => Some("Uebergabe"),
         Kind::AuditHead => Some("AuditHead"),
         Kind::Erasure => Some("Erasure"),
+        Kind::Recovered => Some("Recovered"),
         Kind::Unknown(_) => None,
     }
 }
@@ -41,6 +42,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Uebergabe => "Übergabe",
         Kind::AuditHead => "Auditstand",
         Kind::Erasure => "Löschung",
+        Kind::Recovered => "Wiederhergestellt",
         Kind::Unknown(_) => "Unbekannt",
     }
 }
@@ -51,6 +53,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
         return match kind {
             Kind::Unfenced => "das Land schrieb, ohne dass ein Partner da war".to_owned(),
             Kind::AuditHead => "Stand des Auditlogs eines Knotens".to_owned(),
+            Kind::Recovered => "das Land holte eigene Einträge von Partnern zurück".to_owned(),
             Kind::Unknown(kind) => format!("Art {kind} braucht neuere Software"),
             _ => "Inhalt nicht hier".to_owned(),
         };

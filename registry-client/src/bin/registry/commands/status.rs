@@ -44,7 +44,7 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
 fn table(client: &Client, status: &GetStatusResponse) -> String {
     let fence = match status.fence.as_str() {
         "open" => "offen (Veröffentlichen möglich)".to_owned(),
-        other => format!("geschlossen: {other}"),
+        other => format!("geschlossen: {}", crate::words::fence(other).unwrap_or(other)),
     };
     let index = match status.index.as_str() {
         "ready" => "bereit".to_owned(),

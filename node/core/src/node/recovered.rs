@@ -1,0 +1,63 @@
+//! The fence opens, and the own log says first what came back.
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_proto::{
+    log::Kind,
+    terms::Land,
+    wire::registry::{Recovered, RecoveredAnswer, RecoveredCause},
+};
+
+use crate::{
+    fence::{Answer, Fence},
+    node::{Effect, Node, Notice},
+    now::Now,
+};
+
+impl Node {
+    /// Opens the fence if enough have answered.
+    pub(super) fn try_open(&mut self, now: Now) {
+        let quiet = self.copies.is_quiet(now);
+        if !self.own_failed && self.fence.may_open(&self.council, quiet, now) {
+            self.effects.push_back(Effect::Report(Notice::FenceOpened));
+            self.opened(now);
+        }
+    }
+
+    /// The fence is open. If entries came back, an entry says so before any other is signed.
+    pub(super) fn opened(&mut self, now: Now) {
+        let answers = self.fence.answers().into_iter().flatten();
+        let answers = answers.map(|(land, it)| answer(*land, it)).collect();
+        self.fence = Fence::Open;
+        self.copies.settled();
+        let Some(from) = self.recovered_from.take() else { return };
+        let upto = self.own.durable();
+        // what a partner said it had need not have come from it in the end
+        if from >= upto {
+            return;
+        }
+        let cause = if from == 0 { RecoveredCause::Empty } else { RecoveredCause::Behind };
+        let body = Recovered { from, cause: cause.into(), answers };
+        self.note(Kind::Recovered, Bytes::from(body.encode_to_vec()), now);
+        self.effects.push_back(Effect::Report(Notice::Recovered { from, upto }));
+    }
+
+    /// Stages what the node itself has to say.
+    pub(super) fn note(&mut self, kind: Kind, body: Bytes, now: Now) {
+        let salt = self.entropy.salt();
+        if self.own.stage_note(kind, body, salt, now).is_err() {
+            self.own_failed = true;
+        }
+    }
+}
+
+fn answer(land: Land, it: &Answer) -> RecoveredAnswer {
+    let seconds = it.unix_ms.div_euclid(1_000);
+    let nanos = i32::try_from(it.unix_ms.rem_euclid(1_000) * 1_000_000).unwrap_or_default();
+    RecoveredAnswer {
+        land: land.code().to_owned(),
+        size: it.head.map_or(0, |(size, _)| size),
+        root: it.head.map(|(_, root)| Bytes::copy_from_slice(root.as_bytes())).unwrap_or_default(),
+        answered_at: Some(prost_types::Timestamp { seconds, nanos }),
+    }
+}

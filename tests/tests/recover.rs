@@ -1,0 +1,275 @@
+//! A Land whose disk is lost, whose backup is old, or whose machine was copied: real processes over
+//! mTLS. Nothing is signed twice, and publishing goes on behind what came back.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use registry_proto::{
+    terms::Land::{self, HE, RP, SL},
+    wire::registry::ReplicationState,
+};
+use registry_tests::{
+    cluster::{Cluster, Who, binary, eventually},
+    records::{definition, request, service_id},
+};
+
+const LINE: [(Land, Land); 2] = [(SL, RP), (RP, HE)];
+const LIMIT: Duration = Duration::from_secs(60);
+
+//     SL - RP - HE
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_disk_and_an_old_backup_come_back_from_partners() {
+    let mut cluster = Cluster::prepare(&[SL, RP, HE], &LINE);
+    // nobody else signs here; the real default takes more than a minute
+    set_quiet(&cluster.prepared().config(SL), "2s");
+    start(&mut cluster, &[SL, RP, HE]).await;
+    assert_eq!(publish(&cluster, 1).await, 0);
+    cluster.kill(SL);
+    let data = cluster.home(SL).join("data");
+    let backup = cluster.dir().join("backup");
+    copy(&data, &backup);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    assert!(!cluster.stderr(SL).contains("came back"), "a restart alone loses nothing");
+    assert_eq!((publish(&cluster, 2).await, publish(&cluster, 3).await), (1, 2));
+
+    // the disk is gone; nobody is there to ask
+    cluster.kill(SL);
+    fs::rename(&data, cluster.dir().join("lost")).expect("moved away");
+    cluster.kill(RP);
+    cluster.run(SL);
+    eventually(LIMIT, "SL answers", async || cluster.status(SL).await.is_ok()).await;
+    check_refused(&cluster, "noch hat kein Knoten eines anderen Landes").await;
+    cluster.run(RP);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(publish(&cluster, 4).await, 4, "behind the entry that says so");
+    check_recovered(&cluster, 3, &["RECOVERED_CAUSE_EMPTY", "land: RP", "size: '3'"]).await;
+    cluster.saw(SL, "registry_fence_open", &["came back from partners", "upto=3"]).await;
+
+    // an old state is put back
+    cluster.kill(SL);
+    fs::remove_dir_all(&data).expect("removed");
+    copy(&backup, &data);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(publish(&cluster, 5).await, 6);
+    check_recovered(&cluster, 5, &["RECOVERED_CAUSE_BEHIND", "from: '1'", "size: '5'"]).await;
+    check_one_history(&cluster, 7).await;
+}
+
+//     SL - RP - HE - (a copy of SL)
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_copies_only_one_goes_on_and_an_operator_says_which() {
+    let mut cluster = Cluster::prepare(&[SL, RP, HE], &LINE);
+    // two beacons: so long it may take until the copy hears what the other signed
+    set_quiet(&cluster.prepared().config(SL), "12s");
+    start(&mut cluster, &[SL, RP, HE]).await;
+    publish(&cluster, 1).await;
+    cluster.kill(SL);
+    let mut twin = Twin::of(&cluster);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+
+    // as a snapshot of the machine would: the copy does not notice where it stands
+    twin.settle();
+    twin.run();
+    twin.logs("publishing is open").await;
+    publish(&cluster, 2).await;
+    publish(&cluster, 3).await;
+    twin.logs("another copy of this node signs with the same keys").await;
+    // it stays so when it is started again while the other lives: what was copied, it knows now
+    assert!(!twin.place().exists());
+    twin.kill();
+    let opened = twin.opened();
+    twin.run();
+    let mut last = 2;
+    eventually(LIMIT, "the copy sees the other sign", async || {
+        last = publish(&cluster, last + 2).await;
+        twin.stderr()[twin.seen..].contains("another copy of this node signs")
+    })
+    .await;
+    assert_eq!(twin.opened(), opened, "{}", twin.stderr());
+    twin.kill();
+    check_one_history(&cluster, last + 1).await;
+
+    // the operator decides for the copy
+    cluster.kill(SL);
+    let data = cluster.home(SL).join("data");
+    fs::remove_dir_all(&data).expect("removed");
+    fs::rename(twin.home.join("data"), &data).expect("moved");
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(publish(&cluster, 100_000).await, last + 2);
+    check_recovered(&cluster, last + 1, &["RECOVERED_CAUSE_BEHIND"]).await;
+    check_one_history(&cluster, last + 3).await;
+}
+
+/// A copy of the node of the Saarland, which dials Hessen.
+struct Twin {
+    home: PathBuf,
+    process: Option<Child>,
+    seen: usize,
+}
+
+// === impl Twin ===
+
+impl Twin {
+    fn of(cluster: &Cluster) -> Self {
+        let home = cluster.dir().join("sl-copy");
+        copy(&cluster.home(SL), &home);
+        let config = home.join("node.toml");
+        let mut table: toml::Table =
+            fs::read_to_string(&config).expect("configuration").parse().expect("TOML");
+        let hessen = fs::read_to_string(cluster.prepared().config(RP)).expect("configuration");
+        let hessen: toml::Table = hessen.parse().expect("TOML");
+        let dialled = hessen["peers"].as_array().expect("peers").iter();
+        let dialled: Vec<_> =
+            dialled.filter(|it| it["land"].as_str() == Some("HE")).cloned().collect();
+        assert_eq!(dialled.len(), 1);
+        table.insert("peers".to_owned(), dialled.into());
+        let listen = [("grpc", 2), ("admin", 3), ("monitoring", 4)]
+            .map(|(key, host)| (key.to_owned(), format!("127.0.0.{host}:0").into()));
+        table.insert("listen".to_owned(), toml::Table::from_iter(listen).into());
+        fs::write(&config, table.to_string()).expect("written");
+        Self { home, process: None, seen: 0 }
+    }
+
+    fn place(&self) -> PathBuf {
+        self.home.join("data/place")
+    }
+
+    /// Makes the copy believe that it is where it always was.
+    fn settle(&self) {
+        let place = registry_node::witness::Place::of(&self.home.join("data"));
+        place.settle().expect("settled");
+    }
+
+    fn run(&mut self) {
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.home.join("twin.log"))
+            .expect("log file");
+        let child = Command::new(binary("registry-node"))
+            .args(["run", "--config"])
+            .arg(self.home.join("node.toml"))
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("registry-node starts");
+        self.process = Some(child);
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut child) = self.process.take() {
+            child.kill().expect("killed");
+            child.wait().expect("reaped");
+        }
+        self.seen = self.stderr().len();
+    }
+
+    fn stderr(&self) -> String {
+        fs::read_to_string(self.home.join("twin.log")).unwrap_or_default()
+    }
+
+    /// How often its fence opened.
+    fn opened(&self) -> usize {
+        self.stderr().matches("publishing is open").count()
+    }
+
+    async fn logs(&self, words: &str) {
+        eventually(LIMIT, &format!("the copy logs {words:?}"), async || {
+            self.stderr().contains(words)
+        })
+        .await;
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+async fn start(cluster: &mut Cluster, laender: &[Land]) {
+    for land in laender {
+        cluster.run(*land);
+    }
+    cluster.wait_open(laender).await;
+}
+
+/// Publishes at the Saarland, held by Rheinland-Pfalz; answers the index.
+async fn publish(cluster: &Cluster, n: u64) -> u64 {
+    let mut record = request(vec![definition(&service_id(n), &format!("Dienst {n}"))], vec![]);
+    record.ack_peers = 1;
+    let answer = cluster.publish(SL, record).await.expect("published");
+    answer.records[0].position.as_ref().expect("a place").index
+}
+
+/// Publishing is refused with this German text.
+async fn check_refused(cluster: &Cluster, words: &str) {
+    let refused = cluster
+        .publish(SL, request(vec![definition(&service_id(9), "Nicht jetzt")], vec![]))
+        .await
+        .expect_err("fenced");
+    assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
+    let output = cluster.registry(SL, Who::Reader, &["status"]).output().expect("registry runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(words), "{text}");
+}
+
+/// Anybody can read, at another node, that entries came back.
+async fn check_recovered(cluster: &Cluster, index: u64, words: &[&str]) {
+    let charter = cluster.prepared().charter();
+    let position = format!("SL/1/{index}");
+    let args = ["-o", "yaml", "proof", &position, "--charter", charter.to_str().expect("a path")];
+    let mut text = String::new();
+    eventually(LIMIT, &format!("RP shows {words:?} at {position}"), async || {
+        let output = cluster.registry(RP, Who::Reader, &args).output().expect("registry runs");
+        text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        text.contains("ENTRY_KIND_RECOVERED")
+    })
+    .await;
+    for word in words {
+        assert!(text.contains(word), "{word} is missing in\n{text}");
+    }
+}
+
+/// The log of the Saarland is alike everywhere, and no node has proof of another one.
+async fn check_one_history(cluster: &Cluster, size: u64) {
+    for land in [RP, HE] {
+        eventually(LIMIT, &format!("{land} holds {size} entries of SL"), async || {
+            let status = cluster.status(land).await.expect("status");
+            let log = status.logs.iter().find(|it| it.land == "SL").expect("a log");
+            log.size == size && log.state() == ReplicationState::Live
+        })
+        .await;
+        let metrics = cluster.metrics(land).await;
+        assert!(metrics.contains("registry_log_forked{land=\"SL\"} 0"), "{metrics}");
+    }
+}
+
+fn set_quiet(config: &Path, quiet: &str) {
+    let mut text = fs::read_to_string(config).expect("configuration");
+    text.push_str(&format!("\n[fence]\nquiet = \"{quiet}\"\n"));
+    fs::write(config, text).expect("written");
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("created");
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).expect("copied");
+        }
+    }
+}
