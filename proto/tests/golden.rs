@@ -175,6 +175,7 @@ fn a_genesis_charter_of_level_1() {
         }],
         anchors: vec![],
         quota: None,
+        ..wire::Member::default()
     };
     let fresh = wire::Charter {
         format_level: 1,
@@ -183,6 +184,7 @@ fn a_genesis_charter_of_level_1() {
         test: true,
         threshold: 2,
         members: vec![member(Land::RP, 1), member(Land::SL, 4)],
+        ..wire::Charter::default()
     };
     let raw = golden_bytes("charter-1.hex", &fresh.encode_to_vec());
     let charter = Charter::parse(raw).unwrap();

@@ -1486,6 +1486,8 @@ pub enum EntryKind {
     Mitzeichnung = 8,
     /// Body: Uebergabe. Owner and successor hand a service over.
     Uebergabe = 9,
+    /// A vote about the next charter.
+    CharterVote = 10,
 }
 impl EntryKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1504,6 +1506,7 @@ impl EntryKind {
             Self::Bestaetigung => "ENTRY_KIND_BESTAETIGUNG",
             Self::Mitzeichnung => "ENTRY_KIND_MITZEICHNUNG",
             Self::Uebergabe => "ENTRY_KIND_UEBERGABE",
+            Self::CharterVote => "ENTRY_KIND_CHARTER_VOTE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1519,6 +1522,7 @@ impl EntryKind {
             "ENTRY_KIND_BESTAETIGUNG" => Some(Self::Bestaetigung),
             "ENTRY_KIND_MITZEICHNUNG" => Some(Self::Mitzeichnung),
             "ENTRY_KIND_UEBERGABE" => Some(Self::Uebergabe),
+            "ENTRY_KIND_CHARTER_VOTE" => Some(Self::CharterVote),
             _ => None,
         }
     }
@@ -4826,12 +4830,13 @@ pub mod catalogue_service_server {
 }
 /// The charter of a Verbund. The verbund id is SHA-256 of the bytes of the
 /// genesis charter (number 0); they are distributed as they are, never re-encoded.
+/// A successor travels in the votes for it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Charter {
     /// Format level; 1.
     #[prost(uint32, tag = "1")]
     pub format_level: u32,
-    /// 0 for the genesis charter.
+    /// 0 for the genesis charter, one more for each successor.
     #[prost(uint64, tag = "2")]
     pub number: u64,
     /// Name people read.
@@ -4840,12 +4845,16 @@ pub struct Charter {
     /// True for a Verbund made for testing; UI and CLI say so.
     #[prost(bool, tag = "4")]
     pub test: bool,
-    /// Votes that a successor needs, more than two thirds of the members.
+    /// Votes that a successor needs, more than two thirds of the active members.
     #[prost(uint32, tag = "5")]
     pub threshold: u32,
-    /// Members in ascending order of their Land code.
+    /// Members in ascending order of their Land code; whoever was removed stays in the list, so that
+    /// what it said before stays verifiable.
     #[prost(message, repeated, tag = "6")]
     pub members: ::prost::alloc::vec::Vec<Member>,
+    /// SHA-256 of the bytes of the charter this one follows, 32 bytes; empty for the genesis charter.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub predecessor: ::prost::bytes::Bytes,
 }
 /// A Land in the charter.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4871,6 +4880,41 @@ pub struct Member {
     /// What the Land may add to its log per day.
     #[prost(message, optional, tag = "7")]
     pub quota: ::core::option::Option<Quota>,
+    /// Whether it takes part.
+    #[prost(enumeration = "MemberState", tag = "8")]
+    pub state: i32,
+    /// End of what counts of its log; only of a member that is suspended or removed.
+    #[prost(message, optional, tag = "9")]
+    pub cut: ::core::option::Option<LogCut>,
+    /// Keys of its log before the ones above, oldest first.
+    #[prost(message, repeated, tag = "10")]
+    pub former_keys: ::prost::alloc::vec::Vec<FormerKeys>,
+}
+/// A place in a log: all entries before it count.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogCut {
+    /// Epoch, from 1.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Entries of the epoch that count.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// RFC 6962 root at size, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub root: ::prost::bytes::Bytes,
+}
+/// Keys of a log that were replaced.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FormerKeys {
+    /// Ed25519 public key that signed checkpoints, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub log_key: ::prost::bytes::Bytes,
+    /// Ed25519 public key of the freshness cosignature, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub freshness_key: ::prost::bytes::Bytes,
+    /// They count up to here; what follows counts under the keys after them.
+    #[prost(message, optional, tag = "3")]
+    pub cut: ::core::option::Option<LogCut>,
 }
 /// A node of a member.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4891,6 +4935,66 @@ pub struct Quota {
     /// Entries a day.
     #[prost(uint64, tag = "2")]
     pub entries_per_day: u64,
+}
+/// Body of ENTRY_KIND_CHARTER_VOTE: what a member says in a round about the successor of a charter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CharterVote {
+    /// SHA-256 of the bytes of the charter that is to be followed, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub predecessor: ::prost::bytes::Bytes,
+    /// From 1. Of a member the first vote in a round counts.
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+    /// Bytes of the successor, at most 524,288; empty for an abstention.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub successor: ::prost::bytes::Bytes,
+    /// From round 2 on: votes of the round before of as many members as the threshold says, in
+    /// ascending order of their Land code.
+    #[prost(message, repeated, tag = "4")]
+    pub cited: ::prost::alloc::vec::Vec<CitedVote>,
+}
+/// A vote that another one rests on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CitedVote {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Leaf hash of the entry, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+}
+/// Whether a member takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberState {
+    /// It votes, its nodes replicate, its log counts.
+    Unspecified = 0,
+    /// It does not vote, its nodes are not spoken to, its log counts up to the cut. It may come back.
+    Suspended = 1,
+    /// The same, without nodes and anchors.
+    Removed = 2,
+}
+impl MemberState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_STATE_UNSPECIFIED",
+            Self::Suspended => "MEMBER_STATE_SUSPENDED",
+            Self::Removed => "MEMBER_STATE_REMOVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_STATE_SUSPENDED" => Some(Self::Suspended),
+            "MEMBER_STATE_REMOVED" => Some(Self::Removed),
+            _ => None,
+        }
+    }
 }
 /// One record.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -91,6 +91,8 @@ pub enum Kind {
     Mitzeichnung,
     /// A service is handed over.
     Uebergabe,
+    /// A vote about the next charter.
+    CharterVote,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -311,6 +313,7 @@ impl Kind {
             7 => Self::Bestaetigung,
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
+            10 => Self::CharterVote,
             other => Self::Unknown(other),
         }
     }
@@ -327,6 +330,7 @@ impl Kind {
             Self::Bestaetigung => 7,
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
+            Self::CharterVote => 10,
             Self::Unknown(other) => other,
         }
     }

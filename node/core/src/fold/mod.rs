@@ -185,7 +185,8 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             object_id(entry.header, "service_id", &it.service_id)?;
             Ok(moved(Move::Uebergabe(it)))
         }
-        Kind::Unfenced | Kind::Unknown(_) => Ok(Record::Hidden),
+        // votes make the chain of charters, which is no part of the catalogue
+        Kind::Unfenced | Kind::CharterVote | Kind::Unknown(_) => Ok(Record::Hidden),
     }
 }
 

@@ -270,6 +270,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::Bestaetigung
         | Kind::Mitzeichnung
         | Kind::Unfenced
+        | Kind::CharterVote
         | Kind::Unknown(_) => false,
     }
 }

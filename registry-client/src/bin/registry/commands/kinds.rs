@@ -21,6 +21,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::Bestaetigung => Some("Bestaetigung"),
         Kind::Mitzeichnung => Some("Mitzeichnung"),
         Kind::Uebergabe => Some("Uebergabe"),
+        Kind::CharterVote => Some("CharterVote"),
         Kind::Unknown(_) => None,
     }
 }
@@ -37,6 +38,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Bestaetigung => "Bestätigung",
         Kind::Mitzeichnung => "Mitzeichnung",
         Kind::Uebergabe => "Übergabe",
+        Kind::CharterVote => "Stimme",
         Kind::Unknown(_) => "Unbekannt",
     }
 }
@@ -46,6 +48,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
     let Some(record) = record else {
         return match kind {
             Kind::Unfenced => "das Land schrieb, ohne dass ein Partner da war".to_owned(),
+            Kind::CharterVote => "Stimme zur nächsten Charta".to_owned(),
             Kind::Unknown(kind) => format!("Art {kind} braucht neuere Software"),
             _ => "Inhalt nicht hier".to_owned(),
         };
