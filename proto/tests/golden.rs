@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
-    charter::Charter,
+    charter::{Charter, CharterVote, CitedVote},
     evidence::Equivocation,
     log::{
         Checkpoint, Cosigned, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
@@ -192,4 +192,36 @@ fn a_genesis_charter_of_level_1() {
     assert_eq!(charter.member(Land::SL).unwrap().keys.log, key(4).verifying_key());
     let id = "265fba7f3cc9a972a3c2078bbb1dec52bf8bd0f05e3af20d203efbbbb19f6a3f";
     assert_eq!(charter.id().to_string(), id);
+}
+
+#[test]
+fn a_successor_of_level_1_and_a_vote_for_it() {
+    let genesis = Charter::parse(golden_bytes("charter-1.hex", &[])).unwrap();
+    let public = |seed| Bytes::copy_from_slice(key(seed).verifying_key().as_bytes());
+    let cut = || Some(wire::LogCut { epoch: 1, size: 42, root: vec![7; 32].into() });
+    let mut fresh = genesis.draft_of_next();
+    // RP goes, SL gets another log key
+    let [rp, sl] = &mut fresh.members[..] else { panic!("two members") };
+    rp.set_state(wire::MemberState::Removed);
+    (rp.nodes, rp.cut) = (vec![], cut());
+    sl.former_keys = vec![wire::FormerKeys {
+        log_key: sl.log_key.clone(),
+        freshness_key: sl.freshness_key.clone(),
+        cut: cut(),
+    }];
+    sl.log_key = public(9);
+    fresh.threshold = 1;
+    let raw = golden_bytes("charter-1-successor.hex", &fresh.encode_to_vec());
+    let (successor, changes) = genesis.successor(raw.clone()).unwrap();
+    assert_eq!(changes.len(), 3);
+    let digest = "DIGEST";
+    assert_eq!(successor.digest().to_string(), digest);
+    let fresh = CharterVote {
+        predecessor: genesis.digest(),
+        round: 2,
+        successor: Some(raw),
+        cited: vec![CitedVote { land: Land::RP, leaf: leaf_hash(b"vote") }],
+    };
+    let raw = golden_bytes("charter-vote-1.hex", &fresh.encode());
+    assert_eq!(CharterVote::decode(&raw), Ok(fresh));
 }

@@ -5,6 +5,7 @@
 
 pub mod authorize;
 pub mod catalogue;
+pub mod charter;
 pub mod compat;
 pub mod envelope;
 mod fence;
