@@ -214,7 +214,7 @@ fn a_successor_of_level_1_and_a_vote_for_it() {
     let raw = golden_bytes("charter-1-successor.hex", &fresh.encode_to_vec());
     let (successor, changes) = genesis.successor(raw.clone()).unwrap();
     assert_eq!(changes.len(), 3);
-    let digest = "DIGEST";
+    let digest = "7a423c159ec087f3a1efb714de80f188111b3fc9550811ed2e8507d0d946068d";
     assert_eq!(successor.digest().to_string(), digest);
     let fresh = CharterVote {
         predecessor: genesis.digest(),

@@ -75,12 +75,16 @@ pub enum SuccessorProblem {
     #[error("{0} is new and can be neither suspended nor removed, nor have former keys")]
     NewWithPast(Land),
     /// Where a log ends that counts no longer is decided once.
-    #[error("{0} is suspended or removed already; its cut stays, and a removal is final until it \
-             takes part again")]
+    #[error(
+        "{0} is suspended or removed already; its cut stays, and a removal is final until it \
+             takes part again"
+    )]
     CutMoved(Land),
     /// Former keys that do not tell what was replaced.
-    #[error("{0}: former_keys must be those of before and, if a key of the log changes, one more \
-             with the keys of before")]
+    #[error(
+        "{0}: former_keys must be those of before and, if a key of the log changes, one more \
+             with the keys of before"
+    )]
     FormerKeys(Land),
     /// A key that once counted for a log comes back.
     #[error("{0}: a key that was replaced never comes back")]
@@ -169,9 +173,8 @@ impl Compared {
         let missing = old.members.iter().filter(|it| new.member(it.land).is_none());
         self.problems.extend(missing.map(|it| SuccessorProblem::Vanished(it.land)));
         let former = new.members.iter().flat_map(|it| &it.former);
-        let spent: HashSet<[u8; 32]> = former
-            .flat_map(|it| [it.keys.log.to_bytes(), it.keys.freshness.to_bytes()])
-            .collect();
+        let spent: HashSet<[u8; 32]> =
+            former.flat_map(|it| [it.keys.log.to_bytes(), it.keys.freshness.to_bytes()]).collect();
         for member in &new.members {
             match old.member(member.land) {
                 None => self.newcomer(member),

@@ -246,8 +246,8 @@ impl Spent {
         if choice.is_some_and(|it| self.texts.insert(it)) {
             self.bytes = self.bytes.saturating_add(bytes);
         }
-        let fits = self.votes <= limits::CHARTER_VOTES_MAX
-            && self.bytes <= limits::CHARTER_VOTE_BYTES_MAX;
+        let fits =
+            self.votes <= limits::CHARTER_VOTES_MAX && self.bytes <= limits::CHARTER_VOTE_BYTES_MAX;
         if !fits {
             self.votes = limits::CHARTER_VOTES_MAX;
             self.texts.clear();

@@ -63,15 +63,13 @@ fn three_of_four_decide_and_the_next_vote_begins() {
     assert_eq!((next.charter.number(), next.charter.digest()), (1, digest));
     assert_eq!(next.charter.id(), genesis(4).id(), "the Verbund stays the same");
     assert_eq!(next.changes, [Change::Quota(Land::ALL[3])]);
-    assert_eq!(
-        next.charter.members()[3].quota,
-        Quota { bytes_per_day: 0, entries_per_day: 2 }
-    );
+    assert_eq!(next.charter.members()[3].quota, Quota { bytes_per_day: 0, entries_per_day: 2 });
     // what was meant for the charter before is none for this one
     let Err(VoteRefused::Successor(_)) = case.votes(1, &other) else { panic!("refused") };
     let again = case.wish(1);
     assert_eq!(case.votes(1, &again), Ok(Taken::Kept { successors: 0 }));
-    let said = VoteRefused::Said { round: 1, choice: case.chain.said(1, Land::ALL[1]).unwrap().choice };
+    let said =
+        VoteRefused::Said { round: 1, choice: case.chain.said(1, Land::ALL[1]).unwrap().choice };
     assert_eq!(case.votes(1, &again), Err(said));
 }
 

@@ -114,9 +114,8 @@ impl World {
     /// All views are beginnings of one chain, and the order of arrival does not matter.
     fn check_one_chain(&mut self) -> Chain {
         let [one, other] = [(); 2].map(|()| self.in_some_order());
-        let digests = |it: &Chain| -> Vec<_> {
-            it.past().iter().map(|it| it.charter.digest()).collect()
-        };
+        let digests =
+            |it: &Chain| -> Vec<_> { it.past().iter().map(|it| it.charter.digest()).collect() };
         assert_eq!(digests(&one), digests(&other));
         assert_eq!(one.rounds(), other.rounds());
         for view in &self.views {
