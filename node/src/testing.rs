@@ -313,6 +313,7 @@ pub(crate) fn charter_of(
             }],
             anchors: Vec::new(),
             quota: None,
+            ..wire::Member::default()
         })
         .collect();
     let charter = crate::cli::charter::assemble("Prüfungen", true, None, members).expect("valid");

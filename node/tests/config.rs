@@ -174,6 +174,7 @@ fn world(dir: &Path) -> Pki {
                 nodes: vec![wire::MemberNode { name: Pki::node_name(land), spki_pins: Vec::new() }],
                 anchors: vec![anchor.into()],
                 quota: None,
+                ..wire::Member::default()
             }
         })
         .collect();
@@ -207,6 +208,7 @@ fn write_charter(path: &Path, members: &[wire::Member]) {
         test: true,
         threshold: 2,
         members: members.to_vec(),
+        ..wire::Charter::default()
     };
     fs::write(path, charter.encode_to_vec()).unwrap();
 }

@@ -24,6 +24,7 @@ fn member(land: Land, seed: u8) -> wire::Member {
         nodes: vec![wire::MemberNode { name, spki_pins: vec![vec![seed; 32].into()] }],
         anchors: vec![vec![0x30, seed].into()],
         quota: Some(wire::Quota { bytes_per_day: 1 << 30, entries_per_day: 0 }),
+        ..wire::Member::default()
     }
 }
 
@@ -37,6 +38,7 @@ fn charter() -> wire::Charter {
         test: true,
         threshold: 3,
         members: members.iter().zip([10, 20, 30, 40]).map(|(l, s)| member(*l, s)).collect(),
+        ..wire::Charter::default()
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
-    charter::Charter,
+    charter::{Charter, CharterVote, CitedVote},
     erasure::{self, Erasing},
     evidence::Equivocation,
     log::{
@@ -212,6 +212,7 @@ fn a_genesis_charter_of_level_1() {
         }],
         anchors: vec![],
         quota: None,
+        ..wire::Member::default()
     };
     let fresh = wire::Charter {
         format_level: 1,
@@ -220,6 +221,7 @@ fn a_genesis_charter_of_level_1() {
         test: true,
         threshold: 2,
         members: vec![member(Land::RP, 1), member(Land::SL, 4)],
+        ..wire::Charter::default()
     };
     let raw = golden_bytes("charter-1.hex", &fresh.encode_to_vec());
     let charter = Charter::parse(raw).unwrap();
@@ -247,4 +249,36 @@ fn the_entry_that_says_what_came_back() {
     let entry = Header { kind: Kind::Recovered, object_id: None, ..header() };
     assert_eq!(Header::parse(&entry.encode().unwrap()), Ok(entry));
     assert_eq!(Kind::Recovered.to_wire(), 13);
+}
+
+#[test]
+fn a_successor_of_level_1_and_a_vote_for_it() {
+    let genesis = Charter::parse(golden_bytes("charter-1.hex", &[])).unwrap();
+    let public = |seed| Bytes::copy_from_slice(key(seed).verifying_key().as_bytes());
+    let cut = || Some(wire::LogCut { epoch: 1, size: 42, root: vec![7; 32].into() });
+    let mut fresh = genesis.draft_of_next();
+    // RP goes, SL gets another log key
+    let [rp, sl] = &mut fresh.members[..] else { panic!("two members") };
+    rp.set_state(wire::MemberState::Removed);
+    (rp.nodes, rp.cut) = (vec![], cut());
+    sl.former_keys = vec![wire::FormerKeys {
+        log_key: sl.log_key.clone(),
+        freshness_key: sl.freshness_key.clone(),
+        cut: cut(),
+    }];
+    sl.log_key = public(9);
+    fresh.threshold = 1;
+    let raw = golden_bytes("charter-1-successor.hex", &fresh.encode_to_vec());
+    let (successor, changes) = genesis.successor(raw.clone()).unwrap();
+    assert_eq!(changes.len(), 3);
+    let digest = "7a423c159ec087f3a1efb714de80f188111b3fc9550811ed2e8507d0d946068d";
+    assert_eq!(successor.digest().to_string(), digest);
+    let fresh = CharterVote {
+        predecessor: genesis.digest(),
+        round: 2,
+        successor: Some(raw),
+        cited: vec![CitedVote { land: Land::RP, leaf: leaf_hash(b"vote") }],
+    };
+    let raw = golden_bytes("charter-vote-1.hex", &fresh.encode());
+    assert_eq!(CharterVote::decode(&raw), Ok(fresh));
 }

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod authorize;
 pub mod catalogue;
+pub mod charter;
 pub mod compat;
 pub mod envelope;
 mod fence;

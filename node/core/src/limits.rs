@@ -58,6 +58,10 @@ pub const ACK_PEERS_MAX: u32 = 16;
 pub const ACK_WAIT_MS_MAX: u64 = 30_000;
 /// Members of a charter.
 pub const MEMBERS_MAX: usize = 64;
+/// Votes about charters in the log of one member; later ones count nowhere.
+pub const CHARTER_VOTES_MAX: usize = 4_096;
+/// Bytes of all successors that one member votes for; later votes count nowhere.
+pub const CHARTER_VOTE_BYTES_MAX: usize = 16 << 20;
 /// Nodes of a member.
 pub const MEMBER_NODES_MAX: usize = 16;
 /// Bytes a follower lets be under way in one log.
@@ -240,6 +244,9 @@ const _: () = assert!(MESSAGE_BYTES_MAX >= 2 * DRAFT_BYTES_MAX);
 const _: () = assert!(DRAFT_RECORDS_MAX <= PUBLISH_RECORDS_MAX);
 const _: () = assert!(ARTEFACT_BYTES_MAX.is_multiple_of(ARTEFACT_CHUNK_BYTES));
 const _: () = assert!(CO_OWNERS_MAX < MEMBERS_MAX);
+const _: () = assert!(RECORD_BYTES_MAX > registry_proto::charter::SUCCESSOR_BYTES_MAX + (64 << 10));
+const _: () = assert!(CHARTER_VOTE_BYTES_MAX >= 16 * registry_proto::charter::SUCCESSOR_BYTES_MAX);
+const _: () = assert!(MEMBERS_MAX == registry_proto::charter::MEMBERS_MAX);
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX <= HANDSHAKES_MAX / 4);
 const _: () = assert!(CONNECTIONS_PER_IDENTITY_MAX <= CONNECTIONS_MAX / 4);
 const _: () = assert!(REQUEST_BYTES_UNDER_WAY_MAX >= 4 * MESSAGE_BYTES_MAX);

@@ -172,6 +172,7 @@ pub fn assemble(
         test,
         threshold: threshold.unwrap_or(least),
         members,
+        ..wire::Charter::default()
     };
     Charter::parse(charter.encode_to_vec().into()).map_err(CharterCommandError::Charter)
 }
@@ -218,6 +219,7 @@ pub fn member(card: &MemberCard, path: &Path) -> Result<wire::Member, CharterCom
         nodes,
         anchors,
         quota: None,
+        ..wire::Member::default()
     })
 }
 

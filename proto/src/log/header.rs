@@ -91,6 +91,8 @@ pub enum Kind {
     Mitzeichnung,
     /// A service is handed over.
     Uebergabe,
+    /// A vote about the next charter.
+    CharterVote,
     /// How far the audit log of a node has come.
     AuditHead,
     /// The body of an earlier entry is erased.
@@ -317,6 +319,7 @@ impl Kind {
             7 => Self::Bestaetigung,
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
+            10 => Self::CharterVote,
             11 => Self::AuditHead,
             12 => Self::Erasure,
             13 => Self::Recovered,
@@ -336,6 +339,7 @@ impl Kind {
             Self::Bestaetigung => 7,
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
+            Self::CharterVote => 10,
             Self::AuditHead => 11,
             Self::Erasure => 12,
             Self::Recovered => 13,

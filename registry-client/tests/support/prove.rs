@@ -59,6 +59,7 @@ impl World {
                 }],
                 anchors: Vec::new(),
                 quota: None,
+                ..wire::Member::default()
             }],
         };
         let charter = Charter::parse(charter.encode_to_vec().into()).expect("charter");

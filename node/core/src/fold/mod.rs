@@ -204,9 +204,12 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             let it = it.map_err(|_| Unreadable::Field { field: "erasure" })?;
             Ok(Record::Erasure(Box::new(it)))
         }
-        Kind::Unfenced | Kind::AuditHead | Kind::Recovered | Kind::Unknown(_) => {
-            Ok(Record::Hidden)
-        },
+        // votes make the chain of charters, which is no part of the catalogue
+        Kind::Unfenced
+        | Kind::CharterVote
+        | Kind::AuditHead
+        | Kind::Recovered
+        | Kind::Unknown(_) => Ok(Record::Hidden),
     }
 }
 

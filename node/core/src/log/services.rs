@@ -302,6 +302,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::Bestaetigung
         | Kind::Mitzeichnung
         | Kind::Unfenced
+        | Kind::CharterVote
         | Kind::AuditHead
         | Kind::Erasure
         | Kind::Recovered

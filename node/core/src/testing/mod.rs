@@ -296,6 +296,7 @@ pub(crate) fn charter(laender: &[Land]) -> Charter {
             }],
             anchors: Vec::new(),
             quota: None,
+            ..wire::Member::default()
         })
         .collect();
     let charter = wire::Charter {
@@ -305,6 +306,7 @@ pub(crate) fn charter(laender: &[Land]) -> Charter {
         test: true,
         threshold: u32::try_from(members.len() * 2 / 3 + 1).expect("few members"),
         members,
+        ..wire::Charter::default()
     };
     Charter::parse(charter.encode_to_vec().into()).expect("a valid charter")
 }

@@ -74,6 +74,7 @@ fn charter() -> Charter {
         }],
         anchors: Vec::new(),
         quota: None,
+        ..wire::Member::default()
     };
     let charter = wire::Charter {
         format_level: 1,
@@ -82,6 +83,7 @@ fn charter() -> Charter {
         test: true,
         threshold: 1,
         members: vec![member],
+        ..wire::Charter::default()
     };
     Charter::parse(charter.encode_to_vec().into()).unwrap()
 }

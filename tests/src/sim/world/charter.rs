@@ -31,6 +31,7 @@ pub(super) fn charter(laender: &[Land]) -> (Charter, Vec<LogSigner>) {
             }],
             anchors: Vec::new(),
             quota: None,
+            ..wire::Member::default()
         })
         .collect::<Vec<_>>();
     let charter = wire::Charter {
@@ -40,6 +41,7 @@ pub(super) fn charter(laender: &[Land]) -> (Charter, Vec<LogSigner>) {
         test: true,
         threshold: u32::try_from(members.len() * 2 / 3 + 1).expect("few members"),
         members,
+        ..wire::Charter::default()
     };
     let charter = Charter::parse(charter.encode_to_vec().into()).expect("a valid charter");
     let signers = laender.iter().map(|it| LogSigner::new(key(*it, 1), key(*it, 2))).collect();

@@ -21,6 +21,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::Bestaetigung => Some("Bestaetigung"),
         Kind::Mitzeichnung => Some("Mitzeichnung"),
         Kind::Uebergabe => Some("Uebergabe"),
+        Kind::CharterVote => Some("CharterVote"),
         Kind::AuditHead => Some("AuditHead"),
         Kind::Erasure => Some("Erasure"),
         Kind::Recovered => Some("Recovered"),
@@ -40,6 +41,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Bestaetigung => "Bestätigung",
         Kind::Mitzeichnung => "Mitzeichnung",
         Kind::Uebergabe => "Übergabe",
+        Kind::CharterVote => "Stimme",
         Kind::AuditHead => "Auditstand",
         Kind::Erasure => "Löschung",
         Kind::Recovered => "Wiederhergestellt",
@@ -52,6 +54,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
     let Some(record) = record else {
         return match kind {
             Kind::Unfenced => "das Land schrieb, ohne dass ein Partner da war".to_owned(),
+            Kind::CharterVote => "Stimme zur nächsten Charta".to_owned(),
             Kind::AuditHead => "Stand des Auditlogs eines Knotens".to_owned(),
             Kind::Recovered => "das Land holte eigene Einträge von Partnern zurück".to_owned(),
             Kind::Unknown(kind) => format!("Art {kind} braucht neuere Software"),
