@@ -15,7 +15,7 @@ use registry_node::{
     config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy, Unlock},
     keys::{self, Secret, SecretSource},
     pki::Pki,
-    tls::{ClientMatch, Profile, TlsContext, read_certificates, read_private_key},
+    tls::{Profile, TlsContext, read_certificates, read_private_key},
 };
 use registry_proto::{terms::Land, wire::registry as wire};
 use rustls::pki_types::UnixTime;

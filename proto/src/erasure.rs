@@ -72,7 +72,10 @@ pub fn may_be_erased(kind: Kind) -> bool {
         | Kind::Bestaetigung
         | Kind::Mitzeichnung
         | Kind::Uebergabe
-        | Kind::Erasure => false,
+        | Kind::CharterVote
+        | Kind::AuditHead
+        | Kind::Erasure
+        | Kind::Recovered => false,
     }
 }
 

@@ -234,6 +234,12 @@ fn traced(notice: &Notice) -> Option<Act> {
             Act::new("fence.unfenced", "OK").because(format!("nobody answered for {waited_ms} ms"))
         }
         Notice::FenceClosed { state } => Act::new("fence.close", "OK").because(state.clone()),
+        Notice::Recovered { from, upto } => {
+            Act::new("log.recover", "OK").because(format!("entries {from} to {upto}, exclusive"))
+        }
+        Notice::Copied { size, .. } => {
+            Act::new("fence.copied", "FAILED").because(format!("a copy signed {size} entries"))
+        }
         Notice::OwnLogFailed => Act::new("log.write", "FAILED"),
         Notice::LogFailed { log } => Act::new("log.write", "FAILED").on(log.to_string()),
         Notice::Unsigned

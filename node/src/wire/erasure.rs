@@ -4,7 +4,7 @@ use registry_core::{
     authorize::{self, Action, Principal},
     fold::{self, Position, Record},
     reject::Reject,
-    submission::{Erase, Submission, Target},
+    submission::{Erase, Submission, ToErase},
 };
 use registry_proto::{
     terms::{Land, LogId},
@@ -116,18 +116,18 @@ impl ErasureApi {
         Ok(ListErasuresResponse { erasures, total })
     }
 
-    fn target(&self, at: Position) -> Result<Target, Reject> {
+    fn target(&self, at: Position) -> Result<ToErase, Reject> {
         let size = self.setup.index.journals().find(at.log).map_or(0, |it| it.size());
         if at.index >= size {
             return Err(Reject::NotFound { what: "entry", name: at.to_string() });
         }
         let (_, entry) = self.setup.index.entry(at)?;
-        Ok(Target { header: entry.header, leaf: entry.leaf })
+        Ok(ToErase { header: entry.header, leaf: entry.leaf })
     }
 
     fn state(
         &self,
-        target: &Target,
+        target: &ToErase,
         entry: Position,
         by: Option<u64>,
         done: bool,

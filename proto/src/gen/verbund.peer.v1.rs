@@ -540,6 +540,25 @@ pub struct BatchEntry {
     /// State of the body.
     #[prost(enumeration = "BodyState", tag = "4")]
     pub body_state: i32,
+    /// Why the body is missing; required when it is erased.
+    #[prost(message, optional, tag = "5")]
+    pub erasure: ::core::option::Option<ErasureProof>,
+}
+/// A signed erasure, with the proof that it stands in the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasureProof {
+    /// Raw bytes of the EntryHeader of the erasure.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub header: ::prost::bytes::Bytes,
+    /// Salt of its body, 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub salt: ::prost::bytes::Bytes,
+    /// Raw bytes of its body.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub body: ::prost::bytes::Bytes,
+    /// RFC 6962 inclusion proof of the erasure in the tree of the checkpoint of the batch.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub inclusion: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Consecutive entries, at most 1 MiB and 10,000 entries (one larger entry travels alone).
 #[derive(Clone, PartialEq, ::prost::Message)]

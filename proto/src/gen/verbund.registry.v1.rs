@@ -1417,6 +1417,35 @@ pub struct AuditHead {
     #[prost(bytes = "bytes", tag = "4")]
     pub hash: ::prost::bytes::Bytes,
 }
+/// Body of ENTRY_KIND_RECOVERED: the first entry that a node writes after its own log came back.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Recovered {
+    /// Entries that were still here; those from this index on came from partners.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// Why they were missing.
+    #[prost(enumeration = "RecoveredCause", tag = "2")]
+    pub cause: i32,
+    /// Who answered afterwards that nothing more is known, in the order of the Land code.
+    #[prost(message, repeated, tag = "3")]
+    pub answers: ::prost::alloc::vec::Vec<RecoveredAnswer>,
+}
+/// What a member knew of the log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecoveredAnswer {
+    /// The member.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Entries of the newest head it showed.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// RFC 6962 root of that head, 32 bytes; empty when it knew none.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub root: ::prost::bytes::Bytes,
+    /// When it answered, by the clock of the owner.
+    #[prost(message, optional, tag = "4")]
+    pub answered_at: ::core::option::Option<::prost_types::Timestamp>,
+}
 /// A place in a Land's log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LogPosition {
@@ -1503,8 +1532,14 @@ pub enum EntryKind {
     Mitzeichnung = 8,
     /// Body: Uebergabe. Owner and successor hand a service over.
     Uebergabe = 9,
+    /// A vote about the next charter.
+    CharterVote = 10,
     /// Body: AuditHead. How far the audit log of a node of the Land has come.
     AuditHead = 11,
+    /// Body: Erasure. The body of an earlier entry of the same log is erased.
+    Erasure = 12,
+    /// Body: Recovered. The Land pulled entries of its own log back from partners.
+    Recovered = 13,
 }
 impl EntryKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1523,7 +1558,10 @@ impl EntryKind {
             Self::Bestaetigung => "ENTRY_KIND_BESTAETIGUNG",
             Self::Mitzeichnung => "ENTRY_KIND_MITZEICHNUNG",
             Self::Uebergabe => "ENTRY_KIND_UEBERGABE",
+            Self::CharterVote => "ENTRY_KIND_CHARTER_VOTE",
             Self::AuditHead => "ENTRY_KIND_AUDIT_HEAD",
+            Self::Erasure => "ENTRY_KIND_ERASURE",
+            Self::Recovered => "ENTRY_KIND_RECOVERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1539,7 +1577,10 @@ impl EntryKind {
             "ENTRY_KIND_BESTAETIGUNG" => Some(Self::Bestaetigung),
             "ENTRY_KIND_MITZEICHNUNG" => Some(Self::Mitzeichnung),
             "ENTRY_KIND_UEBERGABE" => Some(Self::Uebergabe),
+            "ENTRY_KIND_CHARTER_VOTE" => Some(Self::CharterVote),
             "ENTRY_KIND_AUDIT_HEAD" => Some(Self::AuditHead),
+            "ENTRY_KIND_ERASURE" => Some(Self::Erasure),
+            "ENTRY_KIND_RECOVERED" => Some(Self::Recovered),
             _ => None,
         }
     }
@@ -1568,6 +1609,38 @@ impl Audience {
         match value {
             "AUDIENCE_UNSPECIFIED" => Some(Self::Unspecified),
             "AUDIENCE_VERBUND" => Some(Self::Verbund),
+            _ => None,
+        }
+    }
+}
+/// Why entries of the own log were missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RecoveredCause {
+    Unspecified = 0,
+    /// Nothing was here: the disk was lost.
+    Empty = 1,
+    /// An older state was here: a backup, or a copy of the machine.
+    Behind = 2,
+}
+impl RecoveredCause {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RECOVERED_CAUSE_UNSPECIFIED",
+            Self::Empty => "RECOVERED_CAUSE_EMPTY",
+            Self::Behind => "RECOVERED_CAUSE_BEHIND",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RECOVERED_CAUSE_UNSPECIFIED" => Some(Self::Unspecified),
+            "RECOVERED_CAUSE_EMPTY" => Some(Self::Empty),
+            "RECOVERED_CAUSE_BEHIND" => Some(Self::Behind),
             _ => None,
         }
     }
@@ -4847,12 +4920,13 @@ pub mod catalogue_service_server {
 }
 /// The charter of a Verbund. The verbund id is SHA-256 of the bytes of the
 /// genesis charter (number 0); they are distributed as they are, never re-encoded.
+/// A successor travels in the votes for it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Charter {
     /// Format level; 1.
     #[prost(uint32, tag = "1")]
     pub format_level: u32,
-    /// 0 for the genesis charter.
+    /// 0 for the genesis charter, one more for each successor.
     #[prost(uint64, tag = "2")]
     pub number: u64,
     /// Name people read.
@@ -4861,12 +4935,16 @@ pub struct Charter {
     /// True for a Verbund made for testing; UI and CLI say so.
     #[prost(bool, tag = "4")]
     pub test: bool,
-    /// Votes that a successor needs, more than two thirds of the members.
+    /// Votes that a successor needs, more than two thirds of the active members.
     #[prost(uint32, tag = "5")]
     pub threshold: u32,
-    /// Members in ascending order of their Land code.
+    /// Members in ascending order of their Land code; whoever was removed stays in the list, so that
+    /// what it said before stays verifiable.
     #[prost(message, repeated, tag = "6")]
     pub members: ::prost::alloc::vec::Vec<Member>,
+    /// SHA-256 of the bytes of the charter this one follows, 32 bytes; empty for the genesis charter.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub predecessor: ::prost::bytes::Bytes,
 }
 /// A Land in the charter.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4892,6 +4970,41 @@ pub struct Member {
     /// What the Land may add to its log per day.
     #[prost(message, optional, tag = "7")]
     pub quota: ::core::option::Option<Quota>,
+    /// Whether it takes part.
+    #[prost(enumeration = "MemberState", tag = "8")]
+    pub state: i32,
+    /// End of what counts of its log; only of a member that is suspended or removed.
+    #[prost(message, optional, tag = "9")]
+    pub cut: ::core::option::Option<LogCut>,
+    /// Keys of its log before the ones above, oldest first.
+    #[prost(message, repeated, tag = "10")]
+    pub former_keys: ::prost::alloc::vec::Vec<FormerKeys>,
+}
+/// A place in a log: all entries before it count.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogCut {
+    /// Epoch, from 1.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Entries of the epoch that count.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// RFC 6962 root at size, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub root: ::prost::bytes::Bytes,
+}
+/// Keys of a log that were replaced.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FormerKeys {
+    /// Ed25519 public key that signed checkpoints, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub log_key: ::prost::bytes::Bytes,
+    /// Ed25519 public key of the freshness cosignature, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub freshness_key: ::prost::bytes::Bytes,
+    /// They count up to here; what follows counts under the keys after them.
+    #[prost(message, optional, tag = "3")]
+    pub cut: ::core::option::Option<LogCut>,
 }
 /// A node of a member.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -4912,6 +5025,66 @@ pub struct Quota {
     /// Entries a day.
     #[prost(uint64, tag = "2")]
     pub entries_per_day: u64,
+}
+/// Body of ENTRY_KIND_CHARTER_VOTE: what a member says in a round about the successor of a charter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CharterVote {
+    /// SHA-256 of the bytes of the charter that is to be followed, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub predecessor: ::prost::bytes::Bytes,
+    /// From 1. Of a member the first vote in a round counts.
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+    /// Bytes of the successor, at most 524,288; empty for an abstention.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub successor: ::prost::bytes::Bytes,
+    /// From round 2 on: votes of the round before of as many members as the threshold says, in
+    /// ascending order of their Land code.
+    #[prost(message, repeated, tag = "4")]
+    pub cited: ::prost::alloc::vec::Vec<CitedVote>,
+}
+/// A vote that another one rests on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CitedVote {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Leaf hash of the entry, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+}
+/// Whether a member takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberState {
+    /// It votes, its nodes replicate, its log counts.
+    Unspecified = 0,
+    /// It does not vote, its nodes are not spoken to, its log counts up to the cut. It may come back.
+    Suspended = 1,
+    /// The same, without nodes and anchors.
+    Removed = 2,
+}
+impl MemberState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_STATE_UNSPECIFIED",
+            Self::Suspended => "MEMBER_STATE_SUSPENDED",
+            Self::Removed => "MEMBER_STATE_REMOVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_STATE_SUSPENDED" => Some(Self::Suspended),
+            "MEMBER_STATE_REMOVED" => Some(Self::Removed),
+            _ => None,
+        }
+    }
 }
 /// One record.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -6268,6 +6441,485 @@ pub mod draft_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Body of ENTRY_KIND_ERASURE: the body of an earlier entry of the same log is erased for good. The
+/// header names the same leaf hash in its references.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Erasure {
+    /// Index of the erased entry; smaller than that of this one.
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// Its leaf hash, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+    /// Why, 1..500 characters; no personal data.
+    #[prost(string, tag = "3")]
+    pub grund: ::prost::alloc::string::String,
+}
+/// Request of Erase.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EraseRequest {
+    /// 1..1,000 entries of the own log.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LogPosition>,
+    /// Why, 1..500 characters; no personal data.
+    #[prost(string, tag = "2")]
+    pub grund: ::prost::alloc::string::String,
+    /// Judge only; nothing is written.
+    #[prost(bool, tag = "3")]
+    pub dry_run: bool,
+}
+/// Answer of Erase: the erasures are durable here. Bodies go within seconds; ListErasures tells.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EraseResponse {
+    /// In the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub erasures: ::prost::alloc::vec::Vec<ErasureState>,
+}
+/// Request of ListErasures.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListErasuresRequest {
+    /// The erased entry; unset for all.
+    #[prost(message, optional, tag = "1")]
+    pub entry: ::core::option::Option<LogPosition>,
+    /// At most 500; 0 means 100.
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+}
+/// Answer of ListErasures.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListErasuresResponse {
+    /// The newest of each log first, logs in the order of their Land.
+    #[prost(message, repeated, tag = "1")]
+    pub erasures: ::prost::alloc::vec::Vec<ErasureState>,
+    /// All of them, also beyond the page.
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+}
+/// An erasure, and how far it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ErasureState {
+    /// The erased entry.
+    #[prost(message, optional, tag = "1")]
+    pub entry: ::core::option::Option<LogPosition>,
+    /// Its leaf hash, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+    /// Kind of it.
+    #[prost(enumeration = "EntryKind", tag = "3")]
+    pub kind: i32,
+    /// UUID of the object it spoke of.
+    #[prost(string, tag = "4")]
+    pub object_id: ::prost::alloc::string::String,
+    /// The erasure; unset in a dry run.
+    #[prost(message, optional, tag = "5")]
+    pub erasure: ::core::option::Option<LogPosition>,
+    /// When its owner recorded it.
+    #[prost(message, optional, tag = "6")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why, in the words of the owner.
+    #[prost(string, tag = "7")]
+    pub grund: ::prost::alloc::string::String,
+    /// True once it is carried out at this node.
+    #[prost(bool, tag = "8")]
+    pub done_here: bool,
+    /// Laender that have confirmed it, each with the receipt it signed.
+    #[prost(message, repeated, tag = "9")]
+    pub confirmed: ::prost::alloc::vec::Vec<ErasedAt>,
+    /// Members that have not confirmed it yet.
+    #[prost(string, repeated, tag = "10")]
+    pub open: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A Land has carried an erasure out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ErasedAt {
+    /// Code of the Land.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// At the latest since then, by its own clock.
+    #[prost(message, optional, tag = "2")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+    /// Encoded SignedStatement of the Receipt that says so.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub statement: ::prost::bytes::Bytes,
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod erasure_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Erases entries of the Land of this node, and tells who has carried erasures out.
+    #[derive(Debug, Clone)]
+    pub struct ErasureServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ErasureServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ErasureServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ErasureServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ErasureServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Writes signed erasures of entries of the own log, as one atomic batch. Needs the role operator.
+        pub async fn erase(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EraseRequest>,
+        ) -> std::result::Result<tonic::Response<super::EraseResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.ErasureService/Erase",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("verbund.registry.v1.ErasureService", "Erase"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Erasures that this node knows, the newest of each log first. Needs any role.
+        pub async fn list_erasures(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListErasuresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListErasuresResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.ErasureService/ListErasures",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.ErasureService", "ListErasures"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod erasure_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ErasureServiceServer.
+    #[async_trait]
+    pub trait ErasureService: std::marker::Send + std::marker::Sync + 'static {
+        /// Writes signed erasures of entries of the own log, as one atomic batch. Needs the role operator.
+        async fn erase(
+            &self,
+            request: tonic::Request<super::EraseRequest>,
+        ) -> std::result::Result<tonic::Response<super::EraseResponse>, tonic::Status>;
+        /// Erasures that this node knows, the newest of each log first. Needs any role.
+        async fn list_erasures(
+            &self,
+            request: tonic::Request<super::ListErasuresRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListErasuresResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Erases entries of the Land of this node, and tells who has carried erasures out.
+    #[derive(Debug)]
+    pub struct ErasureServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ErasureServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ErasureServiceServer<T>
+    where
+        T: ErasureService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.ErasureService/Erase" => {
+                    #[allow(non_camel_case_types)]
+                    struct EraseSvc<T: ErasureService>(pub Arc<T>);
+                    impl<
+                        T: ErasureService,
+                    > tonic::server::UnaryService<super::EraseRequest> for EraseSvc<T> {
+                        type Response = super::EraseResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EraseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ErasureService>::erase(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EraseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.ErasureService/ListErasures" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListErasuresSvc<T: ErasureService>(pub Arc<T>);
+                    impl<
+                        T: ErasureService,
+                    > tonic::server::UnaryService<super::ListErasuresRequest>
+                    for ListErasuresSvc<T> {
+                        type Response = super::ListErasuresResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListErasuresRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ErasureService>::list_erasures(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListErasuresSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ErasureServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.ErasureService";
+    impl<T> tonic::server::NamedService for ErasureServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// Proof that the owner of a log signed two histories: two checkpoints of one size with different
 /// roots, or of two sizes of which the larger does not begin with the smaller. Kept and passed on
 /// byte for byte, at most 48 KiB.
@@ -6452,8 +7104,11 @@ pub struct WatchEvent {
     /// UUID of the service.
     #[prost(string, tag = "3")]
     pub service_id: ::prost::alloc::string::String,
+    /// True when the body of this entry is erased.
+    #[prost(bool, tag = "13")]
+    pub erased: bool,
     /// The record; unset when the body is not here or its kind is unknown.
-    #[prost(oneof = "watch_event::Record", tags = "4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "watch_event::Record", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub record: ::core::option::Option<watch_event::Record>,
 }
 /// Nested message and enum types in `WatchEvent`.
@@ -6485,6 +7140,9 @@ pub mod watch_event {
         /// Handover.
         #[prost(message, tag = "11")]
         Uebergabe(super::Uebergabe),
+        /// Erasure of an earlier entry.
+        #[prost(message, tag = "12")]
+        Erasure(super::Erasure),
     }
 }
 /// Generated client implementations.
@@ -6828,6 +7486,10 @@ pub struct Receipt {
     /// Wall clock of the holder, milliseconds since 1970-01-01 UTC.
     #[prost(int64, tag = "7")]
     pub unix_ms: i64,
+    /// Every erasure among the first `erased` entries is carried out at the holder, durably: those
+    /// bodies are in no journal, index or store of it. At most size. 0 says nothing.
+    #[prost(uint64, tag = "8")]
+    pub erased: u64,
 }
 /// Request of ListReceipts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -1,5 +1,7 @@
 //! Erasures as submissions: what an operator may erase, and what is written about it.
 
+use std::sync::Arc;
+
 use prost::Message as _;
 use registry_proto::{
     erasure::{GRUND_CHARS_MAX, may_be_erased},
@@ -17,7 +19,7 @@ use crate::{
 
 /// An entry to erase, as it stands in the journal.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct ToErase {
     /// Its header.
     pub header: Header,
     /// Its leaf hash.
@@ -30,7 +32,7 @@ pub struct Erase {
     /// The log of this node; nothing else can be erased here.
     pub own: LogId,
     /// Entries.
-    pub targets: Vec<Target>,
+    pub targets: Vec<ToErase>,
     /// Why.
     pub grund: String,
     /// Judge only.
@@ -55,7 +57,7 @@ impl Submission {
         check_form(&targets, &grund)?;
         let mut entropy = Entropy::new(entropy);
         let mut records = Vec::with_capacity(targets.len());
-        for (at, Target { header, leaf }) in targets.into_iter().enumerate() {
+        for (at, ToErase { header, leaf }) in targets.into_iter().enumerate() {
             let object = erasable(own, &header)?;
             let body = Erasure {
                 index: header.index,
@@ -79,14 +81,14 @@ impl Submission {
             pseudonym: principal.pseudonym.clone(),
             request: None,
             refused: None,
-            rules: principal.rules().into(),
+            rules: Arc::clone(principal.rules()),
             // operating the node of a Land has no narrower scope
             permitted: true,
         })
     }
 }
 
-fn check_form(targets: &[Target], grund: &str) -> Result<(), Reject> {
+fn check_form(targets: &[ToErase], grund: &str) -> Result<(), Reject> {
     let mut found = Vec::new();
     let mut add = |field: &str, reason, description| {
         found.push(FieldViolation { field: field.to_owned(), reason, description });
@@ -139,7 +141,7 @@ mod tests {
     use super::*;
     use crate::{authorize::Role, testing::log};
 
-    fn target(land: Land, kind: Kind, object: Option<u128>) -> Target {
+    fn target(land: Land, kind: Kind, object: Option<u128>) -> ToErase {
         let header = Header {
             verbund: registry_proto::log::VerbundId::from_bytes([1; 32]),
             log: log(land),
@@ -155,14 +157,13 @@ mod tests {
             body_digest: Hash::of(b"x"),
             request: None,
         };
-        Target { header, leaf: Hash::of(b"leaf") }
+        ToErase { header, leaf: Hash::of(b"leaf") }
     }
 
     /// The one place that touches the API: what becomes of it, in a word.
     #[track_caller]
-    fn check(role: Role, targets: Vec<Target>, grund: &str, expect: &str) {
-        let pseudonym = "p-operator".to_owned();
-        let principal = Principal { pseudonym, roles: vec![role], peer: None };
+    fn check(role: Role, targets: Vec<ToErase>, grund: &str, expect: &str) {
+        let principal = Principal::with_roles("p-operator", &[role]);
         let own = log(Land::SL);
         let grund = grund.to_owned();
         let erase = Erase { own, targets, grund, dry_run: false, entropy: [1; 32] };
@@ -212,8 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_written_names_the_entry_in_header_and_body() {
-        let principal =
-            Principal { pseudonym: "p".to_owned(), roles: vec![Role::Operator], peer: None };
+        let principal = Principal::with_roles("p", &[Role::Operator]);
         let erase = Erase {
             own: log(Land::SL),
             targets: vec![target(Land::SL, Kind::ServiceDefinition, Some(5))],

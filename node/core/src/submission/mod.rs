@@ -39,7 +39,7 @@ use crate::{
     validate::CodeLists,
 };
 pub use deliver::{DestinationSignatures, Doubt};
-pub use erase::{Erase, Target};
+pub use erase::{Erase, ToErase};
 pub use handover::Contents;
 pub(crate) use handover::Inherited;
 pub use hinweise::content_of;

@@ -23,7 +23,7 @@ pub(crate) use author::Author;
 pub(crate) use brief::brief;
 
 use crate::{
-    authorize::{Action, PeerIdentity},
+    authorize::PeerIdentity,
     fence::FencePolicy,
     limits,
     log::{OwnServices, Ticket},
