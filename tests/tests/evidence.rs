@@ -128,6 +128,7 @@ impl History {
             salt: salt.to_vec().into(),
             body: body.into(),
             body_state: BodyState::Present.into(),
+            erasure: None,
         }
     }
 
