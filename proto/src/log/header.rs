@@ -93,6 +93,8 @@ pub enum Kind {
     Uebergabe,
     /// The body of an earlier entry is erased.
     Erasure,
+    /// Whom to ask about a service.
+    Contact,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -314,6 +316,7 @@ impl Kind {
             8 => Self::Mitzeichnung,
             9 => Self::Uebergabe,
             12 => Self::Erasure,
+            15 => Self::Contact,
             other => Self::Unknown(other),
         }
     }
@@ -331,6 +334,7 @@ impl Kind {
             Self::Mitzeichnung => 8,
             Self::Uebergabe => 9,
             Self::Erasure => 12,
+            Self::Contact => 15,
             Self::Unknown(other) => other,
         }
     }

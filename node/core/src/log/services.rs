@@ -303,6 +303,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::Mitzeichnung
         | Kind::Unfenced
         | Kind::Erasure
+        | Kind::Contact
         | Kind::Unknown(_) => false,
     }
 }
@@ -319,7 +320,11 @@ fn judge_editor(
 ) -> Result<(), Reject> {
     let of_service = matches!(
         record.kind,
-        Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus | Kind::Uebergabe
+        Kind::ServiceDefinition
+            | Kind::ServiceVersion
+            | Kind::VersionStatus
+            | Kind::Uebergabe
+            | Kind::Contact
     );
     let editors = known.map(|it| it.editors.as_slice()).unwrap_or_default();
     if !of_service || editors.is_empty() || editors.iter().any(|it| it == pseudonym) {

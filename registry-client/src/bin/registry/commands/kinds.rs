@@ -22,6 +22,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::Mitzeichnung => Some("Mitzeichnung"),
         Kind::Uebergabe => Some("Uebergabe"),
         Kind::Erasure => Some("Erasure"),
+        Kind::Contact => Some("Kontakt"),
         Kind::Unknown(_) => None,
     }
 }
@@ -39,6 +40,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Mitzeichnung => "Mitzeichnung",
         Kind::Uebergabe => "Übergabe",
         Kind::Erasure => "Löschung",
+        Kind::Contact => "Kontakt",
         Kind::Unknown(_) => "Unbekannt",
     }
 }
@@ -68,6 +70,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
         Record::Uebergabe(it) => {
             format!("{} an {}: {}", it.von_land, it.an_land, schritt(it.schritt()))
         }
+        Record::Kontakt(it) => format!("{}: {}", it.rolle, it.stelle),
         Record::Erasure(it) => format!("Eintrag {}: {}", it.index, it.grund),
     }
 }
