@@ -279,5 +279,6 @@ fn moved(it: Move) -> watch_event::Record {
         Move::Bestaetigung(it) => watch_event::Record::Bestaetigung(it),
         Move::Mitzeichnung(it) => watch_event::Record::Mitzeichnung(it),
         Move::Uebergabe(it) => watch_event::Record::Uebergabe(it),
+        Move::Kontakt(it) => watch_event::Record::Kontakt(it),
     }
 }

@@ -64,7 +64,7 @@ pub enum ErasureError {
 /// Kinds that need newer software are for that to judge; here their bodies say nothing anyway.
 pub fn may_be_erased(kind: Kind) -> bool {
     match kind {
-        Kind::ServiceDefinition | Kind::ServiceVersion | Kind::Unknown(_) => true,
+        Kind::ServiceDefinition | Kind::ServiceVersion | Kind::Contact | Kind::Unknown(_) => true,
         Kind::Unfenced
         | Kind::VersionStatus
         | Kind::SubscriptionMove

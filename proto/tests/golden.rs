@@ -170,6 +170,22 @@ fn a_receipt() {
 }
 
 #[test]
+fn a_contact() {
+    let fresh = wire::Kontakt {
+        service_id: "01990000-0000-7000-8000-000000000001".to_owned(),
+        rolle: "fachlich".to_owned(),
+        stelle: "Referat 12".to_owned(),
+        name: "Ada Beispiel".to_owned(),
+        email: "ada@amt.example".to_owned(),
+        telefon: "+49 681 501-00".to_owned(),
+        hinweise: vec![],
+    };
+    let raw = golden_bytes("contact-1.hex", &fresh.encode_to_vec());
+    assert_eq!(wire::Kontakt::decode(raw.clone()).unwrap(), fresh);
+    assert_eq!(fresh.encode_to_vec(), raw);
+}
+
+#[test]
 fn an_erasure_and_its_proof() {
     let target = header();
     let leaf = leaf_hash(&target.encode().unwrap());

@@ -126,6 +126,63 @@ async fn a_crash_at_any_time_ends_with_everything_erased() {
     }
 }
 
+//     SL - RP
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contact_is_erased_with_all_that_was_said_of_it_and_the_service_stays() {
+    let cluster = Cluster::start(&[SL, RP], &[(SL, RP)]).await;
+    let id = service_id(1);
+    let first = request(vec![definition(&id, "Antrag")], vec![version(&id, "1.0.0", "eins")]);
+    cluster.publish(SL, first).await.expect("published");
+    let names = ["Amselmeierin", "Drosselhuber", "Finkenwald"];
+    let set = |rolle: &str, name: &str, email: &str| {
+        let args = ["kontakt", "setzen", &id, "--rolle", rolle, "--stelle", "Referat 12"];
+        let args = [&args[..], &["--name", name, "--email", email]].concat();
+        registry(&cluster, SL, Who::Publisher(SL), &args)
+    };
+    // twice the same role, so that an older one could come back
+    for (rolle, name) in [("fachlich", names[0]), ("technisch", names[2]), ("fachlich", names[1])] {
+        let (fine, text) = set(rolle, name, &format!("{}@amt.example", name.to_lowercase()));
+        assert!(fine && text.contains("registry erase kontakt"), "{text}");
+    }
+    let (fine, text) = set("fachlich", "Niemand", "keine Adresse");
+    assert!(!fine && text.contains("E-Mail"), "{text}");
+    let foreign =
+        ["kontakt", "setzen", &id, "--rolle", "fachlich", "--stelle", "x", "--email", "a@b.c"];
+    let (fine, text) = registry(&cluster, RP, Who::Publisher(RP), &foreign);
+    assert!(!fine, "{text}");
+
+    let shown = |land: Land| registry(&cluster, land, Who::Reader, &["kontakt", "zeigen", &id]).1;
+    for land in [SL, RP] {
+        eventually(LIMIT, &format!("{land} shows the newest of each role"), async || {
+            let text = shown(land);
+            text.contains(names[1]) && text.contains(names[2]) && !text.contains(names[0])
+        })
+        .await;
+        let text = registry(&cluster, land, Who::Reader, &["service", "show", &id]).1;
+        assert!(text.contains(names[1]), "{text}");
+    }
+    let args = ["erase", "kontakt", &id, "--rolle", "fachlich", "--grund", "Widerruf"];
+    let (fine, text) = registry(&cluster, SL, Who::Operator(SL), &args);
+    // both entries of that role
+    assert!(fine && text.matches("Kontakt").count() == 2, "{text}");
+    let listed = cluster.client(SL, Who::Reader).await.expect("client").erasures(None, 0).await;
+    for state in listed.expect("listed").erasures {
+        let entry = state.entry.expect("an entry");
+        confirmed(&cluster, SL, &entry, &[SL, RP], &[]).await;
+    }
+    for land in [SL, RP] {
+        for name in &names[..2] {
+            let files = files_with(&cluster.home(land), name);
+            assert!(files.is_empty(), "{land} {name} {files:?}");
+        }
+        let text = shown(land);
+        assert!(text.contains(names[2]) && !text.contains(names[0]), "{text}");
+        assert!(!text.contains(names[1]), "{text}");
+        let text = registry(&cluster, land, Who::Reader, &["version", "show", &id, "1.0.0"]).1;
+        assert!(text.contains("eins"), "{text}");
+    }
+}
+
 /// A service that names a person, a version with a file that does, and a corrected definition. The
 /// entries to be erased, and the digest of the file.
 async fn publish(cluster: &Cluster) -> (Vec<LogPosition>, Hash) {

@@ -302,6 +302,7 @@ fn forged(verbund: VerbundId, land: Land, signer: &LogSigner, follow: &Follow) -
             salt: salt.to_vec().into(),
             body: body.into(),
             body_state: BodyState::Present.into(),
+            erasure: None,
         }],
         checkpoint: sign(verbund, land, 1, tree.root(), signer).raw().clone(),
         proof: Vec::new(),

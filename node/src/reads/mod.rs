@@ -164,14 +164,17 @@ impl Reads {
         };
         let question = (asked, basis.when);
         let found = self.services.answer(&basis.newest, question, Placed::bytes, || {
-            let (state, revision, owners) = self.ask(&basis, |catalogue| {
+            let (state, revision, owners, kontakte) = self.ask(&basis, |catalogue| {
                 let state = catalogue.service(request)?;
                 let of = &state.lineage;
                 let revision = catalogue.revision(of.land(), of.service)?;
                 let owners = catalogue.owners_of(of)?;
-                Ok((state, revision, owners))
+                let kontakte = catalogue.contacts_of(of)?;
+                Ok((state, revision, owners, kontakte))
             })?;
-            self.whole_service(&state, revision, owners)
+            let mut placed = self.whole_service(&state, revision, owners)?;
+            placed.record.kontakte = kontakte;
+            Ok(placed)
         })?;
         Ok(GetServiceResponse {
             service: Some(found.record.clone()),
@@ -200,6 +203,7 @@ impl Reads {
             revision,
             land: state.lineage.land().to_string(),
             owners,
+            kontakte: Vec::new(),
         };
         Ok(Placed { record: service, at: state.position, owner: state.lineage.land() })
     }

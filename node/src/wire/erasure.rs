@@ -5,8 +5,10 @@ use registry_core::{
     fold::{self, Position, Record},
     reject::Reject,
     submission::{Erase, Submission, ToErase},
+    view::Catalogue,
 };
 use registry_proto::{
+    log::Kind,
     terms::{Land, LogId},
     wire::registry::{
         EraseRequest, EraseResponse, ErasedAt, ErasureState, ListErasuresRequest,
@@ -15,6 +17,7 @@ use registry_proto::{
 };
 use tonic::{Request, Response, Status};
 use tracing::info;
+use uuid::Uuid;
 
 use crate::{
     batches::timestamp,
@@ -71,7 +74,14 @@ impl ErasureApi {
         let mut targets = Vec::new();
         // more are refused anyway, and none of them is read for that
         for at in entries.iter().take(registry_core::limits::PUBLISH_RECORDS_MAX + 1) {
-            targets.push(self.target(position(at)?)?);
+            let at = position(at)?;
+            let target = self.target(at)?;
+            if let (Kind::Contact, Some(service)) = (target.header.kind, target.header.object_id) {
+                self.contacts_before(service, at, &mut targets)?;
+            }
+            if targets.iter().all(|it: &ToErase| it.header.index != target.header.index) {
+                targets.push(target);
+            }
         }
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy)
@@ -114,6 +124,23 @@ impl ErasureApi {
         };
         let erasures = all.iter().map(state).collect::<Result<_, _>>()?;
         Ok(ListErasuresResponse { erasures, total })
+    }
+
+    /// What was said of the same contact before goes with it: else it would count again.
+    fn contacts_before(
+        &self,
+        service: Uuid,
+        at: Position,
+        targets: &mut Vec<ToErase>,
+    ) -> Result<(), Reject> {
+        let ask = |catalogue: &Catalogue<'_, _>| Ok(catalogue.contacts_before(service, at)?);
+        let (before, _) = self.setup.index.ask(ask)?;
+        for earlier in before {
+            if targets.iter().all(|it| it.header.index != earlier.index) {
+                targets.push(self.target(earlier)?);
+            }
+        }
+        Ok(())
     }
 
     fn target(&self, at: Position) -> Result<ToErase, Reject> {

@@ -1540,6 +1540,8 @@ pub enum EntryKind {
     Erasure = 12,
     /// Body: Recovered. The Land pulled entries of its own log back from partners.
     Recovered = 13,
+    /// Body: Kontakt. Whom to ask about a service; the only kind with personal data.
+    Contact = 15,
 }
 impl EntryKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1562,6 +1564,7 @@ impl EntryKind {
             Self::AuditHead => "ENTRY_KIND_AUDIT_HEAD",
             Self::Erasure => "ENTRY_KIND_ERASURE",
             Self::Recovered => "ENTRY_KIND_RECOVERED",
+            Self::Contact => "ENTRY_KIND_CONTACT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1581,6 +1584,7 @@ impl EntryKind {
             "ENTRY_KIND_AUDIT_HEAD" => Some(Self::AuditHead),
             "ENTRY_KIND_ERASURE" => Some(Self::Erasure),
             "ENTRY_KIND_RECOVERED" => Some(Self::Recovered),
+            "ENTRY_KIND_CONTACT" => Some(Self::Contact),
             _ => None,
         }
     }
@@ -1692,6 +1696,45 @@ impl ReplicationState {
             _ => None,
         }
     }
+}
+/// Whom to ask about a service; body of ENTRY_KIND_CONTACT. The owner writes it. Of each role the newest
+/// counts.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Kontakt {
+    /// UUID of the service.
+    #[prost(string, tag = "1")]
+    pub service_id: ::prost::alloc::string::String,
+    /// fachlich, technisch, nachnutzung or datenschutz.
+    #[prost(string, tag = "2")]
+    pub rolle: ::prost::alloc::string::String,
+    /// Office ("Referat 12"), 1..255 characters.
+    #[prost(string, tag = "3")]
+    pub stelle: ::prost::alloc::string::String,
+    /// Name of a person, optional.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// Mail address; this or telefon is required.
+    #[prost(string, tag = "5")]
+    pub email: ::prost::alloc::string::String,
+    /// Telephone number.
+    #[prost(string, tag = "6")]
+    pub telefon: ::prost::alloc::string::String,
+    /// What the node of the owner found when it signed this.
+    #[prost(message, repeated, tag = "100")]
+    pub hinweise: ::prost::alloc::vec::Vec<Hinweis>,
+}
+/// A contact, and where it stands.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KontaktEintrag {
+    /// The contact.
+    #[prost(message, optional, tag = "1")]
+    pub kontakt: ::core::option::Option<Kontakt>,
+    /// Its entry.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// When its owner recorded it.
+    #[prost(message, optional, tag = "3")]
+    pub recorded_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// The owner moves a version on: abgekuendigt, abgeschaltet or zurueckgezogen.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3060,6 +3103,9 @@ pub struct Service {
     /// All owners in their order, the owner of today last; one unless it was handed over.
     #[prost(message, repeated, tag = "7")]
     pub owners: ::prost::alloc::vec::Vec<ServiceOwner>,
+    /// Whom to ask, of each role the newest by the owner of today.
+    #[prost(message, repeated, tag = "8")]
+    pub kontakte: ::prost::alloc::vec::Vec<KontaktEintrag>,
 }
 /// A Land that owns a service, or did.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -5096,7 +5142,7 @@ pub struct Record {
     #[prost(uint64, optional, tag = "3")]
     pub expected_revision: ::core::option::Option<u64>,
     /// What to publish.
-    #[prost(oneof = "record::Record", tags = "1, 2, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "record::Record", tags = "1, 2, 4, 5, 6, 7, 8, 9, 10")]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -5128,6 +5174,9 @@ pub mod record {
         /// A service is handed over.
         #[prost(message, tag = "9")]
         Uebergabe(super::Uebergabe),
+        /// Whom to ask about a service.
+        #[prost(message, tag = "10")]
+        Kontakt(super::Kontakt),
     }
 }
 /// Request of Publish.
@@ -6458,7 +6507,7 @@ pub struct Erasure {
 /// Request of Erase.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EraseRequest {
-    /// 1..1,000 entries of the own log.
+    /// 1..1,000 entries of the own log. Of a contact, what was said of the same role before goes with it.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<LogPosition>,
     /// Why, 1..500 characters; no personal data.
@@ -6471,7 +6520,7 @@ pub struct EraseRequest {
 /// Answer of Erase: the erasures are durable here. Bodies go within seconds; ListErasures tells.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EraseResponse {
-    /// In the order of the request.
+    /// In the order of the request; earlier entries of a contact stand before it.
     #[prost(message, repeated, tag = "1")]
     pub erasures: ::prost::alloc::vec::Vec<ErasureState>,
 }
@@ -7108,7 +7157,7 @@ pub struct WatchEvent {
     #[prost(bool, tag = "13")]
     pub erased: bool,
     /// The record; unset when the body is not here or its kind is unknown.
-    #[prost(oneof = "watch_event::Record", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "watch_event::Record", tags = "4, 5, 6, 7, 8, 9, 10, 11, 12, 14")]
     pub record: ::core::option::Option<watch_event::Record>,
 }
 /// Nested message and enum types in `WatchEvent`.
@@ -7143,6 +7192,9 @@ pub mod watch_event {
         /// Erasure of an earlier entry.
         #[prost(message, tag = "12")]
         Erasure(super::Erasure),
+        /// Whom to ask about a service.
+        #[prost(message, tag = "14")]
+        Kontakt(super::Kontakt),
     }
 }
 /// Generated client implementations.

@@ -99,6 +99,8 @@ pub enum Kind {
     Erasure,
     /// The Land pulled entries of its own log back from partners.
     Recovered,
+    /// Whom to ask about a service.
+    Contact,
     /// Needs newer software; kept, hashed and relayed all the same.
     Unknown(i32),
 }
@@ -323,6 +325,7 @@ impl Kind {
             11 => Self::AuditHead,
             12 => Self::Erasure,
             13 => Self::Recovered,
+            15 => Self::Contact,
             other => Self::Unknown(other),
         }
     }
@@ -343,6 +346,7 @@ impl Kind {
             Self::AuditHead => 11,
             Self::Erasure => 12,
             Self::Recovered => 13,
+            Self::Contact => 15,
             Self::Unknown(other) => other,
         }
     }

@@ -230,7 +230,9 @@ pub fn action_of(record: &Record) -> Action {
         Some(R::SubscriptionMove(_) | R::Anschluss(_) | R::Bestaetigung(_)) => Action::Reuse,
         Some(R::Mitzeichnung(_)) => Action::Countersign,
         Some(R::Uebergabe(_)) => Action::Handover,
-        Some(R::ServiceDefinition(_) | R::ServiceVersion(_)) | None => Action::Publish,
+        Some(R::ServiceDefinition(_) | R::ServiceVersion(_) | R::Kontakt(_)) | None => {
+            Action::Publish
+        }
     }
 }
 

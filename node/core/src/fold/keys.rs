@@ -40,6 +40,7 @@ const BESTAETIGUNG: u8 = b'q';
 const MITZEICHNUNG: u8 = b'm';
 const UEBERGABE: u8 = b'u';
 const TAKEN: u8 = b't';
+const KONTAKT: u8 = b'p';
 
 /// A table of moves, in the order in which watchers are told of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub(crate) enum MoveTable {
     Subscription,
     Anschluss,
     Bestaetigung,
+    Kontakt,
 }
 
 const HEAD: usize = 2;
@@ -140,6 +142,11 @@ pub fn mitzeichnung(service: Uuid, leaf: &Hash, at: Position) -> Vec<u8> {
 /// Key: service (16) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
 pub fn uebergabe(service: Uuid, at: Position) -> Vec<u8> {
     landed(uebergaben_of(service), at)
+}
+
+/// Key: service (16) | land (4) | epoch (8) | index (8). Value: `MoveFact`.
+pub fn kontakt(service: Uuid, at: Position) -> Vec<u8> {
+    landed(kontakte_of(service), at)
 }
 
 /// Key: land (4) | service (16) | epoch (8) | index (8), for services taken over. Value: empty.
@@ -264,6 +271,20 @@ pub(crate) fn uebergaben_of(service: Uuid) -> Vec<u8> {
 /// Prefix of what a Land said about handovers of a service.
 pub(crate) fn uebergaben_by(service: Uuid, land: Land) -> Vec<u8> {
     let mut key = uebergaben_of(service);
+    key.extend(land_bytes(land));
+    key
+}
+
+/// Prefix of the contacts of a service.
+pub(crate) fn kontakte_of(service: Uuid) -> Vec<u8> {
+    let mut key = vec![VERSION, KONTAKT];
+    key.extend(service.as_bytes());
+    key
+}
+
+/// Prefix of the contacts of a service that a Land names.
+pub(crate) fn kontakte_by(service: Uuid, land: Land) -> Vec<u8> {
+    let mut key = kontakte_of(service);
     key.extend(land_bytes(land));
     key
 }
@@ -450,6 +471,7 @@ pub fn erasable(kind: Kind, object: Uuid, at: Position) -> Option<Vec<u8>> {
     match kind {
         Kind::ServiceDefinition => Some(definition(object, at)),
         Kind::ServiceVersion => Some(versions_of(at.log.land, object)),
+        Kind::Contact => Some(kontakt(object, at)),
         _ => None,
     }
 }
@@ -494,13 +516,14 @@ fn table(key: &[u8], letter: u8, group: usize) -> Result<&[u8], ParseKeyError> {
 
 impl MoveTable {
     /// All, in their order.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Status,
         Self::Uebergabe,
         Self::Mitzeichnung,
         Self::Subscription,
         Self::Anschluss,
         Self::Bestaetigung,
+        Self::Kontakt,
     ];
 
     fn letter(self) -> u8 {
@@ -511,6 +534,7 @@ impl MoveTable {
             Self::Subscription => SUBSCRIPTION,
             Self::Anschluss => ANSCHLUSS,
             Self::Bestaetigung => BESTAETIGUNG,
+            Self::Kontakt => KONTAKT,
         }
     }
 }

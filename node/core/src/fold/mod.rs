@@ -19,7 +19,7 @@ use registry_proto::{
     log::{Hash, Header, Kind},
     terms::{Ars, Date, Leistungsschluessel, SemVer},
     wire::registry::{
-        Anschluss, Audience, Bestaetigung, LocalizedText, Mitzeichnung, ServiceDefinition,
+        Anschluss, Audience, Bestaetigung, Kontakt, LocalizedText, Mitzeichnung, ServiceDefinition,
         ServiceVersion, SubscriptionMove, Uebergabe, VersionStatus,
     },
 };
@@ -34,7 +34,7 @@ use crate::{catalogue::Laender, limits::BATCH_ENTRIES_MAX, moves::joint::Leaders
 
 /// Raised whenever [`fold`] gives other facts for an entry; an index of another version is
 /// rebuilt.
-pub const FOLD_VERSION: u32 = 4;
+pub const FOLD_VERSION: u32 = 5;
 
 /// One stored and verified entry.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +98,8 @@ pub enum Move {
     Mitzeichnung(Mitzeichnung),
     /// A service is handed over.
     Uebergabe(Uebergabe),
+    /// Whom to ask about a service.
+    Kontakt(Kontakt),
 }
 
 /// A body that does not hold what its header says. It folds into nothing.
@@ -198,6 +200,11 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
             let it = Uebergabe::decode(&body[..]).map_err(Unreadable::Message)?;
             object_id(entry.header, "service_id", &it.service_id)?;
             Ok(moved(Move::Uebergabe(it)))
+        }
+        Kind::Contact => {
+            let it = Kontakt::decode(&body[..]).map_err(Unreadable::Message)?;
+            object_id(entry.header, "service_id", &it.service_id)?;
+            Ok(moved(Move::Kontakt(it)))
         }
         Kind::Erasure => {
             let it = Erasing::read(entry.header, body);

@@ -7,7 +7,7 @@ use registry_proto::{
     log::Hash,
     terms::SemVer,
     wire::registry::{
-        Anschluss, Bestaetigung, Lifecycle, Mitzeichnung, SubscriptionMove, Uebergabe,
+        Anschluss, Bestaetigung, Kontakt, Lifecycle, Mitzeichnung, SubscriptionMove, Uebergabe,
         UebergabeSchritt, VersionStatus,
     },
 };
@@ -31,7 +31,7 @@ pub struct MoveFact {
     #[prost(int64, tag = "3")]
     pub recorded_unix_ms: i64,
     /// The move.
-    #[prost(oneof = "Said", tags = "4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Said", tags = "4, 5, 6, 7, 8, 9, 10")]
     pub said: Option<Said>,
 }
 
@@ -56,6 +56,9 @@ pub enum Said {
     /// A service is handed over.
     #[prost(message, tag = "9")]
     Uebergabe(Uebergabe),
+    /// Whom to ask about a service.
+    #[prost(message, tag = "10")]
+    Kontakt(Kontakt),
 }
 
 /// Bytes of a text of a move in the index; the whole text stands in the entry.
@@ -85,6 +88,7 @@ pub(super) fn facts(entry: &LogEntry<'_>, at: Position, object: Uuid, it: &Move)
             Said::Mitzeichnung(Mitzeichnung { hinweise: Vec::new(), ..it.clone() })
         }
         Move::Uebergabe(it) => Said::Uebergabe(Uebergabe { hinweise: Vec::new(), ..it.clone() }),
+        Move::Kontakt(it) => Said::Kontakt(Kontakt { hinweise: Vec::new(), ..it.clone() }),
     };
     let key = match it {
         Move::Status(it) => it.version.parse().ok().map(|n| keys::status(object, &n, at)),
@@ -97,6 +101,7 @@ pub(super) fn facts(entry: &LogEntry<'_>, at: Position, object: Uuid, it: &Move)
             Hash::try_from(&it.leaf_hash[..]).ok().map(|leaf| keys::mitzeichnung(object, &leaf, at))
         }
         Move::Uebergabe(_) => Some(keys::uebergabe(object, at)),
+        Move::Kontakt(_) => Some(keys::kontakt(object, at)),
     };
     let Some(key) = key else { return Vec::new() };
     let fact = MoveFact {

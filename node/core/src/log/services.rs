@@ -306,6 +306,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::AuditHead
         | Kind::Erasure
         | Kind::Recovered
+        | Kind::Contact
         | Kind::Unknown(_) => false,
     }
 }
@@ -322,7 +323,11 @@ fn judge_editor(
 ) -> Result<(), Reject> {
     let of_service = matches!(
         record.kind,
-        Kind::ServiceDefinition | Kind::ServiceVersion | Kind::VersionStatus | Kind::Uebergabe
+        Kind::ServiceDefinition
+            | Kind::ServiceVersion
+            | Kind::VersionStatus
+            | Kind::Uebergabe
+            | Kind::Contact
     );
     let editors = known.map(|it| it.editors.as_slice()).unwrap_or_default();
     if !of_service || editors.is_empty() || editors.iter().any(|it| it == pseudonym) {

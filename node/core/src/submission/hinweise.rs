@@ -38,6 +38,7 @@ pub(super) fn clear(record: &mut record::Record) {
         R::Bestaetigung(it) => it.hinweise.clear(),
         R::Mitzeichnung(it) => it.hinweise.clear(),
         R::Uebergabe(it) => it.hinweise.clear(),
+        R::Kontakt(it) => it.hinweise.clear(),
     }
 }
 

@@ -107,8 +107,8 @@ impl Submission {
                 Move::Bestaetigung(it) => it.anlass,
                 _ => 0,
             };
-            // any number of Kommunen and of countersigned entries go into one batch
-            if !matches!(said, Move::Anschluss(_) | Move::Mitzeichnung(_))
+            // any number of Kommunen, of countersigned entries and of contacts go into one batch
+            if !matches!(said, Move::Anschluss(_) | Move::Mitzeichnung(_) | Move::Kontakt(_))
                 && !moved.insert((record.service, record.version, anlass))
             {
                 let text = "zwei Schritte zum selben Gegenstand in einem Stapel; nacheinander \
@@ -156,7 +156,20 @@ impl<F: Facts> Judge<'_, F> {
             Move::Bestaetigung(it) => self.bestaetigung(path, record, it),
             Move::Mitzeichnung(it) => self.mitzeichnung(path, record, it),
             Move::Uebergabe(it) => self.uebergabe(path, record, it),
+            Move::Kontakt(_) => self.kontakt(record),
         }
+    }
+
+    /// Who has a service names its contacts.
+    fn kontakt(&self, record: &Prepared) -> Verdict {
+        let service = record.service.uuid();
+        let mine = self.mine(service)?;
+        let defined = self.catalogue.newest_definition(self.own.land, service)?.is_some();
+        if !defined && mine.lineage.owners.len() < 2 {
+            let name = service.to_string();
+            return Err(Reject::NotFound { what: "service of this Land", name }.into());
+        }
+        Ok(Judged { handovers_seen: Some(mine.seen), ..Judged::default() })
     }
 
     fn status(&self, path: &str, record: &Prepared, it: &VersionStatus) -> Verdict {

@@ -83,6 +83,11 @@ impl Make<'_> {
                 let valid = validate::moves::uebergabe(it, &path, self.land)?;
                 self.moved(valid, Move::Uebergabe, path)
             }
+            Some(R::Kontakt(it)) => {
+                let path = path("kontakt");
+                let valid = validate::kontakt(it, &path)?;
+                self.moved(valid, Move::Kontakt, path)
+            }
             None => Err(vec![FieldViolation {
                 field: format!("records[{at}]"),
                 reason: "RECORD_KIND",
@@ -165,6 +170,10 @@ impl Make<'_> {
             Move::Uebergabe(it) => {
                 let service = id(&it.service_id, "service_id")?;
                 (Kind::Uebergabe, service, Some(service), None)
+            }
+            Move::Kontakt(it) => {
+                let service = id(&it.service_id, "service_id")?;
+                (Kind::Contact, service, Some(service), None)
             }
         };
         let about_subscription =

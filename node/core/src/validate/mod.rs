@@ -13,6 +13,7 @@ mod findings;
 mod form;
 mod gebiet;
 mod html;
+mod kontakt;
 mod latin;
 mod lists;
 pub mod moves;
@@ -30,6 +31,7 @@ pub(crate) mod tests;
 
 pub use definition::definition;
 pub(crate) use findings::Shown;
+pub use kontakt::{ROLLEN, kontakt};
 pub(crate) use lists::FIM;
 pub use lists::{CodeLists, List, ListsError};
 pub use version::version;

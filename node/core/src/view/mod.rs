@@ -9,6 +9,7 @@ mod catalogue;
 mod filter;
 mod handovers;
 mod history;
+mod kontakte;
 mod life;
 mod nachnutzung;
 mod notices;

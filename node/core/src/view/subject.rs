@@ -45,7 +45,9 @@ impl About {
                 Move::Anschluss(_) | Move::Bestaetigung(_) => Self::Subscription(object),
                 Move::Mitzeichnung(it) => Self::of_service(object, &it.land, land),
                 Move::Uebergabe(it) => Self::of_service(object, &it.von_land, land),
-                Move::Status(_) => Self::Service(Subject { service: object, owner: land }),
+                Move::Status(_) | Move::Kontakt(_) => {
+                    Self::Service(Subject { service: object, owner: land })
+                }
             },
             Record::Definition(_) | Record::Version(_) | Record::Erasure(_) | Record::Hidden => {
                 Self::Service(Subject { service: object, owner: land })
@@ -60,7 +62,9 @@ impl About {
             Some(Said::Anschluss(_) | Said::Bestaetigung(_)) => Self::Subscription(object),
             Some(Said::Mitzeichnung(it)) => Self::of_service(object, &it.land, land),
             Some(Said::Uebergabe(it)) => Self::of_service(object, &it.von_land, land),
-            Some(Said::Status(_)) | None => Self::Service(Subject { service: object, owner: land }),
+            Some(Said::Status(_) | Said::Kontakt(_)) | None => {
+                Self::Service(Subject { service: object, owner: land })
+            }
         }
     }
 

@@ -5,8 +5,8 @@ use std::{collections::HashMap, sync::LazyLock};
 use maud::{Markup, Render, html};
 use registry_core::catalogue::ShippedCatalogue;
 use registry_proto::wire::registry::{
-    AsOf, Handlungsgrundlage, LocalizedText, Provenance, Relation, Service, ServiceDefinition,
-    ServiceOwner, VersionSummary,
+    AsOf, Handlungsgrundlage, KontaktEintrag, LocalizedText, Provenance, Relation, Service,
+    ServiceDefinition, ServiceOwner, VersionSummary,
 };
 
 use super::{
@@ -103,6 +103,9 @@ impl ServicePage<'_> {
                     (section("steckbrief", "Steckbrief", &facts(of)))
                     @if let Some(owners) = owners(&self.service.owners) {
                         (section("eigentuemer", "Eigentümer", &owners))
+                    }
+                    @if let Some(contacts) = contacts(&self.service.kontakte) {
+                        (section("kontakte", "Kontakte", &contacts))
                     }
                     (section("herkunft", "Herkunft", &self.origin()))
                     (findings(&of.hinweise))
@@ -231,6 +234,18 @@ fn owners(owners: &[ServiceOwner]) -> Option<Markup> {
     });
     let shown: Vec<_> = shown.collect();
     if shown.len() > 1 { list(&shown, "weitere") } else { None }
+}
+
+/// Whom to ask; nothing if nobody is named.
+fn contacts(all: &[KontaktEintrag]) -> Option<Markup> {
+    let shown = all.iter().filter_map(|it| it.kontakt.as_ref()).map(|it| {
+        let parts = [&it.stelle, &it.name, &it.email, &it.telefon];
+        let parts: Vec<&str> =
+            parts.into_iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
+        html! { (it.rolle) ": " (parts.join(", ")) }
+    });
+    let shown: Vec<_> = shown.collect();
+    if shown.is_empty() { None } else { list(&shown, "weitere") }
 }
 
 fn relation(of: &Relation) -> String {

@@ -4,6 +4,7 @@ mod artefact;
 mod draft;
 mod erase;
 mod held;
+mod kontakt;
 mod manifest;
 mod moves;
 mod nachnutzung;
@@ -25,8 +26,9 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
-    erase::{Erase, EraseEntry, EraseStatus, EraseVersion, Why},
+    erase::{Erase, EraseEntry, EraseKontakt, EraseStatus, EraseVersion, Why},
     held::{Held, HeldAccept},
+    kontakt::{Kontakt, KontaktSet, KontaktShow, Rolle},
     manifest::{Apply, Diff, Export, Schema, SchemaKind},
     moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
     nachnutzung::{
@@ -108,6 +110,9 @@ pub(crate) enum Command {
     /// Übergabe: ein Dienst geht mit Versionen und Nachnutzungen an ein anderes Land
     #[command(subcommand)]
     Uebergabe(Uebergabe),
+    /// Kontakte von Diensten: der einzige Ort für Angaben zu Personen
+    #[command(subcommand)]
+    Kontakt(Kontakt),
     /// Einen Eintrag eines gemeinsamen Dienstes mitzeichnen
     #[command(after_help = moves::COUNTERSIGN_EXAMPLES)]
     Mitzeichnen(Countersign),

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use registry_proto::{terms::Land, wire::registry::LogPosition};
 
-use super::{land, position};
+use super::{Rolle, land, position};
 
 #[derive(Debug, Subcommand)]
 #[command(after_help = ERASE_EXAMPLES)]
@@ -14,6 +14,10 @@ pub(crate) enum Erase {
     /// Eine Version eines eigenen Dienstes samt ihren Dateien löschen (Rolle operator)
     #[command(after_help = VERSION_EXAMPLES)]
     Version(EraseVersion),
+    /// Einen Kontakt eines eigenen Dienstes löschen, mit allem, was vorher zu ihm gesagt wurde (Rolle
+    /// operator)
+    #[command(after_help = KONTAKT_EXAMPLES)]
+    Kontakt(EraseKontakt),
     /// Welches Land welche Löschung seit wann ausgeführt hat, von ihm selbst bestätigt
     #[command(after_help = STATUS_EXAMPLES)]
     Status(EraseStatus),
@@ -55,6 +59,18 @@ pub(crate) struct EraseVersion {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct EraseKontakt {
+    /// UUID des Dienstes
+    #[arg(value_name = "DIENST")]
+    pub(crate) service: String,
+    /// Nur den Kontakt dieser Rolle (ohne Angabe alle)
+    #[arg(long, value_name = "ROLLE", value_enum, hide_possible_values = true)]
+    pub(crate) rolle: Option<Rolle>,
+    #[command(flatten)]
+    pub(crate) why: Why,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct EraseStatus {
     /// Gelöschter Eintrag als LAND/EPOCHE/INDEX (ohne Angabe alle)
     #[arg(value_name = "EINTRAG", value_parser = position)]
@@ -73,7 +89,7 @@ kann ihn löschen. Es lässt sich nicht zurücknehmen.
   registry erase status SL/1/17";
 
 const ENTRY_EXAMPLES: &str = "\
-Gelöscht werden Steckbriefe und Versionen. Ein geltender Steckbrief wird nicht gelöscht: zuerst einen
+Gelöscht werden Steckbriefe, Versionen und Kontakte. Ein geltender Steckbrief wird nicht gelöscht: zuerst einen
 ohne die Angaben veröffentlichen. Wo ein Eintrag steht, zeigen registry watch und -o json.
 
 Beispiel:
@@ -84,6 +100,10 @@ Die Nummer ist danach frei, damit die Version ohne die Angaben noch einmal verö
 
 Beispiel:
   registry erase version UUID 1.4.2 --grund \"enthielt den Namen einer Sachbearbeiterin\"";
+
+const KONTAKT_EXAMPLES: &str = "\
+Beispiel:
+  registry erase kontakt DIENST --rolle fachlich --grund \"Widerruf der Einwilligung\"";
 
 const STATUS_EXAMPLES: &str = "\
 Bestätigt ein Land, sind die Inhalte auf seinem Knoten aus allen Dateien entfernt und das ist gesichert.

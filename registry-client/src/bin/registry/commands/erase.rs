@@ -6,9 +6,9 @@ use registry_proto::{
     wire::registry::{ErasureState, GetVersionRequest, LogPosition},
 };
 
-use super::kinds;
+use super::{kinds, kontakt};
 use crate::{
-    args::{Erase, EraseEntry, EraseStatus, EraseVersion, Format, Why},
+    args::{Erase, EraseEntry, EraseKontakt, EraseStatus, EraseVersion, Format, Why},
     errors::CliError,
     json::{Node, Object},
     output,
@@ -18,6 +18,7 @@ pub(super) async fn run(client: &Client, format: Format, command: Erase) -> Resu
     match command {
         Erase::Entry(EraseEntry { entries, why }) => erase(client, format, entries, why).await,
         Erase::Version(args) => version(client, format, args).await,
+        Erase::Kontakt(args) => contact(client, format, args).await,
         Erase::Status(args) => status(client, format, args).await,
     }
 }
@@ -35,6 +36,21 @@ async fn version(client: &Client, format: Format, args: EraseVersion) -> Result<
         CliError::Internal("die Antwort nennt die Stelle der Version nicht".to_owned())
     })?;
     erase(client, format, vec![position], args.why).await
+}
+
+async fn contact(client: &Client, format: Format, args: EraseKontakt) -> Result<(), CliError> {
+    let found = kontakt::of(client, args.service, String::new()).await?;
+    let wanted = |rolle: &str| args.rolle.is_none_or(|it| it.code() == rolle);
+    let wanted =
+        found.into_iter().filter(|it| wanted(&it.kontakt.clone().unwrap_or_default().rolle));
+    let entries: Vec<LogPosition> = wanted.filter_map(|it| it.position).collect();
+    if entries.is_empty() {
+        return Err(CliError::Usage(
+            "der Dienst hat keinen solchen Kontakt.\nNächster Schritt: registry kontakt zeigen DIENST"
+                .to_owned(),
+        ));
+    }
+    erase(client, format, entries, args.why).await
 }
 
 async fn erase(

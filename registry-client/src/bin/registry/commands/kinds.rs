@@ -25,6 +25,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::AuditHead => Some("AuditHead"),
         Kind::Erasure => Some("Erasure"),
         Kind::Recovered => Some("Recovered"),
+        Kind::Contact => Some("Kontakt"),
         Kind::Unknown(_) => None,
     }
 }
@@ -45,6 +46,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::AuditHead => "Auditstand",
         Kind::Erasure => "Löschung",
         Kind::Recovered => "Wiederhergestellt",
+        Kind::Contact => "Kontakt",
         Kind::Unknown(_) => "Unbekannt",
     }
 }
@@ -77,6 +79,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
         Record::Uebergabe(it) => {
             format!("{} an {}: {}", it.von_land, it.an_land, schritt(it.schritt()))
         }
+        Record::Kontakt(it) => format!("{}: {}", it.rolle, it.stelle),
         Record::Erasure(it) => format!("Eintrag {}: {}", it.index, it.grund),
     }
 }

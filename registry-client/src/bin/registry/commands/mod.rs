@@ -8,6 +8,7 @@ mod erase;
 mod held;
 mod inbox;
 mod kinds;
+mod kontakt;
 mod life;
 mod manifest;
 mod nachnutzung;
@@ -120,6 +121,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             draft::run(&connect(global).await?, format, command, documents).await
         }
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
+        Command::Kontakt(command) => kontakt::run(&connect(global).await?, format, command).await,
         Command::Erase(command) => erase::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait

@@ -5,7 +5,8 @@ use registry_client::{
     catalogue::{PAGE_MAX, ServiceFilter},
 };
 use registry_proto::wire::registry::{
-    GetServiceRequest, GetServiceResponse, SearchMatch, SearchServicesRequest, ServiceSummary,
+    GetServiceRequest, GetServiceResponse, KontaktEintrag, SearchMatch, SearchServicesRequest,
+    ServiceSummary,
 };
 
 use super::{count, german};
@@ -179,6 +180,7 @@ fn details(answer: &GetServiceResponse) -> String {
         ("Rechtsgrundlagen", bases.join("; ")),
         ("Adressaten", definition.leistungsadressaten.join(", ")),
         ("Herausgeber", definition.herausgeber.map_or_else(String::new, |h| h.name)),
+        ("Kontakte", contacts(&service.kontakte)),
         ("Version", or_dash(&service.latest_version)),
         ("Versionen", service.version_count.to_string()),
         ("Revision", service.revision.to_string()),
@@ -188,6 +190,16 @@ fn details(answer: &GetServiceResponse) -> String {
         ("Hinweise", super::findings(&definition.hinweise)),
         ("Nur zur Schau", definition.demonstration_fields.join(", ")),
     ])
+}
+
+fn contacts(all: &[KontaktEintrag]) -> String {
+    let shown = all.iter().filter_map(|it| it.kontakt.as_ref()).map(|it| {
+        let parts = [&it.stelle, &it.name, &it.email, &it.telefon];
+        let parts: Vec<&str> =
+            parts.into_iter().map(String::as_str).filter(|it| !it.is_empty()).collect();
+        format!("{}: {}", it.rolle, parts.join(", "))
+    });
+    shown.collect::<Vec<_>>().join("; ")
 }
 
 fn or_dash(text: &str) -> String {
