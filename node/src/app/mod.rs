@@ -40,7 +40,6 @@ use crate::{
     lifecycle::{Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     search::{Follower, Search},
-    serving::Meters,
     sessions::{self, Connected, Ranges},
     status::StatusBoard,
     store::{self, Store},
@@ -158,8 +157,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let metrics = Arc::new(Metrics::new(SOFTWARE));
-        let digests = Digests::read(&config.tls);
-        let tls = open_tls(&config, &metrics)?;
+        let (tls, digests) = open_tls(&config, &metrics)?;
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
         let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
@@ -192,7 +190,7 @@ impl App {
             own,
             lists,
             tls: tls.clone(),
-            metrics: metrics.clone(),
+            metrics,
             index: index.clone(),
             search: search.clone(),
             board: board.clone(),
@@ -202,7 +200,6 @@ impl App {
             artefacts: artefacts.clone(),
             drafts,
             receipts,
-            meters: Meters::new(config.limits, metrics.clone()),
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners)
@@ -415,11 +412,13 @@ fn open_index(
     Ok((store, index, folder))
 }
 
-/// Reads certificates and anchors, and tells how long the own one is valid.
-fn open_tls(config: &Config, metrics: &Metrics) -> Result<Arc<TlsContext>, StartError> {
+/// Reads certificates, anchors and rules, and tells how long the own certificate is valid.
+fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Arc<TlsContext>, Digests), StartError> {
+    // before they are loaded, so that no change is missed in between
+    let digests = Digests::read(&config.tls);
     let tls = TlsContext::new(config.tls.profile, config.material()?)?;
     metrics.set_certificate_expiry(tls.not_after());
-    Ok(Arc::new(tls))
+    Ok((Arc::new(tls), digests))
 }
 
 /// Follows the files of the TLS material and judges connections that stand.
