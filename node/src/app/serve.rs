@@ -93,7 +93,6 @@ pub(super) struct Parts<'a> {
     pub(super) artefacts: Artefacts,
     pub(super) drafts: Drafts,
     pub(super) receipts: Receipts,
-    pub(super) meters: Meters,
     pub(super) audit: Audit,
     pub(super) erasures: Erasures,
     pub(super) shutdown: Shutdown,
@@ -102,10 +101,12 @@ pub(super) struct Parts<'a> {
 /// Starts every listener.
 pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
     let Listeners { grpc, web, admin, monitoring, http } = listeners;
+    // one certificate has one share at all listeners together
+    let meters = Meters::new(parts.config.limits, parts.metrics.clone());
     let incoming = accept(&parts, Listener::Grpc, grpc)?;
-    serve_grpc(&parts, incoming);
+    serve_grpc(&parts, incoming, &meters);
     let incoming = accept(&parts, Listener::Admin, admin)?;
-    serve_admin(&parts, incoming);
+    serve_admin(&parts, incoming, &meters);
     let state = monitoring_state(&parts);
     serve_plain(&parts, "monitoring", monitoring, monitoring_router(state.clone()));
     let api = CatalogueApi::new(answering(&parts));
@@ -113,7 +114,7 @@ pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
     if let Some(web) = web {
         let incoming = accept(&parts, Listener::Web, web)?;
         let router = crate::web::web_router(api.clone(), face.clone());
-        let router = crate::web::metered(router, parts.meters.clone());
+        let router = crate::web::metered(router, meters);
         let (patience, metrics) = (parts.config.patience, parts.metrics.clone());
         crate::web::serve_web(incoming, router, patience, metrics, &parts.shutdown);
     }
@@ -177,10 +178,16 @@ fn serve_plain(
 }
 
 /// Serves gRPC: what every call shares, then its service.
-fn serve_calls(parts: &Parts<'_>, listener: Listener, incoming: Incoming, routes: Routes) {
+fn serve_calls(
+    parts: &Parts<'_>,
+    listener: Listener,
+    incoming: Incoming,
+    routes: Routes,
+    meters: &Meters,
+) {
     let calls = Paced::new(parts.config.patience.request).layer(routes.prepare());
     let calls = Audited::new(parts.audit.clone()).layer(calls);
-    let calls = Limited::new(parts.meters.clone()).layer(calls);
+    let calls = Limited::new(meters.clone()).layer(calls);
     let calls = Observed::new(parts.metrics.clone()).layer(calls);
     server(parts, listener.name(), Speaks::Http2).serve(incoming, calls, &parts.shutdown);
 }
@@ -236,7 +243,7 @@ fn erasure_api(parts: &Parts<'_>) -> ErasureApi {
     })
 }
 
-fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
+fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
     let watch = WatchApi::new(
         parts.index.clone(),
         parts.board.clone(),
@@ -287,7 +294,7 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     if let Ok(service) = describe().build_v1alpha() {
         routes = routes.add_service(service);
     }
-    serve_calls(parts, Listener::Grpc, incoming, routes);
+    serve_calls(parts, Listener::Grpc, incoming, routes, meters);
     let stopping = parts.shutdown.token().clone();
     let index = parts.index.clone();
     parts.shutdown.spawn(TaskKind::Listener, async move {
@@ -318,7 +325,7 @@ async fn report_health(
     }
 }
 
-fn serve_admin(parts: &Parts<'_>, incoming: Incoming) {
+fn serve_admin(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
     let admin = AdminApi::new(
         SOFTWARE,
         parts.config.data_dir.clone(),
@@ -331,7 +338,7 @@ fn serve_admin(parts: &Parts<'_>, incoming: Incoming) {
         parts.config.artefacts.grace,
     );
     let routes = Routes::new(sized!(AdminServiceServer::new(admin)));
-    serve_calls(parts, Listener::Admin, incoming, routes);
+    serve_calls(parts, Listener::Admin, incoming, routes, meters);
 }
 
 fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {

@@ -25,7 +25,43 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The status of a refusal.
 pub fn status(reject: Reject) -> Status {
     let message = cut(&reject.to_string(), MESSAGE_BYTES_MAX);
-    let (code, reason, metadata) = match &reject {
+    let (code, reason, metadata) = told(&reject);
+    let metadata: HashMap<String, String> = metadata
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), cut(&value, TEXT_BYTES_MAX)))
+        .collect();
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, DOMAIN, metadata);
+    match &reject {
+        Reject::Invalid(all) => {
+            details.set_bad_request(violations(all));
+        }
+        Reject::Busy { .. } | Reject::Unavailable { .. } => {
+            details.set_retry_info(Some(RETRY_AFTER));
+        }
+        Reject::Throttled { who, retry_ms, .. } => {
+            details.set_retry_info(Some(Duration::from_millis(*retry_ms)));
+            details.set_quota_failure(vec![QuotaViolation::new(
+                format!("certificate:{who}"),
+                message.clone(),
+            )]);
+        }
+        Reject::Denied { .. }
+        | Reject::Forbidden(_)
+        | Reject::NotFound { .. }
+        | Reject::Conflict { .. }
+        | Reject::MovedOn { .. }
+        | Reject::Precondition { .. }
+        | Reject::ResyncRequired { .. }
+        | Reject::AckTimeout { .. }
+        | Reject::Storage { .. } => {}
+    }
+    Status::with_error_details(code, message, details)
+}
+
+/// Code, reason and metadata of a refusal.
+fn told(reject: &Reject) -> (Code, &'static str, Vec<(&'static str, String)>) {
+    match reject {
         Reject::Invalid(all) => (
             Code::InvalidArgument,
             all.first().map_or("INVALID", |first| first.reason),
@@ -85,38 +121,7 @@ pub fn status(reject: Reject) -> Status {
         Reject::Storage { operation } => {
             (Code::Internal, "STORAGE", vec![("operation", (*operation).to_owned())])
         }
-    };
-    let metadata: HashMap<String, String> = metadata
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), cut(&value, TEXT_BYTES_MAX)))
-        .collect();
-    let mut details = ErrorDetails::new();
-    details.set_error_info(reason, DOMAIN, metadata);
-    match &reject {
-        Reject::Invalid(all) => {
-            details.set_bad_request(violations(all));
-        }
-        Reject::Busy { .. } | Reject::Unavailable { .. } => {
-            details.set_retry_info(Some(RETRY_AFTER));
-        }
-        Reject::Throttled { who, retry_ms, .. } => {
-            details.set_retry_info(Some(Duration::from_millis(*retry_ms)));
-            details.set_quota_failure(vec![QuotaViolation::new(
-                format!("certificate:{who}"),
-                message.clone(),
-            )]);
-        }
-        Reject::Denied { .. }
-        | Reject::Forbidden(_)
-        | Reject::NotFound { .. }
-        | Reject::Conflict { .. }
-        | Reject::MovedOn { .. }
-        | Reject::Precondition { .. }
-        | Reject::ResyncRequired { .. }
-        | Reject::AckTimeout { .. }
-        | Reject::Storage { .. } => {}
     }
-    Status::with_error_details(code, message, details)
 }
 
 /// The status of a request whose transport proved no identity.

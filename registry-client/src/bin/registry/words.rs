@@ -38,6 +38,28 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
             format!("{name} hat inzwischen Revision {}", value("revision"))
         }
         "LIMIT_REACHED" => format!("höchstens {} {}", value("max"), limit(value("limit"))),
+        "ROLE_MISSING" | "RULE_DENIES" | "OUT_OF_SCOPE" => rights(of)?,
+        "QUOTA" => format!("mehr als {} {}", value("max"), limit(value("limit"))),
+        "ACK_TIMEOUT" => {
+            let by = value("acknowledged_by");
+            let count = if by.is_empty() { 0 } else { by.split(',').count() };
+            format!(
+                "dauerhaft gespeichert als {}, aber nur {count} von {} Ländern haben es rechtzeitig \
+                 bestätigt ({}); es wird weiter verteilt, nicht noch einmal veröffentlichen",
+                value("position"),
+                value("asked"),
+                if by.is_empty() { "keines" } else { by }
+            )
+        }
+        reason => return of_the_node(reason, &of.message),
+    };
+    Some(text)
+}
+
+/// The sentence about a right that is missing.
+fn rights(of: &Refusal) -> Option<String> {
+    let value = |key: &str| of.metadata.get(key).map(String::as_str).unwrap_or_default();
+    let text = match of.reason.as_deref()? {
         "ROLE_MISSING" => match value("action") {
             "publish" => role("Veröffentlichen", "publisher"),
             "retire" => role("Abkündigen und Zurückziehen", "publisher"),
@@ -64,19 +86,7 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
             value("role"),
             value("rules")
         ),
-        "QUOTA" => format!("mehr als {} {}", value("max"), limit(value("limit"))),
-        "ACK_TIMEOUT" => {
-            let by = value("acknowledged_by");
-            let count = if by.is_empty() { 0 } else { by.split(',').count() };
-            format!(
-                "dauerhaft gespeichert als {}, aber nur {count} von {} Ländern haben es rechtzeitig \
-                 bestätigt ({}); es wird weiter verteilt, nicht noch einmal veröffentlichen",
-                value("position"),
-                value("asked"),
-                if by.is_empty() { "keines" } else { by }
-            )
-        }
-        reason => return of_the_node(reason, &of.message),
+        _ => return None,
     };
     Some(text)
 }
