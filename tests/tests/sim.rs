@@ -313,7 +313,7 @@ fn a_liar_in_between_delays_and_forges_nothing() {
 // streams break and nodes crash while it comes back.
 #[test]
 fn a_lost_disk_comes_back_through_crashes_and_broken_streams() {
-    check(12, |seed| {
+    check(8, |seed| {
         let mut rng = SmallRng::seed_from_u64(seed ^ 0xD15C);
         let mut world = World::new(seed, &ALL, &MESH, CALM);
         world.until(60_000, "fences open", World::all_open);
