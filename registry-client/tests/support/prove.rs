@@ -61,6 +61,7 @@ impl World {
                 quota: None,
                 ..wire::Member::default()
             }],
+            ..wire::Charter::default()
         };
         let charter = Charter::parse(charter.encode_to_vec().into()).expect("charter");
         let signer = LogSigner::new(key(1), key(2));
