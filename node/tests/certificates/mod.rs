@@ -526,6 +526,7 @@ impl Node {
         fs::write(&self.files.certificate, certificate).unwrap();
         if let Some(key) = key {
             fs::write(&self.files.key, key).unwrap();
+            fs::set_permissions(&self.files.key, fs::Permissions::from_mode(0o600)).unwrap();
         }
     }
 
