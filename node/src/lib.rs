@@ -2,6 +2,7 @@
 //! of the catalogue.
 //!
 //! - [`app`]: a node, from its configuration to its end.
+//! - [`approvals`]: submissions that wait for a second person.
 //! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`certificates`]: reload of files, revocation, warnings before an end.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
@@ -28,6 +29,7 @@
 //! - [`lifecycle`]: how tasks start, die and are drained.
 
 pub mod app;
+pub mod approvals;
 pub mod artefacts;
 pub mod batches;
 pub mod certificates;

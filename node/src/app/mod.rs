@@ -28,6 +28,7 @@ use logs::Logs;
 pub use logs::LogsError;
 
 use crate::{
+    approvals::{self, Approvals},
     artefacts::{self, Artefacts, ChunkStore},
     certificates::{self, Digests},
     config::{self, Config},
@@ -113,6 +114,9 @@ pub enum StartError {
     /// The drafts cannot be opened.
     #[error("cannot open the drafts")]
     Drafts(#[from] drafts::OpenError),
+    /// What waits for a second person cannot be opened.
+    #[error("cannot open the submissions that wait for a second person")]
+    Approvals(#[from] approvals::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -160,7 +164,7 @@ impl App {
         let (tls, digests) = open_tls(&config, &metrics)?;
         let own = LogId { land: config.land, epoch: 1 };
         let logs = logs::open(&config, own).await?;
-        let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
+        let (drafts, approvals) = open_desk(&config, &metrics)?;
         // ends after everything that asks it for something
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
@@ -199,6 +203,7 @@ impl App {
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             drafts,
+            approvals,
             receipts,
             shutdown: shutdown.clone(),
         };
@@ -419,6 +424,13 @@ fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Arc<TlsContext>, Dige
     let tls = TlsContext::new(config.tls.profile, config.material()?)?;
     metrics.set_certificate_expiry(tls.not_after());
     Ok((Arc::new(tls), digests))
+}
+
+/// Opens what publishers work on and what waits for a second person.
+fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<(Drafts, Approvals), StartError> {
+    let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
+    let approvals = Approvals::open(&config.data_dir.join("approvals"), metrics.clone())?;
+    Ok((drafts, approvals))
 }
 
 /// Follows the files of the TLS material and judges connections that stand.

@@ -19,7 +19,7 @@ use prometheus_client::{
 use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
-use crate::observe::{ArtefactMetrics, CertificateMetrics, ConnectionMetrics};
+use crate::observe::{ApprovalMetrics, ArtefactMetrics, CertificateMetrics, ConnectionMetrics};
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
@@ -38,6 +38,7 @@ pub struct Metrics {
     artefacts: ArtefactMetrics,
     certificates: CertificateMetrics,
     connections: ConnectionMetrics,
+    approvals: ApprovalMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +128,7 @@ impl Metrics {
             artefacts: ArtefactMetrics::default(),
             certificates: CertificateMetrics::default(),
             connections: ConnectionMetrics::default(),
+            approvals: ApprovalMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -256,6 +258,11 @@ impl Metrics {
         &self.connections
     }
 
+    /// What is counted about submissions that wait for a second person.
+    pub fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
+    }
+
     /// What is counted about artefacts.
     pub fn artefacts(&self) -> &ArtefactMetrics {
         &self.artefacts
@@ -292,6 +299,7 @@ impl Metrics {
         self.artefacts.register(r);
         self.certificates.register(r);
         self.connections.register(r);
+        self.approvals.register(r);
     }
 }
 

@@ -1,11 +1,13 @@
 //! What operators see: log lines on stderr and metrics.
 
+mod approvals;
 mod artefacts;
 mod certificates;
 mod connections;
 mod logging;
 mod metrics;
 
+pub use approvals::ApprovalMetrics;
 pub use artefacts::ArtefactMetrics;
 pub use certificates::CertificateMetrics;
 pub use connections::ConnectionMetrics;

@@ -15,7 +15,11 @@ use registry_proto::wire::registry::{
 use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
-use super::{caller::caller, publish::PublishApi, publish::response, status::status};
+use super::{
+    caller::caller,
+    publish::{PublishApi, answered, response},
+    status::status,
+};
 use crate::drafts::{Drafts, Hand};
 
 /// Handlers of the draft service.
@@ -125,8 +129,18 @@ impl DraftApi {
                 expected: Some(expected),
             });
         }
-        let asked = PublishRequest { records, ack_peers, ..PublishRequest::default() };
-        let published = self.publish.as_principal(principal, asked).await?;
+        // a draft that waits for a second person waits once
+        let idempotency_key = match principal.may_need_second() {
+            true => format!("draft-{draft_id}-{revision}"),
+            false => String::new(),
+        };
+        let asked = PublishRequest { records, ack_peers, idempotency_key, dry_run: false };
+        let answer = self.publish.as_principal(principal, asked).await?;
+        if answer.approval.is_some() {
+            // it may be rejected, so the draft stays
+            return Ok(PublishDraftResponse { published: Some(answered(answer)), deleted: false });
+        }
+        let published = answer.published;
         info!(by = principal.pseudonym, draft = draft_id, "a draft was published");
         let gone = draft_id.clone();
         let deleted = self.on_disk(move |drafts| drafts.delete(&gone, Some(revision))).await;

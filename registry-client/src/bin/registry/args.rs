@@ -2,6 +2,7 @@
 
 mod artefact;
 mod draft;
+mod freigabe;
 mod held;
 mod manifest;
 mod moves;
@@ -24,6 +25,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
+    freigabe::{Freigabe, FreigabeAccept},
     held::{Held, HeldAccept},
     manifest::{Apply, Diff, Export, Schema, SchemaKind},
     moves::{Countersign, Deprecate, Inbox, Retire, ServiceEdit, Withdraw},
@@ -133,6 +135,9 @@ pub(crate) enum Command {
     /// Entwürfe: speichern, prüfen, veröffentlichen; nur am Knoten des eigenen Landes
     #[command(subcommand)]
     Draft(Draft),
+    /// Einreichungen, die auf eine zweite Person warten: ansehen, freigeben, ablehnen
+    #[command(subcommand)]
+    Freigabe(Freigabe),
     /// Dateien von Versionen senden, holen, auflisten
     #[command(subcommand)]
     Artefact(Artefact),

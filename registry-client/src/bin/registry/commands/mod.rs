@@ -4,6 +4,7 @@ mod artefact;
 mod differences;
 mod draft;
 mod edit;
+mod freigabe;
 mod held;
 mod inbox;
 mod kinds;
@@ -118,6 +119,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             };
             draft::run(&connect(global).await?, format, command, documents).await
         }
+        Command::Freigabe(command) => freigabe::run(&connect(global).await?, format, command).await,
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait
