@@ -2,6 +2,7 @@
 //! of the catalogue.
 //!
 //! - [`app`]: a node, from its configuration to its end.
+//! - [`approvals`]: submissions that wait for a second person.
 //! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`audit`]: who did what, chained by hashes.
 //! - [`certificates`]: reload of files, revocation, warnings before an end.
@@ -30,6 +31,7 @@
 //! - [`lifecycle`]: how tasks start, die and are drained.
 
 pub mod app;
+pub mod approvals;
 pub mod artefacts;
 pub mod audit;
 pub mod batches;

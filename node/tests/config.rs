@@ -58,6 +58,9 @@ fn a_complete_file_means_what_it_says() {
     assert_eq!(config.peers[0].identity.land, Land::RP);
     assert_eq!(config.peers[0].address, "rp-1.demo.example:7444");
     assert_eq!(config.tls.rules.clients[0].who, Who::Any);
+    let rules = config.tls.rules.read().unwrap();
+    let publishes = |it: &&registry_core::authorize::Rule| it.role == Some(Role::Publisher);
+    assert!(rules.iter().filter(publishes).all(|it| it.four_eyes));
     assert_eq!(config.tls.rules.read().unwrap().len(), config.tls.rules.clients.len() + 1);
     assert_eq!((config.limits.per_second, config.limits.burst), (200, 500));
     assert_eq!(config.fence, FencePolicy::Available { after: std::time::Duration::from_secs(900) });

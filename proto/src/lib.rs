@@ -3,6 +3,7 @@
 //! - [`wire`]: the messages of `verbund.registry.v1`, `verbund.peer.v1` and `verbund.admin.v1`
 //!   (generated code, committed; a test regenerates it), with feature `grpc` also the clients
 //!   and servers.
+//! - [`approval`]: what a second person confirms.
 //! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
 //! - [`erasure`]: which entry an erasure names, and the proof that a body is missing for a reason.
@@ -13,6 +14,7 @@
 //! - [`log`]: header, leaf hash, tree, checkpoint, proofs, signed statements; pure functions.
 //! - [`statement`]: what a Land signs outside of its log.
 
+pub mod approval;
 pub mod artefact;
 pub mod charter;
 pub mod erasure;

@@ -3,6 +3,7 @@
 //! - [`Client`]: connects over mutual TLS (TLS 1.3, AES-GCM, NIST curves) and reads the catalogue.
 //! - [`nachnutzung`]: who re-uses what, whom a move affects, what needs attention.
 //! - [`publish`]: writes to the log of the node's Land.
+//! - [`approval`]: what waits for a second person.
 //! - [`draft`]: drafts at the node of one's own Land.
 //! - [`erasure`]: erases entries, and tells who has carried it out.
 //! - [`held`]: what a node holds back until its operator decides.
@@ -15,6 +16,7 @@
 //!
 //! The crate knows the wire and the charter, nothing of how a node works inside.
 
+pub mod approval;
 pub mod artefact;
 pub mod catalogue;
 pub mod connect;

@@ -15,15 +15,25 @@ use crate::{
     reject::Reject,
 };
 
+/// What a request is for, which decides what the rules are asked about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be published: each record is what it is.
+    Publish,
+    /// To see how a draft would fare: the right to keep drafts is enough, and nothing is written.
+    Draft,
+    /// To be published because a second person confirms it.
+    Confirm,
+}
+
 /// A publish request with everything its way through the core needs, so that no later stage reads
 /// a clock or draws random numbers.
 #[derive(Debug)]
 pub struct Envelope {
     /// What is asked for.
     pub request: PublishRequest,
-    /// True to see how a draft would fare: the right to keep drafts is enough, and nothing is
-    /// written.
-    pub as_draft: bool,
+    /// What it is for.
+    pub purpose: Purpose,
     /// Who the transport says is asking; `None` when it does not know.
     pub principal: Option<Principal>,
     /// Today (UTC) at the node.
@@ -54,9 +64,21 @@ pub struct Authorized {
     pub(crate) entropy: [u8; 32],
     /// What the sender may do with what; asked again once the objects are known.
     pub(crate) rules: Arc<[Rule]>,
-    /// True to see how a draft would fare.
-    pub(crate) as_draft: bool,
+    pub(crate) purpose: Purpose,
     _permit: Permit,
+}
+
+// === impl Purpose ===
+
+impl Purpose {
+    /// The action that the rules are asked about.
+    pub(crate) fn action(self, record: &Record) -> Action {
+        match self {
+            Self::Publish => action_of(record),
+            Self::Draft => Action::Draft,
+            Self::Confirm => Action::Confirm,
+        }
+    }
 }
 
 // === impl Envelope ===
@@ -89,12 +111,9 @@ impl Authenticated {
     /// what a record is about to do; [`Reject::Invalid`] for an empty or too long list or too many
     /// partners to wait for.
     pub fn authorize(self) -> Result<Authorized, Reject> {
-        let as_draft = self.envelope.as_draft;
+        let purpose = self.envelope.purpose;
         let PublishRequest { records, ack_peers, dry_run, idempotency_key } = self.envelope.request;
-        let mut asked: Vec<Action> = match as_draft {
-            true => vec![Action::Draft],
-            false => records.iter().map(action_of).collect(),
-        };
+        let mut asked: Vec<Action> = records.iter().map(|it| purpose.action(it)).collect();
         asked.sort_unstable();
         asked.dedup();
         let first = asked.first().copied().unwrap_or(Action::Publish);
@@ -132,14 +151,14 @@ impl Authenticated {
         Ok(Authorized {
             records,
             ack_peers,
-            dry_run: dry_run || as_draft,
+            dry_run: dry_run || purpose == Purpose::Draft,
             request,
             pseudonym: self.principal.pseudonym,
             today: self.envelope.today,
             wall_ms: self.envelope.wall_ms,
             entropy: self.envelope.entropy,
             rules,
-            as_draft,
+            purpose,
             _permit: permit,
         })
     }
@@ -174,7 +193,14 @@ mod tests {
         };
         let principal = role.map(|role| Principal::with_roles("p-1", &[role]));
         let today = "2026-01-01".parse().expect("a day");
-        Envelope { request, as_draft: false, principal, today, wall_ms: 5, entropy: [1; 32] }
+        Envelope {
+            request,
+            purpose: Purpose::Publish,
+            principal,
+            today,
+            wall_ms: 5,
+            entropy: [1; 32],
+        }
     }
 
     #[track_caller]

@@ -15,6 +15,14 @@ pub const DRAFT_BYTES_MAX: usize = 1 << 20;
 pub const DRAFT_RECORDS_MAX: usize = 100;
 /// Drafts at a node.
 pub const DRAFTS_MAX: usize = 1_000;
+/// Submissions at a node that wait for a second person.
+pub const APPROVALS_MAX: usize = 1_000;
+/// Such submissions of one person.
+pub const APPROVALS_PER_PERSON_MAX: usize = 200;
+/// Bytes of all such submissions.
+pub const APPROVALS_BYTES_MAX: usize = 256 << 20;
+/// After this time they are not there any more, milliseconds: 14 days.
+pub const APPROVAL_MS_MAX: i64 = 14 * 86_400_000;
 /// Bytes of entries in one frame between peers; one larger entry travels alone.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Entries in one frame between peers, and in one atomic batch.
@@ -240,6 +248,8 @@ const _: () = assert!(COPY_FIRST_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(BATCH_ENTRIES_MAX >= PUBLISH_RECORDS_MAX);
 const _: () = assert!(RECORD_LONG_LIST_MAX >= RECORD_LIST_MAX);
 const _: () = assert!(RECORD_BYTES_MAX >= 4 * (4 * TEXT_CHARS_MAX) + (64 << 10));
+const _: () = assert!(APPROVALS_BYTES_MAX >= 16 * MESSAGE_BYTES_MAX);
+const _: () = assert!(APPROVALS_PER_PERSON_MAX <= APPROVALS_MAX / 2);
 const _: () = assert!(MESSAGE_BYTES_MAX >= 2 * DRAFT_BYTES_MAX);
 const _: () = assert!(DRAFT_RECORDS_MAX <= PUBLISH_RECORDS_MAX);
 const _: () = assert!(ARTEFACT_BYTES_MAX.is_multiple_of(ARTEFACT_CHUNK_BYTES));

@@ -34,6 +34,7 @@ use logs::Logs;
 pub use logs::LogsError;
 
 use crate::{
+    approvals::{self, Approvals},
     artefacts::{self, Artefacts, ChunkStore},
     audit::{self, Audit},
     certificates::{self, Digests},
@@ -145,6 +146,9 @@ pub enum StartError {
     /// The drafts cannot be opened.
     #[error("cannot open the drafts")]
     Drafts(#[from] drafts::OpenError),
+    /// What waits for a second person cannot be opened.
+    #[error("cannot open the submissions that wait for a second person")]
+    Approvals(#[from] approvals::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -212,7 +216,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let Opened { clock, metrics, digests, tls, own, logs, records, audit } = opened;
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
-        let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
+        let (drafts, approvals) = open_desk(&config, &metrics)?;
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
@@ -252,6 +256,7 @@ impl App {
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             drafts,
+            approvals,
             receipts,
             audit: audit.clone(),
             erasures,
@@ -507,6 +512,13 @@ fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Digests, Arc<TlsConte
     let tls = TlsContext::new(config.tls.profile, config.material()?)?;
     metrics.set_certificate_expiry(tls.not_after());
     Ok((digests, Arc::new(tls)))
+}
+
+/// Opens what publishers work on and what waits for a second person.
+fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<(Drafts, Approvals), StartError> {
+    let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
+    let approvals = Approvals::open(&config.data_dir.join("approvals"), metrics.clone())?;
+    Ok((drafts, approvals))
 }
 
 /// Follows the files of the TLS material and judges connections that stand.

@@ -22,6 +22,7 @@ use registry_proto::{
             peer_service_server::PeerServiceServer,
         },
         registry::{
+            approval_service_server::ApprovalServiceServer,
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
             draft_service_server::DraftServiceServer, erasure_service_server::ErasureServiceServer,
@@ -36,6 +37,7 @@ use tower::Layer;
 
 use crate::{
     app::{Listeners, SOFTWARE},
+    approvals::Approvals,
     artefacts::Artefacts,
     audit::Audit,
     config::Config,
@@ -59,6 +61,7 @@ use crate::{
     wire::{
         admin::AdminApi,
         answer::Answering,
+        approval::ApprovalApi,
         artefact::ArtefactApi,
         audited::Audited,
         catalogue::CatalogueApi,
@@ -92,6 +95,7 @@ pub(super) struct Parts<'a> {
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
     pub(super) drafts: Drafts,
+    pub(super) approvals: Approvals,
     pub(super) receipts: Receipts,
     pub(super) audit: Audit,
     pub(super) erasures: Erasures,
@@ -263,7 +267,9 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
         metrics: parts.metrics.clone(),
         artefacts: parts.artefacts.clone(),
         roots: Arc::new(parts.config.fit_connect.clone()),
+        approvals: parts.approvals.clone(),
     });
+    let approvals = ApprovalApi::new(parts.approvals.clone(), publish.clone());
     let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
@@ -281,6 +287,7 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
         .add_service(sized!(WatchServiceServer::new(watch)))
         .add_service(sized!(PublishServiceServer::new(publish)))
         .add_service(sized!(DraftServiceServer::new(drafts)))
+        .add_service(sized!(ApprovalServiceServer::new(approvals)))
         .add_service(sized!(WitnessServiceServer::new(witness)))
         .add_service(sized!(ErasureServiceServer::new(erasure_api(parts))))
         .add_service(sized!(PeerServiceServer::new(peer)))

@@ -35,6 +35,7 @@ pub enum PolicyCommand {
                   countersign  mitzeichnen\n  \
                   handover     Dienste übergeben und übernehmen\n  \
                   draft        Entwürfe anlegen, sehen, löschen\n  \
+                  confirm      freigeben, was andere einreichen (vier Augen)\n  \
                   operate      den Knoten betreiben (Admin-Dienst)\n  \
                   replicate    als Partner replizieren\n\n\
                   Ein Verbot geht jeder Erlaubnis vor; ohne Erlaubnis ist alles verboten. Was \
@@ -137,7 +138,13 @@ fn explain(
         (Err(why), _) => format!("abgelehnt schon beim Verbinden: {why}"),
         (Ok(()), Verdict::Allowed(rule)) => {
             allowed = true;
-            format!("erlaubt durch {}", rule.name)
+            let writes = action.has_objects()
+                && !matches!(action, Action::Replicate | Action::Draft | Action::Confirm);
+            let second = match authorize::may_alone(principal.rules(), action, target) || !writes {
+                true => "",
+                false => "; veröffentlicht wird, wenn eine zweite Person freigibt (vier_augen)",
+            };
+            format!("erlaubt durch {}{second}", rule.name)
         }
         (Ok(()), Verdict::Forbidden(rule)) => format!("abgelehnt durch {}", rule.name),
         (Ok(()), Verdict::Unmatched) => {

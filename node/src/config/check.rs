@@ -53,7 +53,7 @@ impl<'a> Check<'a> {
         let own = land
             .zip(node.as_deref())
             .map(|(land, node)| PeerIdentity { land, node: node.to_owned() });
-        let rules = self.rules(&raw.clients, raw.policy_file.as_deref());
+        let rules = self.rules(&raw.clients, raw.policy_file.as_deref(), raw.four_eyes);
         let own_name = own.as_ref().filter(|own| knows(member, own));
         let tls = self.tls(raw.tls, rules, charter.as_ref(), own_name);
         let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());

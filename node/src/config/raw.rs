@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
     pub(super) peers: Vec<RawPeer>,
     pub(super) clients: Vec<RawClient>,
     pub(super) policy_file: Option<String>,
+    pub(super) four_eyes: Option<bool>,
     pub(super) limits: RawLimits,
     pub(super) fence_policy: Option<String>,
     pub(super) fence_available_after: Option<String>,
@@ -174,6 +175,7 @@ impl RawConfig {
 
         let mut policy = top.section(problems, "policy");
         raw.policy_file = policy.text(problems, "file");
+        raw.four_eyes = policy.flag(problems, "vier_augen");
         policy.end(problems);
         let mut limits = top.section(problems, "limits");
         raw.limits = RawLimits {

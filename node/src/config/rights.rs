@@ -16,18 +16,24 @@ use crate::{
 
 impl Check<'_> {
     /// The simple rules of the configuration, and the file with the others.
-    pub(super) fn rules(&mut self, clients: &[RawClient], file: Option<&str>) -> Rules {
+    pub(super) fn rules(
+        &mut self,
+        clients: &[RawClient],
+        file: Option<&str>,
+        four_eyes: Option<bool>,
+    ) -> Rules {
+        let four_eyes = four_eyes.unwrap_or(false);
         let clients = clients.iter().enumerate();
         let clients = clients.filter_map(|(at, raw)| self.client(at, raw)).collect();
         let full = file.map(|path| self.path(path));
         if let (Some(path), Some(full)) = (file, &full)
-            && let Err(error) = policy::read_policy(full)
+            && let Err(error) = policy::read_policy(full, four_eyes)
         {
             for problem in error.problems {
                 self.wrong("policy.file", path, problem);
             }
         }
-        Rules { clients, file: full }
+        Rules { clients, file: full, four_eyes }
     }
 
     fn client(&mut self, at: usize, raw: &RawClient) -> Option<Rule> {

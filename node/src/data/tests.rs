@@ -1,7 +1,7 @@
 use ed25519_dalek::SigningKey;
 use registry_core::{
     authorize::{Principal, Role},
-    envelope::Envelope,
+    envelope::{Envelope, Purpose},
     reject::Reject,
     submission::Submission,
 };
@@ -77,7 +77,7 @@ fn publish(lists: &Lists, key: &str) -> Result<Submission, Reject> {
     let principal = Principal::with_roles("p-1", &[Role::Publisher]);
     let envelope = Envelope {
         request: PublishRequest { records: vec![record], ..PublishRequest::default() },
-        as_draft: false,
+        purpose: Purpose::Publish,
         principal: Some(principal),
         today: "2026-11-23".parse().unwrap(),
         wall_ms: 1_767_225_600_123,

@@ -19,7 +19,9 @@ use prometheus_client::{
 use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
-use crate::observe::{ArtefactMetrics, AuditMetrics, CertificateMetrics, ConnectionMetrics};
+use crate::observe::{
+    ApprovalMetrics, ArtefactMetrics, AuditMetrics, CertificateMetrics, ConnectionMetrics,
+};
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
 pub const METHOD_UNKNOWN: &str = "unknown";
@@ -39,6 +41,7 @@ pub struct Metrics {
     certificates: CertificateMetrics,
     connections: ConnectionMetrics,
     audit: AuditMetrics,
+    approvals: ApprovalMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +133,7 @@ impl Metrics {
             certificates: CertificateMetrics::default(),
             connections: ConnectionMetrics::default(),
             audit: AuditMetrics::default(),
+            approvals: ApprovalMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -269,6 +273,11 @@ impl Metrics {
         &self.audit
     }
 
+    /// What is counted about submissions that wait for a second person.
+    pub fn approvals(&self) -> &ApprovalMetrics {
+        &self.approvals
+    }
+
     /// What is counted about artefacts.
     pub fn artefacts(&self) -> &ArtefactMetrics {
         &self.artefacts
@@ -306,6 +315,7 @@ impl Metrics {
         self.certificates.register(r);
         self.connections.register(r);
         self.audit.register(r);
+        self.approvals.register(r);
     }
 }
 

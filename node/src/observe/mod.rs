@@ -1,5 +1,6 @@
 //! What operators see: log lines on stderr and metrics.
 
+mod approvals;
 mod artefacts;
 mod audit;
 mod certificates;
@@ -7,6 +8,7 @@ mod connections;
 mod logging;
 mod metrics;
 
+pub use approvals::ApprovalMetrics;
 pub use artefacts::ArtefactMetrics;
 pub use audit::AuditMetrics;
 pub use certificates::CertificateMetrics;

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use registry_core::authorize::Rule;
+use registry_core::authorize::{Role, Rule};
 
 use crate::tls::{self, MaterialError};
 
@@ -23,6 +23,8 @@ pub struct Rules {
     pub clients: Vec<Rule>,
     /// The policy file, if there is one.
     pub file: Option<PathBuf>,
+    /// Whether a second person must confirm what rules allow that do not say so themselves.
+    pub four_eyes: bool,
 }
 
 /// Everything that is wrong with a policy file.
@@ -55,19 +57,21 @@ impl Rules {
     /// The file cannot be read or used.
     pub fn read(&self) -> Result<Vec<Rule>, PolicyError> {
         let mut rules = self.clients.clone();
+        let publishes = |it: &&mut Rule| it.role == Some(Role::Publisher);
+        rules.iter_mut().filter(publishes).for_each(|it| it.four_eyes = self.four_eyes);
         if let Some(path) = &self.file {
-            rules.extend(read_policy(path)?);
+            rules.extend(read_policy(path, self.four_eyes)?);
         }
         Ok(rules)
     }
 }
 
-/// Reads a policy file.
+/// Reads a policy file; `four_eyes` counts for rules that say nothing of it.
 ///
 /// # Errors
 ///
 /// All problems at once.
-pub fn read_policy(path: &Path) -> Result<Vec<Rule>, PolicyError> {
+pub fn read_policy(path: &Path, four_eyes: bool) -> Result<Vec<Rule>, PolicyError> {
     let failed = |reason: String| PolicyError {
         path: path.to_owned(),
         problems: vec![PolicyProblem { line: 0, key: String::new(), reason }],
@@ -77,7 +81,8 @@ pub fn read_policy(path: &Path) -> Result<Vec<Rule>, PolicyError> {
         _ => failed(format!("hat mehr als {POLICY_BYTES_MAX} Bytes")),
     })?;
     let text = String::from_utf8(bytes).map_err(|_| failed("ist kein UTF-8-Text".to_owned()))?;
-    read::rules(&text).map_err(|problems| PolicyError { path: path.to_owned(), problems })
+    read::rules(&text, four_eyes)
+        .map_err(|problems| PolicyError { path: path.to_owned(), problems })
 }
 
 fn unreadable(error: &io::Error) -> String {

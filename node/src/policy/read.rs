@@ -14,8 +14,8 @@ use super::PolicyProblem;
 use crate::config::is_dns_name;
 
 /// Reads the rules; all problems if there are any.
-pub(super) fn rules(text: &str) -> Result<Vec<Rule>, Vec<PolicyProblem>> {
-    let mut reader = Reader { text, problems: Vec::new() };
+pub(super) fn rules(text: &str, four_eyes: bool) -> Result<Vec<Rule>, Vec<PolicyProblem>> {
+    let mut reader = Reader { text, four_eyes, problems: Vec::new() };
     let (table, broken) = DeTable::parse_recoverable(text);
     for error in broken {
         let line = error.span().map_or(1, |span| reader.line(&span));
@@ -32,6 +32,7 @@ pub(super) fn rules(text: &str) -> Result<Vec<Rule>, Vec<PolicyProblem>> {
 /// Collects problems on its way through a file.
 struct Reader<'t> {
     text: &'t str,
+    four_eyes: bool,
     problems: Vec<PolicyProblem>,
 }
 
@@ -107,8 +108,22 @@ impl<'t> Reader<'t> {
         let who = self.who(&mut of);
         let actions = self.actions(&mut of, role.flatten());
         let scope = self.scope(&mut of, role.flatten(), &actions);
+        let four_eyes = self.four_eyes(&mut of, role.flatten());
         self.end(of);
-        Some(Rule { name: name?, effect: effect?, role: role?, who: who?, actions, scope })
+        let (name, effect, role, who) = (name?, effect?, role?, who?);
+        Some(Rule { name, effect, who, role, actions, scope, four_eyes })
+    }
+
+    fn four_eyes(&mut self, of: &mut Taken<'t>, role: Option<Role>) -> bool {
+        match of.left.remove("vier_augen") {
+            None => self.four_eyes && role == Some(Role::Publisher),
+            Some(Field { value: DeValue::Boolean(it), .. }) if role == Some(Role::Publisher) => it,
+            Some(Field { line, .. }) => {
+                let reason = "erwartet wird true oder false, bei role = \"publisher\"";
+                self.wrong(line, &of.key("vier_augen"), reason.to_owned());
+                false
+            }
+        }
     }
 
     fn name(&mut self, of: &mut Taken<'t>) -> Option<String> {

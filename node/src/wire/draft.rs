@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::{
     audited::about,
     caller::caller,
-    publish::{PublishApi, response, said},
+    publish::{PublishApi, answered, response, said},
     status::status,
 };
 use crate::drafts::{Drafts, Hand};
@@ -130,8 +130,18 @@ impl DraftApi {
                 expected: Some(expected),
             });
         }
-        let asked = PublishRequest { records, ack_peers, ..PublishRequest::default() };
-        let published = self.publish.as_principal(principal, asked).await?;
+        // a draft that waits for a second person waits once
+        let idempotency_key = match principal.may_need_second() {
+            true => format!("draft-{draft_id}-{revision}"),
+            false => String::new(),
+        };
+        let asked = PublishRequest { records, ack_peers, idempotency_key, dry_run: false };
+        let answer = self.publish.as_principal(principal, asked).await?;
+        if answer.approval.is_some() {
+            // it may be rejected, so the draft stays
+            return Ok(PublishDraftResponse { published: Some(answered(answer)), deleted: false });
+        }
+        let published = answer.published;
         info!(by = principal.pseudonym, draft = draft_id, "a draft was published");
         let gone = draft_id.clone();
         let deleted = self.on_disk(move |drafts| drafts.delete(&gone, Some(revision))).await;

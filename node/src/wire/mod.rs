@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod answer;
+pub mod approval;
 pub mod artefact;
 pub mod audited;
 pub mod caller;

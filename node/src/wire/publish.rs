@@ -5,10 +5,12 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
+use prost::Message;
 use registry_core::{
-    authorize::Principal,
+    authorize::{Person, Principal},
     compat::{Severity, Verdict},
-    envelope::Envelope,
+    envelope::{Envelope, Purpose},
     fold::Position,
     log::{Published, PublishedRecord},
     reject::Reject,
@@ -24,9 +26,11 @@ use registry_proto::{
 };
 use rustls::pki_types::UnixTime;
 use tonic::{Request, Response, Status};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::{
+    approvals::{Approvals, Submitted, Waiting},
     artefacts::{self, Artefacts},
     data::Lists,
     driver::Handle,
@@ -49,6 +53,24 @@ pub struct PublishApi {
     metrics: Arc<Metrics>,
     artefacts: Artefacts,
     roots: Arc<Roots>,
+    approvals: Approvals,
+}
+
+/// What became of a submission, or under which id it waits.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) published: Published,
+    /// Of what waits for a second person; positions are unset then.
+    pub(super) approval: Option<String>,
+}
+
+/// How to keep a submission that one person alone may not publish.
+struct Hold {
+    id: Uuid,
+    request: Bytes,
+    person: Person,
+    by: String,
+    wall_ms: i64,
 }
 
 /// What the publish service needs.
@@ -70,6 +92,8 @@ pub struct Setup {
     pub artefacts: Artefacts,
     /// What signatures of delivery points must lead to.
     pub roots: Arc<Roots>,
+    /// What waits for a second person.
+    pub approvals: Approvals,
 }
 
 // === impl PublishApi ===
@@ -77,9 +101,10 @@ pub struct Setup {
 impl PublishApi {
     /// Publishes by what it is given.
     pub fn new(setup: Setup) -> Self {
-        let Setup { own, members, lists, index, driver, metrics, artefacts, roots } = setup;
+        let Setup { own, members, lists, index, driver, metrics, artefacts, roots, approvals } =
+            setup;
         let previous = Previous::new(index.clone(), own.land);
-        Self { own, members, lists, index, previous, driver, metrics, artefacts, roots }
+        Self { own, members, lists, index, previous, driver, metrics, artefacts, roots, approvals }
     }
 
     /// Has erased versions forgotten that are kept in memory.
@@ -93,13 +118,66 @@ impl PublishApi {
         self.driver.clock().wall_ms()
     }
 
-    /// Publishes what a principal asks for.
+    /// Publishes what a principal asks for, or keeps it for a second person to confirm.
     pub(super) async fn as_principal(
         &self,
         principal: &Principal,
-        request: PublishRequest,
+        mut request: PublishRequest,
+    ) -> Result<Answer, Reject> {
+        if request.dry_run || !principal.may_need_second() {
+            let published = self.ask(principal, request, Purpose::Publish, None).await?.published;
+            return Ok(Answer { published, approval: None });
+        }
+        if request.idempotency_key.is_empty() {
+            // names the new services, now and when it is confirmed
+            request.idempotency_key = format!("approval-{}", Uuid::now_v7());
+        }
+        let by = principal.pseudonym.clone();
+        let name = format!("{by}/{}", request.idempotency_key);
+        let hold = Hold {
+            id: Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()),
+            request: request.encode_to_vec().into(),
+            person: principal.person,
+            by,
+            wall_ms: self.wall_ms(),
+        };
+        self.ask(principal, request, Purpose::Publish, Some(hold)).await
+    }
+
+    /// Publishes what waits, because a principal confirms it: by its rules, under the pseudonym
+    /// and idempotency key of who submitted it, so that confirming it twice writes it once.
+    pub(super) async fn confirmed(
+        &self,
+        principal: &Principal,
+        waiting: &Waiting,
     ) -> Result<Published, Reject> {
-        self.ask(principal, request, false).await
+        self.confirm(principal, waiting, false).await
+    }
+
+    /// Judges whether a principal may confirm what waits; whether it can be published still is
+    /// not asked.
+    pub(super) async fn may_confirm(
+        &self,
+        principal: &Principal,
+        waiting: &Waiting,
+    ) -> Result<(), Reject> {
+        match self.confirm(principal, waiting, true).await {
+            Err(refused @ (Reject::Denied { .. } | Reject::Forbidden(_))) => Err(refused),
+            _ => Ok(()),
+        }
+    }
+
+    async fn confirm(
+        &self,
+        principal: &Principal,
+        waiting: &Waiting,
+        dry_run: bool,
+    ) -> Result<Published, Reject> {
+        let unreadable = |_| Reject::Storage { operation: "reading a submission that waits" };
+        let request = PublishRequest::decode(waiting.request.clone()).map_err(unreadable)?;
+        let request = PublishRequest { dry_run, ..request };
+        let by = principal.confirming(&waiting.approval.submitted_by);
+        Ok(self.ask(&by, request, Purpose::Confirm, None).await?.published)
     }
 
     /// Tells what publishing a draft would say; nothing is written.
@@ -108,7 +186,7 @@ impl PublishApi {
         principal: &Principal,
         request: PublishRequest,
     ) -> Result<Published, Reject> {
-        self.ask(principal, request, true).await
+        Ok(self.ask(principal, request, Purpose::Draft, None).await?.published)
     }
 
     /// Judges by the rules of a principal whether it may work on a draft. Reads the disk.
@@ -127,28 +205,29 @@ impl PublishApi {
         &self,
         principal: &Principal,
         request: PublishRequest,
-        as_draft: bool,
-    ) -> Result<Published, Reject> {
+        purpose: Purpose,
+        hold: Option<Hold>,
+    ) -> Result<Answer, Reject> {
         let wall_ms = self.driver.clock().wall_ms();
         let mut entropy = [0; 32];
         getrandom::fill(&mut entropy)
             .map_err(|_| Reject::Storage { operation: "drawing random numbers" })?;
         let envelope = Envelope {
             request,
-            as_draft,
+            purpose,
             principal: Some(principal.clone()),
             today: Date::from_unix_ms(wall_ms),
             wall_ms,
             entropy,
         };
-        let outcome = self.run(envelope).await;
-        if let Ok(published) = &outcome {
+        let outcome = self.run(envelope, hold).await;
+        if let Ok(Answer { published, approval: None }) = &outcome {
             self.metrics.published(published.records.len() as u64);
         }
         outcome
     }
 
-    async fn run(&self, envelope: Envelope) -> Result<Published, Reject> {
+    async fn run(&self, envelope: Envelope, hold: Option<Hold>) -> Result<Answer, Reject> {
         let named = artefacts::named(&envelope.request);
         self.is_offered_to_a_member(&envelope.request)?;
         let authorized = envelope.authenticate()?.authorize()?;
@@ -157,6 +236,9 @@ impl PublishApi {
         self.artefacts.require(&named).await?;
         let new: Vec<_> = submission.releases().map(|(at, it)| (at, Arc::clone(it))).collect();
         let submission = self.compared(submission).await?;
+        if let Some(hold) = hold.filter(|_| submission.needs_second()) {
+            return self.held(submission, hold).await;
+        }
         let published = self.driver.publish(submission).await?;
         for (record, version) in
             new.iter().filter_map(|(n, it)| Some((published.records.get(*n)?, it)))
@@ -166,7 +248,25 @@ impl PublishApi {
                 self.previous.keep(record.service.uuid(), at, version);
             }
         }
-        Ok(published)
+        Ok(Answer { published, approval: None })
+    }
+
+    /// Keeps a submission that was found good, unless there is nothing left to write of it.
+    async fn held(&self, submission: Submission, hold: Hold) -> Result<Answer, Reject> {
+        let published = self.driver.publish(submission.into_dry_run()).await?;
+        if published.records.iter().all(|it| it.index.is_some()) {
+            return Ok(Answer { published, approval: None });
+        }
+        let (approvals, records) = (self.approvals.clone(), published.records.len());
+        let kept = tokio::task::spawn_blocking(move || {
+            let Hold { id, request, person, by, wall_ms } = hold;
+            let (request, by) = (&request, by.as_str());
+            approvals.hold(Submitted { id, request, records, by, person, wall_ms })
+        });
+        let failed = |_| Reject::Storage { operation: "keeping a submission" };
+        let kept = kept.await.map_err(failed)??;
+        info!(by = kept.submitted_by, approval = kept.approval_id, "waits for a second person");
+        Ok(Answer { published, approval: Some(kept.approval_id) })
     }
 
     /// New versions are compared with those before them, files included.
@@ -255,8 +355,8 @@ impl PublishService for PublishApi {
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
         let principal = caller(&request)?;
-        let outcome = self.as_principal(&principal, request.into_inner()).await;
-        let answer = response(outcome.map_err(status)?);
+        let answer = self.as_principal(&principal, request.into_inner()).await;
+        let answer = answered(answer.map_err(status)?);
         let said = said(&answer);
         Ok(about(answer, said))
     }
@@ -269,6 +369,9 @@ const COMPARED_HERE_MAX: usize = 8;
 
 /// What the audit log says of an answer.
 pub(super) fn said(published: &PublishResponse) -> String {
+    if !published.approval_id.is_empty() {
+        return format!("waits for a second person as {}", published.approval_id);
+    }
     let records = &published.records;
     let mut said: Vec<String> = records.iter().take(SAID_MAX).map(record_said).collect();
     if let Some(more) = records.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
@@ -289,9 +392,16 @@ fn record_said(it: &wire::PublishedRecord) -> String {
 /// Records that are named in the audit log; the others follow them in the log of the Land.
 const SAID_MAX: usize = 4;
 
+/// What became of a submission, or where it waits.
+pub(super) fn answered(answer: Answer) -> PublishResponse {
+    let approval_id = answer.approval.unwrap_or_default();
+    PublishResponse { approval_id, ..response(answer.published) }
+}
+
 /// What became of a submission.
 pub(super) fn response(published: Published) -> PublishResponse {
     PublishResponse {
+        approval_id: String::new(),
         records: published.records.into_iter().map(record).collect(),
         acknowledged_by: published.acknowledged_by.iter().map(ToString::to_string).collect(),
     }

@@ -489,7 +489,11 @@ impl Node {
             crls: vec![at("crls.pem")],
             crl_required,
             profile: Profile::BSI,
-            rules: Rules { clients: pki.rules.clone(), file: Some(at("policy.toml")) },
+            rules: Rules {
+                clients: pki.rules.clone(),
+                file: Some(at("policy.toml")),
+                ..Rules::default()
+            },
         };
         fs::write(at("policy.toml"), "format = 1\n").unwrap();
         fs::write(&files.certificate, &issued.chain_pem).unwrap();

@@ -299,7 +299,7 @@ impl wire::publish_service_server::PublishService for Answers {
             script.unavailable -= 1;
             return Err(Status::unavailable("planned"));
         }
-        Ok(Response::new(wire::PublishResponse { records, acknowledged_by: Vec::new() }))
+        Ok(Response::new(wire::PublishResponse { records, ..Default::default() }))
     }
 }
 

@@ -34,9 +34,9 @@ pub enum Verdict<'a> {
 pub struct Refusal {
     /// What was asked.
     pub action: &'static str,
-    /// Upper-case reason: `RULE_DENIES` or `OUT_OF_SCOPE`.
+    /// Upper-case reason: `RULE_DENIES`, `OUT_OF_SCOPE` or `SAME_PERSON`.
     pub reason: &'static str,
-    /// The rule that forbids it, or those that allow something else; never empty.
+    /// The rule that forbids it, or those that allow something else.
     pub rules: Vec<String>,
     /// The role that is needed.
     pub role: &'static str,
@@ -87,6 +87,17 @@ pub fn decide<'a>(rules: &'a [Rule], action: Action, target: &Target) -> Verdict
     }
     let mut allow = rules.iter().filter(counts).filter(|it| it.effect == Effect::Allow);
     allow.next().map_or(Verdict::Unmatched, Verdict::Allowed)
+}
+
+/// True if a rule allows an action about an object to one person alone. Whether another forbids it
+/// is not asked.
+pub fn may_alone(rules: &[Rule], action: Action, target: &Target) -> bool {
+    rules.iter().any(|it| {
+        it.effect == Effect::Allow
+            && !it.four_eyes
+            && it.covers(action)
+            && it.counts(action, target)
+    })
 }
 
 /// Whether an action is allowed about anything at all.
@@ -192,6 +203,11 @@ impl fmt::Display for Refusal {
         }
         let (action, rules) = (self.action, self.rules.join(", "));
         match self.reason {
+            "SAME_PERSON" => write!(
+                f,
+                "not allowed to {action}: it was submitted with the same key or under the same \
+                 name; another person has to confirm it"
+            ),
             "RULE_DENIES" => write!(f, "not allowed to {action}: rule {rules} forbids it"),
             _ => write!(
                 f,

@@ -23,7 +23,7 @@ use registry_proto::{
 };
 use sha2::{Digest, Sha256};
 
-pub use decide::{Considered, Refusal, Target, Verdict, consider, decide};
+pub use decide::{Considered, Refusal, Target, Verdict, consider, decide, may_alone};
 pub use rule::{Certificate, Effect, Mismatch, Rule, Scope, Who};
 
 use crate::reject::Reject;
@@ -58,6 +58,8 @@ pub enum Action {
     Handover,
     /// Keep, see and delete drafts.
     Draft,
+    /// Confirm what another person has submitted.
+    Confirm,
     /// Use the admin service.
     Operate,
     /// Open a peer session.
@@ -170,6 +172,17 @@ impl Principal {
         matches!(decide(&self.rules, action, &Target::default()), Verdict::Allowed(_))
     }
 
+    /// True if some of what it submits may have to be confirmed by a second person.
+    pub fn may_need_second(&self) -> bool {
+        self.rules.iter().any(|it| it.effect == Effect::Allow && it.four_eyes)
+    }
+
+    /// What it confirms is published under the pseudonym of who submitted it.
+    #[must_use]
+    pub fn confirming(&self, submitted_by: &str) -> Self {
+        Self { pseudonym: submitted_by.to_owned(), ..self.clone() }
+    }
+
     /// The rules that concern it.
     pub fn rules(&self) -> &Arc<[Rule]> {
         &self.rules
@@ -251,7 +264,8 @@ impl Role {
             | Action::Reuse
             | Action::Countersign
             | Action::Handover
-            | Action::Draft => self == Self::Publisher,
+            | Action::Draft
+            | Action::Confirm => self == Self::Publisher,
             Action::Operate => self == Self::Operator,
             Action::Replicate => self == Self::Peer,
         }
@@ -278,7 +292,7 @@ impl fmt::Display for Role {
 
 impl Action {
     /// All actions.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Read,
         Self::Publish,
         Self::Retire,
@@ -286,6 +300,7 @@ impl Action {
         Self::Countersign,
         Self::Handover,
         Self::Draft,
+        Self::Confirm,
         Self::Operate,
         Self::Replicate,
     ];
@@ -300,6 +315,7 @@ impl Action {
             Self::Countersign => "countersign",
             Self::Handover => "handover",
             Self::Draft => "draft",
+            Self::Confirm => "confirm",
             Self::Operate => "operate",
             Self::Replicate => "replicate",
         }

@@ -79,6 +79,8 @@ pub struct Rule {
     pub actions: Vec<Action>,
     /// What it is bound to.
     pub scope: Scope,
+    /// True if what it allows must be confirmed by a second person before it is signed.
+    pub four_eyes: bool,
 }
 
 /// Why a rule does not concern a certificate.
@@ -107,6 +109,7 @@ impl Rule {
             role: Some(role),
             actions: Vec::new(),
             scope: Scope::default(),
+            four_eyes: false,
         }
     }
 

@@ -8,8 +8,10 @@ const ONE: Uuid = Uuid::from_u128(1);
 
 #[test]
 fn every_role_allows_exactly_its_own() {
-    use Action::{Countersign, Draft, Handover, Operate, Publish, Read, Replicate, Retire, Reuse};
-    let publishing = [Read, Publish, Retire, Reuse, Countersign, Handover, Draft];
+    use Action::{
+        Confirm, Countersign, Draft, Handover, Operate, Publish, Read, Replicate, Retire, Reuse,
+    };
+    let publishing = [Read, Publish, Retire, Reuse, Countersign, Handover, Draft, Confirm];
     for (roles, allowed) in [
         (vec![], vec![]),
         (vec![Role::Reader], vec![Read]),
@@ -99,6 +101,19 @@ fn a_rule_covers_its_actions_and_reading() {
     check(&rules, Action::Draft, &target(None), "schreibt");
     check(&rules, Action::Retire, &target(None), "");
     check(&rules, Action::Read, &Target::default(), "schreibt");
+}
+
+#[test]
+fn one_rule_that_lets_act_alone_is_enough() {
+    let second = rule("vier-augen", |it| it.four_eyes = true);
+    let alone = rule("allein", |it| it.scope.themenfelder = vec![BAUEN]);
+    let check = |rules: &[Rule], themenfeld, expected| {
+        assert_eq!(may_alone(rules, Action::Publish, &target(themenfeld)), expected, "{rules:?}");
+    };
+    check(std::slice::from_ref(&second), Some(BAUEN), false);
+    check(&[second.clone(), alone.clone()], Some(BAUEN), true);
+    check(&[second.clone(), alone.clone()], Some(BILDUNG), false);
+    check(&[second, alone], None, false);
 }
 
 #[test]

@@ -292,10 +292,11 @@ impl Node {
     }
 
     fn may_submit(&self, submission: &Submission) -> Result<(), Reject> {
-        if !submission.is_permitted() {
+        if !submission.is_permitted() || submission.needs_second() {
             return Err(Reject::Denied {
                 action: "publish",
-                reason: "the rules of the sender were not asked about every record".to_owned(),
+                reason: "the rules of the sender do not cover every record, or not alone"
+                    .to_owned(),
             });
         }
         if self.own_failed {

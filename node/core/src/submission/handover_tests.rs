@@ -13,7 +13,7 @@ use registry_proto::{
 use super::{Submission, content_of};
 use crate::{
     authorize::{Principal, Role},
-    envelope::Envelope,
+    envelope::{Envelope, Purpose},
     fold::testing::{Log, definition, uuid},
     moves::uebergabe::OWNERS_MAX,
     reject::Reject,
@@ -91,7 +91,7 @@ impl Logs {
         let request = PublishRequest { records: records.collect(), ..PublishRequest::default() };
         let envelope = Envelope {
             request,
-            as_draft: false,
+            purpose: Purpose::Publish,
             principal: Some(Principal::with_roles("p-1", &[Role::Publisher])),
             today: TODAY.parse().expect("a day"),
             wall_ms: 1_795_000_000_000,

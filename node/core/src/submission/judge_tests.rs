@@ -13,7 +13,7 @@ use registry_proto::{
 use super::Submission;
 use crate::{
     authorize::{Principal, Role},
-    envelope::Envelope,
+    envelope::{Envelope, Purpose},
     fold::testing::{Log, definition, uuid},
     reject::Reject,
     validate::CodeLists,
@@ -91,7 +91,7 @@ impl Logs {
         };
         let envelope = Envelope {
             request,
-            as_draft: false,
+            purpose: Purpose::Publish,
             principal: Some(Principal::with_roles("p-1", &[Role::Publisher])),
             today: today.parse().expect("a day"),
             wall_ms: WALL_MS,

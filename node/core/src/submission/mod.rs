@@ -30,9 +30,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    authorize::{Action, Rule, Target, action_of},
+    authorize::{Action, Rule, Target, may_alone},
     compat::Verdict,
-    envelope::Authorized,
+    envelope::{Authorized, Purpose},
     fold::Move,
     limits,
     reject::{FieldViolation, Reject},
@@ -61,6 +61,8 @@ pub struct Submission {
     /// What the sender may do with what.
     pub(crate) rules: Arc<[Rule]>,
     pub(crate) permitted: bool,
+    /// True if it is not for one person alone.
+    pub(crate) needs_second: bool,
 }
 
 /// One record, ready to be staged.
@@ -135,7 +137,7 @@ impl Submission {
         let mut violations = Vec::new();
         let mut records = Vec::with_capacity(input.records.len());
         for (at, mut asked) in input.records.into_iter().enumerate() {
-            let action = if input.as_draft { Action::Draft } else { action_of(&asked) };
+            let action = input.purpose.action(&asked);
             let expected_revision = asked.expected_revision;
             asked.record.iter_mut().for_each(hinweise::clear);
             match make.prepared(at, asked.record) {
@@ -147,8 +149,10 @@ impl Submission {
             violations.truncate(limits::VIOLATIONS_MAX);
             return Err(Reject::Invalid(violations));
         }
-        let unbound = |it: &Prepared| is_covered(&input.rules, it.action, &Target::default());
-        let permitted = records.iter().all(unbound);
+        let anything = Target::default();
+        let permitted = records.iter().all(|it| is_covered(&input.rules, it.action, &anything));
+        let alone = |it: &Prepared| may_alone(&input.rules, it.action, &anything);
+        let needs_second = input.purpose == Purpose::Publish && !records.iter().all(alone);
         Ok(Self {
             records,
             ack_peers: input.ack_peers,
@@ -158,6 +162,7 @@ impl Submission {
             refused: None,
             rules: input.rules,
             permitted,
+            needs_second,
         })
     }
 
@@ -219,6 +224,17 @@ impl Prepared {
 }
 
 impl Submission {
+    /// The same to see how it would fare: nothing is written.
+    #[must_use]
+    pub fn into_dry_run(self) -> Self {
+        Self { dry_run: true, ..self }
+    }
+
+    /// True if a second person must confirm it before it is written.
+    pub fn needs_second(&self) -> bool {
+        self.needs_second && !self.dry_run
+    }
+
     /// Number of records.
     #[expect(clippy::len_without_is_empty, reason = "no submission is empty")]
     pub fn len(&self) -> usize {
@@ -273,7 +289,7 @@ mod tests {
     use super::*;
     use crate::{
         authorize::{Principal, Role},
-        envelope::Envelope,
+        envelope::{Envelope, Purpose},
     };
 
     fn definition(service_id: &str, name: &str) -> Record {
@@ -308,7 +324,7 @@ mod tests {
                 dry_run: true,
                 ..PublishRequest::default()
             },
-            as_draft: false,
+            purpose: Purpose::Publish,
             principal: Some(Principal::with_roles("p-1", &[Role::Publisher])),
             today: "2026-11-23".parse().expect("a day"),
             wall_ms: 1_767_225_600_123,

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{Prepared, Submission};
 use crate::{
-    authorize::{Action, Principal, Rule, Target, Verdict, decide, require},
+    authorize::{Action, Principal, Rule, Target, Verdict, decide, may_alone, require},
     fold::Move,
     reject::Reject,
     view::{Catalogue, Facts, FactsError, QueryError},
@@ -24,7 +24,8 @@ impl Submission {
         self.permitted
     }
 
-    /// Judges every record by the rules of the sender. A version belongs to the Themenfeld of its
+    /// Judges every record by the rules of the sender, and whether one person alone may do it. A
+    /// version belongs to the Themenfeld of its
     /// definition; a definition that moves a service to another Themenfeld needs both.
     ///
     /// # Errors
@@ -36,15 +37,19 @@ impl Submission {
         catalogue: &Catalogue<'_, F>,
         own: Land,
     ) -> Result<Self, QueryError> {
-        if self.permitted {
+        if self.permitted && !self.needs_second {
             return Ok(self);
         }
+        let mut alone = true;
         let mut defined: HashMap<ServiceId, Vec<Themenfeld>> = HashMap::new();
         for record in &self.records {
             defined.entry(record.service).or_default().extend(record.themenfeld);
         }
         for record in &self.records {
-            if is_covered(&self.rules, record.action, &Target::default()) {
+            let anything = Target::default();
+            let is_settled = is_covered(&self.rules, record.action, &anything)
+                && (!self.needs_second || may_alone(&self.rules, record.action, &anything));
+            if is_settled {
                 continue;
             }
             let mut about = record.about(catalogue, own)?;
@@ -52,8 +57,10 @@ impl Submission {
                 about.add(defined.get(&record.service).map_or(&[], Vec::as_slice));
             }
             about.require(&self.rules, record.action, &record.path)?;
+            alone &= about.targets().all(|it| may_alone(&self.rules, record.action, &it));
         }
         self.permitted = true;
+        self.needs_second &= !alone;
         Ok(self)
     }
 }
@@ -153,15 +160,17 @@ impl About {
         }
     }
 
+    /// What the rules are asked about: each Themenfeld, or that nobody knows it.
+    fn targets(&self) -> impl Iterator<Item = Target> {
+        let unknown = self.themenfelder.is_empty().then_some(None);
+        let all = self.themenfelder.iter().copied().map(Some).chain(unknown);
+        all.map(|themenfeld| Target { land: self.land, themenfeld, service: self.service })
+    }
+
     /// Asks the rules about each Themenfeld.
     fn require(&self, rules: &[Rule], action: Action, field: &str) -> Result<(), Reject> {
-        let target = |themenfeld| Target { land: self.land, themenfeld, service: self.service };
-        let mut targets: Vec<_> = self.themenfelder.iter().map(|it| target(Some(*it))).collect();
-        if targets.is_empty() {
-            targets.push(target(None));
-        }
-        let refused =
-            targets.iter().find_map(|it| decide(rules, action, it).refusal(rules, action, it));
+        let mut targets = self.targets();
+        let refused = targets.find_map(|it| decide(rules, action, &it).refusal(rules, action, &it));
         match refused {
             None => Ok(()),
             Some(refusal) => {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::{Submission, permit_draft};
 use crate::{
     authorize::{Action, Certificate, Effect, Principal, Role, Rule, Scope, Who},
-    envelope::Envelope,
+    envelope::{Envelope, Purpose},
     fold::testing::{Log, uuid},
     reject::Reject,
     validate::{
@@ -100,7 +100,7 @@ fn principal(rules: &[Rule]) -> Principal {
 /// `expect` is "ok", or reason, field and bounds of a refusal.
 #[track_caller]
 fn check(rules: &[Rule], said: Vec<R>, expect: &str) {
-    let got = match permitted(rules, said, false) {
+    let got = match permitted(rules, said, Purpose::Publish) {
         Ok(it) => {
             assert!(it.is_permitted());
             "ok".to_owned()
@@ -113,11 +113,11 @@ fn check(rules: &[Rule], said: Vec<R>, expect: &str) {
     assert!(got.starts_with(expect), "{got}\nnot {expect}");
 }
 
-fn permitted(rules: &[Rule], said: Vec<R>, as_draft: bool) -> Result<Submission, QueryError> {
+fn permitted(rules: &[Rule], said: Vec<R>, purpose: Purpose) -> Result<Submission, QueryError> {
     let records = said.into_iter().map(|it| Record { record: Some(it), expected_revision: None });
     let envelope = Envelope {
         request: PublishRequest { records: records.collect(), ..PublishRequest::default() },
-        as_draft,
+        purpose,
         principal: Some(principal(rules)),
         today: "2026-11-23".parse().expect("a day"),
         wall_ms: 1_795_000_000_000,
@@ -199,6 +199,25 @@ fn what_a_rule_forbids_is_refused_to_whom_another_allows_all() {
 }
 
 #[test]
+fn a_second_person_is_needed_where_no_rule_lets_act_alone() {
+    let rules = [
+        rule("alle", |it| it.four_eyes = true),
+        rule("bau", |it| it.scope.themenfelder = vec![BAUEN]),
+    ];
+    let needs = |said: Vec<R>, purpose| permitted(&rules, said, purpose).unwrap().needs_second();
+    let define = |service, themenfeld| R::ServiceDefinition(of(uuid(service), themenfeld));
+    assert!(!needs(vec![define(5, BAUEN)], Purpose::Publish));
+    assert!(needs(vec![define(5, UNTERNEHMEN)], Purpose::Publish));
+    assert!(needs(vec![define(5, BAUEN), define(6, UNTERNEHMEN)], Purpose::Publish));
+    assert!(needs(vec![define(1, UNTERNEHMEN)], Purpose::Publish), "out of the own Themenfeld");
+    assert!(needs(vec![status(2, Lifecycle::Abgekuendigt)], Purpose::Publish));
+    assert!(!needs(vec![status(1, Lifecycle::Abgekuendigt)], Purpose::Publish));
+    for purpose in [Purpose::Draft, Purpose::Confirm] {
+        assert!(!needs(vec![define(5, UNTERNEHMEN)], purpose), "{purpose:?}");
+    }
+}
+
+#[test]
 fn drafts_are_kept_within_the_bounds_too() {
     let drafts = [rule("entwürfe", |it| {
         it.actions = vec![Action::Draft];
@@ -222,8 +241,8 @@ fn drafts_are_kept_within_the_bounds_too() {
     check(ServiceDefinition::default(), Ok(()));
     // seeing how it would fare is no publishing
     let said = || vec![R::ServiceDefinition(of(uuid(5), BAUEN))];
-    assert!(permitted(&drafts, said(), true).is_ok_and(|it| it.dry_run));
-    assert!(permitted(&drafts, said(), false).is_err());
+    assert!(permitted(&drafts, said(), Purpose::Draft).is_ok_and(|it| it.dry_run));
+    assert!(permitted(&drafts, said(), Purpose::Publish).is_err());
     let nobody = Arc::new(Principal::with_roles("n", &[Role::Reader]));
     assert!(permit_draft(&nobody, &[], &world.catalogue(), Land::SL).is_err());
 }

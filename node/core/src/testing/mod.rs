@@ -246,6 +246,7 @@ pub(crate) fn submission(records: &[(u128, Option<&str>, &str)]) -> Submission {
         refused: None,
         rules: [].into(),
         permitted: true,
+        needs_second: false,
     }
 }
 

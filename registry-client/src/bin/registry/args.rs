@@ -3,6 +3,7 @@
 mod artefact;
 mod draft;
 mod erase;
+mod freigabe;
 mod held;
 mod kontakt;
 mod manifest;
@@ -27,6 +28,7 @@ pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
     erase::{Erase, EraseEntry, EraseKontakt, EraseStatus, EraseVersion, Why},
+    freigabe::{Freigabe, FreigabeAccept},
     held::{Held, HeldAccept},
     kontakt::{Kontakt, KontaktSet, KontaktShow, Rolle},
     manifest::{Apply, Diff, Export, Schema, SchemaKind},
@@ -140,6 +142,9 @@ pub(crate) enum Command {
     /// Entwürfe: speichern, prüfen, veröffentlichen; nur am Knoten des eigenen Landes
     #[command(subcommand)]
     Draft(Draft),
+    /// Einreichungen, die auf eine zweite Person warten: ansehen, freigeben, ablehnen
+    #[command(subcommand)]
+    Freigabe(Freigabe),
     /// Dateien von Versionen senden, holen, auflisten
     #[command(subcommand)]
     Artefact(Artefact),

@@ -432,6 +432,9 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
         Code::PermissionDenied if matches!(reason, "RULE_DENIES" | "OUT_OF_SCOPE") => {
             "den Betreiber fragen: registry-node policy check zeigt ihm, welche Regel entscheidet"
         }
+        Code::PermissionDenied if reason == "SAME_PERSON" => {
+            "jemand anderes mit der Rolle publisher führt registry freigabe accept aus"
+        }
         Code::PermissionDenied => {
             "ein Zertifikat mit der nötigen Rolle verwenden (--cert, --key) oder den Betreiber \
              um die Rolle bitten"
@@ -439,6 +442,10 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
         Code::Unauthenticated => "mit --cert und --key ein gültiges Zertifikat angeben",
         Code::NotFound if refusal.metadata.get("what").is_some_and(|it| it == "draft") => {
             "Kennung prüfen: registry draft list"
+        }
+        Code::NotFound if refusal.metadata.get("what").is_some_and(|it| it == "approval") => {
+            "Kennung prüfen: registry freigabe list; was freigegeben, abgelehnt oder verfallen ist, \
+             steht dort nicht mehr"
         }
         Code::NotFound => "Kennung prüfen: registry service list",
         Code::Aborted if refusal.metadata.get("name").is_some_and(|it| it.starts_with("draft")) => {

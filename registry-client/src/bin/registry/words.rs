@@ -38,7 +38,7 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
             format!("{name} hat inzwischen Revision {}", value("revision"))
         }
         "LIMIT_REACHED" => format!("höchstens {} {}", value("max"), limit(value("limit"))),
-        "ROLE_MISSING" | "RULE_DENIES" | "OUT_OF_SCOPE" => rights(of)?,
+        "ROLE_MISSING" | "RULE_DENIES" | "OUT_OF_SCOPE" | "SAME_PERSON" => rights(of)?,
         "QUOTA" => format!("mehr als {} {}", value("max"), limit(value("limit"))),
         "ACK_TIMEOUT" => {
             let by = value("acknowledged_by");
@@ -67,6 +67,7 @@ fn rights(of: &Refusal) -> Option<String> {
             "countersign" => role("Mitzeichnen", "publisher"),
             "handover" => role("Übergeben", "publisher"),
             "draft" => role("Entwerfen", "publisher"),
+            "confirm" => role("Freigeben", "publisher"),
             "operate" => role("Betreiben", "operator"),
             "replicate" => role("Replizieren", "peer"),
             "read" => role("Lesen", "reader"),
@@ -86,6 +87,9 @@ fn rights(of: &Refusal) -> Option<String> {
             value("role"),
             value("rules")
         ),
+        "SAME_PERSON" => "freigeben muss eine andere Person als die, die eingereicht hat: dieses \
+                          Zertifikat hat denselben Schlüssel oder denselben Namen"
+            .to_owned(),
         _ => return None,
     };
     Some(text)
@@ -188,6 +192,7 @@ fn thing(what: &str) -> &str {
         "log" => "Protokoll",
         "artefact" => "Datei",
         "draft" => "Entwurf",
+        "approval" => "Einreichung",
         other => other,
     }
 }
@@ -197,6 +202,13 @@ fn limit(what: &str) -> &str {
         "drafts" => "Entwürfe an einem Knoten",
         "submissions waiting" => "wartende Veröffentlichungen",
         "watches" => "Beobachtungen",
+        "submissions that wait for a second person" => "Einreichungen, die auf Freigabe warten",
+        "submissions of one person that wait for a second" => {
+            "Einreichungen einer Person, die auf Freigabe warten"
+        }
+        "bytes of submissions that wait for a second person" => {
+            "Byte an Einreichungen, die auf Freigabe warten"
+        }
         "calls per second" => "Aufrufe in der Sekunde mit einem Zertifikat",
         "calls at once" => "Aufrufe zugleich mit einem Zertifikat",
         "streams at once" => "offene Ströme mit einem Zertifikat",

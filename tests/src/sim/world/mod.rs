@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 use registry_core::{
     FencePolicy,
     authorize::{Principal, Role},
-    envelope::Envelope,
+    envelope::{Envelope, Purpose},
     limits,
     log::{Published, Ticket},
     node::{Input, Node, Setup},
@@ -294,7 +294,7 @@ impl World {
         let entropy = self.rng.random();
         let envelope = Envelope {
             request,
-            as_draft: false,
+            purpose: Purpose::Publish,
             principal: Some(Principal::with_roles("p-simulated", &[Role::Publisher])),
             today: Date::from_unix_ms(now.wall_ms),
             wall_ms: now.wall_ms,

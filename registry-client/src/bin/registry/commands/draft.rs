@@ -79,7 +79,7 @@ async fn check(client: &Client, format: Format, args: DraftCheck) -> Result<(), 
     let CheckDraftResponse { revision, violations, records } =
         client.check_draft(args.id.clone()).await?;
     let sound = violations.is_empty();
-    let found = PublishResponse { records, acknowledged_by: Vec::new() };
+    let found = PublishResponse { records, ..PublishResponse::default() };
     let object = || {
         Ok(Object::default()
             .with("draft_id", Node::Text(args.id.clone()))
@@ -126,7 +126,7 @@ async fn published(client: &Client, format: Format, args: DraftPublish) -> Resul
     output::print(format, object, || publish::table(&published, false))?;
     write::tell(&published, &Sources::default());
     eprintln!("{}", write::outcome(&published, &writing));
-    if !deleted {
+    if !deleted && published.approval_id.is_empty() {
         eprintln!(
             "Hinweis: der Entwurf ist noch da, er wurde inzwischen geändert: registry draft show {}",
             clean(&id)

@@ -5,6 +5,7 @@ mod differences;
 mod draft;
 mod edit;
 mod erase;
+mod freigabe;
 mod held;
 mod inbox;
 mod kinds;
@@ -120,6 +121,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             };
             draft::run(&connect(global).await?, format, command, documents).await
         }
+        Command::Freigabe(command) => freigabe::run(&connect(global).await?, format, command).await,
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Kontakt(command) => kontakt::run(&connect(global).await?, format, command).await,
         Command::Erase(command) => erase::run(&connect(global).await?, format, command).await,

@@ -60,7 +60,8 @@ pub(super) fn object(answer: &PublishResponse, writing: &Writing) -> Result<Obje
     Ok(Object::default()
         .with("records", json::list("PublishedRecord", &answer.records)?)
         .with("acknowledged_by", Node::List(acknowledged))
-        .with("dry_run", Node::Bool(writing.dry_run)))
+        .with("dry_run", Node::Bool(writing.dry_run))
+        .with("approval_id", Node::Text(answer.approval_id.clone())))
 }
 
 /// Prints what became of one move, with its lines for people.
@@ -125,6 +126,13 @@ pub(super) fn outcome(answer: &PublishResponse, writing: &Writing) -> String {
     let records = super::count(answer.records.len(), "Datensatz", "Datensätze");
     if writing.dry_run {
         return format!("{records} geprüft, nichts geschrieben.");
+    }
+    if !answer.approval_id.is_empty() {
+        return format!(
+            "{records} eingereicht, noch nicht veröffentlicht: eine zweite Person muss freigeben \
+             (registry freigabe show {}).",
+            clean(&answer.approval_id)
+        );
     }
     let holders = if answer.acknowledged_by.is_empty() {
         "noch von keinem anderen Land bestätigt".to_owned()
