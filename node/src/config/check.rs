@@ -62,6 +62,10 @@ impl<'a> Check<'a> {
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
+        let audit_syslog = raw.audit_syslog.as_deref().and_then(|text| {
+            let target = text.parse();
+            target.map_err(|error| self.wrong("audit.syslog", text, error)).ok()
+        });
         let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
         let fit_connect = self.fit_connect(raw.fit_connect);
@@ -79,6 +83,7 @@ impl<'a> Check<'a> {
             fence: fence?,
             mass_retirement_percent: mass_retirement_percent?,
             log: log?,
+            audit_syslog,
             artefacts: artefacts?,
             data,
             fit_connect: fit_connect?,

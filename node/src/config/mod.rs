@@ -27,6 +27,7 @@ pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
 pub use keys::Unlock;
 
 use crate::{
+    audit::Target,
     fit_connect::Roots,
     observe::Format,
     serving::Patience,
@@ -64,6 +65,8 @@ pub struct Config {
     pub mass_retirement_percent: u32,
     /// How to log.
     pub log: Log,
+    /// Where lines of the audit log are sent as they are written.
+    pub audit_syslog: Option<Target>,
     /// Files of versions.
     pub artefacts: ArtefactConfig,
     /// Where data packages are installed, and who may sign them.
