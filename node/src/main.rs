@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         }
         Command::Audit(command) => match cli::audit::run(&command) {
             Ok(done) => {
-                println!("{}", done.text);
+                print!("{}", done.text);
                 return ExitCode::from(done.code);
             }
             Err(failure) => Err(chain(&failure)),

@@ -3,20 +3,21 @@
 
 use std::{
     fs,
+    net::UdpSocket,
     path::{Path, PathBuf},
     process::{Command, Output},
     time::Duration,
 };
 
 use registry_client::{Client, ClientConfig};
-use registry_node::audit::line::Line;
+use registry_node::{audit::line::Line, pki::Pki};
 use registry_proto::{
     terms::Land::{self, RP, SL},
     wire::admin::{AcceptHeldRequest, admin_service_client::AdminServiceClient},
 };
 use registry_tests::{
     cluster::{Cluster, Who, binary, eventually},
-    records::{definition, request, service_id},
+    records::{definition, request, service_id, version},
 };
 use tokio::io::AsyncWriteExt;
 
@@ -85,6 +86,96 @@ async fn what_is_done_leaves_lines_that_cannot_be_changed_unnoticed() {
     tampered(&cluster);
 }
 
+//     SL - RP        SL sends its lines to a syslog as it writes them
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_reach_a_syslog_while_they_are_written_and_afterwards() {
+    let syslog = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("bound");
+        socket.set_read_timeout(Some(LIMIT)).expect("limited");
+        let target = format!("udp://{}", socket.local_addr().expect("address"));
+        (socket, target)
+    };
+    let (live, target) = syslog();
+    let mut cluster = Cluster::prepare(&LAENDER, &LINK);
+    let config = cluster.prepared().config(SL);
+    let text = fs::read_to_string(&config).expect("configuration");
+    fs::write(&config, format!("{text}\n[audit]\nsyslog = \"{target}\"\n")).expect("written");
+    cluster.run(SL);
+    cluster.run(RP);
+    cluster.wait_open(&LAENDER).await;
+    let records = request(vec![definition(&service_id(1), "Spur")], vec![]);
+    cluster.publish(SL, records).await.expect("published");
+    let published = received(&live, PUBLISH);
+    assert!(published.starts_with("<110>1 20"), "{published}");
+    for words in [" sl-1.", " registry-node - Publish [audit@32473 seq=", " who=\"p-", "SL/1/0 "] {
+        assert!(published.contains(words), "{words} in {published}");
+    }
+    cluster.terminate(SL, LIMIT).await;
+    received(&live, "node.stop");
+
+    let (later, target) = syslog();
+    let (code, text) = audit(&cluster, &["export", "--format", "syslog", "--to", &target]);
+    assert!(code == Some(0) && text.contains("Zeilen an udp://"), "{text}");
+    assert_eq!(received(&later, PUBLISH), published);
+    let (code, text) = audit(&cluster, &["export", "--until", "2999-01-01"]);
+    assert!(
+        code == Some(0) && text == fs::read_to_string(file(&cluster)).expect("lines"),
+        "{text}"
+    );
+    assert_eq!(audit(&cluster, &["export", "--since", "2999-01-01"]), (Some(0), String::new()));
+    let (code, text) = audit(&cluster, &["export", "--since", "gestern"]);
+    assert!(code == Some(2) && text.contains("ist kein Tag"), "{text}");
+}
+
+/// The next message that contains `words`.
+fn received(socket: &UdpSocket, words: &str) -> String {
+    let mut buffer = [0; 4_096];
+    loop {
+        let read = socket.recv(&mut buffer).expect("a message in time");
+        let message = String::from_utf8(buffer[..read].to_vec()).expect("UTF-8");
+        if message.contains(words) {
+            return message;
+        }
+    }
+}
+
+//     SL - RP        a contact in what is published and in what is refused
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_node_tells_nothing_of_people_and_keys() {
+    let cluster = Cluster::start(&LAENDER, &LINK).await;
+    let contact = "erika.mustermann@behoerde.example";
+    let with_contact = |number: &str, link: &str| {
+        let mut version = version(&service_id(1), number, "Erika Mustermann");
+        version.nachnutzung[0].kontakt = contact.to_owned();
+        version.onlinedienste[0].link = link.to_owned();
+        request(vec![definition(&service_id(1), "Spur")], vec![version])
+    };
+    let good = "https://dienst.example/antrag";
+    cluster.publish(SL, with_contact("1.0.0", good)).await.expect("published");
+    cluster.publish(SL, with_contact("1.1.0", contact)).await.expect_err("no link");
+    cluster.publish(SL, with_contact("1.0.0", good)).await.expect("published already");
+    let reader = cluster.client(SL, Who::Reader).await.expect("connected");
+    reader.publish(with_contact("1.2.0", good)).await.expect_err("no publisher");
+    eventually(LIMIT, "RP holds it", async || size_at(&cluster, RP).await == 2).await;
+
+    let mut secret = vec![contact.to_owned(), "Mustermann".to_owned(), Pki::publisher_name(SL)];
+    for key in ["log.key", "freshness.key", "offline.key"] {
+        let pem = fs::read_to_string(cluster.home(SL).join(key)).expect("key");
+        secret.extend(pem.lines().filter(|it| !it.starts_with("-----")).map(str::to_owned));
+    }
+    for land in LAENDER {
+        let log = cluster.stderr(land);
+        for secret in &secret {
+            assert!(!log.contains(secret.as_str()), "{secret} in the log of {land}\n{log}");
+        }
+    }
+    assert!(cluster.stderr(SL).contains("call refused"));
+    // and what of it is in the audit log is who asked, not what was asked
+    let told = fs::read_to_string(file(&cluster)).expect("lines");
+    assert!(!told.contains("Mustermann") && !told.contains(contact), "{told}");
+    assert!(told.contains(&Pki::publisher_name(SL)), "{told}");
+}
+
 /// Whatever is done to the files is found, by the journal here and by that of the partner.
 fn tampered(cluster: &Cluster) {
     let path = file(cluster);
@@ -127,13 +218,18 @@ fn tampered(cluster: &Cluster) {
     check(&owned(), 0, "Das Auditlog passt.");
 }
 
-/// `registry-node audit verify` for SL: exit code and everything it prints.
 fn verify(cluster: &Cluster, extra: &[&str]) -> (Option<i32>, String) {
+    audit(cluster, &[&["verify"], extra].concat())
+}
+
+/// `registry-node audit` for SL: exit code and everything it prints.
+fn audit(cluster: &Cluster, args: &[&str]) -> (Option<i32>, String) {
     let config = cluster.prepared().config(SL);
     let Output { status, stdout, stderr } = Command::new(binary("registry-node"))
-        .args(["audit", "verify", "--config"])
+        .arg("audit")
+        .args(args)
+        .arg("--config")
         .arg(config)
-        .args(extra)
         .output()
         .expect("registry-node runs");
     (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())

@@ -1,17 +1,33 @@
 //! The beginning and the end of a node in its audit log.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use registry_core::node::Input;
 use tracing::error;
 
 use super::{SOFTWARE, StartError};
 use crate::{
-    audit::{Act, Audit},
+    audit::{self, Act, Audit},
     config::Config,
-    driver::Handle,
+    driver::{Clock, Handle},
     lifecycle::{Shutdown, StopCause, chain},
+    observe::Metrics,
 };
+
+/// The audit log of a configuration.
+pub(super) fn setup<'a>(
+    config: &'a Config,
+    clock: Clock,
+    metrics: &Arc<Metrics>,
+) -> audit::Setup<'a> {
+    audit::Setup {
+        data_dir: &config.data_dir,
+        syslog: config.audit_syslog.clone(),
+        node: &config.node,
+        clock,
+        metrics: metrics.clone(),
+    }
+}
 
 /// Says which node begins, and with which keys.
 pub(super) async fn starts(config: &Config, audit: &Audit) -> Result<(), StartError> {

@@ -197,7 +197,7 @@ impl App {
         let logs = logs::open(&config, own).await?;
         // ends after everything that asks it for something
         let records = Shutdown::new();
-        let audit = Audit::open(&config.data_dir, clock, metrics.clone(), &records)?;
+        let audit = Audit::open(audited::setup(&config, clock, &metrics), &records)?;
         audited::starts(&config, &audit).await?;
         let opened = Opened { clock, metrics, digests, tls, own, logs, records, audit };
         let (audit, records) = (opened.audit.clone(), opened.records.clone());

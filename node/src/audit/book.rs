@@ -29,6 +29,9 @@ pub(super) struct Book {
     last_ms: i64,
     /// Lines that are not in the file yet.
     buffer: String,
+    /// Lines that were written and not taken.
+    written: String,
+    keeps_written: bool,
     segment_bytes: u64,
     /// Held while the book is.
     _lock: File,
@@ -72,9 +75,20 @@ impl Book {
         };
         let file = OpenOptions::new().create(true).append(true).open(&path);
         let file = file.map_err(FileError::at("opening", &path))?;
-        let (buffer, is_new) = (String::new(), head.size == 0);
-        let mut book =
-            Self { dir, path, file, bytes, head, last_ms, buffer, segment_bytes, _lock: lock };
+        let (buffer, written, is_new) = (String::new(), String::new(), head.size == 0);
+        let mut book = Self {
+            dir,
+            path,
+            file,
+            bytes,
+            head,
+            last_ms,
+            buffer,
+            written,
+            keeps_written: false,
+            segment_bytes,
+            _lock: lock,
+        };
         if is_new {
             book.write(&book.first(BEGIN), wall_ms);
         }
@@ -108,9 +122,22 @@ impl Book {
         if !self.buffer.is_empty() {
             let written = self.file.write_all(self.buffer.as_bytes());
             written.map_err(FileError::at("writing", &self.path))?;
+            if self.keeps_written {
+                self.written.push_str(&self.buffer);
+            }
             self.buffer.clear();
         }
         Ok(())
+    }
+
+    /// From now on remembers what is written until it is [taken](Self::take_written).
+    pub(super) fn keep_written(&mut self) {
+        self.keeps_written = true;
+    }
+
+    /// What was written since the last time.
+    pub(super) fn take_written(&mut self) -> String {
+        std::mem::take(&mut self.written)
     }
 
     /// Makes durable what is written.

@@ -13,7 +13,9 @@ mod anchors;
 mod book;
 mod files;
 pub mod line;
+mod live;
 mod refusals;
+mod syslog;
 mod verify;
 mod writer;
 
@@ -35,6 +37,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use anchors::{Anchor, AnchorError, Anchors};
 pub use files::{FileError, Lines, RawLine};
 pub use refusals::Refusal;
+pub use syslog::{Target, TargetError, Wire, message};
 pub use verify::{Break, Judgement, Run, Verdict, Why, verify};
 
 use crate::{
@@ -43,6 +46,7 @@ use crate::{
     observe::Metrics,
 };
 use book::Book;
+use live::Live;
 use refusals::Refusals;
 use writer::{Job, Wish, Writer};
 
@@ -91,6 +95,21 @@ pub struct Place {
     permit: Option<mpsc::OwnedPermit<Job>>,
 }
 
+/// Where an audit log is kept and sent.
+#[derive(Debug)]
+pub struct Setup<'a> {
+    /// Data directory of the node.
+    pub data_dir: &'a std::path::Path,
+    /// Where lines are sent as they are written.
+    pub syslog: Option<Target>,
+    /// Name of the node, for those.
+    pub node: &'a str,
+    /// Clock of the node.
+    pub clock: Clock,
+    /// Where lines are counted.
+    pub metrics: Arc<Metrics>,
+}
+
 /// The line of an act could not be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the audit log cannot be written")]
@@ -129,24 +148,22 @@ impl Audit {
     /// # Errors
     ///
     /// The files cannot be read, written or locked.
-    pub fn open(
-        data_dir: &std::path::Path,
-        clock: Clock,
-        metrics: Arc<Metrics>,
-        shutdown: &Shutdown,
-    ) -> Result<Self, FileError> {
+    pub fn open(setup: Setup<'_>, shutdown: &Shutdown) -> Result<Self, FileError> {
+        let Setup { data_dir, syslog, node, clock, metrics } = setup;
+        let no_thread = |source| {
+            let (operation, path) = ("starting a thread", data_dir.join(DIR));
+            FileError { operation, path, source }
+        };
         let failed = Arc::new(AtomicBool::new(false));
         let book = Book::open(data_dir.join(DIR), clock.wall_ms())?;
-        let writer = Writer::new(book, clock, metrics.clone(), failed.clone());
+        let live = |it| Live::start(it, node.to_owned(), metrics.clone(), shutdown);
+        let live = syslog.map(live).transpose().map_err(no_thread)?;
+        let writer = Writer::new(book, live, clock, metrics.clone(), failed.clone());
         let (queue, jobs) = mpsc::channel(AUDIT_LINES_WAITING_MAX);
         let (refusals, lost) = Default::default();
         let shared = Arc::new(Shared { queue, refusals, lost, failed, clock, metrics });
         let thread = shutdown.spawn_thread(TaskKind::Audit, "audit", move || writer.run(jobs));
-        thread.map_err(|source| FileError {
-            operation: "starting a thread",
-            path: data_dir.join(DIR),
-            source,
-        })?;
+        thread.map_err(no_thread)?;
         let audit = Self { shared: Some(shared) };
         audit.tick(shutdown);
         Ok(audit)

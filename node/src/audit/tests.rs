@@ -345,5 +345,7 @@ async fn without_a_place_or_a_file_nothing_may_be_done() {
 }
 
 fn opened(dir: &Path, records: &Shutdown) -> Audit {
-    Audit::open(dir, Clock::start(), Arc::new(Metrics::new("test")), records).unwrap()
+    let (clock, metrics) = (Clock::start(), Arc::new(Metrics::new("test")));
+    let setup = Setup { data_dir: dir, syslog: None, node: "sl-1.example", clock, metrics };
+    Audit::open(setup, records).unwrap()
 }

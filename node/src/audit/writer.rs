@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::error;
 
 use crate::{
-    audit::{Act, Unwritten, book::Book, files::FileError},
+    audit::{Act, Unwritten, book::Book, files::FileError, live::Live},
     driver::Clock,
     lifecycle::chain,
     observe::Metrics,
@@ -43,10 +43,11 @@ pub(super) enum Wish {
 }
 
 pub(super) struct Writer {
-    pub(super) book: Book,
-    pub(super) clock: Clock,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) failed: Arc<AtomicBool>,
+    book: Book,
+    live: Option<Live>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    failed: Arc<AtomicBool>,
     tell: Option<Tell>,
     told: u64,
     /// Whether an administrative act is among what was not told.
@@ -70,14 +71,18 @@ impl std::fmt::Debug for Job {
 
 impl Writer {
     pub(super) fn new(
-        book: Book,
+        mut book: Book,
+        live: Option<Live>,
         clock: Clock,
         metrics: Arc<Metrics>,
         failed: Arc<AtomicBool>,
     ) -> Self {
+        if live.is_some() {
+            book.keep_written();
+        }
         metrics.audit().set_lines(book.head().size);
         let (tell, told, soon, dirty_ms) = (None, 0, false, None);
-        Self { book, clock, metrics, failed, tell, told, soon, dirty_ms }
+        Self { book, live, clock, metrics, failed, tell, told, soon, dirty_ms }
     }
 
     /// Ends with [`Job::Close`], or when nobody is left to give it work.
@@ -134,6 +139,9 @@ impl Writer {
     fn write(&mut self, sync: bool) -> Result<(), Unwritten> {
         let written = self.book.flush();
         self.checked(written)?;
+        if let Some(live) = &self.live {
+            live.send(self.book.take_written());
+        }
         self.metrics.audit().set_lines(self.book.head().size);
         if sync && self.dirty_ms.take().is_some() {
             let synced = self.book.sync();

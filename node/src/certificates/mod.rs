@@ -181,8 +181,11 @@ impl Keeper {
             self.metrics.certificates().disconnected(ended.place, ended.cause);
             self.trace_end(&ended);
             warn!(
-                listener = ended.place, remote = %ended.remote, who = ended.who,
-                cause = ended.cause, reason = ended.reason,
+                listener = ended.place,
+                port = ended.remote.port(),
+                who = ended.who,
+                cause = ended.cause,
+                reason = ended.reason,
                 "connection ended, its certificate does not count any more"
             );
         }

@@ -1,9 +1,17 @@
 //! `registry-node audit`: the audit log of a node, without the node.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    audit::{self, Anchor, AnchorError, Anchors, FileError, Judgement, Lines, Run, Verdict},
+    audit::{
+        self, Anchor, AnchorError, Anchors, FileError, Judgement, Lines, Run, Target, Verdict,
+        line::Line,
+    },
     config::{Config, ConfigError},
 };
 
@@ -20,6 +28,46 @@ pub enum AuditCommand {
                             wert wie das Journal, aus dem sie gelesen werden; am meisten gilt das eines \
                             Partners.")]
     Verify(VerifyArgs),
+    /// Gibt Zeilen des Auditlogs aus oder sendet sie an einen Syslog
+    #[command(
+        after_help = "Beispiele:\n  registry-node audit export --since 2026-11-01 > november.jsonl\n  \
+                            registry-node audit export --format syslog --to \
+                            udp://127.0.0.1:514\n\nEndcodes: 0 in Ordnung, 1 Fehler, 3 es gab Zeilen, \
+                            die keine sind (registry-node audit verify nennt sie)."
+    )]
+    Export(ExportArgs),
+}
+
+/// Argumente von `audit export`.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Konfigurationsdatei des Knotens; er darf dabei laufen
+    #[arg(long, short, value_name = "DATEI", default_value = "node.toml")]
+    pub config: PathBuf,
+    /// Verzeichnis des Auditlogs, wenn es nicht das des Knotens ist
+    #[arg(long, value_name = "VERZEICHNIS")]
+    pub dir: Option<PathBuf>,
+    /// Form: die Zeilen selbst, oder Nachrichten nach RFC 5424
+    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+    pub format: Format,
+    /// Erst ab diesem Tag oder Zeitpunkt (2026-11-01, 2026-11-01T08:00:00Z)
+    #[arg(long, value_name = "ZEIT", value_parser = moment)]
+    pub since: Option<i64>,
+    /// Nur vor diesem Tag oder Zeitpunkt
+    #[arg(long, value_name = "ZEIT", value_parser = moment)]
+    pub until: Option<i64>,
+    /// Wohin, statt auf die Standardausgabe: udp://host:port, tcp://host:port, unix:///pfad
+    #[arg(long, value_name = "ZIEL")]
+    pub to: Option<Target>,
+}
+
+/// Form der Ausgabe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Zeilen, wie sie in den Dateien stehen
+    Jsonl,
+    /// RFC 5424
+    Syslog,
 }
 
 /// Argumente von `audit verify`.
@@ -57,6 +105,15 @@ pub enum AuditCommandError {
     /// The audit log cannot be read.
     #[error("das Auditlog ist nicht lesbar")]
     File(#[from] FileError),
+    /// The target takes nothing.
+    #[error("{to}: nimmt nichts an")]
+    Send {
+        /// Which.
+        to: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// There is none.
     #[error("{}: hier ist kein Auditlog", .0.display())]
     None(PathBuf),
@@ -70,6 +127,7 @@ pub enum AuditCommandError {
 pub fn run(command: &AuditCommand) -> Result<Told, AuditCommandError> {
     match command {
         AuditCommand::Verify(args) => verify(args),
+        AuditCommand::Export(args) => export(args),
     }
 }
 
@@ -88,7 +146,52 @@ fn verify(args: &VerifyArgs) -> Result<Told, AuditCommandError> {
         Judgement::Broken => 3,
         Judgement::Incomplete => 4,
     };
-    Ok(Told { text: describe(&verdict, &anchors).join("\n"), code })
+    Ok(Told { text: describe(&verdict, &anchors).join("\n") + "\n", code })
+}
+
+fn export(args: &ExportArgs) -> Result<Told, AuditCommandError> {
+    let config = Config::load_sealed(&args.config)?;
+    let dir = args.dir.clone().unwrap_or_else(|| config.data_dir.join(audit::DIR));
+    let to = args.to.as_ref().map_or_else(|| "Standardausgabe".to_owned(), Target::to_string);
+    let failed = |source| AuditCommandError::Send { to: to.clone(), source };
+    let mut wire = args.to.as_ref().map(Target::open).transpose().map_err(failed)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut lines = Lines::of(&dir)?;
+    let (mut given, mut wrong) = (0_u64, 0_u64);
+    while let Some(raw) = lines.next_line()? {
+        let Ok((line, hash)) = Line::parse(&raw.text) else {
+            wrong += u64::from(raw.ended);
+            continue;
+        };
+        let time = line.unix_ms().unwrap_or_default();
+        let early = args.since.is_some_and(|since| time < since);
+        if early || args.until.is_some_and(|until| time >= until) {
+            continue;
+        }
+        let text = match args.format {
+            Format::Jsonl => raw.text,
+            Format::Syslog => audit::message(&line, &hash.to_string(), &config.node),
+        };
+        match &mut wire {
+            Some(wire) => wire.send(&text).map_err(failed)?,
+            None => writeln!(out, "{text}").map_err(failed)?,
+        }
+        given += 1;
+    }
+    out.flush().map_err(failed)?;
+    if wrong > 0 {
+        eprintln!("{wrong} Zeilen sind keine; registry-node audit verify nennt sie");
+    }
+    let text = if wire.is_some() { format!("{given} Zeilen an {to}\n") } else { String::new() };
+    Ok(Told { text, code: if wrong > 0 { 3 } else { 0 } })
+}
+
+/// A day, from its beginning in UTC, or a time; Unix milliseconds.
+fn moment(text: &str) -> Result<i64, String> {
+    let wrong = || format!("{text:?} ist kein Tag und keine Zeit wie 2026-11-01T08:00:00Z");
+    let full = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+    let time = OffsetDateTime::parse(&full, &Rfc3339).map_err(|_| wrong())?;
+    time.unix_timestamp().checked_mul(1_000).ok_or_else(wrong)
 }
 
 fn describe(verdict: &Verdict, anchors: &Anchors) -> Vec<String> {

@@ -62,6 +62,10 @@ impl<'a> Check<'a> {
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let limits = self.limits(&raw.limits);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
+        let audit_syslog = raw.audit_syslog.as_deref().and_then(|text| {
+            let target = text.parse();
+            target.map_err(|error| self.wrong("audit.syslog", text, error)).ok()
+        });
         let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
         let fit_connect = self.fit_connect(raw.fit_connect);
@@ -82,6 +86,7 @@ impl<'a> Check<'a> {
             fence_quiet: fence_quiet?,
             mass_retirement_percent: mass_retirement_percent?,
             log: log?,
+            audit_syslog,
             artefacts: artefacts?,
             data,
             fit_connect: fit_connect?,

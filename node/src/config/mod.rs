@@ -29,6 +29,7 @@ pub(crate) use check::is_dns_name;
 pub use keys::{KeyPlaces, Unlock};
 
 use crate::{
+    audit::Target,
     fit_connect::Roots,
     lifecycle::chain,
     observe::Format,
@@ -73,6 +74,8 @@ pub struct Config {
     pub mass_retirement_percent: u32,
     /// How to log.
     pub log: Log,
+    /// Where lines of the audit log are sent as they are written.
+    pub audit_syslog: Option<Target>,
     /// Files of versions.
     pub artefacts: ArtefactConfig,
     /// Where data packages are installed, and who may sign them.

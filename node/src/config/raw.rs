@@ -31,6 +31,7 @@ pub(super) struct RawConfig {
     pub(super) mass_retirement_percent: Option<i64>,
     pub(super) log_format: Option<String>,
     pub(super) log_level: Option<String>,
+    pub(super) audit_syslog: Option<String>,
     pub(super) artefacts: RawArtefacts,
     pub(super) shutdown_grace: Option<String>,
     pub(super) data_package: Option<String>,
@@ -208,6 +209,10 @@ impl RawConfig {
         raw.log_format = log.text(problems, "format");
         raw.log_level = log.text(problems, "level");
         log.end(problems);
+
+        let mut audit = top.section(problems, "audit");
+        raw.audit_syslog = audit.text(problems, "syslog");
+        audit.end(problems);
 
         let mut artefacts = top.section(problems, "artefacts");
         raw.artefacts = RawArtefacts::read(&mut artefacts, problems);

@@ -11,6 +11,7 @@ pub struct AuditMetrics {
     lines: Gauge,
     failed: Gauge,
     refused: Counter,
+    dropped: Counter,
 }
 
 // === impl AuditMetrics ===
@@ -31,6 +32,11 @@ impl AuditMetrics {
         self.refused.inc();
     }
 
+    /// Counts lines that the syslog did not get.
+    pub fn dropped(&self, lines: u64) {
+        self.dropped.inc_by(lines);
+    }
+
     pub(super) fn register(&self, r: &mut Registry) {
         r.register("audit_lines", "Lines of the audit log", self.lines.clone());
         r.register(
@@ -42,6 +48,11 @@ impl AuditMetrics {
             "audit_refused_acts",
             "Acts that were refused because they would have had no trace",
             self.refused.clone(),
+        );
+        r.register(
+            "audit_syslog_dropped_lines",
+            "Lines of the audit log that the syslog did not get",
+            self.dropped.clone(),
         );
     }
 }

@@ -236,7 +236,9 @@ impl Told {
     fn refused(&self, remote: SocketAddr, outcome: Outcome, reason: &str) {
         let listener = self.listener.name();
         self.metrics.tls_handshake(listener, outcome.label());
-        warn!(listener, %remote, outcome = outcome.label(), reason, "tls handshake refused");
+        // the address stands in the audit log only; the port tells apart those of one time
+        let port = remote.port();
+        warn!(listener, port, outcome = outcome.label(), reason, "tls handshake refused");
         self.audit.refused(Refusal {
             act: "tls.handshake",
             outcome: outcome.label(),

@@ -355,11 +355,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_act_that_would_leave_no_trace_is_refused_and_reads_go_on() {
-        use crate::{driver::Clock, lifecycle::Shutdown, observe::Metrics};
+        use crate::{audit::Setup, driver::Clock, lifecycle::Shutdown, observe::Metrics};
 
         let dir = tempfile::tempdir().unwrap();
         let (records, metrics) = (Shutdown::new(), Arc::new(Metrics::new("test")));
-        let audit = Audit::open(dir.path(), Clock::start(), metrics, &records).unwrap();
+        let (data_dir, clock) = (dir.path(), Clock::start());
+        let setup = Setup { data_dir, syslog: None, node: "sl-1.example", clock, metrics };
+        let audit = Audit::open(setup, &records).unwrap();
         let acts = [
             "/verbund.registry.v1.PublishService/Publish",
             "/verbund.admin.v1.AdminService/AcceptHeld",

@@ -96,17 +96,15 @@ where
     }
 }
 
-/// Tells the operator who was turned away: a certificate without a role is a mistake in the
-/// configuration more often than an attack.
+/// Tells the operator that someone was turned away: a certificate without a role is a mistake in the
+/// configuration more often than an attack. Names and address stand in the audit log only.
 fn refused(method: &'static str, code: &'static str, caller: Option<&Caller>) {
     let Some(caller) = caller else {
         warn!(method, code, "call refused");
         return;
     };
-    let identity = &caller.identity;
-    let names = identity.names.get(..NAMES_LOGGED_MAX).unwrap_or(&identity.names);
-    let (remote, pseudonym) = (caller.remote, &identity.principal.pseudonym);
-    warn!(method, code, %remote, caller = pseudonym, ?names, "call refused");
+    let (port, pseudonym) = (caller.remote.port(), &caller.identity.principal.pseudonym);
+    warn!(method, code, port, caller = pseudonym, "call refused");
 }
 
 /// A stream counts when it opens; only calls that fail at once carry their status in the head.
@@ -143,9 +141,6 @@ pub(super) fn label(code: Code) -> &'static str {
         Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
-
-/// Names of a certificate in one line of the log.
-const NAMES_LOGGED_MAX: usize = 4;
 
 pub(super) const METHODS: &[&str] = &[
     "/verbund.registry.v1.CatalogueService/ListServices",

@@ -329,11 +329,13 @@ pub(crate) async fn eventually(what: &str, state: impl Fn() -> bool) {
     }
 }
 
-/// The lines about a client, known by its address; tests run in parallel.
+/// The lines about a client, known by its port; tests run in parallel. None has its address.
 pub(crate) fn log_lines(remote: SocketAddr) -> Vec<String> {
-    let field = format!(r#""remote":"{remote}""#);
+    let field = format!(r#""port":{},"#, remote.port());
     let lines = LINES.lock().unwrap();
-    lines.iter().filter(|line| line.contains(&field)).cloned().collect()
+    let found: Vec<_> = lines.iter().filter(|line| line.contains(&field)).cloned().collect();
+    assert!(!found.iter().any(|it| it.contains(&remote.ip().to_string())), "{found:?}");
+    found
 }
 
 /// All lines of the log, of all tests.
