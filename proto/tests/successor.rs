@@ -42,7 +42,7 @@ fn genesis() -> Charter {
         members: members.iter().zip([10, 20, 30, 40]).map(|(l, s)| member(*l, s)).collect(),
         ..wire::Charter::default()
     };
-    Charter::parse(charter.encode_to_vec().into()).unwrap()
+    Charter::parse(charter.encode_to_vec().into()).expect("a charter")
 }
 
 fn wire_cut(size: u64) -> wire::LogCut {
@@ -94,7 +94,7 @@ fn check(of: &Charter, change: impl FnOnce(&mut wire::Charter), expect: Result<&
 fn next(of: &Charter, change: impl FnOnce(&mut wire::Charter)) -> Charter {
     let mut next = of.draft_of_next();
     change(&mut next);
-    of.successor(next.encode_to_vec().into()).unwrap().0
+    of.successor(next.encode_to_vec().into()).expect("a successor").0
 }
 
 #[test]
