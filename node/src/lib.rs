@@ -4,6 +4,7 @@
 //! - [`app`]: a node, from its configuration to its end.
 //! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`certificates`]: reload of files, revocation, warnings before an end.
+//! - [`charters`]: votes counted, and the charters they put into force.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
 //! - [`fit_connect`]: verifies the signatures of delivery points.
@@ -30,6 +31,7 @@ pub mod app;
 pub mod artefacts;
 pub mod batches;
 pub mod certificates;
+pub mod charters;
 pub mod cli;
 pub mod config;
 pub mod data;

@@ -40,6 +40,8 @@ pub enum TaskKind {
     Data,
     /// Loads certificates anew and ends connections without a good one.
     Certificates,
+    /// Counts votes about the next charter.
+    Charters,
 }
 
 /// What the error or panic of a task leads to.
@@ -56,6 +58,11 @@ pub enum OnDeath {
 pub enum StopCause {
     /// Asked for, by a signal ("SIGTERM") or by the admin service.
     Requested(&'static str),
+    /// Another charter is in force and kept; the node begins again under it.
+    Charter {
+        /// Its number.
+        number: u64,
+    },
     /// A task the node cannot do without failed or panicked.
     TaskDied {
         /// Which.
@@ -103,6 +110,7 @@ impl TaskKind {
             | Self::SessionSupervisor
             | Self::Artefacts
             | Self::Certificates
+            | Self::Charters
             | Self::Signals => OnDeath::StopProcess,
         }
     }
@@ -123,6 +131,7 @@ impl TaskKind {
             Self::Signals => "signals",
             Self::Data => "data",
             Self::Certificates => "certificates",
+            Self::Charters => "charters",
         }
     }
 }

@@ -16,6 +16,7 @@
 
 pub mod artefact;
 pub mod catalogue;
+pub mod charter;
 pub mod connect;
 pub mod diff;
 pub mod draft;

@@ -24,7 +24,7 @@ use registry_proto::{
         registry::{
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
-            draft_service_server::DraftServiceServer,
+            charter_service_server::CharterServiceServer, draft_service_server::DraftServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
             witness_service_server::WitnessServiceServer,
@@ -37,6 +37,7 @@ use tower::Layer;
 use crate::{
     app::{Listeners, SOFTWARE},
     artefacts::Artefacts,
+    charters::{self, Charters},
     config::Config,
     data::Lists,
     drafts::Drafts,
@@ -59,6 +60,7 @@ use crate::{
         answer::Answering,
         artefact::ArtefactApi,
         catalogue::CatalogueApi,
+        charter::CharterApi,
         draft::DraftApi,
         nachnutzung::NachnutzungApi,
         observed::Observed,
@@ -241,6 +243,10 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))
         .add_service(health_service);
+    if let Some(charters) = count_votes(parts) {
+        let api = CharterApi::new(parts.identity.land, charters);
+        routes = routes.add_service(sized!(CharterServiceServer::new(api)));
+    }
     if let Ok(service) = describe().build_v1() {
         routes = routes.add_service(service);
     }
@@ -254,6 +260,18 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming) {
     parts.shutdown.spawn(TaskKind::Listener, async move {
         report_health(health, index, stopping).await;
     });
+}
+
+/// Follows the votes about charters; `None` only without a charter, which no configuration is.
+fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
+    let setup = charters::Setup {
+        land: parts.identity.land,
+        data_dir: parts.config.data_dir.clone(),
+        charters: parts.config.charters.clone(),
+        readers: parts.readers.clone(),
+        driver: parts.driver.clone(),
+    };
+    Charters::start(setup, &parts.shutdown)
 }
 
 /// SERVING while the catalogue answers; NOT_SERVING while it is rebuilt and once the node stops.

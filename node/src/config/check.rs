@@ -7,10 +7,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use registry_core::authorize::{PeerIdentity, Role};
 use registry_proto::{
-    charter::{CHARTER_BYTES_MAX, Charter, Member},
+    charter::{Charter, Member},
     log::VerifierKey,
     terms::Land,
 };
@@ -18,8 +17,8 @@ use rustls::pki_types::ServerName;
 
 use crate::{
     config::{
-        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls, Unlock,
-        raw::{RawClient, RawConfig, RawListen, RawPeer, RawTls},
+        Config, Data, FencePolicy, Listen, Log, Problem, Problems, Tls, Unlock,
+        raw::{RawClient, RawConfig, RawListen, RawTls},
     },
     lifecycle::chain,
     observe::{Format, check_level},
@@ -46,10 +45,11 @@ impl<'a> Check<'a> {
     /// `None` only if a problem was reported.
     pub(super) fn config(&mut self, raw: RawConfig) -> Option<Config> {
         let land = self.land("land", raw.land.as_deref());
-        let charter = self.charter(raw.charter.as_deref());
+        let data_dir = self.data_dir(raw.data_dir.as_deref());
+        let charters = self.charters(raw.charter.as_deref(), data_dir.as_deref());
+        let charter = charters.last().cloned();
         let member = land.and_then(|land| self.member(land, charter.as_ref()));
         let node = self.own_node(raw.node, member);
-        let data_dir = self.data_dir(raw.data_dir.as_deref());
         let signer = self.signer(&raw.keys, member);
         let listen = self.listen(&raw.listen);
         let own = land
@@ -58,7 +58,7 @@ impl<'a> Check<'a> {
         let clients = self.clients(&raw.clients);
         let tls =
             self.tls(raw.tls, charter.as_ref(), own.as_ref().filter(|own| knows(member, own)));
-        let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
+        let peers = self.peers(raw.peers, &charters, own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
@@ -71,6 +71,7 @@ impl<'a> Check<'a> {
             node: node?,
             data_dir: data_dir?,
             charter: charter?,
+            charters,
             signer: signer?,
             listen: listen?,
             tls: tls?,
@@ -87,43 +88,9 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn land(&mut self, key: &str, text: Option<&str>) -> Option<Land> {
+    pub(super) fn land(&mut self, key: &str, text: Option<&str>) -> Option<Land> {
         let text = text?;
         text.parse().map_err(|error| self.wrong(key, text, error)).ok()
-    }
-
-    fn charter(&mut self, path: Option<&str>) -> Option<Charter> {
-        let path = path?;
-        let full = self.path(path);
-        let length = std::fs::metadata(&full).map(|data| data.len());
-        let raw = match length {
-            Ok(length) if length > CHARTER_BYTES_MAX as u64 => {
-                let reason = format!("has {length} bytes, a charter at most {CHARTER_BYTES_MAX}");
-                self.wrong("charter", path, reason);
-                return None;
-            }
-            Ok(_) => std::fs::read(&full),
-            Err(error) => Err(error),
-        };
-        let raw = raw
-            .map_err(|error| self.wrong("charter", path, format_args!("cannot be read: {error}")))
-            .ok()?;
-        let charter = match Charter::parse(Bytes::from(raw)) {
-            Ok(charter) => charter,
-            Err(error) => {
-                for problem in error.problems {
-                    self.wrong("charter", path, problem);
-                }
-                return None;
-            }
-        };
-        for member in MemberTrust::of(&charter) {
-            if let Err(error) = tls::check_anchors(&member.anchors) {
-                let reason = format!("an anchor of {} is unusable: {error}", member.land);
-                self.wrong("charter", path, reason);
-            }
-        }
-        Some(charter)
     }
 
     fn member<'c>(&mut self, land: Land, charter: Option<&'c Charter>) -> Option<&'c Member> {
@@ -263,44 +230,6 @@ impl<'a> Check<'a> {
             }
         }
         paths.iter().map(|path| self.path(path)).collect()
-    }
-
-    fn peers(
-        &mut self,
-        raw: Vec<RawPeer>,
-        charter: Option<&Charter>,
-        own: Option<&PeerIdentity>,
-    ) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = Vec::with_capacity(raw.len());
-        for (at, raw) in raw.into_iter().enumerate() {
-            let key = |field: &str| format!("peers[{at}].{field}");
-            let land = self.land(&key("land"), raw.land.as_deref());
-            if let Some(address) = raw.address.as_deref().filter(|text| !is_host_and_port(text)) {
-                let reason = "expected a host and port like rp-1.example:7443";
-                self.wrong(&key("address"), address, reason);
-            }
-            let (Some(land), Some(node), Some(address)) = (land, raw.node, raw.address) else {
-                continue;
-            };
-            let identity = PeerIdentity { land, node };
-            if let Some(charter) = charter {
-                match charter.member(land) {
-                    None => self.wrong(&key("land"), land, "is no member in the charter"),
-                    Some(member) if !member.nodes.iter().any(|n| n.name == identity.node) => {
-                        let reason = format!("is no node of {land} in the charter");
-                        self.wrong(&key("node"), &identity.node, reason);
-                    }
-                    Some(_) => {}
-                }
-            }
-            if own == Some(&identity) {
-                self.wrong(&key("node"), &identity.node, "is this node itself");
-            } else if peers.iter().any(|peer| peer.identity == identity) {
-                self.wrong(&key("node"), &identity.node, "stands in peers twice");
-            }
-            peers.push(Peer { identity, address });
-        }
-        peers
     }
 
     fn clients(&mut self, raw: &[RawClient]) -> Vec<ClientRule> {
@@ -450,7 +379,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (any || one.ip() == other.ip())
 }
 
-fn is_host_and_port(text: &str) -> bool {
+pub(super) fn is_host_and_port(text: &str) -> bool {
     if text.parse::<SocketAddr>().is_ok() {
         return true;
     }

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod artefact;
 pub mod caller;
 pub mod catalogue;
+pub mod charter;
 pub mod draft;
 pub mod nachnutzung;
 pub mod observed;

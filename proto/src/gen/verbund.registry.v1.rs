@@ -4828,6 +4828,99 @@ pub mod catalogue_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Request of GetCharters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetChartersRequest {
+    /// Number of the first charter wanted; 0 begins with the genesis charter.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+}
+/// Answer of GetCharters.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetChartersResponse {
+    /// Consecutive charters from the number asked for, as many as fit: their bytes.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Number of the newest charter that was voted into force, as far as this node has the votes.
+    #[prost(uint64, tag = "2")]
+    pub newest: u64,
+    /// Number of the charter this node runs under.
+    #[prost(uint64, tag = "3")]
+    pub followed: u64,
+    /// Why that is not the newest; empty if it is, or will be in a moment.
+    #[prost(string, tag = "4")]
+    pub behind: ::prost::alloc::string::String,
+    /// What can follow the newest charter and was voted for.
+    #[prost(message, repeated, tag = "5")]
+    pub proposals: ::prost::alloc::vec::Vec<CharterProposal>,
+    /// What members said about the next charter, by round and Land.
+    #[prost(message, repeated, tag = "6")]
+    pub statements: ::prost::alloc::vec::Vec<CharterStatement>,
+    /// The round that is open, from 1.
+    #[prost(uint32, tag = "7")]
+    pub round: u32,
+    /// SHA-256 of the only successor that may be voted for in it; empty while the choice is free.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub bound: ::prost::bytes::Bytes,
+}
+/// A charter that members vote for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterProposal {
+    /// SHA-256 of its bytes, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub digest: ::prost::bytes::Bytes,
+    /// Its bytes; empty in an answer that is full.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub charter: ::prost::bytes::Bytes,
+}
+/// What a member said in a round.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterStatement {
+    /// Round.
+    #[prost(uint32, tag = "1")]
+    pub round: u32,
+    /// Entry of the vote.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// SHA-256 of the successor it is for; empty for an abstention.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub choice: ::prost::bytes::Bytes,
+    /// False if it does not count: it breaks the rule, or what it rests on is not here yet.
+    #[prost(bool, tag = "4")]
+    pub counts: bool,
+}
+/// Request of VoteCharter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VoteCharterRequest {
+    /// Bytes of the successor; empty to abstain.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub successor: ::prost::bytes::Bytes,
+    /// Tell what would be written, and write nothing.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+}
+/// Answer of VoteCharter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VoteCharterResponse {
+    /// Round of the vote.
+    #[prost(uint32, tag = "1")]
+    pub round: u32,
+    /// Where it stands; absent in a dry run.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// Number of the charter in force after it, as far as this node knows.
+    #[prost(uint64, tag = "3")]
+    pub newest: u64,
+}
+/// All charters of a Verbund, one after the other: what a newcomer is given instead of the genesis
+/// charter alone. The charter that follows is known by its predecessor; nothing here is signed, and
+/// the file is handed over as the genesis charter is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterChain {
+    /// Bytes of the genesis charter and of each successor.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 /// The charter of a Verbund. The verbund id is SHA-256 of the bytes of the
 /// genesis charter (number 0); they are distributed as they are, never re-encoded.
 /// A successor travels in the votes for it.
@@ -4994,6 +5087,393 @@ impl MemberState {
             "MEMBER_STATE_REMOVED" => Some(Self::Removed),
             _ => None,
         }
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod charter_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Who is a member, and what members say about the next charter.
+    #[derive(Debug, Clone)]
+    pub struct CharterServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CharterServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CharterServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CharterServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CharterServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells the charters so far, and what was said about the next one. Needs the role reader.
+        pub async fn get_charters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetChartersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChartersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CharterService/GetCharters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.CharterService", "GetCharters"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says something about the next charter in the log of this node's Land. Needs the role operator.
+        pub async fn vote_charter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VoteCharterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VoteCharterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CharterService/VoteCharter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.CharterService", "VoteCharter"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod charter_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CharterServiceServer.
+    #[async_trait]
+    pub trait CharterService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells the charters so far, and what was said about the next one. Needs the role reader.
+        async fn get_charters(
+            &self,
+            request: tonic::Request<super::GetChartersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChartersResponse>,
+            tonic::Status,
+        >;
+        /// Says something about the next charter in the log of this node's Land. Needs the role operator.
+        async fn vote_charter(
+            &self,
+            request: tonic::Request<super::VoteCharterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VoteCharterResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Who is a member, and what members say about the next charter.
+    #[derive(Debug)]
+    pub struct CharterServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CharterServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CharterServiceServer<T>
+    where
+        T: CharterService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.CharterService/GetCharters" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetChartersSvc<T: CharterService>(pub Arc<T>);
+                    impl<
+                        T: CharterService,
+                    > tonic::server::UnaryService<super::GetChartersRequest>
+                    for GetChartersSvc<T> {
+                        type Response = super::GetChartersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetChartersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CharterService>::get_charters(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetChartersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.CharterService/VoteCharter" => {
+                    #[allow(non_camel_case_types)]
+                    struct VoteCharterSvc<T: CharterService>(pub Arc<T>);
+                    impl<
+                        T: CharterService,
+                    > tonic::server::UnaryService<super::VoteCharterRequest>
+                    for VoteCharterSvc<T> {
+                        type Response = super::VoteCharterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VoteCharterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CharterService>::vote_charter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VoteCharterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CharterServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.CharterService";
+    impl<T> tonic::server::NamedService for CharterServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
     }
 }
 /// One record.

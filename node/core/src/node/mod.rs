@@ -164,6 +164,7 @@ impl Node {
         }
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
+            Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
             Input::Committed { signed } => self.committed(signed, now),
             Input::CommitFailed => self.commit_failed(),
             Input::CommitUnsigned => self.commit_unsigned(),
@@ -252,6 +253,17 @@ impl Node {
             }
             Err(reject) => self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) }),
         }
+    }
+
+    fn vote(&mut self, ticket: Ticket, principal: &str, body: bytes::Bytes, now: Now) {
+        let salt = self.entropy.salt();
+        let staged = self.may_submit().and_then(|()| {
+            let staged = self.own.stage_vote(principal, body, salt, now);
+            staged.map_err(|_| Reject::Storage { operation: "encoding the vote" })
+        });
+        let outcome =
+            staged.map(|()| Published { records: Vec::new(), acknowledged_by: Vec::new() });
+        self.effects.push_back(Effect::Reply { ticket, outcome });
     }
 
     fn may_submit(&self) -> Result<(), Reject> {

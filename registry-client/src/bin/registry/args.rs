@@ -1,6 +1,7 @@
 //! The command line as types. Doc comments are the help texts.
 
 mod artefact;
+mod charter;
 mod draft;
 mod held;
 mod manifest;
@@ -23,6 +24,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
+    charter::{Charter, CharterExport, CharterPropose, CharterVote},
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
     held::{Held, HeldAccept},
     manifest::{Apply, Diff, Export, Schema, SchemaKind},
@@ -142,6 +144,9 @@ pub(crate) enum Command {
     /// Massenhafte Abschaltungen, die ein Knoten angehalten hat (Rolle operator)
     #[command(subcommand)]
     Held(Held),
+    /// Wer Mitglied ist, und Abstimmungen über die nächste Charta
+    #[command(subcommand)]
+    Charter(Charter),
     /// Zustand des Knotens und der Protokolle aller Länder anzeigen
     #[command(after_help = "Beispiel:\n  registry status -o json")]
     Status,

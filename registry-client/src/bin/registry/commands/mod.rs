@@ -1,6 +1,7 @@
 //! One function per command: ask, then print.
 
 mod artefact;
+mod charter;
 mod differences;
 mod draft;
 mod edit;
@@ -118,6 +119,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             };
             draft::run(&connect(global).await?, format, command, documents).await
         }
+        Command::Charter(command) => charter::run(&connect(global).await?, format, command).await,
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait
