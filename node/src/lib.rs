@@ -6,6 +6,7 @@
 //! - [`artefacts`]: files of versions, apart from the logs.
 //! - [`audit`]: who did what, chained by hashes.
 //! - [`certificates`]: reload of files, revocation, warnings before an end.
+//! - [`charters`]: votes counted, and the charters they put into force.
 //! - [`cli`], [`demo`]: the commands of `registry-node`.
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
 //! - [`fit_connect`]: verifies the signatures of delivery points.
@@ -36,6 +37,7 @@ pub mod artefacts;
 pub mod audit;
 pub mod batches;
 pub mod certificates;
+pub mod charters;
 pub mod cli;
 pub mod config;
 pub mod data;

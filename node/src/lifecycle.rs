@@ -44,6 +44,8 @@ pub enum TaskKind {
     Audit,
     /// Loads certificates anew and ends connections without a good one.
     Certificates,
+    /// Counts votes about the next charter.
+    Charters,
 }
 
 /// What the error or panic of a task leads to.
@@ -60,6 +62,11 @@ pub enum OnDeath {
 pub enum StopCause {
     /// Asked for, by a signal ("SIGTERM") or by the admin service.
     Requested(&'static str),
+    /// Another charter is in force and kept; the node begins again under it.
+    Charter {
+        /// Its number.
+        number: u64,
+    },
     /// A task the node cannot do without failed or panicked.
     TaskDied {
         /// Which.
@@ -108,6 +115,7 @@ impl TaskKind {
             | Self::Artefacts
             | Self::Erasures
             | Self::Certificates
+            | Self::Charters
             | Self::Signals => OnDeath::StopProcess,
         }
     }
@@ -130,6 +138,7 @@ impl TaskKind {
             Self::Data => "data",
             Self::Audit => "audit",
             Self::Certificates => "certificates",
+            Self::Charters => "charters",
         }
     }
 }

@@ -90,19 +90,31 @@ fn explain(args: &cli::policy::CheckArgs) -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
-    let shutdown = Shutdown::new();
+/// Serves until the node is asked to stop; under the next charter when another one is in force.
+async fn serve(mut config: Config) -> Result<(), String> {
+    let mut shutdown = Shutdown::new();
     shutdown.listen_for_signals().map_err(|it| chain(&it))?;
-    let listeners = Listeners::bind(&config.listen).await.map_err(|it| chain(&it))?;
-    let app = App::start(config, listeners, shutdown.clone()).await.map_err(|it| {
-        error!(cause = chain(&it), "the node does not start");
-        chain(&it)
-    })?;
-    shutdown.requested().await;
-    app.stop().await;
-    match shutdown.cause() {
-        Some(StopCause::TaskDied { kind, cause }) => Err(format!("{kind:?}: {cause}")),
-        Some(StopCause::Requested(_)) | None => Ok(()),
+    loop {
+        let listeners = Listeners::bind(&config.listen).await.map_err(|it| chain(&it))?;
+        let app = App::start(config.clone(), listeners, shutdown.clone()).await.map_err(|it| {
+            error!(cause = chain(&it), "the node does not start");
+            chain(&it)
+        })?;
+        shutdown.requested().await;
+        // a signal that comes while the node stops is for the one that would come after it
+        let next = Shutdown::new();
+        next.listen_for_signals().map_err(|it| chain(&it))?;
+        app.stop().await;
+        match shutdown.cause() {
+            Some(StopCause::TaskDied { kind, cause }) => return Err(format!("{kind:?}: {cause}")),
+            Some(StopCause::Charter { .. }) if next.cause().is_none() => {}
+            Some(StopCause::Requested(_) | StopCause::Charter { .. }) | None => return Ok(()),
+        }
+        config = config.under_kept_charters().map_err(|refused| {
+            error!(cause = chain(&refused), "the node cannot run under the charter in force");
+            refused.to_string()
+        })?;
+        shutdown = next;
     }
 }
 

@@ -234,6 +234,26 @@ fn a_genesis_charter_has_no_past() {
 }
 
 #[test]
+fn a_chain_is_read_to_its_end_or_not_at_all() {
+    let first = genesis();
+    let second = next(&first, |c| c.threshold = 4);
+    let third = next(&second, |c| c.threshold = 3);
+    let chain = |all: &[&Charter]| {
+        let charters = all.iter().map(|it| it.raw().clone()).collect();
+        Charter::chain(wire::CharterChain { charters }.encode_to_vec().into())
+    };
+    let all = chain(&[&first, &second, &third]).unwrap();
+    assert_eq!(all, [first.clone(), second.clone(), third.clone()]);
+    let alone = Charter::chain(first.raw().clone()).unwrap();
+    assert_eq!((alone.len(), &alone[0]), (1, &first));
+    let gap = chain(&[&first, &third]).unwrap_err();
+    assert_eq!(gap.problems[0], P::Successor(S::Number { found: 2, expected: 1 }));
+    let number = P::Number { found: 1 };
+    assert_eq!(chain(&[&second, &third]).unwrap_err().problems[0], number);
+    assert!(Charter::chain(Bytes::new()).is_err());
+}
+
+#[test]
 fn hostile_bytes_are_no_successor_and_no_panic() {
     let first = genesis();
     let mut draft = first.draft_of_next();

@@ -19,6 +19,7 @@
 pub mod approval;
 pub mod artefact;
 pub mod catalogue;
+pub mod charter;
 pub mod connect;
 pub mod diff;
 pub mod draft;

@@ -25,7 +25,8 @@ use registry_proto::{
             approval_service_server::ApprovalServiceServer,
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
-            draft_service_server::DraftServiceServer, erasure_service_server::ErasureServiceServer,
+            charter_service_server::CharterServiceServer, draft_service_server::DraftServiceServer,
+            erasure_service_server::ErasureServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
             witness_service_server::WitnessServiceServer,
@@ -40,6 +41,7 @@ use crate::{
     approvals::Approvals,
     artefacts::Artefacts,
     audit::Audit,
+    charters::{self, Charters},
     config::Config,
     data::Lists,
     drafts::Drafts,
@@ -65,6 +67,7 @@ use crate::{
         artefact::ArtefactApi,
         audited::Audited,
         catalogue::CatalogueApi,
+        charter::CharterApi,
         draft::DraftApi,
         erasure::{self, ErasureApi},
         limited::Limited,
@@ -294,6 +297,10 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))
         .add_service(health_service);
+    if let Some(charters) = count_votes(parts) {
+        let api = CharterApi::new(parts.identity.land, charters);
+        routes = routes.add_service(sized!(CharterServiceServer::new(api)));
+    }
     if let Ok(service) = describe().build_v1() {
         routes = routes.add_service(service);
     }
@@ -307,6 +314,18 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
     parts.shutdown.spawn(TaskKind::Listener, async move {
         report_health(health, index, stopping).await;
     });
+}
+
+/// Follows the votes about charters; `None` only without a charter, which no configuration is.
+fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
+    let setup = charters::Setup {
+        land: parts.identity.land,
+        data_dir: parts.config.data_dir.clone(),
+        charters: parts.config.charters.clone(),
+        readers: parts.readers.clone(),
+        driver: parts.driver.clone(),
+    };
+    Charters::start(setup, &parts.shutdown)
 }
 
 /// SERVING while the catalogue answers; NOT_SERVING while it is rebuilt and once the node stops.

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
-    charter::{Charter, CharterError},
+    charter::{Charter, CharterError, CharterProblem},
     wire::registry as wire,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -21,7 +21,13 @@ pub enum CharterCommand {
     #[command(after_help = "Alle Gründer erhalten dieselbe Datei, Byte für Byte: ihr SHA-256 ist \
                             die Kennung des Verbunds. Vergleichen Sie sie auf einem zweiten Weg.")]
     Create(CreateArgs),
-    /// Zeigt eine Charta
+    /// Entwirft die nächste Charta: neue Mitglieder, geänderte Karten, andere Schwelle
+    #[command(
+        after_help = "Der Entwurf wird mit `registry charter propose` vorgeschlagen; er gilt, \
+                            sobald genug Mitglieder für ihn gestimmt haben."
+    )]
+    Amend(AmendArgs),
+    /// Zeigt eine Charta, oder alle einer Kette
     Show {
         /// Datei der Charta
         #[arg(value_name = "DATEI")]
@@ -47,6 +53,26 @@ pub struct CreateArgs {
     /// Mitgliedskarten (member.json) der Gründer
     #[arg(required = true, value_name = "KARTE")]
     pub cards: Vec<PathBuf>,
+}
+
+/// Argumente von `charter amend`.
+#[derive(Debug, clap::Args)]
+pub struct AmendArgs {
+    /// Die geltende Charta samt ihren Vorgängern (`registry charter export`)
+    #[arg(long, value_name = "DATEI")]
+    pub from: PathBuf,
+    /// Mitgliedskarten neuer Länder
+    #[arg(long, value_name = "KARTE")]
+    pub admit: Vec<PathBuf>,
+    /// Mitgliedskarten von Mitgliedern, deren Knoten, Anker oder Offline-Schlüssel sich ändern
+    #[arg(long, value_name = "KARTE")]
+    pub update: Vec<PathBuf>,
+    /// Stimmen für eine Nachfolge-Charta; ohne Angabe die bisherigen, mindestens das Nötige
+    #[arg(long, value_name = "ZAHL")]
+    pub threshold: Option<u32>,
+    /// Zieldatei
+    #[arg(long, value_name = "DATEI")]
+    pub out: PathBuf,
 }
 
 /// What a founder hands to the others: public keys, node names, trust anchors.
@@ -112,6 +138,14 @@ pub enum CharterCommandError {
         /// Form.
         expected: &'static str,
     },
+    /// A card of a Land that is no member.
+    #[error("{}: {land} ist kein Mitglied; neue Mitglieder kommen mit --admit", .path.display())]
+    NoMember {
+        /// Which card.
+        path: PathBuf,
+        /// Its Land.
+        land: String,
+    },
     /// The charter breaks its rules.
     #[error("die Charta ist nicht gültig")]
     Charter(#[source] CharterError),
@@ -128,12 +162,55 @@ pub enum CharterCommandError {
 pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
     match command {
         CharterCommand::Create(args) => create(&args),
+        CharterCommand::Amend(args) => amend(&args),
         CharterCommand::Show { file } => {
-            let raw = fs::read(&file).map_err(|source| file_error(&file, source))?;
-            let charter = Charter::parse(raw.into()).map_err(CharterCommandError::Charter)?;
-            Ok(describe(&charter))
+            let all: Vec<_> = chain(&file)?.iter().map(describe).collect();
+            Ok(all.join("\n\n"))
         }
     }
+}
+
+fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
+    let raw = fs::read(file).map_err(|source| file_error(file, source))?;
+    Charter::chain(raw.into()).map_err(CharterCommandError::Charter)
+}
+
+fn amend(args: &AmendArgs) -> Result<String, CharterCommandError> {
+    if args.out.exists() {
+        return Err(CharterCommandError::Exists(args.out.clone()));
+    }
+    let charters = chain(&args.from)?;
+    let Some(last) = charters.last() else {
+        return Err(CharterCommandError::Charter(CharterProblem::Undecodable.into()));
+    };
+    let mut next = last.draft_of_next();
+    for path in &args.update {
+        let card = member(&read_card(path)?, path)?;
+        let Some(known) = next.members.iter_mut().find(|it| it.land == card.land) else {
+            return Err(CharterCommandError::NoMember { path: path.clone(), land: card.land });
+        };
+        known.offline_key = card.offline_key;
+        known.nodes = card.nodes;
+        known.anchors = card.anchors;
+    }
+    for path in &args.admit {
+        next.members.push(member(&read_card(path)?, path)?);
+    }
+    next.members.sort_by(|a, b| a.land.cmp(&b.land));
+    let active = next.members.iter().filter(|it| it.state == 0).count();
+    let least = u32::try_from(active * 2 / 3 + 1).unwrap_or(u32::MAX);
+    next.threshold = args.threshold.unwrap_or_else(|| last.threshold().max(least));
+    let (next, _) =
+        last.successor(next.encode_to_vec().into()).map_err(CharterCommandError::Charter)?;
+    fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;
+    let out = args.out.display();
+    Ok(format!("{}\nPrüfsumme {}\nGeschrieben: {out}", describe(&next), next.digest()))
+}
+
+fn read_card(path: &Path) -> Result<MemberCard, CharterCommandError> {
+    let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
+    serde_json::from_str(&text)
+        .map_err(|source| CharterCommandError::Card { path: path.to_owned(), source })
 }
 
 fn create(args: &CreateArgs) -> Result<String, CharterCommandError> {
@@ -142,10 +219,7 @@ fn create(args: &CreateArgs) -> Result<String, CharterCommandError> {
     }
     let mut members = Vec::with_capacity(args.cards.len());
     for path in &args.cards {
-        let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
-        let card: MemberCard = serde_json::from_str(&text)
-            .map_err(|source| CharterCommandError::Card { path: path.clone(), source })?;
-        members.push(member(&card, path)?);
+        members.push(member(&read_card(path)?, path)?);
     }
     let charter = assemble(&args.name, args.test, args.threshold, members)?;
     fs::write(&args.out, charter.raw()).map_err(|source| file_error(&args.out, source))?;
@@ -230,8 +304,11 @@ fn describe(charter: &Charter) -> String {
         if charter.is_test() { " (Testverbund)" } else { "" },
         charter.id(),
         charter.threshold(),
-        charter.members().len(),
+        charter.voters().count(),
     );
+    if charter.number() > 0 {
+        text = format!("Charta    Nr. {}\n{text}", charter.number());
+    }
     for member in charter.members() {
         let nodes: Vec<_> = member.nodes.iter().map(|it| it.name.as_str()).collect();
         text.push_str(&format!(

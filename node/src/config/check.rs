@@ -7,10 +7,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use registry_core::authorize::PeerIdentity;
 use registry_proto::{
-    charter::{CHARTER_BYTES_MAX, Charter, Member},
+    charter::{Charter, Member},
     log::VerifierKey,
     terms::Land,
 };
@@ -18,8 +17,8 @@ use rustls::pki_types::ServerName;
 
 use crate::{
     config::{
-        Config, Data, FencePolicy, Listen, Log, Peer, Problem, Problems, Tls, Unlock, of_material,
-        raw::{RawConfig, RawListen, RawPeer, RawTls},
+        Config, Data, FencePolicy, Listen, Log, Problem, Problems, Tls, Unlock, of_material,
+        raw::{RawConfig, RawListen, RawTls},
     },
     observe::{Format, check_level},
     policy::Rules,
@@ -44,10 +43,11 @@ impl<'a> Check<'a> {
     /// `None` only if a problem was reported.
     pub(super) fn config(&mut self, raw: RawConfig) -> Option<Config> {
         let land = self.land("land", raw.land.as_deref());
-        let charter = self.charter(raw.charter.as_deref());
+        let data_dir = self.data_dir(raw.data_dir.as_deref());
+        let charters = self.charters(raw.charter.as_deref(), data_dir.as_deref());
+        let charter = charters.last().cloned();
         let member = land.and_then(|land| self.member(land, charter.as_ref()));
         let node = self.own_node(raw.node, member);
-        let data_dir = self.data_dir(raw.data_dir.as_deref());
         let keys = self.keys(&raw.keys, member);
         let listen = self.listen(&raw.listen);
         let own = land
@@ -56,7 +56,7 @@ impl<'a> Check<'a> {
         let rules = self.rules(&raw.clients, raw.policy_file.as_deref(), raw.four_eyes);
         let own_name = own.as_ref().filter(|own| knows(member, own));
         let tls = self.tls(raw.tls, rules, charter.as_ref(), own_name);
-        let peers = self.peers(raw.peers, charter.as_ref(), own.as_ref());
+        let peers = self.peers(raw.peers, &charters, own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let fence_quiet = self.duration("fence.quiet", raw.fence_quiet.as_deref(), FENCE_QUIET);
         let mass_retirement_percent = self.percent(raw.mass_retirement_percent);
@@ -76,6 +76,7 @@ impl<'a> Check<'a> {
             node: node?,
             data_dir: data_dir?,
             charter: charter?,
+            charters,
             keys,
             signer,
             listen: listen?,
@@ -95,46 +96,9 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn land(&mut self, key: &str, text: Option<&str>) -> Option<Land> {
+    pub(super) fn land(&mut self, key: &str, text: Option<&str>) -> Option<Land> {
         let text = text?;
         text.parse().map_err(|error| self.wrong(key, text, error)).ok()
-    }
-
-    fn charter(&mut self, path: Option<&str>) -> Option<Charter> {
-        let path = path?;
-        let full = self.path(path);
-        let length = std::fs::metadata(&full).map(|data| data.len());
-        let raw = match length {
-            Ok(length) if length > CHARTER_BYTES_MAX as u64 => {
-                let reason =
-                    format!("hat {length} Bytes, eine Charta höchstens {CHARTER_BYTES_MAX}");
-                self.wrong("charter", path, reason);
-                return None;
-            }
-            Ok(_) => std::fs::read(&full),
-            Err(error) => Err(error),
-        };
-        let raw = raw
-            .map_err(|error| {
-                self.wrong("charter", path, format_args!("kann nicht gelesen werden: {error}"))
-            })
-            .ok()?;
-        let charter = match Charter::parse(Bytes::from(raw)) {
-            Ok(charter) => charter,
-            Err(error) => {
-                for problem in error.problems {
-                    self.wrong("charter", path, problem);
-                }
-                return None;
-            }
-        };
-        for member in MemberTrust::of(&charter) {
-            if let Err(error) = tls::check_anchors(&member.anchors) {
-                let reason = format!("ein Anker von {} ist unbrauchbar: {error}", member.land);
-                self.wrong("charter", path, reason);
-            }
-        }
-        Some(charter)
     }
 
     fn member<'c>(&mut self, land: Land, charter: Option<&'c Charter>) -> Option<&'c Member> {
@@ -283,44 +247,6 @@ impl<'a> Check<'a> {
         paths.iter().map(|path| self.path(path)).collect()
     }
 
-    fn peers(
-        &mut self,
-        raw: Vec<RawPeer>,
-        charter: Option<&Charter>,
-        own: Option<&PeerIdentity>,
-    ) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = Vec::with_capacity(raw.len());
-        for (at, raw) in raw.into_iter().enumerate() {
-            let key = |field: &str| format!("peers[{at}].{field}");
-            let land = self.land(&key("land"), raw.land.as_deref());
-            if let Some(address) = raw.address.as_deref().filter(|text| !is_host_and_port(text)) {
-                let reason = "erwartet Name und Port wie rp-1.example:7443";
-                self.wrong(&key("address"), address, reason);
-            }
-            let (Some(land), Some(node), Some(address)) = (land, raw.node, raw.address) else {
-                continue;
-            };
-            let identity = PeerIdentity { land, node };
-            if let Some(charter) = charter {
-                match charter.member(land) {
-                    None => self.wrong(&key("land"), land, "ist kein Mitglied der Charta"),
-                    Some(member) if !member.nodes.iter().any(|n| n.name == identity.node) => {
-                        let reason = format!("ist kein Knoten von {land} in der Charta");
-                        self.wrong(&key("node"), &identity.node, reason);
-                    }
-                    Some(_) => {}
-                }
-            }
-            if own == Some(&identity) {
-                self.wrong(&key("node"), &identity.node, "ist dieser Knoten selbst");
-            } else if peers.iter().any(|peer| peer.identity == identity) {
-                self.wrong(&key("node"), &identity.node, "steht zweimal in peers");
-            }
-            peers.push(Peer { identity, address });
-        }
-        peers
-    }
-
     fn fence(&mut self, policy: Option<&str>, after: Option<&str>) -> Option<FencePolicy> {
         let after = self.duration("fence.available_after", after, AVAILABLE_AFTER);
         match policy {
@@ -422,7 +348,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (any || one.ip() == other.ip())
 }
 
-fn is_host_and_port(text: &str) -> bool {
+pub(super) fn is_host_and_port(text: &str) -> bool {
     if text.parse::<SocketAddr>().is_ok() {
         return true;
     }

@@ -4,6 +4,7 @@
 //! the file. A problem is reported, never repaired.
 
 mod artefacts;
+mod charter;
 mod check;
 mod fit_connect;
 mod keys;
@@ -50,8 +51,10 @@ pub struct Config {
     pub node: String,
     /// Where journal and index live; may not exist yet.
     pub data_dir: PathBuf,
-    /// The genesis charter.
+    /// The charter in force, the last of `charters`.
     pub charter: Charter,
+    /// All charters so far, the genesis charter first.
+    pub charters: Vec<Charter>,
     /// Where the signing keys are.
     pub keys: KeyPlaces,
     /// Signing keys of the Land's log; they fit the charter.

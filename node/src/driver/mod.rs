@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use registry_core::{
     authorize::PeerIdentity,
     log::{Published, Ticket},
@@ -55,6 +56,8 @@ pub(crate) enum Event {
     Input(Input),
     /// Someone publishes and waits.
     Publish { submission: Submission, answer: oneshot::Sender<Result<Published, Reject>> },
+    /// An operator votes and waits until it is staged.
+    Vote { principal: String, body: Bytes, answer: oneshot::Sender<Result<Published, Reject>> },
     /// A stream with a partner stands; what is for it goes to `outgoing`.
     Session { session: SessionId, peer: PeerIdentity, dialled: bool, outgoing: Outgoing },
     /// A message of a partner could not be read; its stream has ended.
@@ -129,6 +132,18 @@ impl Handle {
         let event = Event::Publish { submission, answer };
         self.queue.send(event).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
+    }
+
+    /// Stages a vote about the next charter; it is said when it comes back from the log.
+    ///
+    /// # Errors
+    ///
+    /// What the core refuses, or [`Reject::Unavailable`] when the node stops.
+    pub async fn vote(&self, principal: String, body: Bytes) -> Result<(), Reject> {
+        let (answer, answered) = oneshot::channel();
+        let event = Event::Vote { principal, body, answer };
+        self.queue.send(event).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?.map(|_| ())
     }
 
     /// The clock of the node.
@@ -273,12 +288,18 @@ fn drive(
                     (performer.observe(input), tick)
                 }
                 // the answer is dropped, which says that the node stops
-                Event::Publish { .. } if stop_by.is_some() => continue,
+                Event::Publish { .. } | Event::Vote { .. } if stop_by.is_some() => continue,
                 Event::Publish { submission, answer } => {
                     tickets += 1;
                     let ticket = Ticket(tickets);
                     performer.expect(ticket, answer);
                     (Input::Submit { ticket, submission }, false)
+                }
+                Event::Vote { principal, body, answer } => {
+                    tickets += 1;
+                    let ticket = Ticket(tickets);
+                    performer.expect(ticket, answer);
+                    (Input::Vote { ticket, principal, body }, false)
                 }
                 Event::Unreadable { land, fault } => {
                     performer.unreadable(land, fault);

@@ -113,9 +113,9 @@ struct Member {
 // === impl MemberTrust ===
 
 impl MemberTrust {
-    /// The members of a charter.
+    /// The members of a charter that take part.
     pub fn of(charter: &Charter) -> Vec<Self> {
-        let members = charter.members().iter().map(|member| Self {
+        let members = charter.voters().map(|member| Self {
             land: member.land,
             nodes: member
                 .nodes

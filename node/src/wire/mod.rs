@@ -7,6 +7,7 @@ pub mod artefact;
 pub mod audited;
 pub mod caller;
 pub mod catalogue;
+pub mod charter;
 pub mod draft;
 pub mod erasure;
 pub mod limited;

@@ -23,6 +23,8 @@ pub use vote::{CharterVote, CitedVote, ROUNDS_MAX, VoteError};
 
 /// Bytes of an encoded charter.
 pub const CHARTER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a file with a genesis charter and its successors.
+pub const CHAIN_BYTES_MAX: usize = 16 << 20;
 /// Bytes of an encoded successor, so that a vote carries it in its body.
 pub const SUCCESSOR_BYTES_MAX: usize = 512 << 10;
 /// Members.
@@ -154,6 +156,32 @@ impl Charter {
         })
     }
 
+    /// Reads a genesis charter, or an encoded [`wire::CharterChain`]: at least one charter, each
+    /// following the one before it.
+    ///
+    /// # Errors
+    ///
+    /// [`CharterError`] about the first one that breaks a rule.
+    pub fn chain(raw: Bytes) -> Result<Vec<Self>, CharterError> {
+        // the first field of a charter is a number, that of a chain is bytes
+        if raw.first() != Some(&CHAIN_TAG) {
+            return Ok(vec![Self::parse(raw)?]);
+        }
+        if raw.len() > CHAIN_BYTES_MAX {
+            return Err(CharterProblem::TooLong { found: raw.len() }.into());
+        }
+        let chain = wire::CharterChain::decode(raw).map_err(|_| CharterProblem::Undecodable)?;
+        let mut charters: Vec<Self> = Vec::with_capacity(chain.charters.len());
+        for raw in chain.charters {
+            let next = match charters.last() {
+                None => Self::parse(raw)?,
+                Some(last) => last.successor(raw)?.0,
+            };
+            charters.push(next);
+        }
+        Ok(charters)
+    }
+
     /// Id of the Verbund: SHA-256 of the bytes of its genesis charter.
     pub fn id(&self) -> VerbundId {
         self.id
@@ -228,3 +256,6 @@ impl Member {
         self.former.iter().find(within).map_or(&self.keys, |it| &it.keys)
     }
 }
+
+/// First byte of an encoded [`wire::CharterChain`]: field 1, bytes.
+const CHAIN_TAG: u8 = 0x0a;

@@ -189,7 +189,12 @@ impl Chain {
     /// What a member said in a round about the successor of the charter in force; whether it
     /// counts is in [`Chain::rounds`].
     pub fn said(&self, round: u32, land: Land) -> Option<&Said> {
-        self.polls.get(&self.current().digest())?.said.get(&(round, land))
+        self.said_about(self.current().digest(), round, land)
+    }
+
+    /// What a member said in a round about the successor of a charter, also an earlier one.
+    pub fn said_about(&self, charter: Hash, round: u32, land: Land) -> Option<&Said> {
+        self.polls.get(&charter)?.said.get(&(round, land))
     }
 
     /// All that was said about the successor of the charter in force, by round and Land.
@@ -201,6 +206,13 @@ impl Chain {
     /// What was proposed and can follow the charter in force.
     pub fn successor(&self, digest: Hash) -> Option<&InForce> {
         self.heirs.get(&digest)
+    }
+
+    /// All that was proposed and can follow the charter in force, in the order of digests.
+    pub fn proposals(&self) -> Vec<&InForce> {
+        let mut all: Vec<_> = self.heirs.values().collect();
+        all.sort_by_key(|it| it.charter.digest());
+        all
     }
 
     /// Reads what somebody voted for, once.

@@ -262,6 +262,21 @@ impl OwnLog {
         self.push(&header, salt, body).map(|_| header.index)
     }
 
+    /// Stages what an operator says about the next charter. If it is not signed it never was, as
+    /// with everything that somebody publishes.
+    pub(crate) fn stage_vote(
+        &mut self,
+        principal: &str,
+        body: Bytes,
+        salt: [u8; 16],
+        now: Now,
+    ) -> Result<(), HeaderError> {
+        let digest = registry_proto::log::body_digest(&salt, &body);
+        let header = self.header(Kind::CharterVote, None, true, principal, &body, digest, now);
+        self.gather.hurry();
+        self.push(&header, salt, body).map(|_| ())
+    }
+
     /// Takes what is staged as the next group, if none is under way and it waits for nobody.
     /// `signed_ms` is the time of the newest signature.
     pub(crate) fn take_commit(&mut self, signed_ms: i64, now: Now) -> Option<Commit> {

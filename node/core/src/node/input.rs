@@ -26,6 +26,16 @@ pub enum Input {
         /// What to publish.
         submission: Submission,
     },
+    /// An operator says something about the next charter. Answered once it is staged: it is said
+    /// when it stands in the log, which [`crate::charter::Chain`] is told.
+    Vote {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// Pseudonym of the operator.
+        principal: String,
+        /// An encoded vote that [`crate::charter::Chain::vote`] made.
+        body: Bytes,
+    },
     /// The commit under way is durable, under this checkpoint.
     Committed {
         /// Signed as ordered.

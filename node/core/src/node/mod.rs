@@ -195,6 +195,7 @@ impl Node {
         }
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
+            Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
             Input::Committed { signed } => self.committed(signed, now),
             Input::CommitFailed => self.commit_failed(),
             Input::CommitUnsigned => self.commit_unsigned(),
@@ -299,6 +300,21 @@ impl Node {
                     .to_owned(),
             });
         }
+        self.may_write()
+    }
+
+    fn vote(&mut self, ticket: Ticket, principal: &str, body: bytes::Bytes, now: Now) {
+        let salt = self.entropy.salt();
+        let staged = self.may_write().and_then(|()| {
+            let staged = self.own.stage_vote(principal, body, salt, now);
+            staged.map_err(|_| Reject::Storage { operation: "encoding the vote" })
+        });
+        let outcome =
+            staged.map(|()| Published { records: Vec::new(), acknowledged_by: Vec::new() });
+        self.effects.push_back(Effect::Reply { ticket, outcome });
+    }
+
+    fn may_write(&self) -> Result<(), Reject> {
         if self.own_failed {
             return Err(own_log_failed());
         }

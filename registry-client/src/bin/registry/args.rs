@@ -1,6 +1,7 @@
 //! The command line as types. Doc comments are the help texts.
 
 mod artefact;
+mod charter;
 mod draft;
 mod erase;
 mod freigabe;
@@ -26,6 +27,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
+    charter::{Charter, CharterExport, CharterPropose, CharterVote},
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
     erase::{Erase, EraseEntry, EraseKontakt, EraseStatus, EraseVersion, Why},
     freigabe::{Freigabe, FreigabeAccept},
@@ -154,6 +156,9 @@ pub(crate) enum Command {
     /// Massenhafte Abschaltungen, die ein Knoten angehalten hat (Rolle operator)
     #[command(subcommand)]
     Held(Held),
+    /// Wer Mitglied ist, und Abstimmungen über die nächste Charta
+    #[command(subcommand)]
+    Charter(Charter),
     /// Einträge des eigenen Landes löschen, überall und endgültig (Art. 17 DSGVO)
     #[command(subcommand)]
     Erase(Erase),

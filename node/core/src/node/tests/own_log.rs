@@ -9,6 +9,7 @@ use registry_proto::{
 use super::{commits, only_commit, publishes, words};
 use crate::{
     limits,
+    log::Ticket,
     node::{Effect, Input},
     reject::Reject,
     replicate::SessionId,
@@ -386,4 +387,29 @@ fn a_submission_at_the_moment_of_a_commit_is_one_effect_later() {
     let signed = bench.sign(first.checkpoint);
     let second = only_commit(bench.handle(Input::Committed { signed }));
     assert_eq!((second.entries.len(), second.checkpoint.size), (1, 2));
+}
+
+#[test]
+fn a_vote_goes_into_the_log_and_is_taken_back_if_it_is_not_signed() {
+    let mut bench = Bench::open();
+    let vote = |number| Input::Vote {
+        ticket: Ticket(number),
+        principal: "p-7".to_owned(),
+        body: bytes::Bytes::from_static(b"a vote"),
+    };
+    let effects = bench.handle(vote(1));
+    assert_eq!(words(&effects), ["reply 1 []", "commit 0..1"]);
+    let Effect::Commit(commit) = &effects[1] else { panic!("no commit") };
+    let header = &headers(commit)[0];
+    assert_eq!((header.kind, header.principal.as_str()), (Kind::CharterVote, "p-7"));
+    assert_eq!((header.object_id, header.batch_end), (None, true));
+    // who voted is told that it does not stand there, and may vote again
+    bench.input(Input::CommitUnsigned);
+    let again = bench.input(vote(2));
+    assert_eq!(again, ["reply 2 []", "commit 0..1"]);
+
+    let mut closed = Bench::new();
+    let refused = closed.input(vote(3));
+    assert!(refused[0].starts_with("reply 3 ") && refused.len() == 1, "{refused:?}");
+    assert_ne!(refused[0], "reply 3 []");
 }

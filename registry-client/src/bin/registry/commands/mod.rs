@@ -1,6 +1,7 @@
 //! One function per command: ask, then print.
 
 mod artefact;
+mod charter;
 mod differences;
 mod draft;
 mod edit;
@@ -122,6 +123,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             draft::run(&connect(global).await?, format, command, documents).await
         }
         Command::Freigabe(command) => freigabe::run(&connect(global).await?, format, command).await,
+        Command::Charter(command) => charter::run(&connect(global).await?, format, command).await,
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Kontakt(command) => kontakt::run(&connect(global).await?, format, command).await,
         Command::Erase(command) => erase::run(&connect(global).await?, format, command).await,

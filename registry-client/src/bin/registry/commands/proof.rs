@@ -10,7 +10,7 @@ use registry_client::{
     proof::{VerifiedEntry, verify_inclusion},
 };
 use registry_proto::{
-    charter::{CHARTER_BYTES_MAX, Charter},
+    charter::{CHAIN_BYTES_MAX, Charter},
     log::Kind,
     wire::registry::EntryHeader,
 };
@@ -27,7 +27,7 @@ use crate::{
 pub(super) fn charter(path: &Path) -> Result<Charter, CliError> {
     let mut bytes = Vec::new();
     fs::File::open(path)
-        .and_then(|file| file.take(CHARTER_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(CHAIN_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| {
             CliError::Usage(format!(
                 "Urkunde {} ist nicht lesbar: {error}.\nNächster Schritt: charter.binpb des \
@@ -35,13 +35,18 @@ pub(super) fn charter(path: &Path) -> Result<Charter, CliError> {
                 path.display()
             ))
         })?;
-    Charter::parse(Bytes::from(bytes)).map_err(|error| {
+    let charters = Charter::chain(Bytes::from(bytes)).map_err(|error| {
         CliError::Usage(format!(
             "{} ist keine gültige Urkunde: {error}.\nNächster Schritt: charter.binpb des Verbunds \
              mit --charter angeben",
             path.display()
         ))
-    })
+    })?;
+    // of a chain the newest names everybody who ever was a member
+    charters
+        .into_iter()
+        .next_back()
+        .ok_or_else(|| CliError::Usage(format!("{} enthält keine Urkunde.", path.display())))
 }
 
 pub(super) async fn proof(

@@ -1,0 +1,89 @@
+//! Successors that are in force, one file each. The votes in the journals are the truth; these
+//! files let a node know its members before it has read the journals.
+
+use std::{
+    fs,
+    io::{
+        self,
+        ErrorKind::{NotADirectory, NotFound},
+    },
+    path::{Path, PathBuf},
+};
+
+use registry_proto::charter::{Charter, CharterError, SUCCESSOR_BYTES_MAX};
+
+/// Why the charters cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("cannot read {}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What is in it does not follow the charter before it.
+    #[error("{} is no successor of the charter before it; move it away, the votes in the logs \
+             bring it back", .path.display())]
+    Charter {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CharterError,
+    },
+}
+
+/// Appends to `charters`, which MUST NOT be empty, what is kept here of those that follow.
+///
+/// # Errors
+///
+/// See [`LoadError`].
+pub fn load(data_dir: &Path, charters: &mut Vec<Charter>) -> Result<(), LoadError> {
+    while let Some(last) = charters.last() {
+        let path = path(data_dir, last.number().saturating_add(1));
+        let length = match fs::metadata(&path) {
+            Ok(data) => data.len(),
+            // whoever has no directory for data, or a file in its place, is told so elsewhere
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory) => return Ok(()),
+            Err(source) => return Err(LoadError::File { path, source }),
+        };
+        if length > SUCCESSOR_BYTES_MAX as u64 {
+            let source = io::Error::other("too large for a charter");
+            return Err(LoadError::File { path, source });
+        }
+        let raw = match fs::read(&path) {
+            Ok(raw) => raw,
+            Err(source) => return Err(LoadError::File { path, source }),
+        };
+        match last.successor(raw.into()) {
+            Ok((next, _)) => charters.push(next),
+            Err(source) => return Err(LoadError::Charter { path, source }),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a successor; it survives a crash when this returns.
+///
+/// # Errors
+///
+/// The disk fails.
+pub(super) fn keep(data_dir: &Path, charter: &Charter) -> io::Result<()> {
+    let path = path(data_dir, charter.number());
+    let dir = data_dir.join(DIR);
+    fs::create_dir_all(&dir)?;
+    let new = path.with_extension("new");
+    fs::write(&new, charter.raw())?;
+    fs::File::open(&new)?.sync_all()?;
+    fs::rename(&new, &path)?;
+    fs::File::open(&dir)?.sync_all()
+}
+
+fn path(data_dir: &Path, number: u64) -> PathBuf {
+    data_dir.join(DIR).join(format!("{number:020}.charter"))
+}
+
+const DIR: &str = "charters";

@@ -1,0 +1,298 @@
+//! Counts the votes about charters in all journals, keeps what they decided, and writes those of
+//! this Land.
+//!
+//! The chain is a fold of the journals from their beginning and is computed anew after each
+//! start. When it goes beyond the charter the node runs under, the successor is kept and the node
+//! is asked to begin again under it; nothing of a node changes its members while it runs.
+
+mod files;
+mod scan;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+use registry_core::{
+    authorize::Principal,
+    charter::{Chain, InForce, VoteRefused, Wish},
+    reject::Reject,
+};
+use registry_journal::Reader;
+use registry_proto::{
+    charter::{Change, Charter, CharterVote},
+    terms::{Land, LogId},
+};
+use tokio::sync::{Semaphore, watch};
+use tracing::{error, info};
+
+pub use files::{LoadError, load};
+use scan::Scan;
+
+use crate::{
+    driver::Handle,
+    lifecycle::{Shutdown, StopCause, TaskKind},
+    tls::{self, MemberTrust},
+};
+
+/// What the task is given.
+#[derive(Debug)]
+pub struct Setup {
+    /// The Land of this node.
+    pub land: Land,
+    /// Where successors are kept.
+    pub data_dir: PathBuf,
+    /// All charters that are known at the start, the genesis charter first; the last one is the
+    /// one the node runs under. MUST NOT be empty.
+    pub charters: Vec<Charter>,
+    /// The logs.
+    pub readers: BTreeMap<LogId, Reader>,
+    /// The way to the own log.
+    pub driver: Handle,
+}
+
+/// The charters of a node. Clones share one state.
+#[derive(Clone, Debug)]
+pub struct Charters {
+    land: Land,
+    followed: Arc<Charter>,
+    driver: Handle,
+    shown: watch::Receiver<Shown>,
+    /// One vote of this node at a time: the next one must see it.
+    turn: Arc<Semaphore>,
+}
+
+/// What the votes say, as far as they were read.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The chain.
+    pub chain: Arc<Chain>,
+    /// Whether the journals were read to their end once.
+    pub complete: bool,
+}
+
+/// What became of a vote of this Land.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voted {
+    /// In which round.
+    pub round: u32,
+    /// Index in the own log; `None` in a dry run.
+    pub index: Option<u64>,
+}
+
+// === impl Charters ===
+
+impl Charters {
+    /// Starts the task that counts.
+    pub fn start(setup: Setup, shutdown: &Shutdown) -> Option<Self> {
+        let Setup { land, data_dir, charters, readers, driver } = setup;
+        let genesis = charters.first()?.clone();
+        let followed = Arc::new(charters.last()?.clone());
+        let chain = Chain::new(genesis);
+        let begin = Shown { chain: Arc::new(chain.clone()), complete: false };
+        let (show, shown) = watch::channel(begin);
+        let scan = Scan::new(chain, readers, shutdown.token().clone());
+        let counter = Counter { data_dir, followed: followed.clone(), show, told: None };
+        let stop = shutdown.clone();
+        shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
+        Some(Self { land, followed, driver, shown, turn: Arc::new(Semaphore::new(1)) })
+    }
+
+    /// What the votes say.
+    pub fn shown(&self) -> Shown {
+        self.shown.borrow().clone()
+    }
+
+    /// The charter the node runs under.
+    pub fn followed(&self) -> &Charter {
+        &self.followed
+    }
+
+    /// Says something about the next charter in the own log, and waits until it stands there.
+    ///
+    /// # Errors
+    ///
+    /// What the rule forbids, what this software cannot follow, what the log refuses.
+    pub async fn vote(
+        &self,
+        principal: &Principal,
+        wish: Wish,
+        dry_run: bool,
+    ) -> Result<Voted, Reject> {
+        let _turn = self.turn.acquire().await.map_err(|_| unread())?;
+        let Shown { chain, complete } = self.shown();
+        if !complete || chain.current().digest() != self.followed.digest() {
+            return Err(unread());
+        }
+        let vote = chain.vote(self.land, &wish).map_err(refused)?;
+        if let Some(text) = &vote.successor
+            && let Ok((next, changes)) = chain.current().successor(text.clone())
+            && let Err(why) = can_follow(&next, &changes)
+        {
+            return Err(Reject::Precondition { reason: "CHANGE_NOT_SUPPORTED", description: why });
+        }
+        let round = vote.round;
+        if dry_run {
+            return Ok(Voted { round, index: None });
+        }
+        let index = self.write(principal, &vote).await?;
+        info!(by = principal.pseudonym, round, index, "voted about the next charter");
+        Ok(Voted { round, index: Some(index) })
+    }
+
+    async fn write(&self, principal: &Principal, vote: &CharterVote) -> Result<u64, Reject> {
+        self.driver.vote(principal.pseudonym.clone(), vote.encode()).await?;
+        let mut shown = self.shown.clone();
+        let index = |it: &Shown| {
+            it.chain.said_about(vote.predecessor, vote.round, self.land).map(|it| it.index)
+        };
+        let stands = shown.wait_for(|it| index(it).is_some());
+        let stands = tokio::time::timeout(STANDS_MAX, stands).await;
+        let found = stands.ok().and_then(Result::ok).and_then(|it| index(&it));
+        found.ok_or_else(|| Reject::Unavailable {
+            reason: "VOTE_NOT_WRITTEN",
+            description: "the vote does not stand in the log; look at the fence and the log of \
+                          the node, and at `registry charter status` before you vote again"
+                .to_owned(),
+        })
+    }
+}
+
+/// The task behind [`Charters`].
+struct Counter {
+    data_dir: PathBuf,
+    followed: Arc<Charter>,
+    show: watch::Sender<Shown>,
+    /// What was last told about a chain that cannot be followed.
+    told: Option<u64>,
+}
+
+// === impl Counter ===
+
+impl Counter {
+    async fn run(
+        mut self,
+        mut scan: Scan,
+        shutdown: Shutdown,
+    ) -> Result<(), tokio::task::JoinError> {
+        loop {
+            let (back, grew) = tokio::task::spawn_blocking(move || {
+                let grew = scan.look();
+                (scan, grew)
+            })
+            .await?;
+            scan = back;
+            if grew || !self.show.borrow().complete {
+                let chain = Arc::new(scan.chain().clone());
+                self.show.send_replace(Shown { chain, complete: true });
+            }
+            if let Some(number) = self.adopt(scan.chain()) {
+                info!(number, "another charter is in force; the node begins again under it");
+                shutdown.request(StopCause::Charter { number });
+            }
+            tokio::select! {
+                () = shutdown.requested() => return Ok(()),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Keeps what follows the charter in use, as far as this software can follow it; the number
+    /// of the last one.
+    fn adopt(&mut self, chain: &Chain) -> Option<u64> {
+        let used = usize::try_from(self.followed.number()).ok()?;
+        let decided = chain.past().get(used)?;
+        if decided.charter.digest() != self.followed.digest() {
+            self.tell(
+                decided.charter.number(),
+                "the votes decided another charter than the one in use",
+            );
+            return None;
+        }
+        let mut last = None;
+        for next in chain.past().iter().skip(used + 1) {
+            let number = next.charter.number();
+            if can_follow(&next.charter, &next.changes).is_err() {
+                self.tell(number, "a charter is in force that this node cannot follow");
+                break;
+            }
+            if let Err(failure) = files::keep(&self.data_dir, &next.charter) {
+                let cause = crate::lifecycle::chain(&failure);
+                if self.told.replace(number) != Some(number) {
+                    error!(number, cause, "the charter cannot be kept; trying again");
+                }
+                break;
+            }
+            last = Some(number);
+        }
+        last
+    }
+
+    fn tell(&mut self, number: u64, what: &'static str) {
+        if self.told.replace(number) != Some(number) {
+            error!(number, "{what}");
+        }
+    }
+}
+
+/// Whether a node of this software can begin again under a charter. Where a log ends to count,
+/// and where other keys begin to, is not applied to what was folded before.
+fn can_follow(next: &Charter, changes: &[Change]) -> Result<(), String> {
+    let unknown = changes.iter().find(|it| match it {
+        Change::Admitted(_)
+        | Change::Threshold { .. }
+        | Change::OfflineKey(_)
+        | Change::Nodes(_)
+        | Change::Anchors(_)
+        | Change::Quota(_) => false,
+        Change::Suspended(..)
+        | Change::Resumed(_)
+        | Change::Removed(..)
+        | Change::LogKey(..)
+        | Change::FreshnessKey(..) => true,
+    });
+    if let Some(change) = unknown {
+        return Err(format!("this software cannot follow {change:?} yet"));
+    }
+    for member in MemberTrust::of(next) {
+        tls::check_anchors(&member.anchors)
+            .map_err(|error| format!("an anchor of {} is unusable: {error}", member.land))?;
+    }
+    Ok(())
+}
+
+/// Why a node runs under an older charter than the newest; empty if it does not, or only for a
+/// moment.
+pub fn behind(past: &[InForce], followed: &Charter) -> String {
+    let used = usize::try_from(followed.number()).unwrap_or(usize::MAX);
+    let mut later = past.iter().skip(used.saturating_add(1));
+    let blocked = later.find_map(|it| {
+        let why = can_follow(&it.charter, &it.changes).err()?;
+        Some(format!("charter {}: {why}", it.charter.number()))
+    });
+    blocked.unwrap_or_default()
+}
+
+fn refused(why: VoteRefused) -> Reject {
+    let reason = match &why {
+        VoteRefused::Successor(error) => {
+            return Reject::field("successor", "CHARTER_RULE", error.to_string());
+        }
+        VoteRefused::NoVoter(_) => "NO_VOTER",
+        VoteRefused::Said { .. } => "VOTED_ALREADY",
+        VoteRefused::Bound { .. } => "VOTE_BOUND",
+        VoteRefused::RoundsUsedUp => "ROUNDS_USED_UP",
+    };
+    Reject::Precondition { reason, description: why.to_string() }
+}
+
+fn unread() -> Reject {
+    Reject::Unavailable {
+        reason: "VOTES_UNREAD",
+        description: "this node has not read all votes yet, or begins again under another \
+                      charter; try again in a moment, `registry charter status` tells more"
+            .to_owned(),
+    }
+}
+
+/// How long a vote may take from the queue to the disk.
+const STANDS_MAX: Duration = Duration::from_secs(20);
+/// Time between two looks at the journals.
+const LOOK_EVERY: Duration = Duration::from_millis(300);

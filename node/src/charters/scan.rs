@@ -1,0 +1,100 @@
+//! Reads the votes from the journals.
+
+use std::collections::BTreeMap;
+
+use registry_core::charter::Chain;
+use registry_journal::Reader;
+use registry_proto::{
+    charter::CharterVote,
+    log::{Header, Kind, leaf_hash},
+    terms::LogId,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::driver::writer::stored_body;
+
+/// How far each journal was read, and what came of it.
+#[derive(Debug)]
+pub(super) struct Scan {
+    chain: Chain,
+    logs: BTreeMap<LogId, Log>,
+    token: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Log {
+    reader: Reader,
+    next: u64,
+    /// An entry that cannot be read was told about.
+    told: bool,
+}
+
+// === impl Scan ===
+
+impl Scan {
+    pub(super) fn new(
+        chain: Chain,
+        readers: BTreeMap<LogId, Reader>,
+        token: CancellationToken,
+    ) -> Self {
+        let logs = readers.into_iter();
+        let logs = logs.map(|(log, reader)| (log, Log { reader, next: 0, told: false })).collect();
+        Self { chain, logs, token }
+    }
+
+    pub(super) fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Reads what is new; true if votes were among it. Ends early when the node stops.
+    pub(super) fn look(&mut self) -> bool {
+        let mut votes = false;
+        for (log, at) in &mut self.logs {
+            while at.next < at.reader.size() && !self.token.is_cancelled() {
+                match at.reader.read(at.next, CHUNK_BYTES, CHUNK_ENTRIES) {
+                    Ok(entries) if entries.is_empty() => break,
+                    Ok(entries) => {
+                        at.told = false;
+                        for entry in entries {
+                            votes |= take(&mut self.chain, *log, at.next, &entry);
+                            at.next += 1;
+                        }
+                    }
+                    // what a partner repairs is read then
+                    Err(failure) => {
+                        if !std::mem::replace(&mut at.told, true) {
+                            let cause = crate::lifecycle::chain(&failure);
+                            error!(%log, index = at.next, cause, "votes behind this are not counted");
+                        }
+                        break;
+                    }
+                }
+            }
+        }
+        votes
+    }
+}
+
+fn take(chain: &mut Chain, log: LogId, index: u64, entry: &registry_journal::Stored) -> bool {
+    // what does not parse needs newer software, and is no vote this one knows
+    let Ok(header) = Header::parse(&entry.header) else { return false };
+    if header.kind != Kind::CharterVote {
+        return false;
+    }
+    let Some(body) = stored_body(entry) else { return false };
+    match CharterVote::decode(body) {
+        Ok(vote) => {
+            chain.take(log, index, leaf_hash(&entry.header), &vote);
+            true
+        }
+        Err(failure) => {
+            let cause = crate::lifecycle::chain(&failure);
+            warn!(%log, index, cause, "an entry is called a vote and is none");
+            false
+        }
+    }
+}
+
+const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_ENTRIES: usize = 10_000;

@@ -1,0 +1,141 @@
+//! `charter` and `[[peers]]`: the charters so far, and nodes to dial as they name them.
+
+use std::path::Path;
+
+use registry_core::authorize::PeerIdentity;
+use registry_proto::charter::{CHAIN_BYTES_MAX, Charter};
+
+use super::{
+    Config, ConfigError, Peer, Problems,
+    check::{Check, is_host_and_port},
+    raw::RawPeer,
+};
+use crate::{
+    charters,
+    lifecycle::chain,
+    tls::{self, MemberTrust},
+};
+
+// === impl Check ===
+
+impl Check<'_> {
+    /// The genesis charter and all that is known to follow it; empty only if a problem was
+    /// reported.
+    pub(super) fn charters(&mut self, path: Option<&str>, data_dir: Option<&Path>) -> Vec<Charter> {
+        let Some(path) = path else { return Vec::new() };
+        let full = self.path(path);
+        let raw = match std::fs::metadata(&full).map(|data| data.len()) {
+            Ok(length) if length > CHAIN_BYTES_MAX as u64 => {
+                let reason = format!("hat {length} Bytes, Chartas höchstens {CHAIN_BYTES_MAX}");
+                self.wrong("charter", path, reason);
+                return Vec::new();
+            }
+            Ok(_) => std::fs::read(&full),
+            Err(error) => Err(error),
+        };
+        let raw = match raw {
+            Ok(raw) => raw,
+            Err(error) => {
+                self.wrong("charter", path, format_args!("kann nicht gelesen werden: {error}"));
+                return Vec::new();
+            }
+        };
+        let mut charters = match Charter::chain(raw.into()) {
+            Ok(charters) => charters,
+            Err(error) => {
+                for problem in error.problems {
+                    self.wrong("charter", path, problem);
+                }
+                return Vec::new();
+            }
+        };
+        if let Some(data_dir) = data_dir
+            && let Err(error) = charters::load(data_dir, &mut charters)
+        {
+            self.wrong("data_dir", data_dir.display(), chain(&error));
+        }
+        for member in charters.last().map(MemberTrust::of).into_iter().flatten() {
+            if let Err(error) = tls::check_anchors(&member.anchors) {
+                let reason = format!("ein Anker von {} ist unbrauchbar: {error}", member.land);
+                self.wrong("charter", path, reason);
+            }
+        }
+        charters
+    }
+
+    pub(super) fn peers(
+        &mut self,
+        raw: Vec<RawPeer>,
+        charters: &[Charter],
+        own: Option<&PeerIdentity>,
+    ) -> Vec<Peer> {
+        let mut peers: Vec<Peer> = Vec::with_capacity(raw.len());
+        for (at, raw) in raw.into_iter().enumerate() {
+            let key = |field: &str| format!("peers[{at}].{field}");
+            let land = self.land(&key("land"), raw.land.as_deref());
+            if let Some(address) = raw.address.as_deref().filter(|text| !is_host_and_port(text)) {
+                let reason = "erwartet Name und Port wie rp-1.example:7443";
+                self.wrong(&key("address"), address, reason);
+            }
+            let (Some(land), Some(node), Some(address)) = (land, raw.node, raw.address) else {
+                continue;
+            };
+            let identity = PeerIdentity { land, node };
+            let was_named = charters.iter().rev().skip(1).any(|it| names(it, &identity));
+            match charters.last().map(|it| (it.member(land), names(it, &identity))) {
+                None | Some((Some(_), true)) => {}
+                // a charter that was voted into force does not stop a node whose file is older
+                Some(_) if was_named => continue,
+                Some((None, _)) => self.wrong(&key("land"), land, "ist kein Mitglied der Charta"),
+                Some((Some(_), false)) => {
+                    let reason = format!("ist kein Knoten von {land} in der Charta");
+                    self.wrong(&key("node"), &identity.node, reason);
+                }
+            }
+            if own == Some(&identity) {
+                self.wrong(&key("node"), &identity.node, "ist dieser Knoten selbst");
+            } else if peers.iter().any(|peer| peer.identity == identity) {
+                self.wrong(&key("node"), &identity.node, "steht zweimal in peers");
+            }
+            peers.push(Peer { identity, address });
+        }
+        peers
+    }
+}
+
+// === impl Config ===
+
+impl Config {
+    /// The same configuration under the charters that are kept by now. The file is not read
+    /// again: its passphrase may have been given once only.
+    ///
+    /// # Errors
+    ///
+    /// This node is not in the charter any more, or a file cannot be used.
+    pub fn under_kept_charters(&self) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let mut next = self.clone();
+        if let Err(error) = charters::load(&self.data_dir, &mut next.charters) {
+            problems.add("data_dir", self.data_dir.display(), chain(&error));
+        }
+        if let Some(last) = next.charters.last() {
+            next.charter = last.clone();
+        }
+        let own = PeerIdentity { land: self.land, node: self.node.clone() };
+        if !names(&next.charter, &own) {
+            let reason = format!("ist kein Knoten von {} in der geltenden Charta", self.land);
+            problems.add("node", &self.node, reason);
+        }
+        let charter = next.charter.clone();
+        next.peers.retain(|it| names(&charter, &it.identity));
+        if problems.0.is_empty() {
+            return Ok(next);
+        }
+        Err(ConfigError { path: self.data_dir.clone(), problems: problems.0 })
+    }
+}
+
+fn names(charter: &Charter, node: &PeerIdentity) -> bool {
+    let member = charter.member(node.land);
+    member.is_some_and(|it| it.nodes.iter().any(|known| known.name == node.node))
+}

@@ -1,0 +1,130 @@
+//! `verbund.registry.v1.CharterService`.
+
+use bytes::Bytes;
+use registry_core::{
+    authorize::{self, Action},
+    charter::{Chain, Round, Wish},
+};
+use registry_proto::{
+    log::Hash,
+    terms::{Land, LogId},
+    wire::registry::{
+        CharterProposal, CharterStatement, GetChartersRequest, GetChartersResponse, LogPosition,
+        VoteCharterRequest, VoteCharterResponse, charter_service_server::CharterService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    charters::{self, Charters},
+    wire::{caller::caller, status::status},
+};
+
+/// Handlers of the service.
+#[derive(Clone, Debug)]
+pub struct CharterApi {
+    land: Land,
+    charters: Charters,
+}
+
+// === impl CharterApi ===
+
+impl CharterApi {
+    /// Answers for the node of a Land.
+    pub fn new(land: Land, charters: Charters) -> Self {
+        Self { land, charters }
+    }
+
+    fn answer(&self, chain: &Chain, from: u64) -> GetChartersResponse {
+        let mut room = Room(ANSWER_BYTES);
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let charters = chain.past().iter().skip(from).map(|it| it.charter.raw().clone());
+        let charters: Vec<Bytes> = charters.take_while(|it| room.takes(it.len())).collect();
+        let proposals = chain.proposals().into_iter().map(|it| {
+            let charter = Some(it.charter.raw().clone()).filter(|it| room.takes(it.len()));
+            let digest = raw(Some(it.charter.digest()));
+            CharterProposal { digest, charter: charter.unwrap_or_default() }
+        });
+        let proposals = proposals.collect();
+        let rounds = chain.rounds();
+        let followed = self.charters.followed();
+        GetChartersResponse {
+            charters,
+            newest: chain.current().number(),
+            followed: followed.number(),
+            behind: charters::behind(chain.past(), followed),
+            proposals,
+            statements: statements(chain, &rounds),
+            round: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
+            bound: raw(chain.bound()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl CharterService for CharterApi {
+    async fn get_charters(
+        &self,
+        request: Request<GetChartersRequest>,
+    ) -> Result<Response<GetChartersResponse>, Status> {
+        authorize::require(&*caller(&request)?, Action::Read).map_err(status)?;
+        let chain = self.charters.shown().chain;
+        Ok(Response::new(self.answer(&chain, request.into_inner().from)))
+    }
+
+    async fn vote_charter(
+        &self,
+        request: Request<VoteCharterRequest>,
+    ) -> Result<Response<VoteCharterResponse>, Status> {
+        let principal = caller(&request)?;
+        authorize::require(&principal, Action::Operate).map_err(status)?;
+        let VoteCharterRequest { successor, dry_run } = request.into_inner();
+        let wish = if successor.is_empty() { Wish::Abstain } else { Wish::For(successor) };
+        let voted = self.charters.vote(&principal, wish, dry_run).await.map_err(status)?;
+        let log = LogId { land: self.land, epoch: 1 };
+        Ok(Response::new(VoteCharterResponse {
+            round: voted.round,
+            position: voted.index.map(|index| place(log, index)),
+            newest: self.charters.shown().chain.current().number(),
+        }))
+    }
+}
+
+/// Bytes that are left in an answer.
+struct Room(usize);
+
+impl Room {
+    fn takes(&mut self, bytes: usize) -> bool {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(self.0);
+        left.is_some()
+    }
+}
+
+fn statements(chain: &Chain, rounds: &[Round]) -> Vec<CharterStatement> {
+    let counts = |round: u32, land: Land| {
+        let round = usize::try_from(round).ok().and_then(|it| rounds.get(it.checked_sub(1)?));
+        round.is_some_and(|it| it.contains_key(&land))
+    };
+    let all = chain.all_said().take(STATEMENTS_MAX);
+    all.map(|(round, said)| CharterStatement {
+        round,
+        position: Some(place(said.log, said.index)),
+        choice: raw(said.choice),
+        counts: counts(round, said.log.land),
+    })
+    .collect()
+}
+
+fn place(log: LogId, index: u64) -> LogPosition {
+    LogPosition { land: log.land.code().to_owned(), epoch: log.epoch, index }
+}
+
+fn raw(hash: Option<Hash>) -> Bytes {
+    hash.map(|it| Bytes::copy_from_slice(it.as_bytes())).unwrap_or_default()
+}
+
+/// Bytes of charters in one answer.
+const ANSWER_BYTES: usize = 2 << 20;
+/// Statements in one answer.
+const STATEMENTS_MAX: usize = 10_000;

@@ -1,0 +1,348 @@
+//! `registry charter`.
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_client::Client;
+use registry_proto::{
+    charter::{Change, Charter, Standing},
+    log::Hash,
+    wire::registry::{CharterChain, CharterStatement, GetChartersResponse, VoteCharterResponse},
+};
+
+use crate::{
+    args::{Charter as Command, CharterExport, CharterPropose, CharterVote, Format},
+    errors::CliError,
+    json::{Node, Object},
+    output,
+};
+
+pub(super) async fn run(client: &Client, format: Format, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::Show => show(&read(&client.charters().await?)?, format),
+        Command::History => history(&read(&client.charters().await?)?, format),
+        Command::Status => status(&client.charters().await?, format),
+        Command::Export(args) => export(&client.charters().await?, &args),
+        Command::Propose(args) => propose(client, format, &args).await,
+        Command::Vote(args) => vote(client, format, &args).await,
+    }
+}
+
+/// All charters that a node told, each held against the one before it.
+struct Chain {
+    charters: Vec<Charter>,
+    /// What each changed; nothing for the first.
+    changes: Vec<Vec<Change>>,
+}
+
+impl Chain {
+    fn last(&self) -> Result<&Charter, CliError> {
+        self.charters.last().ok_or_else(|| untrue("keine Charta"))
+    }
+}
+
+fn read(answer: &GetChartersResponse) -> Result<Chain, CliError> {
+    let mut chain = Chain { charters: Vec::new(), changes: Vec::new() };
+    for raw in &answer.charters {
+        let (next, changes) = match chain.charters.last() {
+            None => (Charter::parse(raw.clone()).map_err(untrue)?, Vec::new()),
+            Some(last) => last.successor(raw.clone()).map_err(untrue)?,
+        };
+        chain.charters.push(next);
+        chain.changes.push(changes);
+    }
+    Ok(chain)
+}
+
+fn untrue(error: impl std::fmt::Display) -> CliError {
+    CliError::Internal(format!("Chartas des Knotens: {error}"))
+}
+
+fn show(chain: &Chain, format: Format) -> Result<(), CliError> {
+    let charter = chain.last()?;
+    let object = || Ok(described(charter));
+    output::print(format, object, || {
+        let mut text = format!(
+            "Charta    Nr. {}, {}\nVerbund   {}\nSchwelle  {} von {} Stimmen\n\n",
+            charter.number(),
+            charter.digest(),
+            charter.id(),
+            charter.threshold(),
+            charter.voters().count(),
+        );
+        text.push_str(&output::table(
+            ["Land", "Stand", "Knoten"],
+            &[0, 1],
+            charter.members().iter().map(|it| {
+                let nodes: Vec<_> = it.nodes.iter().map(|it| it.name.as_str()).collect();
+                [it.land.code().to_owned(), standing(it.standing).to_owned(), nodes.join(", ")]
+            }),
+        ));
+        text
+    })
+}
+
+fn described(charter: &Charter) -> Object {
+    let members = charter.members().iter().map(|it| {
+        let nodes = it.nodes.iter().map(|it| Node::Text(it.name.clone())).collect();
+        Node::Object(
+            Object::default()
+                .with("land", Node::Text(it.land.code().to_owned()))
+                .with("active", Node::Bool(it.is_active()))
+                .with("nodes", Node::List(nodes)),
+        )
+    });
+    Object::default()
+        .with("number", Node::Number(charter.number()))
+        .with("digest", Node::Text(charter.digest().to_string()))
+        .with("verbund", Node::Text(charter.id().to_string()))
+        .with("threshold", Node::Number(u64::from(charter.threshold())))
+        .with("members", Node::List(members.collect()))
+}
+
+fn history(chain: &Chain, format: Format) -> Result<(), CliError> {
+    let all = || chain.charters.iter().zip(&chain.changes);
+    let object = || {
+        let charters = all().map(|(charter, changes)| {
+            Node::Object(described(charter).with("changes", texts(changes)))
+        });
+        Ok(Object::default().with("charters", Node::List(charters.collect())))
+    };
+    output::print(format, object, || {
+        output::table(
+            ["Nr.", "Prüfsumme", "Änderungen"],
+            &[0, 1],
+            all().map(|(charter, changes)| {
+                let what =
+                    if charter.number() == 0 { "Gründung".to_owned() } else { words(changes) };
+                [charter.number().to_string(), charter.digest().to_string(), what]
+            }),
+        )
+    })
+}
+
+fn status(answer: &GetChartersResponse, format: Format) -> Result<(), CliError> {
+    let chain = read(answer)?;
+    let last = chain.last()?;
+    let mut proposals = Vec::new();
+    for it in &answer.proposals {
+        let digest = Hash::try_from(&it.digest[..]).map_err(untrue)?;
+        let changes = match it.charter.is_empty() {
+            true => Vec::new(),
+            false => last.successor(it.charter.clone()).map_err(untrue)?.1,
+        };
+        proposals.push(Proposal { digest, changes });
+    }
+    let object = || {
+        let proposals = proposals.iter().map(|it| {
+            let votes = votes(answer, Some(it.digest)).into_iter().map(statement).collect();
+            Node::Object(
+                Object::default()
+                    .with("digest", Node::Text(it.digest.to_string()))
+                    .with("changes", texts(&it.changes))
+                    .with("votes", Node::List(votes)),
+            )
+        });
+        let abstained = votes(answer, None).into_iter().map(statement).collect();
+        Ok(Object::default()
+            .with("newest", Node::Number(answer.newest))
+            .with("followed", Node::Number(answer.followed))
+            .with("behind", Node::Text(answer.behind.clone()))
+            .with("threshold", Node::Number(u64::from(last.threshold())))
+            .with("round", Node::Number(u64::from(answer.round)))
+            .with("bound", Node::Text(hex::encode(&answer.bound)))
+            .with("proposals", Node::List(proposals.collect()))
+            .with("abstained", Node::List(abstained)))
+    };
+    output::print(format, object, || told_status(answer, last, &proposals))
+}
+
+/// What can follow the charter in force.
+struct Proposal {
+    digest: Hash,
+    changes: Vec<Change>,
+}
+
+/// Votes for a proposal, or abstentions.
+fn votes(answer: &GetChartersResponse, digest: Option<Hash>) -> Vec<&CharterStatement> {
+    let digest = digest.map(|it| it.as_bytes().to_vec()).unwrap_or_default();
+    answer.statements.iter().filter(|it| it.choice[..] == digest[..]).collect()
+}
+
+fn told_status(answer: &GetChartersResponse, last: &Charter, proposals: &[Proposal]) -> String {
+    let mut text = format!(
+        "In Kraft ist Charta {}; der Knoten arbeitet unter Charta {}.\n",
+        answer.newest, answer.followed
+    );
+    if !answer.behind.is_empty() {
+        text.push_str(&format!("Nicht übernommen: {}\n", answer.behind));
+    }
+    if answer.statements.is_empty() {
+        text.push_str("Zur nächsten Charta liegt nichts vor.\n");
+        return text;
+    }
+    let (round, threshold, voters) = (answer.round, last.threshold(), last.voters().count());
+    text.push_str(&format!(
+        "Runde {round}; nötig sind {threshold} von {voters} Stimmen in einer Runde.\n"
+    ));
+    if !answer.bound.is_empty() {
+        let bound = hex::encode(&answer.bound);
+        text.push_str(&format!("In dieser Runde kann nur noch {bound} gewinnen.\n"));
+    }
+    for it in proposals {
+        let votes = who(&votes(answer, Some(it.digest)));
+        text.push_str(&format!("\n{}\n  {}\n  {votes}\n", it.digest, words(&it.changes)));
+    }
+    let abstained = votes(answer, None);
+    if !abstained.is_empty() {
+        text.push_str(&format!("\nEnthaltungen\n  {}\n", who(&abstained)));
+    }
+    let spoke = |land: &str| {
+        let here = answer.statements.iter().filter(|it| it.round == round);
+        here.filter_map(|it| it.position.as_ref()).any(|it| it.land == land)
+    };
+    let missing: Vec<_> = last.voters().map(|it| it.land.code()).filter(|it| !spoke(it)).collect();
+    text.push_str(&format!("\nIn Runde {round} fehlt: {}\n", missing.join(", ")));
+    text
+}
+
+fn statement(it: &CharterStatement) -> Node {
+    let at = it.position.clone().unwrap_or_default();
+    Node::Object(
+        Object::default()
+            .with("land", Node::Text(at.land.clone()))
+            .with("round", Node::Number(u64::from(it.round)))
+            .with("position", Node::Text(format!("{}/{}/{}", at.land, at.epoch, at.index)))
+            .with("counts", Node::Bool(it.counts)),
+    )
+}
+
+fn who(votes: &[&CharterStatement]) -> String {
+    let one = |it: &&CharterStatement| {
+        let land = it.position.as_ref().map_or("?", |it| it.land.as_str());
+        let counts = if it.counts { "" } else { ", zählt nicht" };
+        format!("{land} (Runde {}{counts})", it.round)
+    };
+    votes.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn export(answer: &GetChartersResponse, args: &CharterExport) -> Result<(), CliError> {
+    let chain = read(answer)?;
+    let raw = CharterChain { charters: answer.charters.clone() }.encode_to_vec();
+    let path = args.file.display();
+    fs::write(&args.file, raw)
+        .map_err(|error| CliError::Usage(format!("{path} ist nicht beschreibbar: {error}.")))?;
+    let (last, first) = (chain.last()?, chain.charters.first());
+    let genesis = first.map(|it| it.id().to_string()).unwrap_or_default();
+    output::write(&format!(
+        "{path}: Chartas 0 bis {}.\nKennung des Verbunds {genesis}: auf einem zweiten Weg \
+         vergleichen.\n",
+        last.number()
+    ))
+}
+
+async fn propose(client: &Client, format: Format, args: &CharterPropose) -> Result<(), CliError> {
+    let raw = text(&args.file)?;
+    // here, so that mistakes in the draft are named one by one
+    let answer = client.charters().await?;
+    let (next, changes) = read(&answer)?.last()?.successor(raw.clone()).map_err(|error| {
+        let path = args.file.display();
+        CliError::Usage(format!("{path} folgt nicht auf die geltende Charta: {error}."))
+    })?;
+    let voted = client.vote_charter(raw, args.dry_run).await?;
+    told(format, &voted, Some(next.digest()), &words(&changes))
+}
+
+async fn vote(client: &Client, format: Format, args: &CharterVote) -> Result<(), CliError> {
+    let Some(wanted) = &args.digest else {
+        let voted = client.vote_charter(Bytes::new(), args.dry_run).await?;
+        return told(format, &voted, None, "Enthaltung");
+    };
+    let answer = client.charters().await?;
+    let mut fitting = answer.proposals.iter().filter(|it| {
+        let digest = hex::encode(&it.digest);
+        digest.starts_with(&wanted.to_lowercase())
+    });
+    let (Some(found), None) = (fitting.next(), fitting.next()) else {
+        return Err(CliError::Usage(format!(
+            "{wanted} ist nicht die Prüfsumme genau eines Vorschlags.\nNächster Schritt: \
+             registry charter status"
+        )));
+    };
+    if found.charter.is_empty() {
+        return Err(CliError::Refused(
+            "Der Knoten sendet diesen Vorschlag nicht, weil es zu viele sind; mit registry charter \
+             propose DATEI für ihn stimmen."
+                .to_owned(),
+        ));
+    }
+    let (next, changes) =
+        read(&answer)?.last()?.successor(found.charter.clone()).map_err(untrue)?;
+    let voted = client.vote_charter(found.charter.clone(), args.dry_run).await?;
+    told(format, &voted, Some(next.digest()), &words(&changes))
+}
+
+fn told(
+    format: Format,
+    voted: &VoteCharterResponse,
+    digest: Option<Hash>,
+    what: &str,
+) -> Result<(), CliError> {
+    let place = voted.position.as_ref().map(|it| format!("{}/{}/{}", it.land, it.epoch, it.index));
+    let digest = digest.map(|it| it.to_string()).unwrap_or_default();
+    let object = || {
+        Ok(Object::default()
+            .with("round", Node::Number(u64::from(voted.round)))
+            .with("digest", Node::Text(digest.clone()))
+            .with("position", Node::Text(place.clone().unwrap_or_default()))
+            .with("newest", Node::Number(voted.newest)))
+    };
+    output::print(format, object, || {
+        let stands = match &place {
+            Some(place) => format!("Die Stimme steht im Protokoll: {place}."),
+            None => "Nichts wurde geschrieben.".to_owned(),
+        };
+        format!("Runde {}: {what}\n{digest}\n{stands}\n", voted.round)
+    })
+}
+
+fn text(path: &Path) -> Result<Bytes, CliError> {
+    let read = fs::read(path);
+    read.map(Bytes::from)
+        .map_err(|error| CliError::Usage(format!("{} ist nicht lesbar: {error}.", path.display())))
+}
+
+fn texts(changes: &[Change]) -> Node {
+    Node::List(changes.iter().map(|it| Node::Text(word(it))).collect())
+}
+
+fn words(changes: &[Change]) -> String {
+    changes.iter().map(word).collect::<Vec<_>>().join("; ")
+}
+
+fn word(change: &Change) -> String {
+    match change {
+        Change::Admitted(land) => format!("{land} wird aufgenommen"),
+        Change::Suspended(land, cut) => format!("{land} ruht ab Eintrag {}", cut.size),
+        Change::Resumed(land) => format!("{land} nimmt wieder teil"),
+        Change::Removed(land, cut) => format!("{land} scheidet aus, ab Eintrag {}", cut.size),
+        Change::Threshold { from, to } => format!("Schwelle {to} statt {from}"),
+        Change::LogKey(land, cut) => format!("{land}: neuer Protokollschlüssel ab {}", cut.size),
+        Change::FreshnessKey(land, cut) => {
+            format!("{land}: neuer Frischeschlüssel ab {}", cut.size)
+        }
+        Change::OfflineKey(land) => format!("{land}: neuer Offline-Schlüssel"),
+        Change::Nodes(land) => format!("{land}: andere Knoten"),
+        Change::Anchors(land) => format!("{land}: andere Vertrauensanker"),
+        Change::Quota(land) => format!("{land}: andere Mengengrenze"),
+    }
+}
+
+fn standing(it: Standing) -> &'static str {
+    match it {
+        Standing::Active => "Mitglied",
+        Standing::Suspended(_) => "ruht",
+        Standing::Removed(_) => "ausgeschieden",
+    }
+}
