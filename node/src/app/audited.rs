@@ -68,6 +68,7 @@ pub(super) async fn follows(audit: &Audit, driver: &Handle) {
 pub(super) async fn stops(shutdown: &Shutdown, audit: &Audit) {
     let why = match shutdown.cause() {
         Some(StopCause::Requested(by)) => (*by).to_owned(),
+        Some(StopCause::Charter { number }) => format!("charter {number} is in force"),
         Some(StopCause::TaskDied { kind, cause }) => format!("{kind:?}: {cause}"),
         None => String::new(),
     };

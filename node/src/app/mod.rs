@@ -4,31 +4,21 @@
 //! process but the process itself.
 
 mod audited;
+mod foundation;
 mod journal_read;
 mod listeners;
 mod logs;
 mod serve;
 mod show;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use bytes::Bytes;
-use registry_core::{
-    FencePolicy,
-    authorize::PeerIdentity,
-    fold::FOLD_VERSION,
-    node::{Input, Node, NotAMember, Setup},
-};
+use registry_core::{authorize::PeerIdentity, fold::FOLD_VERSION, node::NotAMember};
 use registry_journal::Reader;
-use registry_proto::terms::{Land, LogId};
-use tokio::sync::watch;
+use registry_proto::terms::LogId;
 use tracing::info;
 
+use foundation::{Core, Foundation};
 pub use listeners::{BindError, Bound, Listeners};
 use logs::Logs;
 pub use logs::LogsError;
@@ -41,22 +31,18 @@ use crate::{
     config::{self, Config},
     data::{self, Lists},
     drafts::{self, Drafts},
-    driver::{
-        Clock, Driver, Handle, Surroundings,
-        writer::{self, Writers},
-    },
-    erasure::Erasures,
-    folder::{Folder, Notifier},
+    driver::{Clock, Handle},
+    folder::Folder,
     index::Index,
     journals::Journals,
     lifecycle::{Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     search::{Follower, Search},
-    sessions::{self, Connected, Ranges},
+    sessions::{self, Connected},
     status::StatusBoard,
     store::{self, Store},
     tls::{MaterialError, TlsContext},
-    witness::{self, Cabinet, Ledger, Place, Receipts},
+    witness,
 };
 
 /// A node that runs.
@@ -81,15 +67,6 @@ pub struct App {
     driver: Handle,
 }
 
-/// What others need of the core that runs: the way to it, and what it shows.
-struct Core {
-    handle: Handle,
-    board: StatusBoard,
-    connected: Connected,
-    receipts: Receipts,
-    erasures: Erasures,
-}
-
 /// What is opened before anything runs.
 struct Opened {
     clock: Clock,
@@ -101,22 +78,6 @@ struct Opened {
     /// The thread of the audit log.
     records: Shutdown,
     audit: Audit,
-}
-
-/// What the core of a node stands on.
-struct Foundation<'a> {
-    clock: Clock,
-    config: &'a Config,
-    identity: &'a PeerIdentity,
-    own: LogId,
-    metrics: &'a Arc<Metrics>,
-    index: &'a Index,
-    folder: Notifier,
-    audit: &'a Audit,
-    /// Driver and writers.
-    engine: &'a Shutdown,
-    /// What the driver starts for partners.
-    streams: &'a Shutdown,
 }
 
 /// Why a node does not start.
@@ -262,8 +223,8 @@ impl App {
             erasures,
             shutdown: shutdown.clone(),
         };
-        serve::serve(parts, listeners)
-            .map_err(|source| StartError::System { what: "a listening socket", source })?;
+        let what = "a listening socket";
+        serve::serve(parts, listeners).map_err(|source| StartError::System { what, source })?;
         dial_all(&config.peers, &tls, &connected, &handle, &shutdown);
         fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
         tell_that_it_serves(&config, &identity, &bound);
@@ -367,124 +328,11 @@ fn stop_with(engine: &Shutdown, shutdown: &Shutdown) {
     });
 }
 
-// === impl Foundation ===
-
-impl Foundation<'_> {
-    /// Starts the writers of all logs and the driver with the core.
-    fn start_core(self, logs: Logs) -> Result<Core, StartError> {
-        let thread = |source| StartError::System { what: "a thread", source };
-        let clock = self.clock;
-        let driver = Driver::new(clock);
-        let handle = driver.handle();
-        let mut writers = Writers::new();
-        let erasures = logs.erasures;
-        let shared = writer::Shared {
-            driver: handle.clone(),
-            folder: self.folder.clone(),
-            erasures: erasures.clone(),
-        };
-        for (log, journal) in logs.journals {
-            let signer = (log == self.own).then(|| self.config.signer.clone());
-            writers.start(log, journal, signer, shared.clone(), self.engine).map_err(thread)?;
-        }
-        let cabinet = Cabinet::of(&self.config.data_dir);
-        let evidence = kept_evidence(&cabinet, self.config)?;
-        let ledger = open_ledger(self.config)?;
-        let shown = ledger.receipts().clone();
-        let receipts = shown.read().newest().cloned().collect();
-        let cosigned = ledger.agreed().cloned().collect();
-        let place = Place::of(&self.config.data_dir);
-        let settled = place.is_settled().map_err(|source| StartError::System {
-            what: "the file place in the data directory",
-            source,
-        })?;
-        let witness = witness::Setup {
-            cabinet,
-            ledger,
-            place,
-            charter: self.config.charter.clone(),
-            land: self.identity.land,
-            signer: self.config.signer.clone(),
-            driver: handle.clone(),
-            metrics: self.metrics.clone(),
-        };
-        let witness = witness::Keeper::start(witness, self.engine).map_err(thread)?;
-        let setup = Setup {
-            charter: self.config.charter.clone(),
-            me: self.identity.clone(),
-            logs: logs.recovered,
-            services: logs.services,
-            evidence,
-            receipts,
-            cosigned,
-            fence: fence_policy(self.config.fence),
-            partners: partners(self.config),
-            moved: !settled,
-            quiet_ms: u64::try_from(self.config.fence_quiet.as_millis()).unwrap_or(u64::MAX),
-            entropy: entropy()?,
-        };
-        let mut node = Node::new(setup, clock.now())?;
-        tell_erasures(&mut node, clock, &erasures);
-        let (connected_tx, connected) = watch::channel(Default::default());
-        let board = StatusBoard::default();
-        let show = show::Show::new(
-            board.clone(),
-            self.metrics.clone(),
-            connected_tx,
-            self.index.clone(),
-            logs.readers.clone(),
-            clock,
-        );
-        let surroundings = Surroundings {
-            own: self.own,
-            writers,
-            ranges: Ranges::new(logs.readers, erasures.clone()),
-            witness,
-            metrics: self.metrics.clone(),
-            audit: self.audit.clone(),
-            show: Box::new(show),
-        };
-        driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
-        Ok(Core { handle, board, connected, receipts: shown, erasures })
-    }
-}
-
-/// Tells the core what is erased here and what is not carried out yet.
-fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
-    for log in erasures.logs() {
-        for it in erasures.of(log) {
-            node.handle(clock.now(), Input::Erasing { log, by: it.by });
-            if it.done {
-                node.handle(clock.now(), Input::Erased { log, by: it.by });
-            }
-        }
-    }
-}
-
 /// The shipped lists, and what data packages make of them.
 async fn follow_lists(config: &Config, audit: &Audit, shutdown: &Shutdown) -> Lists {
     let lists = Lists::shipped();
     data::follow(config.data.clone(), lists.clone(), audit.clone(), shutdown).await;
     lists
-}
-
-/// Opens the receipts and cosignatures; tells how many were left out.
-fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
-    let (ledger, refused) = Ledger::open(&config.data_dir, &config.charter)?;
-    if refused > 0 {
-        tracing::error!(refused, "receipts or cosignatures that do not verify were left out");
-    }
-    Ok(ledger)
-}
-
-/// Evidence that is kept; what does not verify is named in the log.
-fn kept_evidence(cabinet: &Cabinet, config: &Config) -> Result<Vec<Bytes>, StartError> {
-    let kept = cabinet.load(&config.charter)?;
-    for (path, error) in &kept.refused {
-        let cause = crate::lifecycle::chain(error);
-        tracing::error!(path = %path.display(), cause, "this evidence proves nothing");
-    }
-    Ok(kept.proofs.iter().map(|it| it.raw().clone()).collect())
 }
 
 /// Opens the index over the logs and starts the thread that fills it.
@@ -612,30 +460,6 @@ impl From<&config::Peer> for sessions::Peer {
     fn from(peer: &config::Peer) -> Self {
         Self { identity: peer.identity.clone(), address: peer.address.clone() }
     }
-}
-
-/// Other members whose nodes this one dials.
-fn partners(config: &Config) -> BTreeSet<Land> {
-    let laender = config.peers.iter().map(|it| it.identity.land);
-    laender.filter(|it| *it != config.land).collect()
-}
-
-fn fence_policy(policy: config::FencePolicy) -> FencePolicy {
-    match policy {
-        config::FencePolicy::Strict => FencePolicy::Strict,
-        config::FencePolicy::Available { after } => FencePolicy::Available {
-            after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-        },
-    }
-}
-
-fn entropy() -> Result<[u8; 32], StartError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| StartError::System {
-        what: "random numbers",
-        source: std::io::Error::other(error.to_string()),
-    })?;
-    Ok(bytes)
 }
 
 /// Names this boot of the machine: an index that was not closed and comes from another boot may

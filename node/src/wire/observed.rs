@@ -170,6 +170,8 @@ pub(super) const METHODS: &[&str] = &[
     "/verbund.registry.v1.DraftService/DeleteDraft",
     "/verbund.registry.v1.ErasureService/Erase",
     "/verbund.registry.v1.ErasureService/ListErasures",
+    "/verbund.registry.v1.CharterService/GetCharters",
+    "/verbund.registry.v1.CharterService/VoteCharter",
     "/verbund.registry.v1.ApprovalService/ListApprovals",
     "/verbund.registry.v1.ApprovalService/GetApproval",
     "/verbund.registry.v1.ApprovalService/AcceptApproval",

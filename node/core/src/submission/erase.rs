@@ -84,6 +84,7 @@ impl Submission {
             rules: Arc::clone(principal.rules()),
             // operating the node of a Land has no narrower scope
             permitted: true,
+            needs_second: false,
         })
     }
 }

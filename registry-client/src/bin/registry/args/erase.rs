@@ -89,8 +89,8 @@ kann ihn löschen. Es lässt sich nicht zurücknehmen.
   registry erase status SL/1/17";
 
 const ENTRY_EXAMPLES: &str = "\
-Gelöscht werden Steckbriefe, Versionen und Kontakte. Ein geltender Steckbrief wird nicht gelöscht: zuerst einen
-ohne die Angaben veröffentlichen. Wo ein Eintrag steht, zeigen registry watch und -o json.
+Gelöscht werden Steckbriefe, Versionen und Kontakte. Ein geltender Steckbrief wird nicht gelöscht:
+zuerst einen ohne die Angaben veröffentlichen. Wo ein Eintrag steht, zeigen registry watch und -o json.
 
 Beispiel:
   registry erase entry SL/1/17 SL/1/23 --grund \"Widerruf der Einwilligung\" --dry-run";

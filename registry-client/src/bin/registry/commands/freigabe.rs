@@ -121,6 +121,7 @@ fn one(record: &Record) -> String {
         Some(record::Record::Bestaetigung(it)) => {
             format!("Bestätigung zu {} {}", it.service_id, it.version)
         }
+        Some(record::Record::Kontakt(it)) => format!("Kontakt zu {}", it.service_id),
         Some(record::Record::Mitzeichnung(it)) => format!("Mitzeichnung zu {}", it.service_id),
         Some(record::Record::Uebergabe(it)) => {
             format!("Übergabe von {}: {} an {}", it.service_id, it.von_land, it.an_land)
