@@ -195,8 +195,7 @@ impl App {
             streams: &shutdown,
         };
         let Core { handle, board, connected, receipts, erasures } = foundation.start_core(logs)?;
-        follow_fold(&index, own, &handle).await?;
-        audited::follows(&audit, &handle).await;
+        follow_what_is_written(&index, own, &handle, &audit).await?;
         stop_with(&engine, &shutdown);
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = follow_lists(&config, &audit, &shutdown).await;
@@ -223,8 +222,7 @@ impl App {
             erasures,
             shutdown: shutdown.clone(),
         };
-        let what = "a listening socket";
-        serve::serve(parts, listeners).map_err(|source| StartError::System { what, source })?;
+        serve::serve(parts, listeners).map_err(does_not_listen)?;
         dial_all(&config.peers, &tls, &connected, &handle, &shutdown);
         fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
         tell_that_it_serves(&config, &identity, &bound);
@@ -415,11 +413,22 @@ fn open_artefacts(
     }))
 }
 
-/// Lets the core hear on the folder's thread what readers see.
-async fn follow_fold(index: &Index, own: LogId, handle: &Handle) -> Result<(), StartError> {
+/// Lets the core hear what readers see, on the folder's thread, and how far the audit log has come.
+async fn follow_what_is_written(
+    index: &Index,
+    own: LogId,
+    handle: &Handle,
+    audit: &Audit,
+) -> Result<(), StartError> {
     let system =
         |error| StartError::System { what: "a thread", source: std::io::Error::other(error) };
-    serve::follow_fold(index.clone(), own, handle.clone()).await.map_err(system)
+    serve::follow_fold(index.clone(), own, handle.clone()).await.map_err(system)?;
+    audited::follows(audit, handle).await;
+    Ok(())
+}
+
+fn does_not_listen(source: std::io::Error) -> StartError {
+    StartError::System { what: "a listening socket", source }
 }
 
 /// Follows, fetches and collects the files of versions.
