@@ -1,9 +1,9 @@
 //! The audit log: who did what, from where, when and with what outcome.
 //!
-//! Lines of JSON, chained by hashes ([`line`]), in files that only grow. One thread ([`writer`])
+//! Lines of JSON, chained by hashes (`line`), in files that only grow. One thread (`writer`)
 //! owns them; others hold an [`Audit`]. Acts reserve a place in its queue before they begin
 //! ([`Audit::reserve`]), so that none is carried out without a trace: without a place it is
-//! refused. Refusals are counted together and need none ([`refusals`]).
+//! refused. Refusals are counted together and need none (`refusals`).
 //!
 //! Lines of administrative acts are synced before the act is acknowledged, those of others are
 //! written before and synced within [`AUDIT_SYNC_MS`](registry_core::limits::AUDIT_SYNC_MS). After

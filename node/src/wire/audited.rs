@@ -1,7 +1,7 @@
 //! What every call leaves in the audit log, in one place: principal, address, method, object and
 //! outcome. No handler needs to know.
 //!
-//! All methods are acts but those that [`READS`] names, so a method that is new is traced. A place
+//! All methods are acts but those that `READS` names, so a method that is new is traced. A place
 //! in the queue is taken before an act begins; the answer goes out only after its line is written,
 //! and, for the admin service, durable. Refusals change nothing and are counted together.
 

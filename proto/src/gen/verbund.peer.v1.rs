@@ -362,7 +362,7 @@ pub struct Cosignature {
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
     /// Signed note (C2SP) with both lines of the owner and cosignature/v1 of the freshness key of the
-    /// witness under the name "<verbund id>/<witness>".
+    /// witness under the name `<verbund id>/<witness>`.
     #[prost(bytes = "bytes", tag = "4")]
     pub note: ::prost::bytes::Bytes,
 }

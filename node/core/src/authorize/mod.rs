@@ -190,7 +190,7 @@ impl Principal {
 }
 
 /// Allows `action` about at least one object. What is about a certain object is judged by
-/// [`decide`] once it is known.
+/// [`decide()`] once it is known.
 ///
 /// # Errors
 ///
