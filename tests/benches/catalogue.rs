@@ -161,7 +161,10 @@ async fn measure(size: Size, config: &Path) {
     let entries = |log: LogId| sl.index().journals().find(log).map_or(0, |it| it.size());
     let logs = LAENDER.map(|land| LogId { land, epoch: 1 });
     let all: u64 = logs.map(entries).iter().sum();
-    assert_eq!(all, size.services as u64 * 2, "all four logs are here");
+    // a node that stops adds how far its audit log has come
+    let published = size.services as u64 * 2;
+    let expected = published..=published + LAENDER.len() as u64;
+    assert!(expected.contains(&all), "{all} entries in four logs, expected {expected:?}");
     let whole = |size: &dyn Fn(LogId) -> u64| logs.iter().all(|&log| size(log) >= entries(log));
     wait("queryable", || sl.index().readable().is_ok_and(|(_, cut)| whole(&|log| cut.size(log))))
         .await;
