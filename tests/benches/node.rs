@@ -29,7 +29,7 @@ use registry_proto::terms::{
 };
 use registry_tests::bench::{bind, start, wait};
 
-use crate::load::{clients, latency, publish_many, rate};
+use crate::load::{Rate, clients, latency, publish_many, rate};
 
 /// As in the binary of the node.
 #[global_allocator]
@@ -54,6 +54,8 @@ struct Parts {
 const FULL: Size = Size { span: Duration::from_secs(8), entries: 200_000, samples: 1_000 };
 const SMOKE: Size = Size { span: Duration::from_millis(500), entries: 5_000, samples: 50 };
 const MANY: usize = 64;
+/// Times that each rate is measured; the mean counts.
+const TURNS: u32 = 8;
 
 fn main() {
     let asked = |flag: &str| std::env::args().any(|it| it == flag);
@@ -93,25 +95,24 @@ async fn run(size: &Size, parts: &Parts) {
 
 async fn rates(size: &Size, prepared: &Prepared, sl: &App) {
     let echo = echo::start(prepared, sl).await;
-    let echo_one = rate(&echo.clients(1).await, size.span, echo::call).await;
-    let echo_many = rate(&echo.clients(MANY).await, size.span, echo::call).await;
     println!("\n{:<38} {:>12} {:>10}", "", "per second", "of echo");
-    row("bare echo, 1 client", echo_one, None);
-    row("bare echo, 64 clients", echo_many, None);
-
-    let publishers = clients(prepared, sl, 1, true).await;
-    row(
-        "durable publish, 1 client",
-        rate(&publishers, size.span, load::publish).await,
-        Some(echo_one),
-    );
-    let publishers = clients(prepared, sl, MANY, true).await;
-    let published = rate(&publishers, size.span, load::publish).await;
-    row("durable publish, 64 clients", published, Some(echo_many));
-    let readers = clients(prepared, sl, 1, false).await;
-    row("read by id, 1 client", rate(&readers, size.span, load::read).await, Some(echo_one));
-    let readers = clients(prepared, sl, MANY, false).await;
-    row("read by id, 64 clients", rate(&readers, size.span, load::read).await, Some(echo_many));
+    for (count, what) in [(1, "1 client"), (MANY, "64 clients")] {
+        let echoes = echo.clients(count).await;
+        let publishers = clients(prepared, sl, count, true).await;
+        let readers = clients(prepared, sl, count, false).await;
+        let mut totals = [Rate::default(); 3];
+        // by turns, so that a machine that becomes slower or faster does so for all
+        for _ in 0..TURNS {
+            let span = size.span / TURNS;
+            totals[0].add(rate(&echoes, span, echo::call).await);
+            totals[1].add(rate(&publishers, span, load::publish).await);
+            totals[2].add(rate(&readers, span, load::read).await);
+        }
+        let [echoed, published, read] = totals.map(|it| it.per_second());
+        row(&format!("bare echo, {what}"), echoed, None);
+        row(&format!("durable publish, {what}"), published, Some(echoed));
+        row(&format!("read by id, {what}"), read, Some(echoed));
+    }
     echo.stop().await;
 }
 

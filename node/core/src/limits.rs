@@ -55,7 +55,7 @@ pub const SUBMISSIONS_WAITING_MAX: usize = 4_096;
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
 /// Bytes of submissions that wait to be staged.
 pub const SUBMISSION_BYTES_WAITING_MAX: usize = 64 << 20;
-/// Submissions of a group from which on the next group waits for as many, so that publishers who
+/// Publishers waiting at once from which on a group waits for half of as many, so that those who
 /// come back together share a signature and a sync.
 pub const GATHER_FROM: usize = 4;
 /// How long a group waits for them, milliseconds.

@@ -4,6 +4,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     path::PathBuf,
+    sync::Arc,
 };
 
 use registry_core::{audit::AuditHead, limits::AUDIT_SEGMENT_BYTES};
@@ -20,8 +21,7 @@ use crate::audit::{
 #[derive(Debug)]
 pub(super) struct Book {
     dir: PathBuf,
-    path: PathBuf,
-    file: File,
+    file: Written,
     /// Of the file, with what is buffered.
     bytes: u64,
     /// After the last line, written or not.
@@ -35,6 +35,31 @@ pub(super) struct Book {
     segment_bytes: u64,
     /// Held while the book is.
     _lock: File,
+}
+
+/// A file of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    path: Arc<PathBuf>,
+    file: Arc<File>,
+}
+
+// === impl Written ===
+
+impl Written {
+    fn new(path: PathBuf, file: File) -> Self {
+        Self { path: Arc::new(path), file: Arc::new(file) }
+    }
+
+    fn append(&self, bytes: &[u8]) -> Result<(), FileError> {
+        let written = (&*self.file).write_all(bytes);
+        written.map_err(FileError::at("writing", &self.path))
+    }
+
+    /// Makes durable what is written.
+    pub(super) fn sync(&self) -> Result<(), FileError> {
+        self.file.sync_data().map_err(FileError::at("syncing", &self.path))
+    }
 }
 
 // === impl Book ===
@@ -78,8 +103,7 @@ impl Book {
         let (buffer, written, is_new) = (String::new(), String::new(), head.size == 0);
         let mut book = Self {
             dir,
-            path,
-            file,
+            file: Written::new(path, file),
             bytes,
             head,
             last_ms,
@@ -98,7 +122,7 @@ impl Book {
             book.write(&Act::new("audit.cut", "OK").because(note), wall_ms);
         }
         book.flush()?;
-        book.sync()?;
+        book.file.sync()?;
         book.sync_dir()?;
         Ok(book)
     }
@@ -120,8 +144,7 @@ impl Book {
     /// Writes what is buffered.
     pub(super) fn flush(&mut self) -> Result<(), FileError> {
         if !self.buffer.is_empty() {
-            let written = self.file.write_all(self.buffer.as_bytes());
-            written.map_err(FileError::at("writing", &self.path))?;
+            self.file.append(self.buffer.as_bytes())?;
             if self.keeps_written {
                 self.written.push_str(&self.buffer);
             }
@@ -140,18 +163,18 @@ impl Book {
         std::mem::take(&mut self.written)
     }
 
-    /// Makes durable what is written.
-    pub(super) fn sync(&self) -> Result<(), FileError> {
-        self.file.sync_data().map_err(FileError::at("syncing", &self.path))
+    /// The file that is written now; those before it are synced.
+    pub(super) fn file(&self) -> Written {
+        self.file.clone()
     }
 
     fn roll(&mut self, wall_ms: i64) -> Result<(), FileError> {
         self.flush()?;
-        self.sync()?;
+        self.file.sync()?;
         let path = self.dir.join(files::name(self.head.size));
         let file = OpenOptions::new().create_new(true).append(true).open(&path);
-        self.file = file.map_err(FileError::at("creating", &path))?;
-        (self.path, self.bytes) = (path, 0);
+        let file = file.map_err(FileError::at("creating", &path))?;
+        (self.file, self.bytes) = (Written::new(path, file), 0);
         self.sync_dir()?;
         self.write(&self.first(CONTINUE), wall_ms);
         Ok(())

@@ -1,9 +1,9 @@
 //! The audit log: who did what, from where, when and with what outcome.
 //!
-//! Lines of JSON, chained by hashes (`line`), in files that only grow. One thread (`writer`)
-//! owns them; others hold an [`Audit`]. Acts reserve a place in its queue before they begin
-//! ([`Audit::reserve`]), so that none is carried out without a trace: without a place it is
-//! refused. Refusals are counted together and need none (`refusals`).
+//! Lines of JSON, chained by hashes (`line`), in files that only grow. Whoever did something writes
+//! its line itself; a thread writes what nobody waits for, and syncs (`writer`). Acts reserve a
+//! place before they begin ([`Audit::reserve`]), so that none is carried out without a trace:
+//! without a place it is refused. Refusals are counted together and need none (`refusals`).
 //!
 //! Lines of administrative acts are synced before the act is acknowledged, those of others are
 //! written before and synced within [`AUDIT_SYNC_MS`](registry_core::limits::AUDIT_SYNC_MS). After
@@ -48,7 +48,7 @@ use crate::{
 use book::Book;
 use live::Live;
 use refusals::Refusals;
-use writer::{Job, Wish, Writer};
+use writer::{Job, Pen, Wish, Writer};
 
 /// Something that was done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +81,7 @@ pub struct Audit {
 #[derive(Debug)]
 struct Shared {
     queue: mpsc::Sender<Job>,
+    pen: Pen,
     refusals: Mutex<Refusals>,
     /// Notes that found no place.
     lost: AtomicU64,
@@ -92,7 +93,8 @@ struct Shared {
 /// A place in the queue, for one act.
 #[derive(Debug)]
 pub struct Place {
-    permit: Option<mpsc::OwnedPermit<Job>>,
+    /// None leaves no trace.
+    taken: Option<(mpsc::OwnedPermit<Job>, Pen)>,
 }
 
 /// Where an audit log is kept and sent.
@@ -158,10 +160,11 @@ impl Audit {
         let book = Book::open(data_dir.join(DIR), clock.wall_ms())?;
         let live = |it| Live::start(it, node.to_owned(), metrics.clone(), shutdown);
         let live = syslog.map(live).transpose().map_err(no_thread)?;
-        let writer = Writer::new(book, live, clock, metrics.clone(), failed.clone());
+        let pen = Pen::new(book, live, clock, metrics.clone(), failed.clone());
+        let writer = Writer::new(pen.clone());
         let (queue, jobs) = mpsc::channel(AUDIT_LINES_WAITING_MAX);
         let (refusals, lost) = Default::default();
-        let shared = Arc::new(Shared { queue, refusals, lost, failed, clock, metrics });
+        let shared = Arc::new(Shared { queue, pen, refusals, lost, failed, clock, metrics });
         let thread = shutdown.spawn_thread(TaskKind::Audit, "audit", move || writer.run(jobs));
         thread.map_err(no_thread)?;
         let audit = Self { shared: Some(shared) };
@@ -184,13 +187,13 @@ impl Audit {
     /// [`Reject::Unavailable`] when too many lines wait, or the log cannot be written: the act MUST
     /// NOT be carried out.
     pub fn reserve(&self) -> Result<Place, Reject> {
-        let Some(shared) = &self.shared else { return Ok(Place { permit: None }) };
+        let Some(shared) = &self.shared else { return Ok(Place { taken: None }) };
         if shared.failed.load(Ordering::Relaxed) {
             shared.metrics.audit().refused();
             return Err(unwritten());
         }
         match shared.queue.clone().try_reserve_owned() {
-            Ok(permit) => Ok(Place { permit: Some(permit) }),
+            Ok(permit) => Ok(Place { taken: Some((permit, shared.pen.clone())) }),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 shared.metrics.audit().refused();
                 Err(Reject::Unavailable {
@@ -309,23 +312,31 @@ impl Shared {
 impl Place {
     /// Leaves the line of an act and does not wait for it.
     pub fn leave(self, act: Act) {
-        if let Some(permit) = self.permit {
+        if let Some((permit, _)) = self.taken {
             permit.send(Job::Line(act, Wish::Nothing));
         }
     }
 
-    /// Leaves the line of an act and waits until it is written, or, if `durable`, synced; the head
-    /// goes into the log of the Land soon then.
+    /// Writes the line of an act, on the caller's thread: one short write into the cache of the
+    /// operating system costs less than waking another thread for it.
     ///
     /// # Errors
     ///
     /// It could not be written; the act MUST NOT be acknowledged.
-    pub async fn record(self, act: Act, durable: bool) -> Result<(), Unwritten> {
-        let Some(permit) = self.permit else { return Ok(()) };
+    pub fn write(self, act: &Act) -> Result<(), Unwritten> {
+        self.taken.map_or(Ok(()), |(_, pen)| pen.write(act))
+    }
+
+    /// Leaves the line of an act and waits until it is synced; the head goes into the log of the
+    /// Land soon then.
+    ///
+    /// # Errors
+    ///
+    /// It could not be written; the act MUST NOT be acknowledged.
+    pub async fn record(self, act: Act) -> Result<(), Unwritten> {
+        let Some((permit, _)) = self.taken else { return Ok(()) };
         let (answer, answered) = oneshot::channel();
-        let wish =
-            if durable { Wish::Durable { answer, soon: true } } else { Wish::Written(answer) };
-        permit.send(Job::Line(act, wish));
+        permit.send(Job::Line(act, Wish::Durable { answer, soon: true }));
         answered.await.unwrap_or(Err(Unwritten))
     }
 }

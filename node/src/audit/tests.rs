@@ -113,7 +113,7 @@ fn twelve(dir: &Path) -> Vec<Anchor> {
         }
     }
     book.flush().unwrap();
-    book.sync().unwrap();
+    book.file().sync().unwrap();
     assert_eq!(anchors.len(), 2, "no anchor fell on the beginning of a file");
     anchors
 }
@@ -294,8 +294,8 @@ async fn a_node_writes_on_where_it_stopped_and_tells_how_far_it_is() {
         let (told, heard) = std::sync::mpsc::channel();
         audit.follow(move |head, soon| told.send((head.size, soon)).unwrap()).await;
         audit.note(Act::new("fence.open", "OK"));
-        audit.reserve().unwrap().record(Act::new("act", "OK"), false).await.unwrap();
-        audit.reserve().unwrap().record(Act::new("administrative", "OK"), true).await.unwrap();
+        audit.reserve().unwrap().write(&Act::new("act", "OK")).unwrap();
+        audit.reserve().unwrap().record(Act::new("administrative", "OK")).await.unwrap();
         audit.refused(Refusal {
             act: "tls.handshake",
             outcome: "timeout",

@@ -1,7 +1,8 @@
-//! The thread that owns the audit log: writes what waits as one, syncs once for all who ask.
+//! Who writes the audit log: whoever did something writes its line itself (`Pen`), and a thread
+//! (`Writer`) writes what nobody waits for, and syncs once for all who ask.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -34,7 +35,6 @@ pub(super) type Tell = Box<dyn FnMut(AuditHead, bool) + Send>;
 /// What someone waits for.
 pub(super) enum Wish {
     Nothing,
-    Written(oneshot::Sender<Result<(), Unwritten>>),
     Durable {
         answer: oneshot::Sender<Result<(), Unwritten>>,
         /// Whether the head is to be anchored soon.
@@ -42,18 +42,28 @@ pub(super) enum Wish {
     },
 }
 
-pub(super) struct Writer {
-    book: Book,
+/// The audit log, for who writes into it. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Pen(Arc<Mutex<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    /// None once it is closed.
+    book: Option<Book>,
     live: Option<Live>,
     clock: Clock,
     metrics: Arc<Metrics>,
     failed: Arc<AtomicBool>,
+    /// Since when, on the monotonic clock, something is written and not synced.
+    dirty_ms: Option<u64>,
+}
+
+pub(super) struct Writer {
+    pen: Pen,
     tell: Option<Tell>,
     told: u64,
     /// Whether an administrative act is among what was not told.
     soon: bool,
-    /// Since when, on the monotonic clock, something is written and not synced.
-    dirty_ms: Option<u64>,
 }
 
 impl std::fmt::Debug for Job {
@@ -67,9 +77,9 @@ impl std::fmt::Debug for Job {
     }
 }
 
-// === impl Writer ===
+// === impl Pen ===
 
-impl Writer {
+impl Pen {
     pub(super) fn new(
         mut book: Book,
         live: Option<Live>,
@@ -81,73 +91,67 @@ impl Writer {
             book.keep_written();
         }
         metrics.audit().set_lines(book.head().size);
-        let (tell, told, soon, dirty_ms) = (None, 0, false, None);
-        Self { book, live, clock, metrics, failed, tell, told, soon, dirty_ms }
+        let (book, dirty_ms) = (Some(book), None);
+        Self(Arc::new(Mutex::new(Held { book, live, clock, metrics, failed, dirty_ms })))
     }
 
-    /// Ends with [`Job::Close`], or when nobody is left to give it work.
-    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut jobs = Vec::with_capacity(BURST_MAX);
-        while queue.blocking_recv_many(&mut jobs, BURST_MAX) > 0 {
-            let (mut waiting, mut closing) = (Vec::new(), None);
-            let mut sync = false;
-            let mut outcome = self.known_outcome();
-            for job in jobs.drain(..) {
-                match job {
-                    Job::Line(act, wish) => {
-                        outcome = outcome.and_then(|()| self.push(&act));
-                        match wish {
-                            Wish::Nothing => {}
-                            Wish::Written(answer) => waiting.push(answer),
-                            Wish::Durable { answer, soon } => {
-                                sync = true;
-                                self.soon |= soon;
-                                waiting.push(answer);
-                            }
-                        }
-                    }
-                    Job::Tick => sync |= self.is_overdue(),
-                    Job::Follow(tell) => (self.tell, sync) = (Some(tell), true),
-                    Job::Close(answer) => (closing, sync) = (Some(answer), true),
-                }
-            }
-            let outcome = outcome.and_then(|()| self.write(sync));
-            for answer in waiting {
-                // who waited may have gone
-                let _ = answer.send(outcome);
-            }
-            if sync && outcome.is_ok() {
-                self.tell();
-            }
-            if let Some(answer) = closing {
-                let _ = answer.send(());
-                return;
-            }
+    /// Writes the line of an act on the caller's thread; it is in the file then, and synced within
+    /// [`AUDIT_SYNC_MS`].
+    ///
+    /// # Errors
+    ///
+    /// It could not be written, or the log is closed.
+    pub(super) fn write(&self, act: &Act) -> Result<(), Unwritten> {
+        let mut held = self.lock();
+        held.push(act)?;
+        held.flush()
+    }
+
+    /// Makes durable what is written and says how far that is. Others write meanwhile.
+    fn sync(&self) -> Result<AuditHead, Unwritten> {
+        let (file, head, is_dirty) = {
+            let mut held = self.lock();
+            let is_dirty = held.dirty_ms.take().is_some();
+            let book = held.book.as_ref().ok_or(Unwritten)?;
+            (book.file(), book.head().clone(), is_dirty)
+        };
+        if is_dirty {
+            let synced = file.sync();
+            self.lock().checked(synced)?;
         }
+        Ok(head)
     }
 
-    fn known_outcome(&self) -> Result<(), Unwritten> {
-        if self.failed.load(Ordering::Relaxed) { Err(Unwritten) } else { Ok(()) }
+    /// What is recorded afterwards is refused.
+    fn close(&self) {
+        self.lock().book = None;
     }
 
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        // a line is in the book or it is not, also when its writer could panic
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Held ===
+
+impl Held {
     fn push(&mut self, act: &Act) -> Result<(), Unwritten> {
-        let pushed = self.book.push(act, self.clock.wall_ms());
+        let book = self.book.as_mut().filter(|_| !self.failed.load(Ordering::Relaxed));
+        let pushed = book.ok_or(Unwritten)?.push(act, self.clock.wall_ms());
         self.dirty_ms.get_or_insert_with(|| self.clock.now().mono_ms);
         self.checked(pushed)
     }
 
-    fn write(&mut self, sync: bool) -> Result<(), Unwritten> {
-        let written = self.book.flush();
-        self.checked(written)?;
-        if let Some(live) = &self.live {
-            live.send(self.book.take_written());
+    fn flush(&mut self) -> Result<(), Unwritten> {
+        let book = self.book.as_mut().filter(|_| !self.failed.load(Ordering::Relaxed));
+        let book = book.ok_or(Unwritten)?;
+        let flushed = book.flush();
+        if let (Ok(()), Some(live)) = (&flushed, &self.live) {
+            live.send(book.take_written());
         }
-        self.metrics.audit().set_lines(self.book.head().size);
-        if sync && self.dirty_ms.take().is_some() {
-            let synced = self.book.sync();
-            self.checked(synced)?;
-        }
-        Ok(())
+        self.metrics.audit().set_lines(book.head().size);
+        self.checked(flushed)
     }
 
     fn is_overdue(&self) -> bool {
@@ -167,12 +171,62 @@ impl Writer {
             Unwritten
         })
     }
+}
 
-    fn tell(&mut self) {
-        let head = self.book.head();
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(pen: Pen) -> Self {
+        Self { pen, tell: None, told: 0, soon: false }
+    }
+
+    /// Ends with [`Job::Close`], or when nobody is left to give it work.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BURST_MAX);
+        while queue.blocking_recv_many(&mut jobs, BURST_MAX) > 0 {
+            let (mut waiting, mut closing, mut sync) = (Vec::new(), None, false);
+            let mut written = Ok(());
+            {
+                let mut held = self.pen.lock();
+                for job in jobs.drain(..) {
+                    match job {
+                        Job::Line(act, wish) => {
+                            written = written.and_then(|()| held.push(&act));
+                            if let Wish::Durable { answer, soon } = wish {
+                                sync = true;
+                                self.soon |= soon;
+                                waiting.push(answer);
+                            }
+                        }
+                        Job::Tick => sync |= held.is_overdue(),
+                        Job::Follow(tell) => (self.tell, sync) = (Some(tell), true),
+                        Job::Close(answer) => (closing, sync) = (Some(answer), true),
+                    }
+                }
+                written = written.and_then(|()| held.flush());
+            }
+            if sync {
+                let synced = written.and_then(|()| self.pen.sync());
+                for answer in waiting {
+                    // who waited may have gone
+                    let _ = answer.send(synced.as_ref().map(|_| ()).map_err(|it| *it));
+                }
+                if let Ok(head) = synced {
+                    self.tell(head);
+                }
+            }
+            if let Some(answer) = closing {
+                self.pen.close();
+                let _ = answer.send(());
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self, head: AuditHead) {
         if let Some(tell) = self.tell.as_mut().filter(|_| head.size > self.told) {
             self.told = head.size;
-            tell(head.clone(), std::mem::take(&mut self.soon));
+            tell(head, std::mem::take(&mut self.soon));
         }
     }
 }

@@ -235,23 +235,25 @@ impl Driver {
 
 /// Waits for events, not longer than until `due_mono_ms`; false when there will be no more.
 ///
-/// While a group gathers, the driver looks at the queue from time to time only: to be woken by
-/// each of many publishers costs more than what they bring.
+/// While a group gathers, or `is_crowded`, the driver looks at the queue from time to time only: to
+/// be woken by each of many publishers costs more than what they bring.
 #[expect(clippy::disallowed_methods, reason = "this thread rests so that others need not wake it")]
 fn receive(
     queue: &mut mpsc::Receiver<Event>,
     events: &mut Vec<Event>,
     clock: Clock,
     due_mono_ms: Option<u64>,
+    is_crowded: bool,
 ) -> bool {
-    let Some(due) = due_mono_ms else {
-        return queue.blocking_recv_many(events, BURST_MAX) > 0;
-    };
-    if clock.now().mono_ms >= due {
-        events.push(Event::Input(Input::Due));
-        return true;
+    match due_mono_ms {
+        Some(due) if clock.now().mono_ms >= due => {
+            events.push(Event::Input(Input::Due));
+            return true;
+        }
+        Some(_) => std::thread::sleep(LOOK_EVERY),
+        None if is_crowded => std::thread::sleep(LOOK_SOON),
+        None => return queue.blocking_recv_many(events, BURST_MAX) > 0,
     }
-    std::thread::sleep(LOOK_EVERY);
     while events.len() < BURST_MAX {
         match queue.try_recv() {
             Ok(event) => events.push(event),
@@ -275,7 +277,7 @@ fn drive(
     // logs that have something; who reads the first of it must not be told that they are empty
     let mut begun = BTreeSet::new();
     // the ticker keeps this loop turning, so the token is seen in time
-    while receive(&mut queue, &mut events, clock, node.due_mono_ms()) {
+    while receive(&mut queue, &mut events, clock, node.due_mono_ms(), node.is_crowded()) {
         if stop_by.is_none() && token.is_cancelled() {
             stop_by = Some(Instant::now() + ANSWER_MAX);
             events.push(Event::Input(Input::Stopping));
@@ -339,6 +341,8 @@ fn grown(input: &Input) -> Option<LogId> {
 
 /// Time between two looks at the queue while a group gathers.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
+/// The same while a group is under way, which may end at any time.
+const LOOK_SOON: Duration = Duration::from_micros(100);
 /// Inputs taken from the queue at once.
 const BURST_MAX: usize = 256;
 /// How long a stopping node waits for the answers it owes; within the grace period.

@@ -41,7 +41,7 @@ use crate::{
     lifecycle::chain,
     search::{Answer, Search},
     status::StatusBoard,
-    store::Store,
+    store::{Known, Store},
 };
 
 /// What reads stand on.
@@ -462,8 +462,14 @@ impl Index {
         land: Land,
         service: Uuid,
     ) -> Result<Option<Position>, Reject> {
-        let asked = self.ask(|catalogue| Ok(catalogue.highest_version(land, service)?));
-        asked.map(|(at, _)| at)
+        let (generation, _) = self.readable()?;
+        let seen = match self.store().highest(land, service) {
+            Known::At(at) => return self.still(generation).map(|()| at),
+            Known::Nothing(seen) => seen,
+        };
+        let (found, _) = self.ask(|catalogue| Ok(catalogue.highest_version(land, service)?))?;
+        self.store().keep_highest(land, service, found, seen);
+        Ok(found.map(|(_, at)| at))
     }
 
     /// The version that stands at a position; `None` if something else does, or its body is not

@@ -5,6 +5,7 @@
 //! acknowledgement and holds nothing that cannot be folded again from the journal.
 
 mod backend;
+mod highest;
 mod memory;
 mod overlay;
 mod reach;
@@ -28,18 +29,25 @@ use registry_core::{
     fold::{Fact, Position},
     view::{Cut, Facts, FactsError},
 };
-use registry_proto::{log::Hash, terms::LogId};
+use registry_proto::{
+    log::Hash,
+    terms::{Land, LogId, SemVer},
+};
 use uuid::Uuid;
 
-pub use self::stamp::Progress;
 use self::{
     backend::{Backend, BackendError, is_of},
+    highest::Highest,
     memory::Memory,
     overlay::Overlay,
     reach::Reach,
     sled_store::{Opener, SledStore},
     sparse::Sparse,
     stamp::Stamp,
+};
+pub use self::{
+    highest::{Known, Seen},
+    stamp::Progress,
 };
 
 /// The facts of all logs. Cheap to clone; all clones are one store.
@@ -134,6 +142,7 @@ struct State {
     overlay: Overlay,
     sparse: Sparse,
     reach: Reach,
+    highest: Highest,
     /// What is visible; the writer stamps the backend with it.
     stamp: Stamp,
     /// What readers see, ready to hand out.
@@ -207,6 +216,7 @@ impl Store {
             overlay: Overlay::default(),
             sparse,
             reach,
+            highest: Highest::default(),
             cut: Arc::new(stamp.cut()),
             stamp,
             stop: None,
@@ -255,6 +265,7 @@ impl Store {
         for fact in &facts {
             state.sparse.note(&fact.key);
             state.reach.note(&fact.key, &fact.value);
+            state.highest.note(&fact.key);
         }
         state.overlay.extend(facts);
         state.stamp.logs.insert(log, Progress { size, last: Some(last) });
@@ -282,6 +293,22 @@ impl Store {
         !self.shared.lock().erased.is_empty()
     }
 
+    /// Where the highest version of a service of a Land stands, if it was asked for before.
+    pub fn highest(&self, land: Land, service: Uuid) -> Known {
+        self.shared.lock().highest.find(land, service)
+    }
+
+    /// Remembers which version of a service is the highest, unless facts came since `seen`.
+    pub fn keep_highest(
+        &self,
+        land: Land,
+        service: Uuid,
+        found: Option<(SemVer, Position)>,
+        seen: Seen,
+    ) {
+        self.shared.lock().highest.keep(land, service, found, seen);
+    }
+
     /// Facts that wait for the writer.
     pub fn waiting(&self) -> usize {
         self.shared.lock().overlay.len()
@@ -304,6 +331,7 @@ impl Store {
         state.overlay.clear();
         state.sparse = Sparse::empty();
         state.reach = Reach::empty();
+        state.highest.forget();
         state.stamp.logs.clear();
         state.stamp.facts = 0;
         state.erased.clear();
@@ -425,6 +453,7 @@ impl State {
         let erased: BTreeSet<Position> = erased.into_iter().collect();
         self.stamp.facts -= self.overlay.forget(&erased);
         self.stamp.erasing = true;
+        self.highest.forget();
         self.erased.extend(erased);
     }
 }

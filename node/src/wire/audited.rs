@@ -66,7 +66,7 @@ struct Going {
     place: Option<Place>,
     method: &'static str,
     caller: Option<Caller>,
-    heard: Heard,
+    heard: Option<Heard>,
     fields: Arc<Fields>,
 }
 
@@ -129,8 +129,8 @@ where
                 }
             },
         };
-        let heard = Heard::default();
-        let tapped = (trace != Trace::Read).then(|| heard.clone());
+        let heard = (trace != Trace::Read).then(Heard::default);
+        let tapped = heard.clone();
         let caller = request.extensions().get::<Caller>().cloned();
         let fields = self.audited.fields.clone();
         let mut going = Going { audit, trace, place, method, caller, heard, fields };
@@ -167,8 +167,8 @@ impl Going {
                 place.leave(act);
                 true
             }
-            Trace::Act => place.record(act, false).await.is_ok(),
-            Trace::Administrative => place.record(act, true).await.is_ok(),
+            Trace::Act => place.write(&act).is_ok(),
+            Trace::Administrative => place.record(act).await.is_ok(),
         }
     }
 
@@ -201,7 +201,8 @@ impl Going {
 
     /// What the request says.
     fn said(&self) -> String {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(heard) = &self.heard else { return self.fields.said(self.method, &[]) };
+        let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         self.fields.said(self.method, &heard)
     }
 }

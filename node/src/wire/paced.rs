@@ -55,7 +55,8 @@ pub(super) struct Paths {
 /// A request of one message.
 struct Arriving<B> {
     inner: Pin<Box<B>>,
-    until: Pin<Box<Sleep>>,
+    /// Begins when the message is first waited for.
+    until: Option<Pin<Box<Sleep>>>,
     limit: Duration,
     held: Share<[u8; 32]>,
 }
@@ -82,8 +83,7 @@ impl Paced {
         }
         let identity = request.extensions().get::<Caller>().map(|it| it.identity.spki);
         let held = self.under_way.begin(identity.unwrap_or_default());
-        let until = Box::pin(sleep(self.request));
-        let limit = self.request;
+        let (until, limit) = (None, self.request);
         request.map(|inner| Body::new(Arriving { inner: Box::pin(inner), until, limit, held }))
     }
 }
@@ -149,10 +149,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Poll::Ready(next) = self.inner.as_mut().poll_frame(cx) else {
-            return match self.until.as_mut().poll(cx) {
-                Poll::Ready(()) => {
-                    Poll::Ready(Some(Err(too_slow("the request", self.limit).into())))
-                }
+            let limit = self.limit;
+            let until = self.until.get_or_insert_with(|| Box::pin(sleep(limit)));
+            return match until.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err(too_slow("the request", limit).into()))),
                 Poll::Pending => Poll::Pending,
             };
         };

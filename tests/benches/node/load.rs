@@ -26,6 +26,13 @@ fn note() -> String {
     "x".repeat(2_048 - bare - 2)
 }
 
+/// Calls, and the time they took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rate {
+    calls: u64,
+    span: Duration,
+}
+
 static SERVICES: AtomicU64 = AtomicU64::new(1_000_000);
 
 /// A client with a service of its own, which has a version 1.0.0.
@@ -74,14 +81,15 @@ pub(crate) async fn read(caller: Caller, _n: u64) {
 }
 
 /// Calls per second of all clients together, each with one call under way.
-pub(crate) async fn rate<C, F>(clients: &[C], span: Duration, call: fn(C, u64) -> F) -> f64
+pub(crate) async fn rate<C, F>(clients: &[C], span: Duration, call: fn(C, u64) -> F) -> Rate
 where
     C: Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     // warm up
+    let first = FIRST.fetch_add(FIRST_STEP, Ordering::Relaxed);
     for client in clients {
-        call(client.clone(), 0).await;
+        call(client.clone(), first).await;
     }
     let begun = Instant::now();
     let mut work = tokio::task::JoinSet::new();
@@ -91,14 +99,32 @@ where
             let mut calls = 0;
             while begun.elapsed() < span {
                 calls += 1;
-                call(client.clone(), calls).await;
+                call(client.clone(), first + calls).await;
             }
             calls
         });
     }
-    let calls: u64 = work.join_all().await.into_iter().sum();
-    calls as f64 / begun.elapsed().as_secs_f64()
+    let calls = work.join_all().await.into_iter().sum();
+    Rate { calls, span: begun.elapsed() }
 }
+
+// === impl Rate ===
+
+impl Rate {
+    /// Both as one.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.span += other.span;
+    }
+
+    pub(crate) fn per_second(self) -> f64 {
+        self.calls as f64 / self.span.as_secs_f64()
+    }
+}
+
+/// Numbers of calls go on from turn to turn: a version is published once.
+static FIRST: AtomicU64 = AtomicU64::new(0);
+const FIRST_STEP: u64 = 1_000_000;
 
 /// Fills the log with versions of 2 KB, a thousand a batch.
 pub(crate) async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {

@@ -368,6 +368,28 @@ pub(crate) fn parse_version(key: &[u8]) -> Result<(Uuid, SemVer, Position), Pars
     Ok((uuid_of(&rest[LAND..LAND + UUID])?, number, place_of(key, land)?))
 }
 
+/// What a fact may change of which version of a service is the highest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touches {
+    /// There is a version of a service, in the log of its position.
+    Version(Uuid, SemVer, Position),
+    /// Services have other owners.
+    Owners,
+}
+
+/// What the fact with this key may change of which version of a service is the highest; `None` if
+/// nothing.
+pub fn touches(key: &[u8]) -> Option<Touches> {
+    match key.get(1)? {
+        &VERSION_OF => {
+            let (service, number, at) = parse_version(key).ok()?;
+            Some(Touches::Version(service, number, at))
+        }
+        &UEBERGABE | &TAKEN => Some(Touches::Owners),
+        _ => None,
+    }
+}
+
 /// Position in a key of [`owner`].
 pub(crate) fn parse_owner(key: &[u8]) -> Result<Position, ParseKeyError> {
     let rest = table(key, OWNER, OWNER_GROUP)?;

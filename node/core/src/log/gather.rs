@@ -1,18 +1,20 @@
 //! How long a group waits for publishers who are likely to come.
 //!
 //! Publishers who were answered together ask again together. A group that goes with the first of
-//! them carries one submission and makes the others wait for its signature and its sync. So a
-//! group waits for as many submissions as the one before it had, and never longer than
-//! [`limits::GATHER_MS_MAX`]. Groups of fewer than [`limits::GATHER_FROM`] do not make the next
-//! one wait: a lone publisher is never held up.
+//! them carries one submission and makes the others wait for its signature and its sync. A group
+//! that waits for all of them leaves the processors idle while it is signed and synced, and the
+//! disk idle while the next one is prepared. So a group waits for half of the publishers who were
+//! seen waiting at once lately: two groups alternate, one with the disk and one with the
+//! processors. It never waits longer than [`limits::GATHER_MS_MAX`], and where fewer than
+//! [`limits::GATHER_FROM`] were seen it does not wait: a lone publisher is never held up.
 
 use crate::{limits, now::Now};
 
 /// The submissions of the group that is staged.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Gather {
-    /// Submissions of the group before.
-    before: usize,
+    /// Publishers who waited at once lately, durable or not, at most.
+    lately: usize,
     staged: usize,
     /// When the first of them came, on the monotonic clock.
     since_ms: Option<u64>,
@@ -22,9 +24,10 @@ pub(super) struct Gather {
 // === impl Gather ===
 
 impl Gather {
-    /// One more submission is staged.
-    pub(super) fn staged(&mut self, now: Now) {
+    /// One more submission is staged; `waiting` others are not answered yet.
+    pub(super) fn staged(&mut self, waiting: usize, now: Now) {
         self.staged += 1;
+        self.lately = self.lately.max(waiting + 1);
         self.since_ms.get_or_insert(now.mono_ms);
     }
 
@@ -41,15 +44,19 @@ impl Gather {
     /// When the group goes at the latest, on the monotonic clock; `None` if it waits for nobody.
     pub(super) fn until(&self) -> Option<u64> {
         let since = self.since_ms?;
-        let expects = !self.hurries
-            && self.before >= limits::GATHER_FROM
-            && self.staged < self.before.min(limits::SUBMISSIONS_WAITING_MAX);
+        let expects = !self.hurries && self.is_crowd() && self.staged < self.lately.div_ceil(2);
         expects.then(|| since.saturating_add(limits::GATHER_MS_MAX))
     }
 
-    /// The group goes.
+    /// True if so many publishers were seen lately that groups wait for them.
+    pub(super) fn is_crowd(&self) -> bool {
+        self.lately >= limits::GATHER_FROM
+    }
+
+    /// The group goes. What was seen lately fades, so that publishers who left are not waited for.
     pub(super) fn taken(&mut self) {
-        *self = Self { before: self.staged, ..Self::default() };
+        let lately = self.lately - self.lately.div_ceil(FADES);
+        *self = Self { lately: lately.max(self.staged), ..Self::default() };
     }
 
     /// The group is taken back.
@@ -57,6 +64,9 @@ impl Gather {
         *self = Self::default();
     }
 }
+
+/// With each group, this part of what was seen lately is forgotten.
+const FADES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -66,18 +76,18 @@ mod tests {
         Now { mono_ms, wall_ms: 0 }
     }
 
-    /// After a group of `before` submissions, others come at `times`; says when the group goes: with
-    /// which of them, or at the end of its wait.
+    /// `before` publishers waited at once, then others come at `times`; says when their group goes:
+    /// with which of them, or at the end of its wait.
     #[track_caller]
     fn check(before: usize, times: &[u64], expect: &str) {
         let mut gather = Gather::default();
-        for _ in 0..before {
-            gather.staged(at(1));
+        for waiting in 0..before {
+            gather.staged(waiting, at(1));
         }
         gather.taken();
         let mut went = None;
         for (n, &time) in times.iter().enumerate() {
-            gather.staged(at(time));
+            gather.staged(n, at(time));
             if !gather.waits(at(time)) {
                 went = Some(format!("with {}", n + 1));
                 break;
@@ -88,19 +98,35 @@ mod tests {
     }
 
     #[test]
-    fn a_group_waits_for_as_many_as_the_one_before_had() {
+    fn a_group_waits_for_half_of_those_who_waited_lately() {
         check(0, &[100], "with 1");
         check(1, &[100], "with 1");
         check(limits::GATHER_FROM - 1, &[100], "with 1");
-        check(4, &[100, 100, 101, 101], "with 4");
-        check(4, &[100, 101], "at 103");
-        check(5, &[100, 101, 103], "with 3");
+        check(8, &[100, 100, 101, 101], "with 4");
+        check(8, &[100, 101], "at 103");
+        check(10, &[100, 101, 103], "with 3");
+    }
+
+    #[test]
+    fn publishers_who_left_are_forgotten() {
+        let mut gather = Gather::default();
+        for waiting in 0..64 {
+            gather.staged(waiting, at(1));
+        }
+        gather.taken();
+        let mut groups = 0;
+        while gather.lately > 1 {
+            gather.staged(0, at(2));
+            gather.taken();
+            groups += 1;
+        }
+        assert!(groups < 40, "{groups} groups of one waited for those who left");
     }
 
     #[test]
     fn nothing_waits_behind_what_is_in_a_hurry_or_taken_back() {
-        let mut gather = Gather { before: 10, ..Gather::default() };
-        gather.staged(at(5));
+        let mut gather = Gather { lately: 10, ..Gather::default() };
+        gather.staged(0, at(5));
         assert!(gather.waits(at(5)));
         gather.hurry();
         assert!(!gather.waits(at(5)));

@@ -126,7 +126,8 @@ impl OwnLog {
         (self.is_settled() && self.durable > 0).then(|| self.checkpoint())
     }
 
-    /// Judges and stages a submission. What it answers waits for durability.
+    /// Judges and stages a submission. What it answers waits for durability; `waiting` others wait
+    /// for their answers already.
     ///
     /// # Errors
     ///
@@ -136,6 +137,7 @@ impl OwnLog {
         &mut self,
         ticket: Ticket,
         submission: Submission,
+        waiting: usize,
         now: Now,
     ) -> Result<Outcome, Reject> {
         if self.pending_bytes.saturating_add(submission.bytes())
@@ -180,7 +182,7 @@ impl OwnLog {
             records.push(answer);
         }
         if staged > 0 {
-            self.gather.staged(now);
+            self.gather.staged(waiting, now);
         }
         let published = Published { records, acknowledged_by: Vec::new() };
         Ok(self.waits(ticket, published, submission.ack_peers, now))
@@ -302,6 +304,11 @@ impl OwnLog {
     /// there is none, or another is under way.
     pub(crate) fn gathers_until(&self) -> Option<u64> {
         if self.committing { None } else { self.gather.until() }
+    }
+
+    /// True while a group is under way and many publishers come.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.committing && self.gather.is_crowd()
     }
 
     /// Takes back what is staged and not under way to the disk, and says how much is left.

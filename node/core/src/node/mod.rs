@@ -243,6 +243,12 @@ impl Node {
         self.may_commit().then(|| self.own.gathers_until()).flatten()
     }
 
+    /// True while many publish and what they bring cannot go on anyway: who drives the node need
+    /// not look at each of them at once. Ends with what is under way to the disk.
+    pub fn is_crowded(&self) -> bool {
+        self.may_commit() && self.own.is_crowded()
+    }
+
     /// The node in numbers.
     pub fn status(&self, now: Now) -> Status {
         let logs = self
@@ -280,7 +286,7 @@ impl Node {
             self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) });
             return;
         }
-        match self.own.submit(ticket, submission, now) {
+        match self.own.submit(ticket, submission, self.room.len(), now) {
             Ok(crate::log::Outcome::Answered(answer)) => {
                 self.effects.push_back(Effect::Reply { ticket, outcome: Ok(answer) });
             }

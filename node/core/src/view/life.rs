@@ -75,8 +75,8 @@ impl<F: Facts> Catalogue<'_, F> {
         &self,
         land: Land,
         service: Uuid,
-    ) -> Result<Option<Position>, FactsError> {
-        Ok(self.highest(&self.lineage_of(land, service)?)?.map(|(_, at)| at))
+    ) -> Result<Option<(SemVer, Position)>, FactsError> {
+        self.highest(&self.lineage_of(land, service)?)
     }
 
     /// The highest version of a service and its entry.
