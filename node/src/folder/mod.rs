@@ -299,6 +299,7 @@ impl Work {
         let Some((size, last)) = folded.end else { return Ok(folded.problem.is_none()) };
         let from = store.progress(log).size;
         let Folded { facts, erased, batches, .. } = folded;
+        self.index.keeper().settle();
         match store.publish(Publication { log, from, size, last, facts, erased }) {
             Ok(()) => {}
             Err(PublishError::Gap { .. }) => {
@@ -336,7 +337,6 @@ impl Work {
         tracing::warn!(%reason, "building the index again");
         self.index.close_gate(reason);
         self.index.store().reset()?;
-        self.index.keeper().forget_counts();
         self.index.recent().clear();
         self.index.announce();
         self.cursors.clear();
@@ -413,7 +413,7 @@ impl<'a> Watch<'a> {
     fn count(&self) -> u64 {
         let store = self.index.store();
         let cut = store.cut();
-        Catalogue::new(store, &cut).versions_in(self.log.land).unwrap_or_else(|error| {
+        Catalogue::new(store, &cut).versions_owned_by(self.log.land).unwrap_or_else(|error| {
             tracing::error!(%error, "versions cannot be counted; the guard assumes none");
             0
         })
