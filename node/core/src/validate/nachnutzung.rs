@@ -23,8 +23,8 @@ use crate::{
 /// Checks a move of a Nachnutzung that `acting` makes.
 ///
 /// `path` is the place of the record in the request; every finding begins with it. The caller MUST
-/// have given the record its `subscription_id`. Not checked: in which state the Nachnutzung is,
-/// and what earlier moves said of the fields that this one leaves empty.
+/// have given the record its `subscription_id`. Not checked: in which state the Nachnutzung is, whose
+/// move it is then, and what earlier moves said of the fields that this one leaves empty.
 ///
 /// # Errors
 ///
@@ -109,7 +109,9 @@ fn state(findings: &mut Findings<'_>, value: i32) -> Option<SubscriptionState> {
     state
 }
 
-/// Checks both Länder and that the acting one may make this move; gives the subscriber.
+/// Checks both Länder, and that interest is that of the acting one; gives the subscriber. Whose the
+/// other moves are is judged with the catalogue, which knows the owner of today and what else is
+/// possible.
 fn sides(
     findings: &mut Findings<'_>,
     record: &SubscriptionMove,
@@ -127,21 +129,11 @@ fn sides(
              anderen Landes (EfA)"
         )
     });
-    let may = |land: Land, field: &'static str| (field, land, vec![land]);
-    let (field, named, allowed) = match state {
-        Some(SubscriptionState::Interesse) => may(subscriber, SUBSCRIBER),
-        Some(
-            SubscriptionState::Abstimmung
-            | SubscriptionState::Zugesagt
-            | SubscriptionState::Abgelehnt,
-        ) => may(publisher, PUBLISHER),
-        _ => (SUBSCRIBER, subscriber, vec![subscriber, publisher]),
-    };
-    findings.require(allowed.contains(&acting), field, "LAND_FOREIGN", || {
+    let begins = state == Some(SubscriptionState::Interesse);
+    findings.require(!begins || subscriber == acting, SUBSCRIBER, "LAND_FOREIGN", || {
         format!(
-            "{named} ist nicht das Land dieses Knotens ({acting}); interesse bekundet, wer \
-             nachnutzt, abstimmung, zugesagt und abgelehnt sagt, wer anbietet, alles Weitere \
-             einer von beiden (FIT-Store)"
+            "{subscriber} ist nicht das Land dieses Knotens ({acting}); interesse bekundet, wer \
+             nachnutzt (FIT-Store)"
         )
     });
     Some(subscriber)
