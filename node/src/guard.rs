@@ -220,8 +220,16 @@ mod tests {
         for index in 0..30 {
             keeper.retired(Position { log: LOG, index }, 5, || 100);
         }
+        assert!(keeper.held().is_empty(), "shown together");
+        keeper.settle();
         assert_eq!(keeper.held().len(), 30);
         let again = Keeper::open(dir.path(), 20).expect("opens again");
+        assert_eq!(again.held(), keeper.held());
+        // the same entries, when the catalogue is built anew
+        for index in 0..30 {
+            again.retired(Position { log: LOG, index }, 5, || 10_000);
+        }
+        again.settle();
         assert_eq!(again.held(), keeper.held());
         assert_eq!(again.accept(LOG).expect("kept"), 30);
         assert!(Keeper::open(dir.path(), 20).expect("opens").held().is_empty());

@@ -18,9 +18,15 @@ use std::{
 
 use registry_core::{
     fold::{self, BatchEnds, Fact, Move, Position, Record, keys},
+    moves::guard::WINDOW_MS,
     view::{Catalogue, Facts as _},
 };
-use registry_proto::{erasure::Erasing, log::Hash, terms::LogId, wire::registry::Lifecycle};
+use registry_proto::{
+    erasure::Erasing,
+    log::Hash,
+    terms::LogId,
+    wire::registry::{Lifecycle, VersionStatus},
+};
 
 use crate::{
     batches::{Batch, BatchBuilder},
@@ -405,9 +411,43 @@ impl<'a> Watch<'a> {
         if !matches!(status.lifecycle(), Lifecycle::Abgeschaltet | Lifecycle::Zurueckgezogen) {
             return;
         }
+        if self.is_history(entry, status) {
+            return;
+        }
         let at = Position { log: self.log, index: entry.header.index };
         let released = || unshown + *self.shown.get_or_init(|| self.count());
         self.index.keeper().retired(at, entry.received_unix_ms, released);
+    }
+
+    /// True for old news about a version that came with them, when a log is caught up: nobody here
+    /// saw that version in use for long, so nothing vanishes.
+    fn is_history(&self, entry: &Parsed, status: &VersionStatus) -> bool {
+        let at_once = |since: i64| entry.received_unix_ms.saturating_sub(since) <= WINDOW_MS;
+        if at_once(entry.header.recorded_unix_ms) {
+            return false;
+        }
+        match self.version_received(status) {
+            Ok(received) => received.is_none_or(at_once),
+            Err(reason) => {
+                tracing::error!(%reason, "a version cannot be read; the guard looks at its end");
+                false
+            }
+        }
+    }
+
+    /// When the version came that a retirement is about; `None` if it is not shown here.
+    fn version_received(&self, of: &VersionStatus) -> Result<Option<i64>, String> {
+        let (Ok(service), Ok(number)) = (of.service_id.parse(), of.version.parse()) else {
+            return Ok(None);
+        };
+        let store = self.index.store();
+        let cut = store.cut();
+        let at = Catalogue::new(store, &cut).version_at(self.log.land, service, &number);
+        let Some(at) = at.map_err(|error| chain(&error))? else { return Ok(None) };
+        let journals = self.index.journals().all();
+        let journal = journals.get(&at.log).ok_or_else(|| format!("no journal {}", at.log))?;
+        let stored = journal.read(at.index, 1, 1).map_err(|error| chain(&error))?;
+        Ok(stored.first().map(|it| it.received_unix_ms))
     }
 
     fn count(&self) -> u64 {

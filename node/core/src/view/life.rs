@@ -122,6 +122,21 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(count)
     }
 
+    /// The entry of a version of a service that a Land owns, or owned.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn version_at(
+        &self,
+        land: Land,
+        service: Uuid,
+        number: &SemVer,
+    ) -> Result<Option<Position>, FactsError> {
+        let found = self.version_fact(&self.lineage_of(land, service)?, number)?;
+        Ok(found.map(|fact| keys::parse_version(&fact.key)).transpose()?.map(|(.., at)| at))
+    }
+
     fn taken_by(&self, land: Land) -> Result<BTreeSet<Uuid>, FactsError> {
         let all = keys::taken_in(Some(land));
         let mut walk = Walk::with_prefix(self.facts, self.cut, TAKEN, Order::Ascending, all);
