@@ -8,7 +8,7 @@
 mod tests;
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     collections::HashMap,
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -103,6 +103,8 @@ struct Watch<'a> {
     log: LogId,
     /// Versions that the store shows.
     shown: OnceCell<u64>,
+    /// When versions of the chunk came, by service and number.
+    came: RefCell<HashMap<(String, String), i64>>,
 }
 
 /// What a chunk of a log gave.
@@ -400,12 +402,16 @@ impl Surrounding<'_> {
 
 impl<'a> Watch<'a> {
     fn new(index: &'a Index, log: LogId) -> Self {
-        Self { index, log, shown: OnceCell::new() }
+        Self { index, log, shown: OnceCell::new(), came: RefCell::default() }
     }
 
     /// Tells the guard of a retirement, before it becomes visible; `unshown` versions of the Land
     /// stand before it and are not in the store yet.
     fn look(&self, entry: &Parsed, record: &Record, unshown: u64) {
+        if let Record::Version(it) = record {
+            let name = (it.service_id.clone(), it.version.clone());
+            self.came.borrow_mut().entry(name).or_insert(entry.received_unix_ms);
+        }
         let Record::Move(said) = record else { return };
         let Move::Status(status) = said.as_ref() else { return };
         if !matches!(status.lifecycle(), Lifecycle::Abgeschaltet | Lifecycle::Zurueckgezogen) {
@@ -435,8 +441,12 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// When the version came that a retirement is about; `None` if it is not shown here.
+    /// When the version came that a retirement is about; `None` if it is not known here.
     fn version_received(&self, of: &VersionStatus) -> Result<Option<i64>, String> {
+        let name = (of.service_id.clone(), of.version.clone());
+        if let Some(received) = self.came.borrow().get(&name) {
+            return Ok(Some(*received));
+        }
         let (Ok(service), Ok(number)) = (of.service_id.parse(), of.version.parse()) else {
             return Ok(None);
         };

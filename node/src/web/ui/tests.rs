@@ -502,7 +502,8 @@ async fn rest_answers_what_grpc_does_and_refuses_what_it_does_not_know() {
     for (path, status, part) in [
         (asked.clone(), StatusCode::OK, "\"onlinedienste\""),
         (format!("{asked}&valid_at=1990-01-01"), StatusCode::OK, "\"valid_at\":\"1990-01-01\""),
-        (format!("{asked}&{late}&proof=true&limit=1"), StatusCode::OK, "\"as_of\""),
+        (format!("{asked}&{late}&proof=false&limit=1"), StatusCode::OK, "\"as_of\""),
+        (format!("{asked}&proof=ja"), StatusCode::BAD_REQUEST, "true or false"),
         (format!("{asked}&valid_at=gestern"), StatusCode::BAD_REQUEST, "gestern"),
         (format!("{asked}&limit=1000"), StatusCode::BAD_REQUEST, "limit"),
         (asked.replace("ars", "gebiet"), StatusCode::BAD_REQUEST, "no parameter \\\"gebiet\\\""),
