@@ -3,6 +3,7 @@
 //! The folder asks it before a move becomes visible, so that nothing vanishes and comes back.
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -24,9 +25,18 @@ pub struct Keeper {
 
 #[derive(Debug)]
 struct Shared {
-    guard: Mutex<Guard>,
+    guard: Mutex<Guarding>,
     held: ArcSwap<Held>,
     path: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Guarding {
+    guard: Guard,
+    /// What it looked at is not on disk yet.
+    looked: bool,
+    /// What it holds is not shown yet.
+    held: bool,
 }
 
 /// The file cannot be used.
@@ -78,7 +88,8 @@ impl Keeper {
 
     fn over(guard: Guard, path: Option<PathBuf>) -> Self {
         let held = ArcSwap::from_pointee(guard.held());
-        Self { shared: Arc::new(Shared { guard: Mutex::new(guard), held, path }) }
+        let guard = Mutex::new(Guarding { guard, looked: false, held: false });
+        Self { shared: Arc::new(Shared { guard, held, path }) }
     }
 
     /// What does not count now.
@@ -86,20 +97,36 @@ impl Keeper {
         self.shared.held.load_full()
     }
 
-    /// Looks at a retirement; `released` counts the versions of the Land.
+    /// Looks at a retirement; `released` counts the versions that the Land could retire. What comes
+    /// of it is shown and kept by [`Self::settle`], once for many.
     pub(crate) fn retired(
         &self,
         at: Position,
         received_unix_ms: i64,
         released: impl FnOnce() -> u64,
     ) {
-        let mut guard = self.lock();
-        if guard.retired(at, received_unix_ms, released()) {
+        let mut it = self.lock();
+        it.looked = true;
+        it.held |= it.guard.retired(at, received_unix_ms, released);
+    }
+
+    /// Shows what is held since, and keeps it. The caller MUST do so before a retirement that was
+    /// looked at becomes visible.
+    pub(crate) fn settle(&self) {
+        let mut it = self.lock();
+        if std::mem::take(&mut it.held) {
+            let held = it.guard.held();
             tracing::warn!(
-                land = %at.log.land,
+                moves = held.len(),
                 "a Land retires many versions at once; its moves are held until an operator accepts them"
             );
-            self.show(&guard);
+            self.shared.held.store(Arc::new(held));
+        }
+        if std::mem::take(&mut it.looked)
+            && let Err(error) = self.write(&it.guard)
+        {
+            // what is held stays so in this process; a restart goes by the file
+            tracing::error!(cause = crate::lifecycle::chain(&error), "guard cannot be kept");
         }
     }
 
@@ -109,30 +136,15 @@ impl Keeper {
     ///
     /// [`KeeperError::Io`] if that cannot be kept; nothing is accepted then.
     pub fn accept(&self, log: LogId) -> Result<usize, KeeperError> {
-        let mut guard = self.lock();
-        let mut accepted = guard.clone();
+        let mut it = self.lock();
+        let mut accepted = it.guard.clone();
         let last = accepted.held().iter().filter(|at| at.log == log).map(|at| at.index).max();
         let Some(last) = last else { return Ok(0) };
         let count = accepted.accept(log, last + 1);
         self.write(&accepted)?;
-        *guard = accepted;
-        self.shared.held.store(Arc::new(guard.held()));
+        self.shared.held.store(Arc::new(accepted.held()));
+        it.guard = accepted;
         Ok(count)
-    }
-
-    /// The index is built anew.
-    pub(crate) fn forget_counts(&self) {
-        let mut guard = self.lock();
-        guard.forget_counts();
-        self.show(&guard);
-    }
-
-    fn show(&self, guard: &Guard) {
-        self.shared.held.store(Arc::new(guard.held()));
-        if let Err(error) = self.write(guard) {
-            // what is held is counted again when the index is; only a restart forgets the window
-            tracing::error!(cause = crate::lifecycle::chain(&error), "guard cannot be kept");
-        }
     }
 
     fn write(&self, guard: &Guard) -> Result<(), KeeperError> {
@@ -144,7 +156,7 @@ impl Keeper {
             .map_err(|source| KeeperError::Io { path: path.clone(), source })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Guard> {
+    fn lock(&self) -> MutexGuard<'_, Guarding> {
         self.shared.guard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -157,6 +169,7 @@ fn text(guard: &Guard) -> String {
                 "land": log.land.code(),
                 "epoch": log.epoch,
                 "accepted_below": it.accepted_below,
+                "judged_below": it.judged_below,
                 "held": it.held,
                 "window": it.window,
             })
@@ -174,10 +187,20 @@ fn read(bytes: &[u8], guard: &mut Guard) -> Option<()> {
         let land: Land = it.get("land")?.as_str()?.parse().ok()?;
         let log = LogId { land, epoch: it.get("epoch")?.as_u64()? };
         let pair = |it: &Value| Some((it.get(0)?.as_i64()?, it.get(1)?.as_u64()?));
+        let held = it.get("held")?.as_array()?.iter().map(Value::as_u64);
+        let held: BTreeSet<u64> = held.collect::<Option<_>>()?;
+        let window = it.get("window")?.as_array()?.iter().map(pair);
+        let window: VecDeque<(i64, u64)> = window.collect::<Option<_>>()?;
+        // older files do not say how far the log was looked at
+        let last = held.last().copied().max(window.back().map(|(_, index)| *index));
         let known = Guarded {
             accepted_below: it.get("accepted_below")?.as_u64()?,
-            held: it.get("held")?.as_array()?.iter().map(Value::as_u64).collect::<Option<_>>()?,
-            window: it.get("window")?.as_array()?.iter().map(pair).collect::<Option<_>>()?,
+            judged_below: match it.get("judged_below") {
+                Some(below) => below.as_u64()?,
+                None => last.map_or(0, |last| last.saturating_add(1)),
+            },
+            held,
+            window,
         };
         guard.restore(log, known);
     }
@@ -197,11 +220,29 @@ mod tests {
         for index in 0..30 {
             keeper.retired(Position { log: LOG, index }, 5, || 100);
         }
+        assert!(keeper.held().is_empty(), "shown together");
+        keeper.settle();
         assert_eq!(keeper.held().len(), 30);
         let again = Keeper::open(dir.path(), 20).expect("opens again");
         assert_eq!(again.held(), keeper.held());
+        // the same entries, when the catalogue is built anew
+        for index in 0..30 {
+            again.retired(Position { log: LOG, index }, 5, || 10_000);
+        }
+        again.settle();
+        assert_eq!(again.held(), keeper.held());
         assert_eq!(again.accept(LOG).expect("kept"), 30);
         assert!(Keeper::open(dir.path(), 20).expect("opens").held().is_empty());
+    }
+
+    #[test]
+    fn a_file_from_before_says_how_far_it_went_by_what_it_holds() {
+        let mut guard = Guard::new(20);
+        let text = br#"{"format":1,"logs":[{"land":"SL","epoch":1,"accepted_below":3,
+            "held":[5,7],"window":[[1,5],[1,7]]}]}"#;
+        read(text, &mut guard).expect("read");
+        let (_, log) = guard.logs().next().expect("one log");
+        assert_eq!((log.accepted_below, log.judged_below, log.held.len()), (3, 8, 2));
     }
 
     #[test]

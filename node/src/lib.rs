@@ -11,6 +11,7 @@
 //! - [`config`]: `node.toml`, all problems at once, before a port is bound.
 //! - [`fit_connect`]: verifies the signatures of delivery points.
 //! - [`drafts`]: records that are not published yet.
+//! - [`kept`]: records that never leave this node, one file each.
 //! - [`data`]: signed data packages that replace the shipped lists.
 //! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
@@ -50,6 +51,7 @@ pub mod folder;
 pub mod guard;
 pub mod index;
 pub mod journals;
+pub mod kept;
 pub mod keys;
 pub mod lifecycle;
 pub mod observe;

@@ -19,6 +19,10 @@ pub const FRAME_BYTES_MAX: usize = 1 << 20;
 pub const CHUNKS_ASKED_MAX: usize = 1_024;
 /// Artefacts one request may ask about.
 pub const ARTEFACTS_ASKED_MAX: usize = 64;
+/// Types of artefacts that describe an interface: nodes compare them with those of the version before.
+pub const COMPARED_TYPES: [&str; 3] = ["openapi", "json_schema", "xdatenfelder"];
+/// Bytes of an artefact that is compared.
+pub const COMPARED_BYTES_MAX: u64 = 4 << 20;
 
 const _: () = assert!(FRAME_BYTES_MAX <= CHUNK_BYTES as usize);
 const _: () = assert!(CHUNKS_ASKED_MAX >= CHUNKS_MAX);

@@ -102,12 +102,14 @@ async fn an_export_published_elsewhere_exports_the_same_bytes() {
         .replace(
             "  # artefakte:\n  #   - datei: dateien/antrag.pdf\n",
             "  artefakte:\n  - datei: dateien/antrag.pdf\n    name: Antrag (neu).pdf\n  - datei: \
-             dateien/antrag.pdf\n    name: .versteckt\n  - datei: dateien/kurz\n",
+             dateien/antrag.pdf\n    name: .versteckt\n  - datei: dateien/kurz\n  - datei: \
+             dateien/api.yaml\n    typ: openapi\n",
         );
     let records = one.path("katalog/dateien");
     fs::create_dir_all(&records).expect("folders");
     fs::write(records.join("antrag.pdf"), b"%PDF\n\0\xff").expect("file");
     fs::write(records.join("kurz"), b"x").expect("file");
+    fs::write(records.join("api.yaml"), api("/antraege")).expect("file");
     let manifest = one.path("katalog/dienst.yaml");
 
     // a mistake is found before the files are sent
@@ -119,15 +121,15 @@ async fn an_export_published_elsewhere_exports_the_same_bytes() {
     assert_eq!(refused.status.code(), Some(3), "{told}");
     assert!(told.contains("[LIZENZ_MISSING]") && told.contains("katalog/dienst.yaml:"), "{told}");
     fs::write(&manifest, text).expect("manifest");
-    let checked = one.registry(&["apply", "-f", "katalog", "--dry-run"]).await;
-    let told = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(checked.status.success() && told.contains("nicht ganz geprüft"), "{checked:?}");
+    let told = one.done(&["apply", "-f", "katalog", "--dry-run"]).await;
+    assert!(told.contains("1 Dienst in Ordnung, nichts geschrieben."), "{told}");
+    assert!(told.contains("3 Dateien fehlen dem Knoten noch"), "{told}");
     assert_eq!(one.entries().await, before);
 
     one.done(&["apply", "-f", "katalog"]).await;
     one.done(&["export", "abschrift"]).await;
     let exported = tree(&one.path("abschrift"));
-    assert_eq!(exported.len(), 4, "{:?}", exported.keys());
+    assert_eq!(exported.len(), 5, "{:?}", exported.keys());
 
     let abschrift = one.path("abschrift").display().to_string();
     let applied = other.done(&["apply", "-f", &abschrift]).await;
@@ -149,6 +151,63 @@ async fn an_export_published_elsewhere_exports_the_same_bytes() {
     for verbund in [one, other] {
         assert!(verbund.demo.stop().await, "the demo stops in order");
     }
+}
+
+/// A description of an interface with one path.
+fn api(path: &str) -> String {
+    format!(
+        "openapi: 3.1.0\ninfo: {{title: Antrag, version: '1'}}\npaths:\n  {path}:\n    post: \
+         {{responses: {{'200': {{description: gut}}}}}}\n"
+    )
+}
+
+/// The node has none of the files of the new version: one that it has to compare, and a workflow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_what_breaks_in_files_that_the_node_does_not_have() {
+    let sl = Verbund::start().await;
+    let example = sl.registry(&["example", "manifest"]).await;
+    let example = String::from_utf8(example.stdout).expect("UTF-8");
+    let files = |api: &str, flow: &str| {
+        format!(
+            "  artefakte:\n  - datei: {api}\n    name: api.yaml\n    typ: openapi\n  - datei: \
+             {flow}\n    name: ablauf.awml\n    typ: awml\n"
+        )
+    };
+    let comment = "  # artefakte:\n  #   - datei: dateien/antrag.pdf\n";
+    let first = example.replace(comment, &files("api.yaml", "ablauf.awml"));
+    let second = first.split("---\n").nth(1).expect("a version").replace("1.0.0", "1.1.0");
+    let second = second.replace("datei: api", "datei: neu").replace("datei: ablauf", "datei: neu");
+    fs::create_dir_all(sl.path("k")).expect("folder");
+    for (name, text) in [("api.yaml", api("/antraege")), ("neu.yaml", api("/antrag"))] {
+        fs::write(sl.path("k").join(name), text).expect("file");
+    }
+    fs::write(sl.path("k/ablauf.awml"), "<workflow/>").expect("file");
+    fs::write(sl.path("k/neu.awml"), "<workflow name=\"neu\"/>").expect("file");
+    fs::write(sl.path("k/dienst.yml"), &first).expect("manifest");
+    sl.done(&["apply", "-f", "k/dienst.yml"]).await;
+    let before = sl.entries().await;
+
+    let check = async |text: &str, code: i32, parts: &[&str]| {
+        fs::write(sl.path("k/dienst.yml"), format!("{first}---\n{text}")).expect("manifest");
+        for all in [&[][..], &["--atomic"]] {
+            let args = [&["apply", "-f", "k/dienst.yml", "--dry-run"], all].concat();
+            let ran = sl.registry(&args).await;
+            let told = String::from_utf8_lossy(&[ran.stdout, ran.stderr].concat()).into_owned();
+            assert_eq!(ran.status.code(), Some(code), "{told}");
+            for part in parts {
+                assert!(told.contains(part), "{part:?} in {told}");
+            }
+            assert!(!told.contains("die Datei entfällt"), "{told}");
+        }
+        assert_eq!(sl.entries().await, before);
+    };
+    let path = "artefakte[api.yaml]#/paths/~1antraege";
+    check(&second, 3, &["[BREAKING_NEEDS_MAJOR]", path]).await;
+    let older = second.replace("1.1.0", "0.9.0");
+    check(&older, 3, &["[VERSION_NOT_GREATER]"]).await;
+    let major = second.replace("1.1.0", "2.0.0").replace("breaking: false", "breaking: true");
+    check(&major, 0, &["2.0.0 bricht mit 1.0.0.", path, "1 Datei fehlt dem Knoten noch"]).await;
+    assert!(sl.demo.stop().await, "the demo stops in order");
 }
 
 const ID: &str = "01930000-0000-7000-8000-000000000001";

@@ -24,13 +24,13 @@ use logs::Logs;
 pub use logs::LogsError;
 
 use crate::{
-    approvals::{self, Approvals},
+    approvals::Approvals,
     artefacts::{self, Artefacts, ChunkStore},
     audit::{self, Audit},
     certificates::{self, Digests},
     config::{self, Config},
     data::{self, Lists},
-    drafts::{self, Drafts},
+    drafts::Drafts,
     driver::{Clock, Handle},
     folder::Folder,
     index::Index,
@@ -106,10 +106,10 @@ pub enum StartError {
     Audit(#[from] audit::FileError),
     /// The drafts cannot be opened.
     #[error("cannot open the drafts")]
-    Drafts(#[from] drafts::OpenError),
+    Drafts(#[source] crate::kept::OpenError),
     /// What waits for a second person cannot be opened.
     #[error("cannot open the submissions that wait for a second person")]
-    Approvals(#[from] approvals::OpenError),
+    Approvals(#[source] crate::kept::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -362,9 +362,9 @@ fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Digests, Arc<TlsConte
 
 /// Opens what publishers work on and what waits for a second person.
 fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<(Drafts, Approvals), StartError> {
-    let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
-    let approvals = Approvals::open(&config.data_dir.join("approvals"), metrics.clone())?;
-    Ok((drafts, approvals))
+    let drafts = Drafts::open(&config.data_dir.join("drafts")).map_err(StartError::Drafts)?;
+    let approvals = Approvals::open(&config.data_dir.join("approvals"), metrics.clone());
+    Ok((drafts, approvals.map_err(StartError::Approvals)?))
 }
 
 /// Follows the files of the TLS material and judges connections that stand.

@@ -1,25 +1,25 @@
 //! Submissions that wait for a second person, one file each under `<data>/approvals`.
 //!
-//! Nothing of them is signed or comes near a log. A file is written beside its place, synced and
-//! renamed before its submitter hears of it; it is never changed, only removed. What is too old is
-//! not there any more, and its file goes when somebody asks next.
+//! Nothing of them is signed or comes near a log. A file is durable before its submitter hears of it;
+//! it is never changed, only removed. What is too old is not there any more, and its file goes when
+//! somebody asks next.
 
-mod file;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use registry_core::{
     authorize::Person,
-    limits::{APPROVAL_MS_MAX, APPROVALS_BYTES_MAX, APPROVALS_MAX, APPROVALS_PER_PERSON_MAX},
+    limits::{
+        APPROVAL_MS_MAX, APPROVALS_BYTES_MAX, APPROVALS_MAX, APPROVALS_PER_PERSON_MAX,
+        MESSAGE_BYTES_MAX,
+    },
     reject::Reject,
 };
 use registry_proto::{
@@ -28,7 +28,12 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
-use crate::{batches::timestamp, lifecycle::chain, observe::Metrics};
+use crate::{
+    batches::timestamp,
+    kept::{Kind, OpenError, Shelf},
+    lifecycle::chain,
+    observe::Metrics,
+};
 
 /// What waits at a node. Clones share it. Every operation works on the disk and blocks.
 #[derive(Clone, Debug)]
@@ -38,7 +43,7 @@ pub struct Approvals {
 
 #[derive(Debug)]
 struct Shared {
-    dir: PathBuf,
+    shelf: Shelf,
     metrics: Arc<Metrics>,
     /// What is on disk; held over every change.
     known: Mutex<BTreeMap<Uuid, Known>>,
@@ -80,17 +85,6 @@ struct Known {
     expires_ms: i64,
 }
 
-/// The directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use {}", path.display())]
-pub struct OpenError {
-    /// The directory.
-    pub path: PathBuf,
-    /// Why.
-    #[source]
-    pub source: io::Error,
-}
-
 // === impl Approvals ===
 
 impl Approvals {
@@ -100,28 +94,20 @@ impl Approvals {
     ///
     /// The directory cannot be made or read. A damaged file is no error.
     pub fn open(dir: &Path, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
-        let failed = |source| OpenError { path: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(failed)?;
+        let (shelf, ids) = Shelf::open(dir, KIND)?;
         let mut known = BTreeMap::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|it| it == FRESH) {
-                // of a write that did not end
-                fs::remove_file(&path).map_err(failed)?;
-                continue;
-            }
-            let Some(id) = id_of(&path) else { continue };
-            let it = match read(&path, id) {
+        for id in ids {
+            let it = match read(&shelf, id) {
                 Ok(waiting) => Known::of(&waiting),
                 Err(damage) => {
-                    tracing::error!(path = %path.display(), damage, "a submission cannot be read");
+                    tracing::error!(%id, damage, "a submission cannot be read");
                     Known::damaged(id, damage)
                 }
             };
             known.insert(id, it);
         }
         metrics.approvals().set_waiting(known.len());
-        let shared = Shared { dir: dir.to_owned(), metrics, known: Mutex::new(known) };
+        let shared = Shared { shelf, metrics, known: Mutex::new(known) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -167,15 +153,8 @@ impl Approvals {
             submitted_at: Some(timestamp(it.wall_ms)),
             expires_at: Some(timestamp(it.wall_ms.saturating_add(APPROVAL_MS_MAX))),
         };
-        let (path, fresh) = (self.path(it.id), self.path(it.id).with_extension(FRESH));
-        fs::File::create(&fresh)
-            .and_then(|mut to| {
-                to.write_all(&file::encode(&kept))?;
-                to.sync_all()
-            })
-            .and_then(|()| fs::rename(&fresh, &path))
-            .and_then(|()| fs::File::open(&self.shared.dir)?.sync_all())
-            .map_err(|error| storage(&error, "keeping a submission"))?;
+        let written = self.shared.shelf.write(it.id, &kept);
+        written.map_err(|error| KIND.failed(&error, "keeping a submission"))?;
         let mut waiting = waiting(kept).map_err(|_| Reject::Storage { operation: "keeping it" })?;
         waiting.approval.records = u32::try_from(it.records).unwrap_or(u32::MAX);
         known.insert(it.id, Known::of(&waiting));
@@ -190,18 +169,17 @@ impl Approvals {
     /// [`Reject::NotFound`]; [`Reject::Precondition`] with `APPROVAL_DAMAGED` if its file cannot be
     /// read.
     pub fn get(&self, id: &str, wall_ms: i64) -> Result<Waiting, Reject> {
-        let id = parse(id)?;
+        let id = KIND.parse(id)?;
         let mut known = self.lock();
         self.forget(&mut known, wall_ms);
         if !known.contains_key(&id) {
-            return Err(unknown(&id.to_string()));
+            return Err(KIND.unknown(&id.to_string()));
         }
-        let path = self.path(id);
-        read(&path, id).map_err(|damage| Reject::Precondition {
+        read(&self.shared.shelf, id).map_err(|damage| Reject::Precondition {
             reason: "APPROVAL_DAMAGED",
             description: format!(
                 "die Einreichung {id} ist beschädigt: {damage} ({}); ablehnen und neu einreichen",
-                path.display()
+                self.shared.shelf.path(id).display()
             ),
         })
     }
@@ -212,12 +190,13 @@ impl Approvals {
     ///
     /// [`Reject::NotFound`] if it never was here; [`Reject::Storage`].
     pub fn remove(&self, id: &str, outcome: &'static str) -> Result<(), Reject> {
-        let id = parse(id)?;
+        let id = KIND.parse(id)?;
         let mut known = self.lock();
         if !known.contains_key(&id) {
-            return Err(unknown(&id.to_string()));
+            return Err(KIND.unknown(&id.to_string()));
         }
-        self.delete(id).map_err(|error| storage(&error, "removing a submission"))?;
+        let removed = self.shared.shelf.remove(id);
+        removed.map_err(|error| KIND.failed(&error, "removing a submission"))?;
         known.remove(&id);
         self.changed(&known, outcome);
         Ok(())
@@ -229,14 +208,14 @@ impl Approvals {
     ///
     /// [`Reject::NotFound`].
     pub fn person(&self, id: &str) -> Result<Person, Reject> {
-        let id = parse(id)?;
-        self.lock().get(&id).map(|it| it.person).ok_or_else(|| unknown(&id.to_string()))
+        let id = KIND.parse(id)?;
+        self.lock().get(&id).map(|it| it.person).ok_or_else(|| KIND.unknown(&id.to_string()))
     }
 
     fn forget(&self, known: &mut BTreeMap<Uuid, Known>, wall_ms: i64) {
         let old = known.iter().filter(|(_, it)| it.expires_ms <= wall_ms);
         for id in old.map(|(id, _)| *id).collect::<Vec<_>>() {
-            if let Err(error) = self.delete(id) {
+            if let Err(error) = self.shared.shelf.remove(id) {
                 // it is tried again, and does not count meanwhile
                 tracing::error!(cause = chain(&error), %id, "an old submission stays on disk");
             }
@@ -246,22 +225,10 @@ impl Approvals {
         }
     }
 
-    fn delete(&self, id: Uuid) -> io::Result<()> {
-        let removed = fs::remove_file(self.path(id)).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        });
-        removed.and_then(|()| fs::File::open(&self.shared.dir)?.sync_all())
-    }
-
     fn changed(&self, known: &BTreeMap<Uuid, Known>, outcome: &'static str) {
         let metrics = self.shared.metrics.approvals();
         metrics.set_waiting(known.len());
         metrics.counted(outcome);
-    }
-
-    fn path(&self, id: Uuid) -> PathBuf {
-        self.shared.dir.join(format!("{id}.{ENDING}"))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, Known>> {
@@ -315,12 +282,8 @@ fn has_room(known: &BTreeMap<Uuid, Known>, it: &Submitted<'_>) -> Result<(), Rej
 }
 
 /// The submission in a file, or what is wrong with it.
-fn read(path: &Path, id: Uuid) -> Result<Waiting, String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|it| it.take(file::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("die Datei ist nicht lesbar ({error})"))?;
-    let kept = file::decode(&bytes).map_err(|damage| damage.to_string())?;
+fn read(shelf: &Shelf, id: Uuid) -> Result<Waiting, String> {
+    let kept: KeptApproval = shelf.read(id)?;
     if kept.approval_id != id.to_string() {
         return Err("die Datei enthält eine andere Einreichung".to_owned());
     }
@@ -351,28 +314,9 @@ fn waiting(kept: KeptApproval) -> Result<Waiting, String> {
     })
 }
 
-fn id_of(path: &Path) -> Option<Uuid> {
-    let name = path.file_name()?.to_str()?;
-    let id = Uuid::try_parse(name.strip_suffix(ENDING)?.strip_suffix('.')?).ok()?;
-    // one name for one submission
-    (name == format!("{id}.{ENDING}")).then_some(id)
-}
-
-fn parse(id: &str) -> Result<Uuid, Reject> {
-    // a name that is no UUID names none
-    Uuid::try_parse(id).map_err(|_| unknown(id))
-}
-
-fn unknown(id: &str) -> Reject {
-    Reject::NotFound { what: "approval", name: id.chars().take(NAME_CHARS_MAX).collect() }
-}
-
-fn storage(error: &io::Error, operation: &'static str) -> Reject {
-    tracing::error!(cause = chain(error), operation, "approvals");
-    Reject::Storage { operation }
-}
-
-/// Ending of a file that is being written.
-const FRESH: &str = "new";
-const ENDING: &str = "approval";
-const NAME_CHARS_MAX: usize = 255;
+/// `verbund.registry.v1.KeptApproval`: the request, and what is said of it.
+const KIND: Kind = Kind {
+    name: "approval",
+    none: "keine wartende Einreichung",
+    message_bytes_max: MESSAGE_BYTES_MAX + (4 << 10),
+};

@@ -1,3 +1,5 @@
+use std::{fs, path::PathBuf};
+
 use prost::Message;
 use registry_core::authorize::Person;
 use registry_proto::wire::registry::{PublishRequest, Record};
@@ -35,7 +37,7 @@ impl Place {
     }
 
     fn file(&self, n: u128) -> PathBuf {
-        self.dir.path().join(format!("{}.{ENDING}", Uuid::from_u128(n)))
+        self.dir.path().join(format!("{}.approval", Uuid::from_u128(n)))
     }
 }
 
@@ -112,4 +114,21 @@ fn nobody_fills_the_place_of_all() {
     }
     assert!(matches!(place.hold(9_999, 1, 1), Err(Reject::Busy { .. })));
     place.hold(9_999, 2, 1).unwrap();
+}
+
+#[test]
+fn files_of_format_1_stay_readable() {
+    let kept = KeptApproval {
+        approval_id: "01890a5d-ac96-774b-bcce-b302099a8057".to_owned(),
+        request: vec![1, 2, 3].into(),
+        submitted_by: "p-0011223344556677".to_owned(),
+        person_key: vec![7; 32].into(),
+        person_subject: vec![8; 32].into(),
+        submitted_at: Some(prost_types::Timestamp { seconds: 1_795_000_000, nanos: 0 }),
+        expires_at: Some(prost_types::Timestamp { seconds: 1_796_209_600, nanos: 0 }),
+    };
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/approval-1.approval");
+    let bytes = fs::read(golden).unwrap();
+    assert_eq!(KIND.decode(&bytes), Ok(kept.clone()));
+    assert_eq!(KIND.encode(&kept), bytes);
 }

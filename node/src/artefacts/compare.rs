@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use bytes::{Bytes, BytesMut};
 use registry_core::{compat, reject::Reject};
-use registry_proto::{log::Hash, wire::registry::Artefakt};
+use registry_proto::{
+    artefact::{COMPARED_BYTES_MAX, COMPARED_TYPES},
+    log::Hash,
+    wire::registry::Artefakt,
+};
 
 use super::Artefacts;
 
@@ -12,8 +16,6 @@ use super::Artefacts;
 #[derive(Debug, Default)]
 pub struct Files(HashMap<Vec<u8>, Bytes>);
 
-/// Types of files whose content is compared.
-const COMPARED: [&str; 3] = ["openapi", "json_schema", "xdatenfelder"];
 /// Files that are read for one request; the others are reported as not compared.
 const FILES_MAX: usize = 64;
 
@@ -29,7 +31,7 @@ impl compat::Artefacts for Files {
 
 impl Artefacts {
     /// Reads what of these files can be compared. A file that is not here, or is larger than
-    /// [`compat::ARTEFACT_BYTES_MAX`], is left out, and the comparison says so.
+    /// [`COMPARED_BYTES_MAX`], is left out, and the comparison says so.
     ///
     /// # Errors
     ///
@@ -40,9 +42,12 @@ impl Artefacts {
     ) -> Result<Files, Reject> {
         let mut files = Files::default();
         for it in named {
-            let small = it.bytes <= compat::ARTEFACT_BYTES_MAX as u64;
+            let small = it.bytes <= COMPARED_BYTES_MAX;
             let known = files.0.contains_key(it.sha256.as_ref());
-            if known || !small || !COMPARED.contains(&it.typ.as_str()) || files.0.len() >= FILES_MAX
+            if known
+                || !small
+                || !COMPARED_TYPES.contains(&it.typ.as_str())
+                || files.0.len() >= FILES_MAX
             {
                 continue;
             }

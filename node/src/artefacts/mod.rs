@@ -159,7 +159,10 @@ impl Artefacts {
             let layout = match Layout::of(descriptor) {
                 Ok(layout) => layout,
                 Err(error) => {
-                    let description = format!("fits no file: {}", chain(&error));
+                    let description = format!(
+                        "Länge, Stücke und SHA-256 passen zu keiner Datei: {}",
+                        chain(&error)
+                    );
                     missing.push(Missing { at, reason: "ARTEFACT_FORM", description });
                     continue;
                 }
@@ -167,8 +170,8 @@ impl Artefacts {
             for (nth, (chunk, bytes)) in layout.chunks().enumerate() {
                 if self.keep(&chunk).await? != Some(u64::from(bytes)) {
                     let description = format!(
-                        "chunk {} of {} ({chunk}) is not stored at this node; send the file \
-                         first: registry artefact push",
+                        "Stück {} von {} ({chunk}) liegt nicht bei diesem Knoten; zuerst die Datei \
+                         senden: registry artefact push (Regel dieses Registers)",
                         nth + 1,
                         layout.chunks().len()
                     );

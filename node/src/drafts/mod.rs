@@ -1,16 +1,11 @@
 //! Drafts of this Land: records that are not published yet, one file each under `<data>/drafts`.
 //!
-//! They never come near a log, the index or a partner. A file is written beside its place, synced
-//! and renamed, so that a crash leaves the old state or the new one. A damaged file is told of that
-//! draft; the others go on.
-
-mod file;
+//! They never come near a log, the index or a partner. A damaged file is told of that draft; the
+//! others go on.
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -22,7 +17,10 @@ use registry_core::{
 use registry_proto::wire::registry::{Draft, DraftSummary, Record, record};
 use uuid::Uuid;
 
-use crate::{batches::timestamp, lifecycle::chain};
+use crate::{
+    batches::timestamp,
+    kept::{Kind, OpenError, Shelf},
+};
 
 /// The drafts of a node. Clones share them. Every operation works on the disk and blocks.
 #[derive(Clone, Debug)]
@@ -32,7 +30,7 @@ pub struct Drafts {
 
 #[derive(Debug)]
 struct Shared {
-    dir: PathBuf,
+    shelf: Shelf,
     /// What is on disk. Held over every change, so that revisions follow each other.
     known: Mutex<BTreeMap<Uuid, DraftSummary>>,
 }
@@ -46,17 +44,6 @@ pub struct Hand<'a> {
     pub wall_ms: i64,
 }
 
-/// The directory cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot use {}", path.display())]
-pub struct OpenError {
-    /// The directory.
-    pub path: PathBuf,
-    /// Why.
-    #[source]
-    pub source: io::Error,
-}
-
 // === impl Drafts ===
 
 impl Drafts {
@@ -66,27 +53,19 @@ impl Drafts {
     ///
     /// The directory cannot be made or read. A damaged file is no error.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError { path: dir.to_owned(), source };
-        fs::create_dir_all(dir).map_err(failed)?;
+        let (shelf, ids) = Shelf::open(dir, KIND)?;
         let mut known = BTreeMap::new();
-        for entry in fs::read_dir(dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_some_and(|it| it == FRESH) {
-                // of a write that did not end
-                fs::remove_file(&path).map_err(failed)?;
-                continue;
-            }
-            let Some(id) = id_of(&path) else { continue };
-            let summary = match read(&path, id) {
+        for id in ids {
+            let summary = match read(&shelf, id) {
                 Ok(draft) => summary(&draft),
                 Err(damage) => {
-                    tracing::error!(path = %path.display(), damage, "a draft cannot be read");
+                    tracing::error!(%id, damage, "a draft cannot be read");
                     DraftSummary { draft_id: id.to_string(), damage, ..DraftSummary::default() }
                 }
             };
             known.insert(id, summary);
         }
-        let shared = Shared { dir: dir.to_owned(), known: Mutex::new(known) };
+        let shared = Shared { shelf, known: Mutex::new(known) };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -107,7 +86,7 @@ impl Drafts {
     /// [`Reject::NotFound`]; [`Reject::Precondition`] with `DRAFT_DAMAGED` if its file cannot be
     /// read.
     pub fn get(&self, id: &str) -> Result<Draft, Reject> {
-        let id = self.parse(id)?;
+        let id = KIND.parse(id)?;
         self.read(&self.lock(), id)
     }
 
@@ -137,7 +116,7 @@ impl Drafts {
             let (created_at, created_by) = (at, by.clone());
             Draft { draft_id, created_at, created_by, ..Draft::default() }
         } else {
-            self.read(&known, self.parse(id)?)?
+            self.read(&known, KIND.parse(id)?)?
         };
         as_expected(&before.draft_id, before.revision, expected)?;
         name_services(&mut records);
@@ -146,8 +125,9 @@ impl Drafts {
         if draft.records.iter().map(Message::encoded_len).sum::<usize>() > DRAFT_BYTES_MAX {
             return Err(too_large());
         }
-        let id = self.parse(&draft.draft_id)?;
-        self.write(id, &draft)?;
+        let id = KIND.parse(&draft.draft_id)?;
+        let kept = self.shared.shelf.write(id, &draft);
+        kept.map_err(|error| KIND.failed(&error, "keeping a draft"))?;
         known.insert(id, summary(&draft));
         Ok(draft)
     }
@@ -158,55 +138,28 @@ impl Drafts {
     ///
     /// [`Reject::NotFound`]; [`Reject::MovedOn`]; [`Reject::Storage`].
     pub fn delete(&self, id: &str, expected: Option<u64>) -> Result<(), Reject> {
-        let id = self.parse(id)?;
+        let id = KIND.parse(id)?;
         let mut known = self.lock();
-        let summary = known.get(&id).ok_or_else(|| unknown(&id.to_string()))?;
+        let summary = known.get(&id).ok_or_else(|| KIND.unknown(&id.to_string()))?;
         as_expected(&summary.draft_id, summary.revision, expected)?;
-        let removed = fs::remove_file(self.path(id)).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => Ok(()),
-            _ => Err(error),
-        });
-        removed
-            .and_then(|()| fs::File::open(&self.shared.dir)?.sync_all())
-            .map_err(|error| storage(&error, "deleting a draft"))?;
+        let removed = self.shared.shelf.remove(id);
+        removed.map_err(|error| KIND.failed(&error, "deleting a draft"))?;
         known.remove(&id);
         Ok(())
     }
 
     fn read(&self, known: &BTreeMap<Uuid, DraftSummary>, id: Uuid) -> Result<Draft, Reject> {
         if !known.contains_key(&id) {
-            return Err(unknown(&id.to_string()));
+            return Err(KIND.unknown(&id.to_string()));
         }
-        let path = self.path(id);
-        read(&path, id).map_err(|damage| Reject::Precondition {
+        read(&self.shared.shelf, id).map_err(|damage| Reject::Precondition {
             reason: "DRAFT_DAMAGED",
             description: format!(
                 "der Entwurf {id} ist beschädigt: {damage} ({}); aus einer Sicherung \
                  zurückholen oder löschen",
-                path.display()
+                self.shared.shelf.path(id).display()
             ),
         })
-    }
-
-    fn write(&self, id: Uuid, draft: &Draft) -> Result<(), Reject> {
-        let (path, fresh) = (self.path(id), self.path(id).with_extension(FRESH));
-        let written = fs::File::create(&fresh)
-            .and_then(|mut it| {
-                it.write_all(&file::encode(draft))?;
-                it.sync_all()
-            })
-            .and_then(|()| fs::rename(&fresh, &path))
-            .and_then(|()| fs::File::open(&self.shared.dir)?.sync_all());
-        written.map_err(|error| storage(&error, "keeping a draft"))
-    }
-
-    fn path(&self, id: Uuid) -> PathBuf {
-        self.shared.dir.join(format!("{id}.{ENDING}"))
-    }
-
-    fn parse(&self, id: &str) -> Result<Uuid, Reject> {
-        // a name that is no UUID names no draft
-        Uuid::try_parse(id).map_err(|_| unknown(id))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Uuid, DraftSummary>> {
@@ -305,23 +258,12 @@ fn summary(draft: &Draft) -> DraftSummary {
 }
 
 /// The draft in a file, or what is wrong with it.
-fn read(path: &Path, id: Uuid) -> Result<Draft, String> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|it| it.take(file::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("die Datei ist nicht lesbar ({error})"))?;
-    let draft = file::decode(&bytes).map_err(|damage| damage.to_string())?;
+fn read(shelf: &Shelf, id: Uuid) -> Result<Draft, String> {
+    let draft: Draft = shelf.read(id)?;
     if draft.draft_id != id.to_string() {
         return Err("die Datei enthält einen anderen Entwurf".to_owned());
     }
     Ok(draft)
-}
-
-fn id_of(path: &Path) -> Option<Uuid> {
-    let name = path.file_name()?.to_str()?;
-    let id = Uuid::try_parse(name.strip_suffix(ENDING)?.strip_suffix('.')?).ok()?;
-    // one name for one draft
-    (name == format!("{id}.{ENDING}")).then_some(id)
 }
 
 fn as_expected(id: &str, found: u64, expected: Option<u64>) -> Result<(), Reject> {
@@ -344,18 +286,9 @@ fn too_large() -> Reject {
     )
 }
 
-fn unknown(id: &str) -> Reject {
-    Reject::NotFound { what: "draft", name: id.chars().take(NAME_CHARS_MAX).collect() }
-}
-
-fn storage(error: &io::Error, operation: &'static str) -> Reject {
-    tracing::error!(cause = chain(error), operation, "drafts");
-    Reject::Storage { operation }
-}
-
-/// Ending of a file that is being written.
-const FRESH: &str = "new";
-const ENDING: &str = "draft";
+/// `verbund.registry.v1.Draft`: its records, and what is said of them.
+const KIND: Kind =
+    Kind { name: "draft", none: "kein Entwurf", message_bytes_max: DRAFT_BYTES_MAX + (4 << 10) };
 /// Characters of a name in a list.
 const NAME_CHARS_MAX: usize = 255;
 

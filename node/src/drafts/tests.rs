@@ -1,5 +1,7 @@
 //! Drafts on a real disk.
 
+use std::fs;
+
 use registry_proto::wire::registry::{
     LocalizedText, ServiceDefinition, ServiceVersion, VersionStatus,
 };
@@ -183,9 +185,9 @@ fn files_of_format_1_stay_readable() {
     };
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/draft-1.draft");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        fs::write(&golden, file::encode(&draft)).unwrap();
+        fs::write(&golden, KIND.encode(&draft)).unwrap();
     }
     let bytes = fs::read(&golden).unwrap();
-    assert_eq!(file::decode(&bytes), Ok(draft.clone()));
-    assert_eq!(file::encode(&draft), bytes);
+    assert_eq!(KIND.decode(&bytes), Ok(draft.clone()));
+    assert_eq!(KIND.encode(&draft), bytes);
 }

@@ -8,7 +8,7 @@
 mod tests;
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     collections::HashMap,
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -18,9 +18,15 @@ use std::{
 
 use registry_core::{
     fold::{self, BatchEnds, Fact, Move, Position, Record, keys},
+    moves::guard::WINDOW_MS,
     view::{Catalogue, Facts as _},
 };
-use registry_proto::{erasure::Erasing, log::Hash, terms::LogId, wire::registry::Lifecycle};
+use registry_proto::{
+    erasure::Erasing,
+    log::Hash,
+    terms::LogId,
+    wire::registry::{Lifecycle, VersionStatus},
+};
 
 use crate::{
     batches::{Batch, BatchBuilder},
@@ -97,6 +103,8 @@ struct Watch<'a> {
     log: LogId,
     /// Versions that the store shows.
     shown: OnceCell<u64>,
+    /// When versions of the chunk came, by service and number.
+    came: RefCell<HashMap<(String, String), i64>>,
 }
 
 /// What a chunk of a log gave.
@@ -299,6 +307,7 @@ impl Work {
         let Some((size, last)) = folded.end else { return Ok(folded.problem.is_none()) };
         let from = store.progress(log).size;
         let Folded { facts, erased, batches, .. } = folded;
+        self.index.keeper().settle();
         match store.publish(Publication { log, from, size, last, facts, erased }) {
             Ok(()) => {}
             Err(PublishError::Gap { .. }) => {
@@ -336,7 +345,6 @@ impl Work {
         tracing::warn!(%reason, "building the index again");
         self.index.close_gate(reason);
         self.index.store().reset()?;
-        self.index.keeper().forget_counts();
         self.index.recent().clear();
         self.index.announce();
         self.cursors.clear();
@@ -394,15 +402,22 @@ impl Surrounding<'_> {
 
 impl<'a> Watch<'a> {
     fn new(index: &'a Index, log: LogId) -> Self {
-        Self { index, log, shown: OnceCell::new() }
+        Self { index, log, shown: OnceCell::new(), came: RefCell::default() }
     }
 
     /// Tells the guard of a retirement, before it becomes visible; `unshown` versions of the Land
     /// stand before it and are not in the store yet.
     fn look(&self, entry: &Parsed, record: &Record, unshown: u64) {
+        if let Record::Version(it) = record {
+            let name = (it.service_id.clone(), it.version.clone());
+            self.came.borrow_mut().entry(name).or_insert(entry.received_unix_ms);
+        }
         let Record::Move(said) = record else { return };
         let Move::Status(status) = said.as_ref() else { return };
         if !matches!(status.lifecycle(), Lifecycle::Abgeschaltet | Lifecycle::Zurueckgezogen) {
+            return;
+        }
+        if self.is_history(entry, status) {
             return;
         }
         let at = Position { log: self.log, index: entry.header.index };
@@ -410,10 +425,45 @@ impl<'a> Watch<'a> {
         self.index.keeper().retired(at, entry.received_unix_ms, released);
     }
 
+    /// True for old news about a version that came with them, when a log is caught up: nobody here
+    /// saw that version in use for long, so nothing vanishes.
+    fn is_history(&self, entry: &Parsed, status: &VersionStatus) -> bool {
+        let at_once = |since: i64| entry.received_unix_ms.saturating_sub(since) <= WINDOW_MS;
+        if at_once(entry.header.recorded_unix_ms) {
+            return false;
+        }
+        match self.version_received(status) {
+            Ok(received) => received.is_none_or(at_once),
+            Err(reason) => {
+                tracing::error!(%reason, "a version cannot be read; the guard looks at its end");
+                false
+            }
+        }
+    }
+
+    /// When the version came that a retirement is about; `None` if it is not known here.
+    fn version_received(&self, of: &VersionStatus) -> Result<Option<i64>, String> {
+        let name = (of.service_id.clone(), of.version.clone());
+        if let Some(received) = self.came.borrow().get(&name) {
+            return Ok(Some(*received));
+        }
+        let (Ok(service), Ok(number)) = (of.service_id.parse(), of.version.parse()) else {
+            return Ok(None);
+        };
+        let store = self.index.store();
+        let cut = store.cut();
+        let at = Catalogue::new(store, &cut).version_at(self.log.land, service, &number);
+        let Some(at) = at.map_err(|error| chain(&error))? else { return Ok(None) };
+        let journals = self.index.journals().all();
+        let journal = journals.get(&at.log).ok_or_else(|| format!("no journal {}", at.log))?;
+        let stored = journal.read(at.index, 1, 1).map_err(|error| chain(&error))?;
+        Ok(stored.first().map(|it| it.received_unix_ms))
+    }
+
     fn count(&self) -> u64 {
         let store = self.index.store();
         let cut = store.cut();
-        Catalogue::new(store, &cut).versions_in(self.log.land).unwrap_or_else(|error| {
+        Catalogue::new(store, &cut).versions_owned_by(self.log.land).unwrap_or_else(|error| {
             tracing::error!(%error, "versions cannot be counted; the guard assumes none");
             0
         })

@@ -134,6 +134,35 @@ fn a_mass_retirement_is_held_until_an_operator_accepts_it() {
 }
 
 #[test]
+fn retirements_of_long_ago_are_held_only_if_their_versions_were_in_use_here() {
+    const LATER_MS: i64 = 90 * 86_400_000;
+    let log = MemoryJournal::of(Land::SL);
+    for service in 1..=40 {
+        log.append(&[Item::Define(service, NUMBER_A), Item::Release(service, "1.0.0")]);
+    }
+    let published = log.size();
+    for service in 1..=20 {
+        log.append(&[withdraw(service, "1.0.0")]);
+    }
+    // entries from this index on came three months after they were written
+    let held = |late_from: u64| {
+        let here = MemoryJournal::of(Land::SL);
+        let late = |entry: &crate::journals::Stored| {
+            let late = if entry.index < late_from { 0 } else { LATER_MS };
+            let received_unix_ms = entry.received_unix_ms + late;
+            crate::journals::Stored { received_unix_ms, ..entry.clone() }
+        };
+        here.extend(&log.entries().iter().map(late).collect::<Vec<_>>());
+        let keeper = Keeper::in_memory(30);
+        let (index, _folder) = folded_with(std::slice::from_ref(&here), keeper);
+        (in_use(&index), index.keeper().held().len())
+    };
+    assert_eq!(held(log.size()), (40, 20), "as it was written");
+    assert_eq!(held(published), (40, 20), "after three months without the owner");
+    assert_eq!(held(0), (20, 0), "at a node that is new");
+}
+
+#[test]
 fn a_body_of_garbage_is_counted_and_skipped() {
     let journal = MemoryJournal::of(Land::SL);
     let garbage = bytes::Bytes::from_static(&[0xff; 40]);

@@ -266,7 +266,8 @@ impl Reads {
         let found =
             self.known_version(&basis, asked, |catalogue| catalogue.resolve(request, today))?;
         let as_of = self.board.as_of_land(&basis.cut, found.owner);
-        Ok(ResolveVersionResponse { version: Some(found.record.clone()), as_of })
+        let proof = request.with_proof.then(|| self.proof(found.at)).transpose()?;
+        Ok(ResolveVersionResponse { version: Some(found.record.clone()), as_of, proof })
     }
 
     fn known_version(

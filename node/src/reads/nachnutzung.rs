@@ -23,6 +23,8 @@ use crate::batches::timestamp;
 /// Items of a page, and those of a page that names no size.
 const PAGE_MAX: u32 = registry_core::limits::PAGE_MAX;
 const PAGE_DEFAULT: u32 = registry_core::limits::PAGE_DEFAULT;
+/// Characters of a value that a refusal shows.
+const SHOWN_CHARS_MAX: usize = 80;
 
 impl Reads {
     /// A page of Nachnutzungen.
@@ -229,16 +231,25 @@ fn page_size(field: &'static str, asked: u32) -> Result<usize, Reject> {
     match asked {
         0 => Ok(PAGE_DEFAULT as usize),
         1..=PAGE_MAX => Ok(asked as usize),
-        _ => Err(Reject::field(field, "PAGE_SIZE", format!("{asked} is more than {PAGE_MAX}"))),
+        _ => Err(Reject::field(field, "PAGE_SIZE", format!("{asked} ist mehr als {PAGE_MAX}"))),
     }
 }
 
 fn parsed<T>(field: &'static str, text: &str) -> Result<T, Reject>
 where
-    T: std::str::FromStr<Err: std::fmt::Display>,
+    T: std::str::FromStr,
 {
-    text.parse().map_err(|error: T::Err| {
-        let description = error.to_string();
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
+        let description = match field {
+            "page_token" => {
+                "gehört nicht zu dieser Abfrage; ohne page_token neu beginnen".to_owned()
+            }
+            _ if field.ends_with("land") => {
+                format!("{shown:?} ist kein Kürzel eines Landes wie SL")
+            }
+            _ => format!("{shown:?} ist keine UUID (RFC 9562)"),
+        };
         Reject::Invalid(vec![FieldViolation {
             field: field.to_owned(),
             reason: "FORM",
@@ -249,7 +260,7 @@ where
 
 fn optional<T>(field: &'static str, text: &str) -> Result<Option<T>, Reject>
 where
-    T: std::str::FromStr<Err: std::fmt::Display>,
+    T: std::str::FromStr,
 {
     if text.is_empty() { Ok(None) } else { parsed(field, text).map(Some) }
 }

@@ -3,11 +3,11 @@
 //! On the web port every caller has a certificate. On the plain loopback port of the demo anyone
 //! may read, and nothing else is there. Beside it stand the pages for people ([`super::ui`]).
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Router,
-    extract::{ConnectInfo, Path, Query, State},
+    extract::{ConnectInfo, Path, State},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -19,8 +19,8 @@ use registry_proto::wire::{
     DESCRIPTORS,
     registry::{
         GetServiceRequest, GetStatusRequest, GetVersionRequest, ListServicesRequest,
-        ListVersionsRequest, ResolveVersionRequest, SearchServicesRequest,
-        catalogue_service_server::CatalogueService,
+        ListVersionsRequest, ResolveLeistungRequest, ResolveVersionRequest, SearchServicesRequest,
+        SuggestRequest, catalogue_service_server::CatalogueService,
     },
 };
 use tonic::{Code, Request, Status};
@@ -30,7 +30,10 @@ use crate::{
     observe::Metrics,
     serving::{Meters, Patience, Server, Shape, Speaks},
     tls::{Caller, Incoming, Listener},
-    web::ui::{self, Face},
+    web::{
+        params::{Pairs, Params, RECORDED_AT, Refused, SEEN_AT},
+        ui::{self, Face},
+    },
     wire::{catalogue::CatalogueApi, limited},
 };
 
@@ -82,7 +85,9 @@ fn routes(api: CatalogueApi, face: Face) -> Router {
         .route("/api/v1/services/{service}/versions", get(versions))
         .route("/api/v1/services/{service}/versions/{version}", get(version))
         .route("/api/v1/services/{service}/resolve", get(resolve))
+        .route("/api/v1/resolve", get(resolve_leistung))
         .route("/api/v1/search", get(search))
+        .route("/api/v1/suggest", get(suggest))
         .with_state(WebState { api, pool })
         .merge(pages)
         .layer(axum::middleware::from_fn_with_state(face, ui::guard::guard))
@@ -123,113 +128,158 @@ async fn index() -> impl IntoResponse {
     const TEXT: &str = "Register der Verbund-Leistungen (REST, nur lesend)\n\n\
         GET /api/v1/status\n\
         GET /api/v1/services?land=&leistungsschluessel=&themenfeld=&page_size=&page_token=\n\
-        GET /api/v1/services/{id}\n\
-        GET /api/v1/services/{id}/versions\n\
-        GET /api/v1/services/{id}/versions/{version}\n\
-        GET /api/v1/services/{id}/resolve?requirement=&valid_at=\n\
-        GET /api/v1/search?q=&land=&limit=\n";
+        GET /api/v1/services/{id}?land=&proof=\n\
+        GET /api/v1/services/{id}/versions?land=&page_size=&page_token=\n\
+        GET /api/v1/services/{id}/versions/{version}?land=&proof=\n\
+        GET /api/v1/services/{id}/resolve?requirement=&valid_at=&land=&proof=\n\
+        GET /api/v1/resolve?leistungsschluessel=&ars=&valid_at=&limit=&proof=\n\
+        GET /api/v1/search?q=&land=&themenfeld=&typisierung=&lage=&status=&limit=&offset=\n\
+        GET /api/v1/suggest?q=&land=&limit=\n\n\
+        Tag: valid_at, an dem etwas gelten muss.\n\
+        Stand: recorded_at (was die Länder bis dahin eingetragen hatten) und seen_at (was dieser\n\
+        Knoten bis dahin kannte), je ein Tag oder ein Zeitpunkt nach RFC 3339; nicht bei search\n\
+        und suggest. proof=true gibt den Beweis mit, dass der Eintrag im Protokoll steht.\n\
+        themenfeld, typisierung, lage und status nimmt search mehrfach.\n";
     ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], TEXT)
 }
 
 type Who = Extension<Arc<Principal>>;
-type Params = Query<HashMap<String, String>>;
+type Answer = Result<Response, Refused>;
 
-async fn status(State(web): State<WebState>, who: Who) -> Response {
+async fn status(State(web): State<WebState>, who: Who, pairs: Pairs) -> Answer {
+    Params::of(pairs, &[], &[])?;
     let request = ask(who, GetStatusRequest {});
-    web.answer("GetStatusResponse", web.api.get_status(request).await)
+    Ok(web.answer("GetStatusResponse", web.api.get_status(request).await))
 }
 
-async fn services(State(web): State<WebState>, who: Who, Query(params): Params) -> Response {
-    let page_size = match number(&params, "page_size") {
-        Ok(it) => it,
-        Err(refused) => return refused,
+async fn services(State(web): State<WebState>, who: Who, pairs: Pairs) -> Answer {
+    const KNOWN: [&str; 7] = [
+        "land",
+        "leistungsschluessel",
+        "themenfeld",
+        "page_size",
+        "page_token",
+        RECORDED_AT,
+        SEEN_AT,
+    ];
+    let params = Params::of(pairs, &KNOWN, &[])?;
+    let request = ListServicesRequest {
+        page_size: params.number("page_size")?,
+        page_token: params.text("page_token"),
+        land: params.text("land"),
+        leistungsschluessel: params.text("leistungsschluessel"),
+        themenfeld: params.text("themenfeld"),
+        zeitpunkt: params.zeitpunkt()?,
     };
-    let request = ask(
-        who,
-        ListServicesRequest {
-            page_size,
-            page_token: text(&params, "page_token"),
-            land: text(&params, "land"),
-            leistungsschluessel: text(&params, "leistungsschluessel"),
-            themenfeld: text(&params, "themenfeld"),
-            ..ListServicesRequest::default()
-        },
-    );
-    web.answer("ListServicesResponse", web.api.list_services(request).await)
+    Ok(web.answer("ListServicesResponse", web.api.list_services(ask(who, request)).await))
 }
 
 async fn service(
     State(web): State<WebState>,
     who: Who,
     Path(service_id): Path<String>,
-    Query(params): Params,
-) -> Response {
-    let land = text(&params, "land");
-    let request = ask(who, GetServiceRequest { service_id, land, ..Default::default() });
-    web.answer("GetServiceResponse", web.api.get_service(request).await)
+    pairs: Pairs,
+) -> Answer {
+    let params = Params::of(pairs, &["land", "proof", RECORDED_AT, SEEN_AT], &[])?;
+    let request = GetServiceRequest {
+        service_id,
+        land: params.text("land"),
+        zeitpunkt: params.zeitpunkt()?,
+        with_proof: params.flag("proof")?,
+    };
+    Ok(web.answer("GetServiceResponse", web.api.get_service(ask(who, request)).await))
 }
 
 async fn versions(
     State(web): State<WebState>,
     who: Who,
     Path(service_id): Path<String>,
-    Query(params): Params,
-) -> Response {
-    let page_size = match number(&params, "page_size") {
-        Ok(it) => it,
-        Err(refused) => return refused,
+    pairs: Pairs,
+) -> Answer {
+    const KNOWN: [&str; 5] = ["land", "page_size", "page_token", RECORDED_AT, SEEN_AT];
+    let params = Params::of(pairs, &KNOWN, &[])?;
+    let request = ListVersionsRequest {
+        service_id,
+        land: params.text("land"),
+        page_size: params.number("page_size")?,
+        page_token: params.text("page_token"),
+        zeitpunkt: params.zeitpunkt()?,
     };
-    let request = ask(
-        who,
-        ListVersionsRequest {
-            service_id,
-            land: text(&params, "land"),
-            page_size,
-            page_token: text(&params, "page_token"),
-            ..ListVersionsRequest::default()
-        },
-    );
-    web.answer("ListVersionsResponse", web.api.list_versions(request).await)
+    Ok(web.answer("ListVersionsResponse", web.api.list_versions(ask(who, request)).await))
 }
 
 async fn version(
     State(web): State<WebState>,
     who: Who,
     Path((service_id, version)): Path<(String, String)>,
-    Query(params): Params,
-) -> Response {
-    let land = text(&params, "land");
-    let request = ask(who, GetVersionRequest { service_id, version, land, ..Default::default() });
-    web.answer("GetVersionResponse", web.api.get_version(request).await)
+    pairs: Pairs,
+) -> Answer {
+    let params = Params::of(pairs, &["land", "proof", RECORDED_AT, SEEN_AT], &[])?;
+    let request = GetVersionRequest {
+        service_id,
+        version,
+        land: params.text("land"),
+        zeitpunkt: params.zeitpunkt()?,
+        with_proof: params.flag("proof")?,
+    };
+    Ok(web.answer("GetVersionResponse", web.api.get_version(ask(who, request)).await))
 }
 
 async fn resolve(
     State(web): State<WebState>,
     who: Who,
     Path(service_id): Path<String>,
-    Query(params): Params,
-) -> Response {
-    let request = ask(
-        who,
-        ResolveVersionRequest {
-            service_id,
-            requirement: text(&params, "requirement"),
-            valid_at: text(&params, "valid_at"),
-            land: text(&params, "land"),
-            ..ResolveVersionRequest::default()
-        },
-    );
-    web.answer("ResolveVersionResponse", web.api.resolve_version(request).await)
+    pairs: Pairs,
+) -> Answer {
+    const KNOWN: [&str; 6] = ["requirement", "valid_at", "land", "proof", RECORDED_AT, SEEN_AT];
+    let params = Params::of(pairs, &KNOWN, &[])?;
+    let request = ResolveVersionRequest {
+        service_id,
+        requirement: params.text("requirement"),
+        valid_at: params.text("valid_at"),
+        land: params.text("land"),
+        zeitpunkt: params.zeitpunkt()?,
+        with_proof: params.flag("proof")?,
+    };
+    Ok(web.answer("ResolveVersionResponse", web.api.resolve_version(ask(who, request)).await))
 }
 
-async fn search(State(web): State<WebState>, who: Who, Query(params): Params) -> Response {
-    let limit = match number(&params, "limit") {
-        Ok(it) => it,
-        Err(refused) => return refused,
+async fn resolve_leistung(State(web): State<WebState>, who: Who, pairs: Pairs) -> Answer {
+    const KNOWN: [&str; 7] =
+        ["leistungsschluessel", "ars", "valid_at", "limit", "proof", RECORDED_AT, SEEN_AT];
+    let params = Params::of(pairs, &KNOWN, &[])?;
+    let request = ResolveLeistungRequest {
+        leistungsschluessel: params.text("leistungsschluessel"),
+        ars: params.text("ars"),
+        valid_at: params.text("valid_at"),
+        zeitpunkt: params.zeitpunkt()?,
+        with_proof: params.flag("proof")?,
+        limit: params.number("limit")?,
     };
-    let (query, land) = (text(&params, "q"), text(&params, "land"));
-    let request = ask(who, SearchServicesRequest { query, limit, land, ..Default::default() });
-    web.answer("SearchServicesResponse", web.api.search_services(request).await)
+    Ok(web.answer("ResolveLeistungResponse", web.api.resolve_leistung(ask(who, request)).await))
+}
+
+async fn search(State(web): State<WebState>, who: Who, pairs: Pairs) -> Answer {
+    let many = ["themenfeld", "typisierung", "lage", "status"];
+    let params = Params::of(pairs, &["q", "land", "limit", "offset"], &many)?;
+    let request = SearchServicesRequest {
+        query: params.text("q"),
+        limit: params.number("limit")?,
+        land: params.text("land"),
+        offset: params.number("offset")?,
+        themenfelder: params.all("themenfeld"),
+        typisierung: params.all("typisierung"),
+        lagen: params.all("lage"),
+        status: params.all("status"),
+    };
+    Ok(web.answer("SearchServicesResponse", web.api.search_services(ask(who, request)).await))
+}
+
+async fn suggest(State(web): State<WebState>, who: Who, pairs: Pairs) -> Answer {
+    let params = Params::of(pairs, &["q", "land", "limit"], &[])?;
+    let (prefix, land) = (params.text("q"), params.text("land"));
+    let request = SuggestRequest { prefix, limit: params.number("limit")?, land };
+    Ok(web.answer("SuggestResponse", web.api.suggest(ask(who, request)).await))
 }
 
 // === impl WebState ===
@@ -266,19 +316,6 @@ fn ask<T>(Extension(who): Who, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(who);
     request
-}
-
-fn text(params: &HashMap<String, String>, name: &str) -> String {
-    params.get(name).cloned().unwrap_or_default()
-}
-
-#[expect(clippy::result_large_err, reason = "the error is the response")]
-fn number(params: &HashMap<String, String>, name: &str) -> Result<u32, Response> {
-    let Some(value) = params.get(name) else { return Ok(0) };
-    value.parse().map_err(|_| {
-        let shown: String = value.chars().take(40).collect();
-        problem(StatusCode::BAD_REQUEST, &format!("{name} = {shown:?}; expected a number"))
-    })
 }
 
 /// RFC 9457.

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod monitoring;
+mod params;
 pub mod ui;
 
 #[cfg(test)]

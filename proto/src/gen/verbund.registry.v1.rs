@@ -4502,6 +4502,9 @@ pub struct ResolveVersionRequest {
     /// State to show; unset means the newest.
     #[prost(message, optional, tag = "5")]
     pub zeitpunkt: ::core::option::Option<Zeitpunkt>,
+    /// True to have the entry proved as well.
+    #[prost(bool, tag = "6")]
+    pub with_proof: bool,
 }
 /// Answer of ResolveVersion.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4512,6 +4515,9 @@ pub struct ResolveVersionResponse {
     /// What the answer rests on: the log of the owner.
     #[prost(message, optional, tag = "2")]
     pub as_of: ::core::option::Option<AsOf>,
+    /// Proof that the entry is in the log of its owner; unset unless asked for.
+    #[prost(message, optional, tag = "3")]
+    pub proof: ::core::option::Option<GetInclusionProofResponse>,
 }
 /// Request of ResolveLeistung.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -169,7 +169,7 @@ impl Principal {
 
     /// True if it may do this with whatever there is.
     pub fn may_always(&self, action: Action) -> bool {
-        matches!(decide(&self.rules, action, &Target::default()), Verdict::Allowed(_))
+        always(&self.rules, action)
     }
 
     /// True if some of what it submits may have to be confirmed by a second person.
@@ -187,6 +187,11 @@ impl Principal {
     pub fn rules(&self) -> &Arc<[Rule]> {
         &self.rules
     }
+}
+
+/// True if rules allow an action with whatever there is.
+pub(crate) fn always(rules: &[Rule], action: Action) -> bool {
+    matches!(decide(rules, action, &Target::default()), Verdict::Allowed(_))
 }
 
 /// Allows `action` about at least one object. What is about a certain object is judged by

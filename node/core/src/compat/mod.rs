@@ -35,6 +35,7 @@ mod xdatenfelder;
 
 use bytes::Bytes;
 use registry_proto::{
+    artefact::{COMPARED_BYTES_MAX, COMPARED_TYPES},
     terms::SemVer,
     wire::registry::{Artefakt, ServiceVersion},
 };
@@ -120,7 +121,7 @@ pub trait Artefacts {
 /// Changes listed in a verdict.
 pub const CHANGES_MAX: usize = 200;
 /// Bytes of an artefact that is compared.
-pub const ARTEFACT_BYTES_MAX: usize = 4 << 20;
+pub const ARTEFACT_BYTES_MAX: usize = COMPARED_BYTES_MAX as usize;
 
 /// Compares `new` with `old`. Both should have passed [`validate::version`](crate::validate);
 /// nothing breaks if they have not.
@@ -223,7 +224,7 @@ fn compare_artefacts(
         }
     }
     // one of its kind that is gone and one that is new are one that was renamed
-    for typ in COMPARED {
+    for typ in COMPARED_TYPES {
         let mut olds = gone.iter().enumerate().filter(|(_, it)| it.typ == typ);
         let mut news = added.iter().enumerate().filter(|(_, it)| it.typ == typ);
         if let (Some((o, _)), None, Some((n, _)), None) =
@@ -237,7 +238,7 @@ fn compare_artefacts(
     }
     for artefact in gone {
         let path = artefact_path(artefact);
-        if COMPARED.contains(&artefact.typ.as_str()) {
+        if COMPARED_TYPES.contains(&artefact.typ.as_str()) {
             changes.breaking(
                 &path,
                 "ARTEFACT_REMOVED",
@@ -260,7 +261,7 @@ fn compare_pair(changes: &mut Changes, Pair { old, new }: &Pair<'_>, artefacts: 
         return;
     }
     let path = artefact_path(new);
-    if !COMPARED.contains(&new.typ.as_str()) {
+    if !COMPARED_TYPES.contains(&new.typ.as_str()) {
         if matches!(new.typ.as_str(), "awml" | "bpmn" | "andere") {
             changes.note(&path, NOT_COMPARED, "der Inhalt ist anders; nicht verglichen");
         }
@@ -334,7 +335,5 @@ fn bounded<T>(all: &[T]) -> &[T] {
 }
 
 const NOT_COMPARED: &str = "NOT_COMPARED";
-/// Kinds of artefacts that describe an interface.
-const COMPARED: [&str; 3] = ["openapi", "json_schema", "xdatenfelder"];
 /// Entries of a list of a record that are looked at; validation allows no more.
 const LIST_MAX: usize = RECORD_LONG_LIST_MAX;

@@ -10,6 +10,7 @@ use registry_proto::{
 };
 
 use crate::{
+    authorize::{self, Action},
     limits,
     log::{
         Ticket,
@@ -157,7 +158,10 @@ impl OwnLog {
         if let Some(refused) = submission.refused {
             return Err(refused);
         }
-        let verdicts = self.services.judge(&submission.records, &submission.pseudonym)?;
+        // keys of editors are renewed and lost: who operates the node may put that right
+        let operates = authorize::always(&submission.rules, Action::Operate);
+        let editor = (!operates).then_some(submission.pseudonym.as_str());
+        let verdicts = self.services.judge(&submission.records, editor)?;
         if submission.dry_run {
             return Ok(Outcome::Answered(self.dry_answer(submission, &verdicts)));
         }

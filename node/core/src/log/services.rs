@@ -237,10 +237,12 @@ impl OwnServices {
     ///
     /// [`Reject::Conflict`] for other content under a used version; [`Reject::Invalid`] for a
     /// version that is not greater than the last one, or whose service has no definition here.
+    ///
+    /// `editor` is who asks, unless it may edit what has other editors.
     pub(crate) fn judge(
         &self,
         records: &[Prepared],
-        pseudonym: &str,
+        editor: Option<&str>,
     ) -> Result<Vec<Verdict>, Reject> {
         let mut batch: HashMap<ServiceId, BatchView> = HashMap::new();
         let mut violations = Vec::new();
@@ -248,7 +250,7 @@ impl OwnServices {
         for record in records {
             self.judge_revision(record)?;
             let known = self.services.get(&record.service);
-            judge_editor(record, known, pseudonym)?;
+            judge_editor(record, known, editor)?;
             let current = known.and_then(|it| it.definition).map(|it| it.index);
             self.erased.judge(record.erases, current)?;
             let view = batch.entry(record.service).or_default();
@@ -319,8 +321,9 @@ pub(crate) fn editors_of(it: &ServiceDefinition) -> Vec<String> {
 fn judge_editor(
     record: &Prepared,
     known: Option<&OwnService>,
-    pseudonym: &str,
+    editor: Option<&str>,
 ) -> Result<(), Reject> {
+    let Some(pseudonym) = editor else { return Ok(()) };
     let of_service = matches!(
         record.kind,
         Kind::ServiceDefinition
@@ -336,8 +339,8 @@ fn judge_editor(
     Err(Reject::Denied {
         action: "edit this service",
         reason: format!(
-            "seine Bearbeiter sind [{}], gefragt hat {pseudonym}; einer von ihnen ändert ihn oder \
-             nimmt {pseudonym} unter bearbeiter auf",
+            "seine Bearbeiter sind [{}], gefragt hat {pseudonym}; einer von ihnen, oder wer auch die \
+             Rolle operator hat, ändert ihn oder nimmt {pseudonym} unter bearbeiter auf",
             editors.join(", ")
         ),
     })
@@ -468,7 +471,7 @@ mod tests {
     }
 
     fn judged(services: &OwnServices, batch: &[Record]) -> String {
-        match services.judge(&submission(batch).records, "p-1") {
+        match services.judge(&submission(batch).records, Some("p-1")) {
             Ok(verdicts) => verdicts
                 .iter()
                 .map(|it| match it {
@@ -564,7 +567,7 @@ mod tests {
             last: "1.4.0".parse().ok(),
             stands: (record.1 == Some("1.0.0")).then_some((at, mark)),
         });
-        let got = match standing(stands).judge(&batch.records, "p-1") {
+        let got = match standing(stands).judge(&batch.records, Some("p-1")) {
             Ok(verdicts) => format!("{:?}", verdicts[0]),
             Err(Reject::Invalid(all)) => all[0].reason.to_owned(),
             Err(other) => other.to_string(),
@@ -602,7 +605,7 @@ mod tests {
         let judged = |services: &OwnServices, seen| {
             let mut batch = submission(&[V1]);
             batch.records[0].handovers_seen = Some(seen);
-            services.judge(&batch.records, "p-1").map(|it| it.len())
+            services.judge(&batch.records, Some("p-1")).map(|it| it.len())
         };
         assert_eq!(judged(&services, 0), Ok(1));
         handover(&mut services);
@@ -610,6 +613,36 @@ mod tests {
         assert_eq!(judged(&services, 6), Ok(1));
         services.take_back();
         assert_eq!(judged(&services, 0), Ok(1));
+    }
+
+    #[test]
+    fn only_editors_change_a_service_that_names_some_and_who_operates_the_node() {
+        let mut services = standing(&[]);
+        let mut defined = submission(&[DEFINED]).records.remove(0);
+        defined.editors = vec!["p-1".to_owned(), "p-2".to_owned()];
+        let judged = |services: &OwnServices, kind: Kind, by: Option<&str>| {
+            let mut batch = submission(&[V1]).records;
+            batch[0].kind = kind;
+            services.judge(&batch, by).map(|_| ()).map_err(|it| it.to_string())
+        };
+        // whoever defines it first names them
+        assert!(services.judge(std::slice::from_ref(&defined), Some("p-3")).is_ok());
+        services.stage(Entry {
+            kind: defined.kind,
+            object: defined.service,
+            version: None,
+            editors: defined.editors,
+            request: None,
+            erases: None,
+            mark: Mark { content: defined.content, index: 0, leaf: defined.content },
+        });
+        for by in [Some("p-1"), Some("p-2"), None] {
+            assert_eq!(judged(&services, Kind::ServiceVersion, by), Ok(()), "{by:?}");
+        }
+        let refused = judged(&services, Kind::ServiceVersion, Some("p-3")).expect_err("refused");
+        assert!(refused.contains("[p-1, p-2], gefragt hat p-3"), "{refused}");
+        // a Nachnutzung of it belongs to others
+        assert_eq!(judged(&services, Kind::SubscriptionMove, Some("p-3")), Ok(()));
     }
 
     #[test]
@@ -638,7 +671,7 @@ mod tests {
         let mut batch = submission(&[DEFINED]).records;
         batch[0].kind = Kind::Erasure;
         batch[0].erases = Some(index);
-        services.judge(&batch, "p-operator")
+        services.judge(&batch, Some("p-operator"))
     }
 
     fn stage_erasure(services: &mut OwnServices, index: u64) {

@@ -243,6 +243,16 @@ fn after_a_handover_the_new_owner_writes_and_the_former_does_not() {
     gone.check(SL, revision(), other);
     gone.check(SL, withdrawal(), other);
     gone.check(SL, talk(SL), other);
+    // as a client says it that was told who owns the service
+    let end = SubscriptionMove {
+        publisher_land: "HE".to_owned(),
+        grund: "weil".to_owned(),
+        ..interest(State::Beendet)
+    };
+    gone.check(SL, R::SubscriptionMove(end.clone()), other);
+    gone.check(SL, talk(HE), other);
+    gone.check(RP, R::SubscriptionMove(end), "OTHER_LAND: RP ist an dieser Nachnutzung nicht");
+    gone.check(TH, talk(HE), "ILLEGAL_MOVE: das umsetzende Land kann: abstimmung");
     gone.check(HE, revision(), "ok");
     gone.check(HE, withdrawal(), "ok");
     gone.check(HE, talk(HE), "ok");

@@ -22,7 +22,7 @@ pub(super) fn artefakte(findings: &mut Findings<'_>, all: &[Artefakt]) {
             &["awml", "xdatenfelder", "bpmn", "openapi", "json_schema", "pdf", "bild", "andere"],
             &format!("{path}.typ"),
             "ARTEFAKT_TYP",
-            "keine Art von Datei",
+            ("keine Art von Datei", "Regel dieses Registers"),
         );
         findings.require(
             form::media_type(&one.medientyp),
@@ -63,7 +63,7 @@ fn content(findings: &mut Findings<'_>, one: &Artefakt, path: &str) {
     let bytes = one.bytes;
     let sized = (1..=ARTEFACT_BYTES_MAX).contains(&bytes);
     findings.require(sized, format_args!("{path}.bytes"), "ARTEFAKT_BYTES", || {
-        format!("{bytes} Byte; eine Datei hat 1 bis {ARTEFACT_BYTES_MAX} Byte (2 GiB)")
+        format!("{bytes} Byte; eine Datei hat 1 bis {ARTEFACT_BYTES_MAX} Byte, 2 GiB")
     });
     hash(findings, &one.sha256, &format!("{path}.sha256"));
     if !sized {
@@ -74,7 +74,7 @@ fn content(findings: &mut Findings<'_>, one: &Artefakt, path: &str) {
     let counted = u64::try_from(found).is_ok_and(|found| found == expected);
     findings.require(counted, format_args!("{path}.chunks"), "ARTEFAKT_CHUNKS", || {
         format!(
-            "{found} Stücke, bei {bytes} Byte sind es {expected} (je {} MiB)",
+            "{found} Stücke, bei {bytes} Byte sind es {expected}, je {} MiB",
             ARTEFACT_CHUNK_BYTES >> 20
         )
     });

@@ -70,7 +70,10 @@ fn identity(findings: &mut Findings<'_>, record: &ServiceDefinition, land: Land)
     match &record.herausgeber {
         Some(Herausgeber { id, name }) => {
             findings.require(form::token(id, 100), "herausgeber.id", "HERAUSGEBER_ID", || {
-                format!("{} ist keine Kennung (1 bis 100 ASCII-Zeichen ohne Leerraum)", Shown(id))
+                format!(
+                    "{} ist keine Kennung: 1 bis 100 ASCII-Zeichen ohne Leerraum (XZuFi)",
+                    Shown(id)
+                )
             });
             record::name(findings, name, "herausgeber.name");
         }
@@ -92,7 +95,10 @@ fn external_ids(findings: &mut Findings<'_>, ids: &[ExternalId]) {
             });
         let path = format!("{FIELD}[{n}]");
         findings.require(scheme, format_args!("{path}.scheme"), "EXTERNAL_ID_SCHEME", || {
-            format!("{} ist kein Schema (Kleinbuchstaben, zum Beispiel xzufi)", Shown(&id.scheme))
+            format!(
+                "{} ist kein Schema wie xzufi: Kleinbuchstaben, Ziffern, - _ .",
+                Shown(&id.scheme)
+            )
         });
         let agency = match id.scheme.as_str() {
             "xzufi" => form::redaktion(&id.agency),
@@ -110,7 +116,7 @@ fn external_ids(findings: &mut Findings<'_>, ids: &[ExternalId]) {
             "EXTERNAL_ID_VALUE",
             || {
                 format!(
-                    "{} ist kein Wert (1 bis 255 ASCII-Zeichen ohne Leerraum)",
+                    "{} ist kein Wert: 1 bis 255 ASCII-Zeichen ohne Leerraum (XZuFi Identifikator)",
                     Shown(&id.value)
                 )
             },
@@ -352,7 +358,8 @@ fn sdg(findings: &mut Findings<'_>, codes: &[String], lists: &CodeLists) {
                 path,
                 "SDG_FORM",
                 format!(
-                    "{} ist kein SDG-Informationsbereich: sieben oder vier Ziffern",
+                    "{} ist kein SDG-Informationsbereich: sieben oder vier Ziffern (SDG-Verordnung, \
+                     Anhang I und II)",
                     Shown(code)
                 ),
             );
@@ -381,7 +388,7 @@ fn datenschemata(findings: &mut Findings<'_>, schemata: &[Datenschema]) {
             uri.is_empty() || form::https_or_urn(uri),
             format_args!("{path}.uri"),
             "URL_FORM",
-            || format!("{} ist weder https-Adresse noch URN", Shown(uri)),
+            || format!("{} ist weder https-Adresse noch URN (XDatenfelder)", Shown(uri)),
         );
         if fim_id.is_empty() && version.is_empty() {
             continue;
@@ -429,7 +436,12 @@ fn relationen(findings: &mut Findings<'_>, relationen: &[Relation], lists: &Code
             form::token(ziel, NAME_CHARS_MAX),
             format_args!("{path}.ziel"),
             "RELATION_ZIEL",
-            || format!("{} ist keine Kennung (1 bis 255 ASCII-Zeichen ohne Leerraum)", Shown(ziel)),
+            || {
+                format!(
+                    "{} ist keine Kennung: 1 bis 255 ASCII-Zeichen ohne Leerraum (FIM)",
+                    Shown(ziel)
+                )
+            },
         );
     }
     let names: Vec<String> = relationen.iter().map(|r| format!("{} {}", r.typ, r.ziel)).collect();

@@ -143,9 +143,16 @@ fn push(
         return;
     }
     let field = if root.is_empty() { field.to_string() } else { format!("{root}.{field}") };
-    to.push(FieldViolation { field, reason, description: description.into() });
+    let mut description = description.into();
+    // every finding ends with its source
+    if !description.ends_with(')') {
+        description.push_str(OWN_RULE);
+    }
+    to.push(FieldViolation { field, reason, description });
 }
 
+/// Source of the rules that no standard gives.
+const OWN_RULE: &str = " (Regel dieses Registers)";
 const SHOWN_CHARS_MAX: usize = 80;
 const KNOWN_SHOWN_MAX: usize = 24;
 
@@ -163,6 +170,16 @@ mod tests {
         assert_eq!(errors.len(), VIOLATIONS_MAX);
         assert_eq!(errors[0].field, "records[0].lagen[0]");
         assert_eq!(errors[VIOLATIONS_MAX - 1].reason, "MORE_VIOLATIONS");
+    }
+
+    #[test]
+    fn every_finding_ends_with_its_source() {
+        let mut findings = Findings::new("");
+        findings.error("plz", "STELLE_PLZ", "falsch (XZuFi)");
+        findings.error("plz", "STELLE_PLZ", "falsch");
+        let errors = findings.finish().expect_err("errors");
+        let texts: Vec<_> = errors.iter().map(|it| it.description.as_str()).collect();
+        assert_eq!(texts, ["falsch (XZuFi)", "falsch (Regel dieses Registers)"]);
     }
 
     #[test]

@@ -160,7 +160,7 @@ fn covered(findings: &mut Findings<'_>, areas: &mut [(usize, Ars)], field: &str)
             Some(outer) if outer == *area => findings.error(
                 format_args!("{field}[{n}]"),
                 "GEBIET_DUPLICATE",
-                format!("Gebiet {area} kommt mehrfach vor"),
+                format!("Gebiet {area} kommt mehrfach vor (ARS)"),
             ),
             Some(outer) if outer.covers(area) => findings.error(
                 format_args!("{field}[{n}]"),

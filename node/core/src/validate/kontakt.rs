@@ -31,7 +31,7 @@ pub fn kontakt(record: Kontakt, path: &str) -> Result<Validated<Kontakt>, Vec<Fi
         &ROLLEN,
         "rolle",
         "KONTAKT_ROLLE",
-        "keine Rolle eines Kontakts",
+        ("keine Rolle eines Kontakts", "Regel dieses Registers"),
     );
     record::name(&mut findings, &record.stelle, "stelle");
     text::optional(&mut findings, &record.name, NAME_CHARS_MAX, "name");
@@ -40,7 +40,7 @@ pub fn kontakt(record: Kontakt, path: &str) -> Result<Validated<Kontakt>, Vec<Fi
         "weder E-Mail noch Telefon; eines von beiden ist nötig".to_owned()
     });
     findings.require(email.is_empty() || is_email(email), "email", "EMAIL_FORM", || {
-        format!("{} ist keine E-Mail-Adresse", Shown(email))
+        format!("{} ist keine E-Mail-Adresse (RFC 5321)", Shown(email))
     });
     findings.require(telefon.is_empty() || is_telefon(telefon), "telefon", "TELEFON_FORM", || {
         format!(

@@ -23,8 +23,8 @@ use crate::{
 /// Checks a move of a Nachnutzung that `acting` makes.
 ///
 /// `path` is the place of the record in the request; every finding begins with it. The caller MUST
-/// have given the record its `subscription_id`. Not checked: in which state the Nachnutzung is,
-/// and what earlier moves said of the fields that this one leaves empty.
+/// have given the record its `subscription_id`. Not checked: in which state the Nachnutzung is, whose
+/// move it is then, and what earlier moves said of the fields that this one leaves empty.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub fn anschluss(
         findings.require(ars.ebene() >= Ebene::Kreis, FIELD, "ANSCHLUSS_EBENE", || {
             format!(
                 "{ars} ist keine Kommune, sondern {}; angeschlossen werden Kreise, \
-                 Gemeindeverbände und Gemeinden (ARS mit 5, 9 oder 12 Ziffern)",
+                 Gemeindeverbände und Gemeinden mit 5, 9 oder 12 Ziffern (ARS)",
                 ars.ebene().label()
             )
         });
@@ -103,13 +103,15 @@ fn state(findings: &mut Findings<'_>, value: i32) -> Option<SubscriptionState> {
     findings.require(state.is_some(), "zustand", "ZUSTAND_UNKNOWN", || {
         format!(
             "{value} ist kein Zustand einer Nachnutzung; erlaubt: interesse, abstimmung, zugesagt, \
-             abgelehnt, vertrag, produktiv, beendet (SUBSCRIPTION_STATE_…)"
+             abgelehnt, vertrag, produktiv, beendet (FIT-Store)"
         )
     });
     state
 }
 
-/// Checks both Länder and that the acting one may make this move; gives the subscriber.
+/// Checks both Länder, and that interest is that of the acting one; gives the subscriber. Whose the
+/// other moves are is judged with the catalogue, which knows the owner of today and what else is
+/// possible.
 fn sides(
     findings: &mut Findings<'_>,
     record: &SubscriptionMove,
@@ -127,21 +129,11 @@ fn sides(
              anderen Landes (EfA)"
         )
     });
-    let may = |land: Land, field: &'static str| (field, land, vec![land]);
-    let (field, named, allowed) = match state {
-        Some(SubscriptionState::Interesse) => may(subscriber, SUBSCRIBER),
-        Some(
-            SubscriptionState::Abstimmung
-            | SubscriptionState::Zugesagt
-            | SubscriptionState::Abgelehnt,
-        ) => may(publisher, PUBLISHER),
-        _ => (SUBSCRIBER, subscriber, vec![subscriber, publisher]),
-    };
-    findings.require(allowed.contains(&acting), field, "LAND_FOREIGN", || {
+    let begins = state == Some(SubscriptionState::Interesse);
+    findings.require(!begins || subscriber == acting, SUBSCRIBER, "LAND_FOREIGN", || {
         format!(
-            "{named} ist nicht das Land dieses Knotens ({acting}); interesse bekundet, wer \
-             nachnutzt, abstimmung, zugesagt und abgelehnt sagt, wer anbietet, alles Weitere \
-             einer von beiden (FIT-Store)"
+            "{subscriber} ist nicht das Land dieses Knotens ({acting}); interesse bekundet, wer \
+             nachnutzt (FIT-Store)"
         )
     });
     Some(subscriber)
@@ -157,8 +149,8 @@ fn requirement(findings: &mut Findings<'_>, text: &str, required: bool) {
         "VERSION_REQUIREMENT_FORM",
         || {
             format!(
-                "{} ist keine Anforderung an Versionen: 1.4.2 (genau), ^1 oder ^1.4 (verträglich, \
-                 SemVer 2.0) oder * (alle)",
+                "{} ist keine Anforderung an Versionen: 1.4.2 genau, ^1 oder ^1.4 verträglich, * \
+                 alle (SemVer 2.0)",
                 Shown(text)
             )
         },
@@ -189,7 +181,7 @@ fn gebiete(
         record::name(findings, name, &format!("{FOR}[{n}].name"));
         let field = format!("{FOR}[{n}].gebiete");
         findings.require(!gebiete.is_empty(), &field, "GEBIET_MISSING", || {
-            "mindestens ein Gebiet ist nötig: ARS der Mitglieder".to_owned()
+            "mindestens ein Gebiet ist nötig: die der Mitglieder (ARS)".to_owned()
         });
         let fits = gebiete.len() <= left;
         findings.require(fits, &field, "LIST_TOO_LONG", || {
@@ -202,7 +194,7 @@ fn gebiete(
             inside(findings, &ars, subscriber, &field);
             let covered = outer.is_empty() || outer.iter().any(|(_, outer)| outer.covers(&ars));
             findings.require(covered, &field, "AUFTRAGGEBER_GEBIET", || {
-                format!("{ars} liegt in keinem Gebiet der Nachnutzung ({FIELD})")
+                format!("{ars} liegt in keinem Gebiet der Nachnutzung, siehe {FIELD}")
             });
         }
     }
@@ -214,7 +206,11 @@ fn gebiete(
 fn inside(findings: &mut Findings<'_>, ars: &Ars, land: Option<Land>, field: &str) {
     let Some(land) = land else { return };
     findings.require(Ars::from(land).covers(ars), field, "GEBIET_FOREIGN", || {
-        format!("{ars} liegt nicht in {} (ARS {})", land.name(), land.ars())
+        format!(
+            "{ars} liegt nicht in {}, dessen Gebiete mit {} beginnen (ARS)",
+            land.name(),
+            land.ars()
+        )
     });
 }
 
@@ -227,7 +223,7 @@ fn terms(findings: &mut Findings<'_>, record: &SubscriptionMove, state: Option<S
             &record::MODELLE,
             "modell",
             "NACHNUTZUNG_MODELL",
-            "kein Modell der Nachnutzung",
+            ("kein Modell der Nachnutzung", "EfA R1"),
         );
     }
     if state == Some(SubscriptionState::Vertrag) && record.vertrag_id.trim().is_empty() {

@@ -124,7 +124,7 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
             &DIMENSIONEN,
             &format!("{path}.dimension"),
             "EFA_DIMENSION",
-            "keine Dimension der EfA-Mindestanforderungen",
+            ("keine Dimension", "EfA-Mindestanforderungen"),
         );
         record::one_of(
             findings,
@@ -132,11 +132,11 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
             &["MUSS", "SOLL", "KANN"],
             &format!("{path}.level"),
             "EFA_LEVEL",
-            "keine Verbindlichkeit",
+            ("keine Verbindlichkeit", "EfA-Mindestanforderungen"),
         );
         let answer_path = format!("{path}.erfuellt");
         let answers = ["ja", "nein", "n.a."];
-        let noun = "keine Antwort";
+        let noun = ("keine Antwort", "EfA-Mindestanforderungen");
         record::one_of(findings, &check.erfuellt, &answers, &answer_path, "EFA_ERFUELLT", noun);
         let unmet = check.level == "MUSS" && matches!(check.erfuellt.as_str(), "nein" | "n.a.");
         findings.require(!unmet, answer_path, "EFA_MUSS_NOT_MET", || {
@@ -175,7 +175,7 @@ fn nachnutzung(findings: &mut Findings<'_>, ways: &[Nachnutzung]) {
             &record::MODELLE,
             &format!("{path}.modell"),
             "NACHNUTZUNG_MODELL",
-            "kein Modell der Nachnutzung",
+            ("kein Modell der Nachnutzung", "EfA R1"),
         );
         let named = !way.vertrag_url.is_empty() || !way.vertrag_id.is_empty();
         findings.require(named, &path, "NACHNUTZUNG_VERTRAG_MISSING", || {
@@ -213,7 +213,7 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             &["", "PVOG", "DVDV"],
             &format!("{path}.quelle"),
             "PARAMETER_QUELLE",
-            "keine Quelle",
+            ("keine Quelle", "EfA-Parametrisierung"),
         );
         record::one_of(
             findings,
@@ -221,7 +221,7 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             &["text", "zahl", "bool", "datum", "url", "code", "objekt"],
             &format!("{path}.datentyp"),
             "PARAMETER_DATENTYP",
-            "kein Datentyp",
+            ("kein Datentyp", "EfA-Parametrisierung"),
         );
         let range = format!("{path}.wertebereich");
         text::optional(findings, &one.wertebereich, NOTE_CHARS_MAX, &range);
@@ -232,7 +232,12 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             since.is_empty() || since.parse::<SemVer>().is_ok(),
             format_args!("{path}.seit_version"),
             "PARAMETER_SEIT_VERSION",
-            || format!("{} ist keine Version der Form MAJOR.MINOR.PATCH", Shown(since)),
+            || {
+                format!(
+                    "{} ist keine Version der Form MAJOR.MINOR.PATCH (SemVer 2.0)",
+                    Shown(since)
+                )
+            },
         );
     }
     let names = all.iter().map(|one| one.name.as_str());
@@ -252,13 +257,18 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
             form::https_or_urn(standard),
             standard_path,
             "DATENAUSTAUSCH_STANDARD",
-            || format!("{} ist kein Standard (urn:xoev-de:… oder https-Adresse)", Shown(standard)),
+            || {
+                format!(
+                    "{} ist kein Standard: urn:xoev-de:… oder https-Adresse (DVDV)",
+                    Shown(standard)
+                )
+            },
         );
         findings.require(
             form::token(version, 50),
             format_args!("{path}.version"),
             "DATENAUSTAUSCH_VERSION",
-            || format!("{} ist keine Version eines Standards", Shown(version)),
+            || format!("{} ist keine Version eines Standards (DVDV)", Shown(version)),
         );
         record::one_of(
             findings,
@@ -266,7 +276,7 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
             &["fit_connect", "osci_xta", "andere"],
             &format!("{path}.transport"),
             "DATENAUSTAUSCH_TRANSPORT",
-            "kein Transportweg",
+            ("kein Transportweg", "DVDV"),
         );
     }
 }
@@ -309,7 +319,7 @@ fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle], a
             form::digits(plz, 5..=5),
             format_args!("{path}.plz"),
             "STELLE_PLZ",
-            || format!("{} ist keine Postleitzahl: fünf Ziffern", Shown(plz)),
+            || format!("{} ist keine Postleitzahl: fünf Ziffern (XZuFi)", Shown(plz)),
         );
         record::name(findings, &stelle.ort, &format!("{path}.ort"));
         areas.one(findings, &stelle.gebiet, &format!("{path}.gebiet"));

@@ -17,7 +17,7 @@ use crate::{
 pub(super) fn service_id(findings: &mut Findings<'_>, id: &str) {
     const FIELD: &str = "service_id";
     if id.is_empty() {
-        findings.error(FIELD, "SERVICE_ID_MISSING", "Kennung der Leistung fehlt (UUID)");
+        findings.error(FIELD, "SERVICE_ID_MISSING", "Kennung der Leistung fehlt (UUID, RFC 9562)");
         return;
     }
     let Ok(parsed) = id.parse::<ServiceId>() else {
@@ -36,7 +36,7 @@ pub(super) fn service_id(findings: &mut Findings<'_>, id: &str) {
         findings.warning(
             FIELD,
             "SERVICE_ID_KIND",
-            format!("{id} ist keine UUID der Version 7 (neu) oder 5 (aus einem Import)"),
+            format!("{id} ist keine UUID der Version 7 (neu) oder 5 (aus einem Import; RFC 9562)"),
         );
     }
 }
@@ -86,18 +86,18 @@ pub(super) fn name(findings: &mut Findings<'_>, value: &str, field: &str) {
     text::required(findings, value, NAME_CHARS_MAX, field);
 }
 
-/// Checks that a value is one of a few.
+/// Checks that a value is one of a few; the noun with its article, and the source of the rule.
 pub(super) fn one_of(
     findings: &mut Findings<'_>,
     value: &str,
     allowed: &[&str],
     field: &str,
     reason: &'static str,
-    noun: &str,
+    (noun, source): (&str, &str),
 ) {
     findings.require(allowed.contains(&value), field, reason, || {
         let allowed: Vec<&str> = allowed.iter().copied().filter(|one| !one.is_empty()).collect();
-        format!("{} ist {noun}; erlaubt: {}", Shown(value), allowed.join(", "))
+        format!("{} ist {noun}; erlaubt: {} ({source})", Shown(value), allowed.join(", "))
     });
 }
 
@@ -117,7 +117,7 @@ pub(super) fn semver(findings: &mut Findings<'_>, value: &str, field: &str) -> O
 pub(super) fn land(findings: &mut Findings<'_>, value: &str, field: &str) -> Option<Land> {
     let land = value.parse().ok();
     findings.require(land.is_some(), field, "LAND_UNKNOWN", || {
-        format!("{} ist kein Kürzel eines Landes (SL, RP, HE, TH, …)", Shown(value))
+        format!("{} ist kein Kürzel eines Landes wie SL, RP, HE, TH", Shown(value))
     });
     land
 }

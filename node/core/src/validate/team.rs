@@ -41,7 +41,9 @@ pub(super) fn mitfederfuehrung(
     let count = laender.iter().collect::<BTreeSet<_>>().len();
     let fits = usize::try_from(*k).is_ok_and(|k| (1..=count.max(1)).contains(&k));
     findings.require(fits, "mitfederfuehrung.k", "MITFEDERFUEHRUNG_K", || {
-        format!("{k} Mitzeichnungen sind nicht möglich; erlaubt: 1 bis {count} (Zahl der Länder)")
+        format!(
+            "{k} Mitzeichnungen sind nicht möglich; erlaubt: 1 bis {count}, die Zahl der Länder"
+        )
     });
 }
 
@@ -66,7 +68,7 @@ pub(super) fn bearbeiter(findings: &mut Findings<'_>, all: &[Bearbeiter]) {
             &[LEAD, "stellvertretung"],
             &format!("{FIELD}[{n}].rolle"),
             "BEARBEITER_ROLLE",
-            "keine Rolle",
+            ("keine Rolle", "Regel dieses Registers"),
         );
     }
     let names = all.iter().map(|one| one.principal.as_str());

@@ -49,7 +49,10 @@ pub(super) fn optional_url(findings: &mut Findings<'_>, url: &str, field: &str) 
 /// Checks an https address that must be there.
 pub(super) fn required_url(findings: &mut Findings<'_>, url: &str, field: &str) {
     findings.require(form::https_url(url), field, "URL_FORM", || {
-        format!("{} ist keine https-Adresse (https://rechnername/pfad, ASCII)", Shown(url))
+        format!(
+            "{} ist keine https-Adresse: https://rechnername/pfad, nur ASCII (RFC 3986)",
+            Shown(url)
+        )
     });
 }
 
@@ -77,7 +80,7 @@ pub(super) fn localized(
         language(findings, &entry.language_code, &format!("{path}.language_code"));
         findings.require(seen.insert(&entry.language_code), &path, "LANGUAGE_DUPLICATE", || {
             format!(
-                "Sprache {} kommt mehrfach vor; je Sprache ein Text",
+                "Sprache {} kommt mehrfach vor; je Sprache ein Text (XZuFi)",
                 Shown(&entry.language_code)
             )
         });

@@ -128,19 +128,19 @@ fn approval(findings: &mut Findings<'_>, record: &ServiceVersion, today: Date) {
         findings.error(
             DAY,
             "FACHLICHE_FREIGABE_AM_MISSING",
-            "Tag der fachlichen Freigabe fehlt (nötig bei Freigabestatus 5 und 6)",
+            "Tag der fachlichen Freigabe fehlt; nötig bei Freigabestatus 5 und 6 (XZuFi)",
         );
     }
     if let Some(day) = dates::optional(findings, &record.fachlich_freigegeben_am, DAY) {
         findings.require(day <= today, DAY, "FACHLICHE_FREIGABE_IN_FUTURE", || {
-            format!("fachliche Freigabe {day} liegt in der Zukunft (heute: {today})")
+            format!("fachliche Freigabe {day} liegt in der Zukunft, heute ist {today} (XZuFi)")
         });
     }
     if record.fachlich_freigegeben_durch.trim().is_empty() && released {
         findings.error(
             BODY,
             "FACHLICHE_FREIGABE_DURCH_MISSING",
-            "Stelle der fachlichen Freigabe fehlt (nötig bei Freigabestatus 5 und 6)",
+            "Stelle der fachlichen Freigabe fehlt; nötig bei Freigabestatus 5 und 6 (XZuFi)",
         );
     } else if !record.fachlich_freigegeben_durch.is_empty() {
         record::name(findings, &record.fachlich_freigegeben_durch, BODY);

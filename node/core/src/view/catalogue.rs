@@ -1,7 +1,7 @@
 //! Services and versions: lists, single reads, resolution.
 
 use registry_proto::{
-    terms::{Date, Land, Leistungsschluessel, Requirement, SemVer},
+    terms::{Date, Land, Leistungsschluessel, Requirement, SemVer, Themenfeld},
     wire::registry::{
         GetServiceRequest, GetVersionRequest, ListServicesRequest, ListVersionsRequest,
         ResolveVersionRequest, ServiceSummary, VersionSummary,
@@ -113,6 +113,8 @@ impl<'a, F: Facts> Catalogue<'a, F> {
             ),
             themenfeld: request.themenfeld.clone(),
         };
+        // a code that is misspelt should not look like a Themenfeld without services
+        checks.optional::<Themenfeld>("themenfeld", "THEMENFELD_UNKNOWN", &request.themenfeld);
         checks.finish()?;
 
         let mut found = self.definitions(&filter, after, size + 1)?;
@@ -169,7 +171,11 @@ impl<'a, F: Facts> Catalogue<'a, F> {
         let of = AfterService { land, service };
         let mut checks = Checks::default();
         if after.as_ref().is_some_and(|after| after.of != of) {
-            checks.add("page_token", "PAGE_TOKEN", "belongs to another service");
+            checks.add(
+                "page_token",
+                "PAGE_TOKEN",
+                "gehört zu einer anderen Leistung; ohne page_token neu beginnen",
+            );
         }
         checks.finish()?;
 

@@ -45,7 +45,7 @@ impl WatchFilter {
             ("leistungsschluessel", request.leistungsschluessel.len()),
         ] {
             if length > FILTER_VALUES_MAX {
-                let found = format!("has {length} values; {FILTER_VALUES_MAX} are allowed");
+                let found = format!("{length} Werte; höchstens {FILTER_VALUES_MAX}");
                 checks.add(field, "FILTER_LENGTH", found);
                 return Err(checks.reject());
             }

@@ -43,7 +43,7 @@ impl When {
         let mut ms = |field: &'static str, at: &Option<Timestamp>| {
             let ms = unix_ms(at.as_ref()?);
             if ms.is_none() {
-                checks.add(field, "TIMESTAMP_FORM", "is no time of the years 1 to 9999");
+                checks.add(field, "TIMESTAMP_FORM", "ist kein Zeitpunkt der Jahre 1 bis 9999");
             }
             ms
         };

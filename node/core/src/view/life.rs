@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Catalogue, Facts, FactsError, Lineage, VersionState,
-    walk::{Order, VERSIONS, Walk},
+    walk::{Order, TAKEN, VERSIONS, Walk},
 };
 use crate::{
     fold::{Fact, LeadersFact, MoveFact, Position, Said, VersionFact, keys},
@@ -92,19 +92,59 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(Some((number, at)))
     }
 
-    /// Number of versions of a Land.
+    /// Number of versions that a Land could retire: those of the services it owns, also those that
+    /// an owner before it published.
     ///
     /// # Errors
     ///
     /// [`FactsError`] if the facts cannot be read.
-    pub fn versions_in(&self, land: Land) -> Result<u64, FactsError> {
+    pub fn versions_owned_by(&self, land: Land) -> Result<u64, FactsError> {
         let all = keys::versions_in(Some(land));
         let mut walk = Walk::with_prefix(self.facts, self.cut, VERSIONS, Order::Ascending, all);
-        let mut count = 0;
-        while walk.next()?.is_some() {
-            count += 1;
+        let (mut count, mut last, mut moved) = (0, None, self.taken_by(land)?);
+        while let Some(Fact { key, .. }) = walk.next()? {
+            let (service, ..) = keys::parse_version(&key)?;
+            if last != Some(service) {
+                last = Some(service);
+                if self.may_be_handed_over(service)? {
+                    moved.insert(service);
+                }
+            }
+            count += u64::from(!moved.contains(&service));
+        }
+        for service in moved {
+            let Some(lineage) = self.owned(land, service)? else { continue };
+            let mut versions = self.versions(&lineage, None)?;
+            while versions.next()?.is_some() {
+                count += 1;
+            }
         }
         Ok(count)
+    }
+
+    /// The entry of a version of a service that a Land owns, or owned.
+    ///
+    /// # Errors
+    ///
+    /// [`FactsError`] if the facts cannot be read.
+    pub fn version_at(
+        &self,
+        land: Land,
+        service: Uuid,
+        number: &SemVer,
+    ) -> Result<Option<Position>, FactsError> {
+        let found = self.version_fact(&self.lineage_of(land, service)?, number)?;
+        Ok(found.map(|fact| keys::parse_version(&fact.key)).transpose()?.map(|(.., at)| at))
+    }
+
+    fn taken_by(&self, land: Land) -> Result<BTreeSet<Uuid>, FactsError> {
+        let all = keys::taken_in(Some(land));
+        let mut walk = Walk::with_prefix(self.facts, self.cut, TAKEN, Order::Ascending, all);
+        let mut taken = BTreeSet::new();
+        while let Some(Fact { key, .. }) = walk.next()? {
+            taken.insert(keys::parse_taken(&key)?.0);
+        }
+        Ok(taken)
     }
 
     /// The Länder that lead a service with its owner, after the entries before `before`.
@@ -151,6 +191,18 @@ impl<F: Facts> Catalogue<'_, F> {
             }
         }
         Ok(leaders)
+    }
+
+    /// The leaders that the newest definition of a service names, under its owner of today, with
+    /// the leaf hash and the recorded time of that definition.
+    pub(super) fn named_last(
+        &self,
+        of: &Lineage,
+    ) -> Result<Option<(Hash, Leaders, i64)>, FactsError> {
+        let Some(it) = self.definition(of)? else { return Ok(None) };
+        let laender = it.fact.mit_laender.iter().filter_map(|it| it.parse().ok()).collect();
+        let leaders = Leaders { laender, k: it.fact.mit_k as usize }.under(of.land());
+        Ok(Some((leaf_of(&it.fact.leaf)?, leaders, it.fact.recorded_unix_ms)))
     }
 
     /// The Länder that countersigned an entry in their own logs.

@@ -1,6 +1,6 @@
 //! What needs the attention of a Land.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use registry_proto::{
     terms::{Date, Land},
@@ -9,13 +9,11 @@ use registry_proto::{
 use uuid::Uuid;
 
 use super::{
-    Catalogue, Facts, FactsError, Lineage, Lineages, Standing,
-    catalogue::{Definition, timestamp},
+    Catalogue, Facts, FactsError, Lineage, Lineages, Standing, catalogue::timestamp,
     nachnutzung::needs,
-    walk::{DEFINITIONS, Order, Walk},
 };
 use crate::{
-    fold::{Fact, keys},
+    fold::{Fact, LeadersFact, keys},
     moves::{
         nachnutzung::{Side, Subscription},
         uebergabe,
@@ -145,27 +143,55 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(())
     }
 
-    /// Versions that wait for the countersignature of a Land.
+    /// Versions, and changes of who leads, that wait for the countersignature of a Land.
     fn countersignatures(
         &self,
         land: Land,
         handed: &BTreeMap<Uuid, Lineages>,
         notices: &mut Vec<Notice>,
     ) -> Result<(), FactsError> {
-        for lineage in handed.values().flat_map(|it| &it.all) {
-            self.versions_waiting(lineage, land, notices)?;
-        }
-        let all = keys::definitions_in(None);
-        let mut walk = Walk::with_prefix(self.facts, self.cut, DEFINITIONS, Order::Ascending, all);
-        while let Some(Fact { key, value }) = walk.next()? {
-            let (service, position) = keys::parse_definition(&key)?;
-            let lineage = Lineage::of(position.log.land, service);
-            let Definition { lineage, fact, .. } = Definition::parse(lineage, &key, &value)?;
-            if fact.mit_laender.iter().any(|it| it == land.code()) && !handed.contains_key(&service)
-            {
-                self.versions_waiting(&lineage, land, notices)?;
+        // whoever is named no more may have to agree to that, so every definition is looked at
+        let mut named = BTreeSet::new();
+        self.each(&keys::definitions_in(None), |Fact { key, value }| {
+            let (service, at) = keys::parse_definition(&key)?;
+            let leads = LeadersFact::parse(&value)?.mit_laender.iter().any(|it| it == land.code());
+            if leads && self.cut.holds(at) && !handed.contains_key(&service) {
+                named.insert((at.log.land, service));
             }
+            Ok(true)
+        })?;
+        let handed = handed.values().flat_map(|it| &it.all).cloned();
+        let alone = named.into_iter().map(|(owner, service)| Lineage::of(owner, service));
+        for lineage in handed.chain(alone) {
+            self.versions_waiting(&lineage, land, notices)?;
+            self.leaders_waiting(&lineage, land, notices)?;
         }
+        Ok(())
+    }
+
+    /// The newest definition names other leaders, and those who lead have not agreed yet.
+    fn leaders_waiting(
+        &self,
+        of: &Lineage,
+        land: Land,
+        notices: &mut Vec<Notice>,
+    ) -> Result<(), FactsError> {
+        let leaders = self.leaders(of, None)?;
+        if !leaders.laender.contains(&land) {
+            return Ok(());
+        }
+        let Some((leaf, named, recorded)) = self.named_last(of)? else { return Ok(()) };
+        let signed = leaders.countersigned(self.countersigners(of.service, &leaf)?);
+        if named == leaders || signed.is_enough() || !signed.missing().contains(&land) {
+            return Ok(());
+        }
+        let service = of.service;
+        let about = About { subscription: None, land: of.land(), service };
+        let text = format!(
+            "der Steckbrief ändert, wer mitführt, und wartet auf die Mitzeichnung: registry \
+             mitzeichnen {service} --steckbrief"
+        );
+        notices.push(about.notice(NoticeKind::CountersignatureOwed, land, text, recorded));
         Ok(())
     }
 

@@ -196,6 +196,30 @@ fn a_service_is_found_once_under_its_owner() {
 }
 
 #[test]
+fn versions_are_counted_for_who_could_retire_them() {
+    let mut story = Story::new();
+    story.log(SL).release_in(uuid(1), "1.1.0", &["10"]);
+    story.log(SL).release_in(uuid(2), "1.0.0", &["10"]);
+    story.log(HE).release_in(uuid(3), "1.0.0", &["06"]);
+    let counted = |story: &Story| {
+        let world = story.world();
+        [SL, HE, TH].map(|land| world.catalogue().versions_owned_by(land).unwrap())
+    };
+    assert_eq!(counted(&story), [3, 1, 0]);
+    story.offer(SL, HE);
+    assert_eq!(counted(&story), [3, 1, 0]);
+    story.take(HE);
+    assert_eq!(counted(&story), [1, 3, 0]);
+    story.log(HE).release_in(uuid(1), "1.2.0", &["10"]);
+    // what the former owner writes does not count
+    story.log(SL).release_in(uuid(1), "1.3.0", &["10"]);
+    assert_eq!(counted(&story), [1, 4, 0]);
+    story.offer(HE, SL);
+    story.take(SL);
+    assert_eq!(counted(&story), [4, 1, 0]);
+}
+
+#[test]
 fn the_new_owner_moves_old_versions_on() {
     let mut story = Story::handed_over(HE);
     let said = |lifecycle: Lifecycle| VersionStatus {
@@ -319,11 +343,29 @@ fn the_leaders_of_a_joint_service_go_on_leading() {
     assert_eq!(owner(&story), HE);
     // another set of leaders needs those that are left of the old one
     let said = joint(HE, &["TH"], 1);
-    story.log(HE).say(Kind::ServiceDefinition, uuid(1), None, &said);
+    let change = story.log(HE).say(Kind::ServiceDefinition, uuid(1), None, &said);
     story.log(HE).release_in(uuid(1), "1.1.0", &["10"]);
     let standings = story.world().catalogue().standings(HE, uuid(1)).unwrap();
     let missing = standings[0].countersigned.missing().into_iter().collect::<Vec<_>>();
     assert_eq!((standings[0].state.number.to_string().as_str(), missing), ("1.1.0", vec![RP]));
+    // and those are told, of the version and of the change, until they agree
+    let owed = |story: &Story, land: Land| {
+        let notices = story.world().catalogue().notices(land, day("2026-11-23"), NOW_MS).unwrap();
+        let owed = notices.into_iter().filter(|it| it.kind() == NoticeKind::CountersignatureOwed);
+        owed.map(|it| it.text.rsplit(" --").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(owed(&story, RP), ["steckbrief", "version 1.1.0"]);
+    assert_eq!(owed(&story, TH), [""; 0]);
+    let said = Mitzeichnung {
+        service_id: id(1),
+        land: "HE".to_owned(),
+        leaf_hash: change.as_bytes().to_vec().into(),
+        ..Mitzeichnung::default()
+    };
+    story.log(RP).say(Kind::Mitzeichnung, uuid(1), None, &said);
+    // the version stands behind the change, so it waits for whom that names
+    assert_eq!(owed(&story, RP), [""; 0]);
+    assert_eq!(owed(&story, TH), ["version 1.1.0"]);
 }
 
 #[test]

@@ -62,12 +62,10 @@ impl Checks {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                match reason {
-                    "UUID_FORM" => {
-                        let found = Shown(text);
-                        self.add(field, reason, format_args!("{found} ist keine UUID ({error})"));
-                    }
-                    _ => self.add(field, reason, error),
+                let found = Shown(text);
+                match expected(reason) {
+                    Some(what) => self.add(field, reason, format_args!("{found} ist {what}")),
+                    None => self.add(field, reason, format_args!("{found}: {error}")),
                 }
                 None
             }
@@ -100,7 +98,7 @@ impl Checks {
     /// The number of items asked for; 0 means `default`.
     pub(super) fn count(&mut self, field: &'static str, asked: u32, default: u32) -> usize {
         if asked > PAGE_MAX {
-            self.add(field, "PAGE_SIZE", format_args!("{asked} is more than {PAGE_MAX}"));
+            self.add(field, "PAGE_SIZE", format_args!("{asked} ist mehr als {PAGE_MAX}"));
         }
         (if asked == 0 { default } else { asked.min(PAGE_MAX) }) as usize
     }
@@ -115,7 +113,7 @@ impl Checks {
             self.add(
                 "page_token",
                 "PAGE_TOKEN",
-                "is no token of this call; begin again without a token",
+                "gehört nicht zu dieser Abfrage; ohne page_token neu beginnen",
             );
         }
         token
@@ -130,6 +128,28 @@ impl Checks {
     pub(super) fn finish(self) -> Result<(), Reject> {
         if self.0.is_empty() { Ok(()) } else { Err(self.reject()) }
     }
+}
+
+/// What a value is not, for people.
+fn expected(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "UUID_FORM" => "keine UUID (RFC 9562)",
+        "LAND_UNKNOWN" => "kein Kürzel eines Landes wie SL, RP, HE, TH",
+        "LEISTUNGSSCHLUESSEL_FORM" => "kein Leistungsschlüssel: 99 und zwölf Ziffern (FIM)",
+        "ARS_FORM" => {
+            "kein Regionalschlüssel: 2, 3, 5, 9 oder 12 Ziffern ab 01 bis 16, oder 00 für den Bund \
+             (ARS)"
+        }
+        "DATE_FORM" => "kein Datum der Form JJJJ-MM-TT (ISO 8601)",
+        "SEMVER_FORM" => "keine Version der Form MAJOR.MINOR.PATCH (SemVer 2.0)",
+        "REQUIREMENT_FORM" => {
+            "keine Anforderung an Versionen: 1.4.2 genau, ^1 oder ^1.4 verträglich, * alle (SemVer \
+             2.0)"
+        }
+        "THEMENFELD_UNKNOWN" => "kein Themenfeld (OZG-Umsetzungskatalog, 14 Themenfelder)",
+        "CODE_UNKNOWN" => "kein Wert der Codeliste",
+        _ => return None,
+    })
 }
 
 // === impl AfterService ===

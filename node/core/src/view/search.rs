@@ -22,6 +22,7 @@ use crate::{
         SUGGESTIONS_MAX,
     },
     reject::Reject,
+    validate::Shown,
 };
 
 /// A search in a valid form.
@@ -97,7 +98,7 @@ impl SearchAsk {
         let mut checks = Checks::default();
         let limit = checks.count("limit", request.limit, SEARCH_DEFAULT);
         if request.offset.saturating_add(request.limit) > SEARCH_DEPTH_MAX {
-            let problem = format_args!("goes beyond the first {SEARCH_DEPTH_MAX} hits");
+            let problem = format_args!("führt über die ersten {SEARCH_DEPTH_MAX} Treffer hinaus");
             checks.add("offset", "SEARCH_DEPTH", problem);
         }
         let filters = SearchFilters {
@@ -109,7 +110,8 @@ impl SearchAsk {
         };
         for (i, state) in filters.status.iter().enumerate() {
             if !STATES.contains(&state.as_str()) {
-                let problem = format_args!("expected one of {}", STATES.join(" "));
+                let problem =
+                    format_args!("{} ist kein Stand; erlaubt: {}", Shown(state), STATES.join(", "));
                 checks.add(format!("status[{i}]"), "STATUS_UNKNOWN", problem);
             }
         }
@@ -128,7 +130,7 @@ impl SearchAsk {
     pub fn parse_suggest(request: &SuggestRequest) -> Result<Self, Reject> {
         let mut checks = Checks::default();
         if request.limit > SUGGESTIONS_MAX {
-            let problem = format_args!("{} is more than {SUGGESTIONS_MAX}", request.limit);
+            let problem = format_args!("{} ist mehr als {SUGGESTIONS_MAX}", request.limit);
             checks.add("limit", "PAGE_SIZE", problem);
         }
         let limit = if request.limit == 0 { SUGGESTIONS_MAX } else { request.limit };
@@ -228,10 +230,10 @@ impl<F: Facts> Catalogue<'_, F> {
 
 fn words(checks: &mut Checks, field: &'static str, text: &str, may_be_empty: bool) {
     if text.chars().count() > QUERY_CHARS_MAX {
-        let problem = format_args!("has more than {QUERY_CHARS_MAX} characters");
+        let problem = format_args!("hat mehr als {QUERY_CHARS_MAX} Zeichen");
         checks.add(field, "QUERY_LENGTH", problem);
     } else if !may_be_empty && !text.chars().any(char::is_alphanumeric) {
-        checks.add(field, "QUERY_EMPTY", "has no word; a word has letters or digits");
+        checks.add(field, "QUERY_EMPTY", "enthält kein Wort; ein Wort hat Buchstaben oder Ziffern");
     }
 }
 
@@ -249,7 +251,7 @@ where
 /// The values, cut so that no later check works on more than it should.
 fn bounded(checks: &mut Checks, field: &'static str, values: &[String]) -> Vec<String> {
     if values.len() > SEARCH_FILTER_VALUES_MAX {
-        let problem = format_args!("{} are more than {SEARCH_FILTER_VALUES_MAX}", values.len());
+        let problem = format_args!("{} Werte; höchstens {SEARCH_FILTER_VALUES_MAX}", values.len());
         checks.add(field, "FILTER_VALUES", problem);
     }
     values.iter().take(SEARCH_FILTER_VALUES_MAX).cloned().collect()

@@ -143,7 +143,9 @@ impl CataloguePage<'_> {
             a.facet href=(address) aria-current=[chosen.then_some("true")] {
                 span { (value.label) @if chosen { span.kern-sr-only { " (Filter aufheben)" } } }
                 span.facet__count {
-                    (words::number(value.count)) span.kern-sr-only { " Leistungen" }
+                    (words::number(value.count)) span.kern-sr-only {
+                        (if value.count == 1 { " Leistung" } else { " Leistungen" })
+                    }
                 }
             }
         }

@@ -485,3 +485,47 @@ async fn the_page_of_a_service_tells_who_owned_it_and_old_addresses_lead_to_it()
         has(&format!("{}/versionen/1.0.0", address("HE")));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rest_answers_what_grpc_does_and_refuses_what_it_does_not_know() {
+    let (index, _folder) = demonstration(3);
+    let router = pages(index);
+    let answer = get(&router, "/api/v1/services?page_size=1").await;
+    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let some = |name: &str| json["services"][0][name].clone();
+    let id = some("service_id").as_str().unwrap().to_owned();
+    let key = some("leistungsschluessel")[0].as_str().unwrap().to_owned();
+    let service = format!("/api/v1/services/{id}");
+    let asked = format!("/api/v1/resolve?leistungsschluessel={key}&ars=10");
+    let early = "recorded_at=2001-01-01";
+    let late = "seen_at=2099-12-31T00:00:00Z&recorded_at=2099-12-31";
+    for (path, status, part) in [
+        (asked.clone(), StatusCode::OK, "\"onlinedienste\""),
+        (format!("{asked}&valid_at=1990-01-01"), StatusCode::OK, "\"valid_at\":\"1990-01-01\""),
+        (format!("{asked}&{late}&proof=false&limit=1"), StatusCode::OK, "\"as_of\""),
+        (format!("{asked}&proof=ja"), StatusCode::BAD_REQUEST, "true or false"),
+        (format!("{asked}&valid_at=gestern"), StatusCode::BAD_REQUEST, "gestern"),
+        (format!("{asked}&limit=1000"), StatusCode::BAD_REQUEST, "limit"),
+        (asked.replace("ars", "gebiet"), StatusCode::BAD_REQUEST, "no parameter \\\"gebiet\\\""),
+        (format!("{service}?{late}"), StatusCode::OK, &key),
+        (format!("{service}?{early}"), StatusCode::NOT_FOUND, "service"),
+        (format!("{service}/versions?{late}"), StatusCode::OK, "1.0.0"),
+        (format!("{service}/versions/1.0.0?{early}"), StatusCode::NOT_FOUND, "detail"),
+        (format!("{service}/resolve?valid_at=2026-06-01"), StatusCode::OK, "\"version\""),
+        (format!("{service}/resolve?at=2026-06-01"), StatusCode::BAD_REQUEST, "known: requirement"),
+        (format!("/api/v1/services?{early}"), StatusCode::OK, "\"as_of\""),
+        ("/api/v1/services?seen_at=bald".to_owned(), StatusCode::BAD_REQUEST, "RFC"),
+        (
+            "/api/v1/search?land=SL&status=freigegeben&status=abgekuendigt".to_owned(),
+            StatusCode::OK,
+            "\"facets\"",
+        ),
+        ("/api/v1/search?status=x&typisierung=y".to_owned(), StatusCode::BAD_REQUEST, "detail"),
+        ("/api/v1/suggest?q=ge&limit=3".to_owned(), StatusCode::OK, ""),
+        ("/api/v1/status?land=SL".to_owned(), StatusCode::BAD_REQUEST, "known: none"),
+    ] {
+        let answer = get(&router, &path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        assert!(answer.body.contains(part), "{path}: {part:?} in {}", answer.body);
+    }
+}

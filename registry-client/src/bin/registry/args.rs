@@ -11,6 +11,7 @@ mod kontakt;
 mod manifest;
 mod moves;
 mod nachnutzung;
+mod proving;
 mod receipts;
 mod uebergabe;
 mod writing;
@@ -44,6 +45,7 @@ pub(crate) use self::{
         Acknowledge, Aendern, Connect, End, Interesse, List as NachnutzungList, Matrix,
         Nachnutzung, Stand, Step, Terms, Vertrag,
     },
+    proving::{Proved, Proving},
     receipts::{Proof, Receipts},
     uebergabe::{
         Answer as UebergabeAnswer, List as UebergabeList, Offer as UebergabeOffer, Uebergabe,
@@ -212,12 +214,8 @@ pub(crate) struct Resolve {
     /// Höchstens so viele, 1 bis 100 (ohne Angabe 20)
     #[arg(long, value_name = "ANZAHL", default_value_t = 0, hide_default_value = true)]
     pub(crate) limit: u32,
-    /// Zu jedem Eintrag den Beweis mitgeben, dass er im Protokoll seines Landes steht
-    #[arg(long)]
-    pub(crate) proof: bool,
-    /// Die Beweise gegen diese Gründungsurkunde nachprüfen (charter.binpb, aus eigener Hand)
-    #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
-    pub(crate) charter: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) proving: Proving,
     #[command(flatten)]
     pub(crate) past: Past,
 }
@@ -229,7 +227,7 @@ pub(crate) enum Service {
     List(ServiceList),
     /// Einen Dienst mit seinem neuesten Steckbrief anzeigen
     #[command(after_help = "Beispiel:\n  registry service show UUID -o yaml")]
-    Show(ServiceShow),
+    Show(Proved<ServiceShow>),
     /// Felder vieler Steckbriefe des eigenen Landes auf einmal ändern
     #[command(after_help = moves::EDIT_EXAMPLES)]
     Edit(ServiceEdit),
@@ -272,10 +270,10 @@ pub(crate) enum Version {
     List(VersionList),
     /// Eine Version anzeigen
     #[command(after_help = "Beispiel:\n  registry version show UUID 1.4.2 -o yaml")]
-    Show(VersionShow),
+    Show(Proved<VersionShow>),
     /// Die höchste Version auswählen, die passt und am Tag gilt
     #[command(after_help = RESOLVE_EXAMPLES)]
-    Resolve(VersionResolve),
+    Resolve(Proved<VersionResolve>),
     /// Anzeigen, worin sich zwei Versionen unterscheiden, Feld für Feld
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(VersionDiff),

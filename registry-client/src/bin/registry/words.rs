@@ -106,6 +106,43 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
         "SEARCH_REBUILDING" => {
             "der Suchindex wird gerade aufgebaut; Listen und einzelne Dienste gehen schon"
         }
+        "ARTEFACT_NOT_HERE" => {
+            let laender =
+                message.split_once("nodes of ").and_then(|(_, it)| it.split_once(" published"));
+            let (laender, _) = laender?;
+            return Some(format!(
+                "die Datei liegt nicht vollständig bei diesem Knoten; er holt sie, wenn er sie haben \
+                 soll ([artefacts] fetch), und Knoten von {laender} haben sie"
+            ));
+        }
+        "ARTEFACT_COLLECTED" => "der Knoten räumt dieses Stück gerade weg; es kommt noch einmal",
+        "ARTEFACT_STORE" => {
+            "der Speicher für Dateien versagt oder wird noch gelesen; der Betreiber sieht die Ursache \
+             im Protokoll des Knotens"
+        }
+        "ARTEFACT_MARK" => {
+            "ein Protokoll ist nicht bis zum Ende lesbar; solange wird keine Datei gelöscht"
+        }
+        "UPLOAD_BROKEN" => "die Übertragung brach ab; von diesem Stück ist nichts gespeichert",
+        "AUDIT_FULL" => "das Auditprotokoll kommt nicht nach; ohne Spur geschieht nichts",
+        "AUDIT_FAILED" => {
+            "das Auditprotokoll lässt sich nicht schreiben, und ohne Spur geschieht nichts; der \
+             Betreiber sieht die Ursache im Protokoll des Knotens"
+        }
+        "SIGNING_FAILED" => {
+            "der Schlüssel des Landes unterschreibt nicht; der Betreiber sieht die Ursache im \
+             Protokoll des Knotens"
+        }
+        "NO_CHECKPOINT" => {
+            "noch steht kein Prüfpunkt über diesem Eintrag; gleich noch einmal fragen"
+        }
+        "ANSWER_TOO_LARGE" => {
+            "die Antwort ist zu groß; ohne Beweise oder mit kleinerem --limit fragen"
+        }
+        "JOURNAL_DAMAGED" => {
+            "ein Protokoll ist beschädigt; der Betreiber sieht die Stelle im Protokoll des Knotens"
+        }
+        "VOTES_UNREAD" => "der Knoten hat noch nicht alle Stimmen gelesen",
         "LOG_WRITE_FAILED" => {
             "das Protokoll des Landes lässt sich nicht schreiben; der Betreiber sieht die Ursache \
              im Protokoll des Knotens"

@@ -225,6 +225,12 @@ fn check_bounded<T>(found: Result<Validated<T>, Vec<FieldViolation>>) {
     };
     assert!(findings.len() <= VIOLATIONS_MAX);
     assert!(findings.iter().all(|one| one.description.len() < 4_096 && !one.reason.is_empty()));
+    // each names its source
+    assert!(
+        findings
+            .iter()
+            .all(|one| one.description.ends_with(')') || one.reason == "MORE_VIOLATIONS")
+    );
 }
 
 proptest! {

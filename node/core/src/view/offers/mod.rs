@@ -112,7 +112,7 @@ impl OfferAsk {
             asked => asked,
         };
         if limit > OFFERS_MAX {
-            checks.add("limit", "PAGE_SIZE", format_args!("{limit} is more than {OFFERS_MAX}"));
+            checks.add("limit", "PAGE_SIZE", format_args!("{limit} ist mehr als {OFFERS_MAX}"));
         }
         let (Some(number), Some(ars)) = (number, ars) else { return Err(checks.reject()) };
         checks.finish()?;

@@ -20,7 +20,10 @@ pub(crate) struct Manifests {
 pub(crate) struct Apply {
     #[command(flatten)]
     pub(crate) manifests: Manifests,
-    /// Nur prüfen, nichts schreiben und keine Dateien senden
+    /// Nur prüfen, nichts schreiben; von den Dateien wird nur gesendet, was der Knoten vergleicht
+    ///
+    /// Neue Schnittstellenbeschreibungen (OpenAPI, JSON Schema, XDatenfelder) braucht der Knoten, um
+    /// zu sagen, was bricht. Er vergisst sie nach einem Tag, wenn keine Version sie nennt.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Alle Dienste als einen Stapel: alles oder nichts

@@ -10,7 +10,7 @@ use registry_client::{
 use registry_proto::{
     artefact::Layout,
     log::Hash,
-    wire::registry::{ArtefactFetch, ArtefactState, Artefakt, GetVersionRequest},
+    wire::registry::{ArtefactFetch, ArtefactState, Artefakt, GetVersionRequest, Zeitpunkt},
 };
 
 use crate::{
@@ -107,7 +107,7 @@ pub(super) async fn pull(
     let mut wanted = match (&args.service, &args.version, &args.digest) {
         (Some(service), Some(version), _) => {
             let land = args.land.map_or_else(String::new, |land| land.to_string());
-            of_version(client, service, version, land).await?
+            of_version(client, service, version, land, None).await?
         }
         (_, _, Some(digest)) => vec![of_digest(client, digest).await?],
         _ => return Err(usage("--service mit --version, oder --digest angeben".to_owned())),
@@ -180,7 +180,8 @@ pub(super) async fn list(
     args: VersionShow,
 ) -> Result<(), CliError> {
     let land = args.land.map_or_else(String::new, |land| land.to_string());
-    let wanted = of_version(client, &args.id, &args.version, land).await?;
+    let zeitpunkt = args.past.zeitpunkt();
+    let wanted = of_version(client, &args.id, &args.version, land, zeitpunkt).await?;
     let digests: Vec<_> =
         wanted.iter().filter_map(|it| Hash::try_from(&it.sha256[..]).ok()).collect();
     let states = client.stat_artefacts(&digests).await?;
@@ -249,10 +250,17 @@ async fn of_version(
     service_id: &str,
     version: &str,
     land: String,
+    zeitpunkt: Option<Zeitpunkt>,
 ) -> Result<Vec<Artefakt>, CliError> {
     let (service_id, version) = (service_id.to_owned(), version.to_owned());
     let answer = client
-        .version(GetVersionRequest { service_id, version, land, ..GetVersionRequest::default() })
+        .version(GetVersionRequest {
+            service_id,
+            version,
+            land,
+            zeitpunkt,
+            ..GetVersionRequest::default()
+        })
         .await?;
     Ok(answer.version.and_then(|it| it.version).unwrap_or_default().artefakte)
 }

@@ -178,11 +178,13 @@ fn table(impact: &GetImpactResponse, said: &VersionStatus) -> String {
     let life = impact.life.clone().unwrap_or_default();
     let change =
         format!("{} → {}", kinds::lifecycle(life.lifecycle()), kinds::lifecycle(said.lifecycle()));
+    let withdrawn = said.lifecycle() == Lifecycle::Zurueckgezogen;
     let mut text = output::pairs([
         ("Version", said.version.clone()),
         ("Stand", change),
         ("Abschaltung am", life.abschaltung_am),
-        ("Frühestens am", impact.abschaltung_fruehestens.clone()),
+        // what is withdrawn is gone at once
+        ("Frühestens am", if withdrawn { "" } else { &impact.abschaltung_fruehestens }.to_owned()),
         ("Betroffen", affected_count(&impact.affected)),
     ]);
     if impact.affected.is_empty() {

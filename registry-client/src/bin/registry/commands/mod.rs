@@ -16,6 +16,7 @@ mod manifest;
 mod nachnutzung;
 mod offers;
 mod proof;
+mod proved;
 mod publish;
 mod receipts;
 mod service;
@@ -54,7 +55,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             service::list(&connect(global).await?, format, args).await
         }
         Command::Service(Service::Show(args)) => {
-            service::show(&connect(global).await?, format, args).await
+            let charter = proved::charter(&args.proving)?;
+            service::show(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Service(Service::Edit(args)) => {
             let prepared = edit::prepare(&args)?;
@@ -64,16 +66,18 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
             version::list(&connect(global).await?, format, args).await
         }
         Command::Version(Version::Show(args)) => {
-            version::show(&connect(global).await?, format, args).await
+            let charter = proved::charter(&args.proving)?;
+            version::show(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Version(Version::Resolve(args)) => {
-            version::resolve(&connect(global).await?, format, args).await
+            let charter = proved::charter(&args.proving)?;
+            version::resolve(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Version(Version::Diff(args)) => {
             differences::versions(&connect(global).await?, format, args).await
         }
         Command::Resolve(args) => {
-            let charter = args.charter.as_deref().map(proof::charter).transpose()?;
+            let charter = proved::charter(&args.proving)?;
             offers::resolve(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Version(Version::Deprecate(args)) => {

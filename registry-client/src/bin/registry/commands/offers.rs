@@ -1,21 +1,22 @@
 //! `registry resolve`.
 
-use prost::Message;
-use registry_client::{
-    Client, ClientError,
-    proof::{ProofError, VerifiedEntry, verify_inclusion},
-};
+use registry_client::{Client, ClientError, proof::ProofError};
 use registry_proto::{
     charter::Charter,
     log::Kind,
     wire::registry::{
-        Angebot, AngebotNachnutzung, AnschlussState, AnschlussStatus, Gebietswechsel,
-        GetInclusionProofResponse, LogPosition, Onlinedienst, ResolveLeistungRequest,
-        ServiceDefinition, ServiceVersion, SubscriptionMove, ZustaendigeStelle,
+        Angebot, AngebotNachnutzung, AnschlussState, AnschlussStatus, Gebietswechsel, Onlinedienst,
+        ResolveLeistungRequest, ServiceDefinition, ServiceVersion, SubscriptionMove,
+        ZustaendigeStelle,
     },
 };
 
-use super::{count, kinds::lifecycle, version::open_end};
+use super::{
+    count,
+    kinds::lifecycle,
+    proved::{self, body, proved},
+    version::open_end,
+};
 use crate::{
     args::{Format, Resolve},
     errors::CliError,
@@ -34,7 +35,7 @@ pub(super) async fn resolve(
         leistungsschluessel: args.leistungsschluessel,
         ars: args.ars,
         valid_at: args.am.unwrap_or_default(),
-        with_proof: args.proof || charter.is_some(),
+        with_proof: args.proving.is_wanted(),
         limit: args.limit,
     };
     let answer = client.resolve_leistung(request).await?;
@@ -83,12 +84,7 @@ pub(super) async fn resolve(
         let more = count(beyond, "weiteres Angebot", "weitere Angebote");
         eprintln!("Hinweis: {more}; --limit zeigt mehr");
     }
-    if args.proof && charter.is_none() && format == Format::Table {
-        eprintln!(
-            "Hinweis: die Beweise stehen in der Ausgabe mit -o json oder yaml; mit --charter prüft \
-             sie dieser Befehl"
-        );
-    }
+    proved::tell(&args.proving, format);
     Ok(())
 }
 
@@ -117,23 +113,6 @@ fn verify(angebot: &Angebot, charter: &Charter) -> Result<usize, ProofError> {
         return Err(ProofError::Body);
     }
     Ok(3)
-}
-
-fn proved(
-    proof: Option<&GetInclusionProofResponse>,
-    at: Option<&LogPosition>,
-    charter: &Charter,
-) -> Result<VerifiedEntry, ProofError> {
-    // a proof that is missing proves as little as an empty one
-    let (proof, at) = (proof.cloned().unwrap_or_default(), at.cloned().unwrap_or_default());
-    verify_inclusion(&proof, charter, &at)
-}
-
-fn body<M: Message + Default>(entry: &VerifiedEntry, kind: Kind) -> Option<M> {
-    entry
-        .body()
-        .filter(|_| entry.header().kind == kind)
-        .and_then(|body| M::decode(body.clone()).ok())
 }
 
 fn details(angebot: &Angebot, verified: Option<usize>) -> String {

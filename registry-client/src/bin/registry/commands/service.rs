@@ -4,14 +4,21 @@ use registry_client::{
     Client,
     catalogue::{PAGE_MAX, ServiceFilter},
 };
-use registry_proto::wire::registry::{
-    GetServiceRequest, GetServiceResponse, KontaktEintrag, SearchMatch, SearchServicesRequest,
-    ServiceSummary,
+use registry_proto::{
+    charter::Charter,
+    log::Kind,
+    wire::registry::{
+        GetServiceRequest, GetServiceResponse, KontaktEintrag, SearchMatch, SearchServicesRequest,
+        ServiceSummary,
+    },
 };
 
-use super::{count, german};
+use super::{
+    count, german,
+    proved::{self, Answered},
+};
 use crate::{
-    args::{Format, Search, ServiceList, ServiceShow},
+    args::{Format, Proved, Search, ServiceList, ServiceShow},
     errors::CliError,
     json::{self, Node, Object},
     output,
@@ -96,15 +103,24 @@ pub(super) async fn search(client: &Client, format: Format, args: Search) -> Res
 pub(super) async fn show(
     client: &Client,
     format: Format,
-    args: ServiceShow,
+    Proved { asked: args, proving }: Proved<ServiceShow>,
+    charter: Option<&Charter>,
 ) -> Result<(), CliError> {
     let request = GetServiceRequest {
         zeitpunkt: args.past.zeitpunkt(),
-        with_proof: false,
+        with_proof: proving.is_wanted(),
         service_id: args.id,
         land: args.land.map_or_else(String::new, |land| land.to_string()),
     };
     let answer = client.service(request).await?;
+    let service = answer.service.as_ref();
+    let answered = Answered {
+        kind: Kind::ServiceDefinition,
+        record: service.and_then(|it| it.definition.as_ref()),
+        provenance: service.and_then(|it| it.provenance.as_ref()),
+        proof: answer.proof.as_ref(),
+    };
+    charter.map(|charter| answered.verify(charter)).transpose()?;
     let object = || {
         let mut object = Object::default();
         if let Some(service) = &answer.service {
@@ -113,10 +129,11 @@ pub(super) async fn show(
         if let Some(as_of) = &answer.as_of {
             object = object.with("as_of", json::message("AsOf", as_of)?);
         }
-        Ok(object)
+        answered.show(object, charter.is_some())
     };
-    output::print(format, object, || details(&answer))?;
+    output::print(format, object, || details(&answer, charter.is_some()))?;
     output::notice_age(answer.as_of.as_slice());
+    proved::tell(&proving, format);
     Ok(())
 }
 
@@ -157,7 +174,7 @@ fn table(services: &[ServiceSummary]) -> String {
     )
 }
 
-fn details(answer: &GetServiceResponse) -> String {
+fn details(answer: &GetServiceResponse, is_verified: bool) -> String {
     let service = answer.service.clone().unwrap_or_default();
     let definition = service.definition.unwrap_or_default();
     let provenance = service.provenance.unwrap_or_default();
@@ -189,6 +206,7 @@ fn details(answer: &GetServiceResponse) -> String {
         ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),
         ("Hinweise", super::findings(&definition.hinweise)),
         ("Nur zur Schau", definition.demonstration_fields.join(", ")),
+        ("Nachgeprüft", if is_verified { "1 Eintrag" } else { "" }.to_owned()),
     ])
 }
 

@@ -2,16 +2,21 @@
 
 use registry_client::Client;
 use registry_proto::{
+    charter::Charter,
+    log::Kind,
     terms::Land,
     wire::registry::{
-        AsOf, GetVersionRequest, Lifecycle, ResolveVersionRequest, Version, VersionLife,
-        VersionSummary,
+        AsOf, GetInclusionProofResponse, GetVersionRequest, Lifecycle, ResolveVersionRequest,
+        Version, VersionLife, VersionSummary,
     },
 };
 
-use super::kinds;
+use super::{
+    kinds,
+    proved::{self, Answered},
+};
 use crate::{
-    args::{Format, VersionList, VersionResolve, VersionShow},
+    args::{Format, Proved, Proving, VersionList, VersionResolve, VersionShow},
     errors::CliError,
     json::{self, Object},
     output,
@@ -48,23 +53,26 @@ pub(super) async fn list(
 pub(super) async fn show(
     client: &Client,
     format: Format,
-    args: VersionShow,
+    Proved { asked: args, proving }: Proved<VersionShow>,
+    charter: Option<&Charter>,
 ) -> Result<(), CliError> {
     let request = GetVersionRequest {
         zeitpunkt: args.past.zeitpunkt(),
-        with_proof: false,
+        with_proof: proving.is_wanted(),
         service_id: args.id,
         version: args.version,
         land: code(args.land),
     };
     let answer = client.version(request).await?;
-    print(format, answer.version.as_ref(), answer.as_of.as_ref())
+    let shown = Shown { version: answer.version, as_of: answer.as_of, proof: answer.proof };
+    shown.print(format, &proving, charter)
 }
 
 pub(super) async fn resolve(
     client: &Client,
     format: Format,
-    args: VersionResolve,
+    Proved { asked: args, proving }: Proved<VersionResolve>,
+    charter: Option<&Charter>,
 ) -> Result<(), CliError> {
     let request = ResolveVersionRequest {
         zeitpunkt: args.past.zeitpunkt(),
@@ -72,25 +80,57 @@ pub(super) async fn resolve(
         requirement: args.requirement,
         valid_at: args.at.unwrap_or_default(),
         land: code(args.land),
+        with_proof: proving.is_wanted(),
     };
     let answer = client.resolve(request).await?;
-    print(format, answer.version.as_ref(), answer.as_of.as_ref())
+    let shown = Shown { version: answer.version, as_of: answer.as_of, proof: answer.proof };
+    shown.print(format, &proving, charter)
 }
 
-fn print(format: Format, version: Option<&Version>, as_of: Option<&AsOf>) -> Result<(), CliError> {
-    let object = || {
-        let mut object = Object::default();
-        if let Some(version) = version {
-            object = object.with("version", json::message("Version", version)?);
-        }
-        if let Some(as_of) = as_of {
-            object = object.with("as_of", json::message("AsOf", as_of)?);
-        }
-        Ok(object)
-    };
-    output::print(format, object, || details(version.cloned().unwrap_or_default()))?;
-    output::notice_age(as_of.map_or(&[], std::slice::from_ref));
-    Ok(())
+/// A version and what proves it.
+struct Shown {
+    version: Option<Version>,
+    as_of: Option<AsOf>,
+    proof: Option<GetInclusionProofResponse>,
+}
+
+// === impl Shown ===
+
+impl Shown {
+    fn print(
+        self,
+        format: Format,
+        proving: &Proving,
+        charter: Option<&Charter>,
+    ) -> Result<(), CliError> {
+        let Self { version, as_of, proof } = &self;
+        let answered = Answered {
+            kind: Kind::ServiceVersion,
+            record: version.as_ref().and_then(|it| it.version.as_ref()),
+            provenance: version.as_ref().and_then(|it| it.provenance.as_ref()),
+            proof: proof.as_ref(),
+        };
+        charter.map(|charter| answered.verify(charter)).transpose()?;
+        let object = || {
+            let mut object = Object::default();
+            if let Some(version) = version {
+                object = object.with("version", json::message("Version", version)?);
+            }
+            if let Some(as_of) = as_of {
+                object = object.with("as_of", json::message("AsOf", as_of)?);
+            }
+            answered.show(object, charter.is_some())
+        };
+        let verified = if charter.is_some() { "1 Eintrag" } else { "" };
+        let table = || {
+            let known = details(version.clone().unwrap_or_default());
+            output::pairs(known.into_iter().chain([("Nachgeprüft", verified.to_owned())]))
+        };
+        output::print(format, object, table)?;
+        output::notice_age(as_of.as_slice());
+        proved::tell(proving, format);
+        Ok(())
+    }
 }
 
 fn table(versions: &[VersionSummary]) -> String {
@@ -121,7 +161,7 @@ fn table(versions: &[VersionSummary]) -> String {
     )
 }
 
-fn details(version: Version) -> String {
+fn details(version: Version) -> [(&'static str, String); 26] {
     let provenance = version.provenance.unwrap_or_default();
     let record = version.version.unwrap_or_default();
     let life = version.life.unwrap_or_else(|| VersionLife {
@@ -146,7 +186,7 @@ fn details(version: Version) -> String {
         .iter()
         .map(|p| if p.pflicht { format!("{}*", p.name) } else { p.name.clone() })
         .collect();
-    output::pairs([
+    [
         ("Dienst", record.service_id.clone()),
         ("Version", record.version.clone()),
         ("Stand", kinds::lifecycle(life.lifecycle()).to_owned()),
@@ -173,7 +213,7 @@ fn details(version: Version) -> String {
         ("Hier seit", provenance.received_at.as_ref().map_or_else(String::new, output::instant)),
         ("Hinweise", super::findings(&record.hinweise)),
         ("Nur zur Schau", record.demonstration_fields.join(", ")),
-    ])
+    ]
 }
 
 /// Where a version stands, with the day it ends and who has not countersigned.

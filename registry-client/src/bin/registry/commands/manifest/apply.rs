@@ -1,6 +1,6 @@
 //! `registry apply`: sends the files that are missing, then each service as a batch of its own.
 
-use std::collections::BTreeSet;
+use std::{cell::Cell, collections::BTreeSet};
 
 use indicatif::ProgressBar;
 use registry_client::{
@@ -16,12 +16,13 @@ use registry_proto::{
 
 use super::{
     Compared, Service, compare,
-    read::{Directory, Local},
+    read::Directory,
+    rehearse::{self, Absent, Fate},
     report::{self, Outcome},
 };
 use crate::{
     args::{Apply, Format, Writing},
-    commands::{artefact as files, count, own_land, write},
+    commands::{count, own_land, write},
     documents::{BATCH_BYTES_MAX, Sources},
     errors::CliError,
     json::{Node, Object},
@@ -38,6 +39,8 @@ struct Publishing<'a> {
     directory: &'a Directory,
     writing: Writing,
     progress: ProgressBar,
+    /// Files that a dry run left out.
+    left_out: Cell<usize>,
 }
 
 /// What became of all, and what stopped it.
@@ -55,14 +58,15 @@ pub(in crate::commands) async fn apply(
     let own = own_land(client).await?;
     let compared = compare(client, own, &mut directory).await?;
     let (writing, progress) = (args.writing(), output::progress());
-    let publishing = Publishing { client, own, directory: &directory, writing, progress };
+    let left_out = Cell::new(0);
+    let publishing = Publishing { client, own, directory: &directory, writing, progress, left_out };
     let done = if args.atomic {
         publishing.together(&compared.services).await?
     } else {
         publishing.each(&compared.services).await
     };
     print(format, &compared, &done, args.dry_run)?;
-    tell(&compared, &done, args.dry_run);
+    tell(&compared, &done, args.dry_run, publishing.left_out.get());
     let refused = refusals(&compared.services, &done.outcomes);
     match (done.stopped, refused) {
         (Some(error), Some(text)) => {
@@ -113,12 +117,15 @@ impl Publishing<'_> {
     /// What can be told without the node.
     fn refusal(&self, service: &Service) -> Option<CliError> {
         if service.land != self.own.code() {
-            return Some(CliError::Refused(format!(
-                "der Steckbrief nennt {}, dieser Knoten schreibt für {}; jedes Land veröffentlicht \
-                 nur eigene Leistungen",
-                clean(&service.land),
-                self.own
-            )));
+            let (land, own) = (clean(&service.land), self.own);
+            return Some(CliError::Refused(if service.was_handed_over {
+                format!("die Leistung gehört seit der Übergabe {land}; über sie schreibt {land}")
+            } else {
+                format!(
+                    "der Steckbrief nennt {land}, dieser Knoten schreibt für {own}; jedes Land \
+                     veröffentlicht nur eigene Leistungen"
+                )
+            }));
         }
         let conflicts: Vec<String> = service.plan.conflicts().map(|it| self.conflict(it)).collect();
         (!conflicts.is_empty()).then(|| CliError::Refused(conflicts.join("\n")))
@@ -142,24 +149,20 @@ impl Publishing<'_> {
     /// The missing files, then the records in as few batches as they fit in.
     async fn one(&self, service: &Service) -> Result<Outcome, CliError> {
         let records = service.plan.to_publish();
-        let missing = self.files(&records, service.plan.revision).await?;
+        let absent = self.files(&records, service).await?;
+        if absent.is_unclear {
+            return Ok(Outcome::NotWhole);
+        }
         let mut answers = Vec::with_capacity(records.len());
         let mut revision = service.plan.revision;
         for batch in batches(&self.directory.records, &records) {
             let sent = batch.iter().filter_map(|at| self.record(*at, revision)).collect();
-            match self.send(sent, &batch).await {
-                Ok(published) => {
-                    revision = published.last().map_or(revision, |it| it.revision);
-                    answers.extend(published);
-                }
-                Err(error) if missing && is_only_missing_files(&error) => {
-                    return Ok(Outcome::FilesMissing);
-                }
-                Err(error) => return Err(error),
-            }
+            let published = self.send(sent, &batch, &absent).await?;
+            revision = published.last().map_or(revision, |it| it.revision);
+            answers.extend(published);
             if self.writing.dry_run && answers.len() < records.len() {
                 // the next batch rests on this one, which was not written
-                return Ok(Outcome::FilesMissing);
+                return Ok(Outcome::NotWhole);
             }
         }
         Ok(Outcome::Published(answers))
@@ -197,24 +200,24 @@ impl Publishing<'_> {
                 all.len()
             )));
         }
-        let mut missing = false;
+        let mut absent = Absent::default();
         for service in services {
-            missing |= self.files(&service.plan.to_publish(), service.plan.revision).await?;
+            absent.append(self.files(&service.plan.to_publish(), service).await?);
         }
-        let answers = if all.is_empty() { Ok(Vec::new()) } else { self.send(sent, &all).await };
-        let mut answers = match answers {
-            Ok(answers) => answers.into_iter(),
-            Err(error) if missing && is_only_missing_files(&error) => {
-                let outcome = |it: &Service| match it.plan.to_publish().is_empty() {
-                    true => Outcome::Unchanged,
-                    false => Outcome::FilesMissing,
-                };
-                done.outcomes = services.iter().map(outcome).collect();
-                return Ok(done);
-            }
-            // nothing was written, and nothing else was tried
-            Err(error) => return Err(error),
+        if absent.is_unclear {
+            let outcome = |it: &Service| match it.plan.to_publish().is_empty() {
+                true => Outcome::Unchanged,
+                false => Outcome::NotWhole,
+            };
+            done.outcomes = services.iter().map(outcome).collect();
+            return Ok(done);
+        }
+        // when it is refused nothing was written, and nothing else was tried
+        let answers = match all.is_empty() {
+            true => Vec::new(),
+            false => self.send(sent, &all, &absent).await?,
         };
+        let mut answers = answers.into_iter();
         for service in services {
             let count = service.plan.to_publish().len();
             done.outcomes.push(match count {
@@ -232,51 +235,63 @@ impl Publishing<'_> {
         Some(Record { expected_revision, ..record })
     }
 
+    /// Publishes a batch; a dry run leaves out what is absent.
     async fn send(
         &self,
         records: Vec<Record>,
         at: &[usize],
+        absent: &Absent,
     ) -> Result<Vec<PublishedRecord>, CliError> {
         let sources: Sources = self.directory.sources.select(at);
         let key = self.writing.key();
-        let sent = write::send(self.client, records, sources.clone(), &self.writing, key).await;
-        let answer = sent.map_err(|error| match error {
+        let sent = at.iter().zip(records.clone()).map(|(at, it)| absent.without(*at, it)).collect();
+        let sent = write::send(self.client, sent, sources.clone(), &self.writing, key).await;
+        let mut answer = sent.map_err(|error| match error {
             // the next call finds out what became of it; there is no key to repeat it with
             CliError::Write { error, .. } if error.class() == Class::Unavailable => (*error).into(),
             other => other,
         })?;
+        absent.correct(at, &records, &mut answer);
         self.progress.suspend(|| write::tell(&answer, &sources));
         Ok(answer.records)
     }
 
     /// Sends the files of records that the node does not have, once it has found nothing else wrong
-    /// with them: a mistake should not wait for gigabytes. In a dry run only tells whether some
-    /// are missing.
-    async fn files(&self, records: &[usize], revision: u64) -> Result<bool, CliError> {
-        let named: Vec<&Local> =
-            records.iter().filter_map(|at| self.directory.files.get(at)).flatten().collect();
+    /// with them: a mistake should not wait for gigabytes. A dry run sends only what the node has to
+    /// compare, and gives the rest.
+    async fn files(&self, records: &[usize], service: &Service) -> Result<Absent, CliError> {
+        let named: Vec<_> = records
+            .iter()
+            .filter_map(|at| Some((*at, self.directory.files.get(at)?)))
+            .flat_map(|(at, files)| files.iter().map(move |it| (at, it)))
+            .collect();
         let chunks: BTreeSet<Hash> =
-            named.iter().flat_map(|it| it.layout.chunks().map(|(chunk, _)| chunk)).collect();
+            named.iter().flat_map(|(_, it)| it.layout.chunks().map(|(chunk, _)| chunk)).collect();
         let chunks: Vec<Hash> = chunks.into_iter().collect();
-        if self.client.have_chunks(&chunks).await?.len() == chunks.len() {
-            return Ok(false);
-        }
-        if self.writing.dry_run {
-            return Ok(true);
+        let here: BTreeSet<Hash> = self.client.have_chunks(&chunks).await?.into_iter().collect();
+        let mut absent = Absent::default();
+        if here.len() == chunks.len() {
+            return Ok(absent);
         }
         if let Some(batch) = batches(&self.directory.records, records).first() {
-            self.probe(batch, revision).await?;
+            self.probe(batch, service.plan.revision).await?;
         }
         // the bytes of the files are what there is to see now
         self.progress.finish_and_clear();
-        for it in named {
-            let name = it.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let bar = files::bar(&clean(&name), it.layout.bytes());
-            let step = &mut |step| files::advance(&bar, step);
-            self.client.push_file(&it.path, &it.layout, step).await?;
-            bar.finish_and_clear();
+        let is_compared = service.plan.steps.iter().filter(|it| it.version.is_some()).count() > 1;
+        for (at, it) in named {
+            let is_here = it.layout.chunks().all(|(chunk, _)| here.contains(&chunk));
+            let record = self.directory.records.get(at);
+            let fate = record.map(|record| rehearse::fate(record, it, is_compared));
+            match fate.filter(|_| self.writing.dry_run && !is_here) {
+                None if self.writing.dry_run => {}
+                None | Some(Fate::Send) => rehearse::send(self.client, it).await?,
+                Some(Fate::LeaveOut) => absent.add(at, it),
+                Some(Fate::Unclear) => absent.is_unclear = true,
+            }
         }
-        Ok(false)
+        self.left_out.set(self.left_out.get() + absent.count());
+        Ok(absent)
     }
 
     /// What the node says of records whose files it does not have; nothing is written.
@@ -357,18 +372,22 @@ fn print(format: Format, compared: &Compared, done: &Done, dry_run: bool) -> Res
 }
 
 /// The sum, on standard error.
-fn tell(compared: &Compared, done: &Done, dry_run: bool) {
+fn tell(compared: &Compared, done: &Done, dry_run: bool, left_out: usize) {
     let sum = |wanted: fn(&Outcome) -> bool| done.outcomes.iter().filter(|it| wanted(it)).count();
     let unchanged = sum(|it| matches!(it, Outcome::Unchanged));
     let published = sum(|it| matches!(it, Outcome::Published(_)));
-    let missing = sum(|it| matches!(it, Outcome::FilesMissing));
+    let not_whole = sum(|it| matches!(it, Outcome::NotWhole));
     let untried = sum(|it| matches!(it, Outcome::NotTried));
-    if missing > 0 {
+    if not_whole > 0 {
         eprintln!(
-            "Hinweis: bei {} fehlen dem Knoten noch Dateien, oder es sind mehrere Stapel; ganz \
-             geprüft wird erst beim Veröffentlichen.",
-            count(missing, "Dienst", "Diensten")
+            "Hinweis: bei {} sind es mehrere Stapel, oder eine Schnittstellenbeschreibung ist zu \
+             groß zum Vergleichen; ganz geprüft wird erst beim Veröffentlichen.",
+            count(not_whole, "Dienst", "Diensten")
         );
+    }
+    if left_out > 0 {
+        let files = count(left_out, "Datei fehlt", "Dateien fehlen");
+        eprintln!("{files} dem Knoten noch; registry apply ohne --dry-run sendet sie.");
     }
     if let Some(text) = report::left_alone(&compared.services, &compared.only_in_log) {
         eprintln!("{text}");
@@ -386,7 +405,7 @@ fn tell(compared: &Compared, done: &Done, dry_run: bool) {
     let mut parts = vec![format!("{} {done}", count(published, "Dienst", "Dienste"))];
     for (number, text) in [
         (unchanged, "unverändert"),
-        (missing, "nicht ganz geprüft"),
+        (not_whole, "nicht ganz geprüft"),
         (sum(|it| matches!(it, Outcome::Refused(_))), "abgelehnt"),
         (untried, "nicht versucht"),
     ] {

@@ -6,6 +6,7 @@ mod export;
 mod find;
 mod prepare;
 mod read;
+mod rehearse;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,10 @@ struct Compared {
 
 /// A service of the directory against the catalogue.
 struct Service {
+    /// Owner of today, or who its definition names if it is not in the log.
     land: String,
+    /// Another Land had it before, and its definition names that still.
+    was_handed_over: bool,
     title: String,
     /// First manifest that says something of it.
     file: String,
@@ -137,8 +141,8 @@ async fn service(
         Some(record::Record::ServiceDefinition(it)) => Some(it),
         _ => None,
     });
-    let land = definition.map_or_else(|| own.code().to_owned(), |it| it.land.clone());
-    let standing = standing(client, &land, records, wanted).await?;
+    let named = definition.map_or_else(|| own.code().to_owned(), |it| it.land.clone());
+    let (standing, owner) = standing(client, &named, records, wanted).await?;
     let title = definition
         .or(standing.definition.as_ref())
         .map_or_else(String::new, |it| german(&it.bezeichnung));
@@ -146,16 +150,18 @@ async fn service(
         .map_err(|error| CliError::Internal(error.to_string()))?;
     let first = wanted.definition.or_else(|| wanted.versions.first().copied()).unwrap_or_default();
     let file = directory.sources.file(first).to_owned();
-    Ok(Service { land, title, file, plan })
+    let was_handed_over = owner.as_ref().is_some_and(|owner| *owner != named);
+    Ok(Service { land: owner.unwrap_or(named), was_handed_over, title, file, plan })
 }
 
-/// What stands of a service; the revision is read first, so that it is never too new.
+/// What stands of a service, and its owner of today, also if it is asked for under a former one; the
+/// revision is read first, so that it is never too new.
 async fn standing(
     client: &Client,
     land: &str,
     records: &[Record],
     wanted: &Wanted,
-) -> Result<Standing, CliError> {
+) -> Result<(Standing, Option<String>), CliError> {
     let service_id = wanted.service_id.clone();
     let request = GetServiceRequest {
         service_id: service_id.clone(),
@@ -164,7 +170,7 @@ async fn standing(
     };
     let mut found = match client.service(request).await {
         Ok(answer) => answer.service.unwrap_or_default(),
-        Err(error) if is_not_found(&error) => return Ok(Standing::default()),
+        Err(error) if is_not_found(&error) => return Ok((Standing::default(), None)),
         Err(error) => return Err(error.into()),
     };
     if let Some(it) = &mut found.definition {
@@ -196,7 +202,9 @@ async fn standing(
         }
         versions.push((number, record));
     }
-    Ok(Standing { revision: found.revision, definition: found.definition, versions })
+    let owner = Some(found.land).filter(|it| !it.is_empty());
+    let (revision, definition) = (found.revision, found.definition);
+    Ok((Standing { revision, definition, versions }, owner))
 }
 
 /// Services in the log that the directory does not have, of its Länder.
@@ -207,8 +215,9 @@ async fn missing(
 ) -> Result<Vec<ServiceSummary>, CliError> {
     let here: BTreeSet<(&str, &str)> =
         services.iter().map(|it| (it.land.as_str(), it.plan.service_id.as_str())).collect();
-    let mut laender: BTreeSet<Land> =
-        services.iter().filter_map(|it| it.land.parse().ok()).collect();
+    // one that moved away does not make the directory one of its new owner
+    let begun = services.iter().filter(|it| !it.was_handed_over);
+    let mut laender: BTreeSet<Land> = begun.filter_map(|it| it.land.parse().ok()).collect();
     if laender.is_empty() {
         laender.insert(own);
     }

@@ -20,8 +20,9 @@ pub(super) enum Outcome {
     Published(Vec<PublishedRecord>),
     /// Refused, by the node or here.
     Refused(CliError),
-    /// Found to be in order as far as can be told while its files are not at the node.
-    FilesMissing,
+    /// Found to be in order as far as a dry run can tell: what the rest depends on is not at the
+    /// node.
+    NotWhole,
     /// Something else stopped it all before.
     NotTried,
 }
@@ -38,7 +39,7 @@ impl Outcome {
             Self::Published(_) if created => "created",
             Self::Published(_) => "changed",
             Self::Refused(_) => "refused",
-            Self::FilesMissing => "files_missing",
+            Self::NotWhole => "not_whole",
             Self::NotTried => "not_tried",
         }
     }
@@ -48,7 +49,7 @@ impl Outcome {
         match (self, step.state, dry_run) {
             (_, State::Conflict, _) | (Self::Refused(_), ..) => "abgelehnt",
             (Self::NotTried, ..) => "nicht versucht",
-            (Self::FilesMissing, ..) => "nicht ganz geprüft",
+            (Self::NotWhole, ..) => "nicht ganz geprüft",
             (_, State::Changed, false) => "geändert",
             (_, State::Changed, true) => "würde geändert",
             (_, _, false) => "veröffentlicht",
