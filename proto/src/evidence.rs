@@ -12,7 +12,7 @@ use prost::Message as _;
 use crate::{
     charter::Charter,
     log::{
-        CheckpointError, Hash, LogKeys, NOTE_BYTES_MAX, Origin, PROOF_HASHES_MAX, ProofRejected,
+        CheckpointError, Hash, NOTE_BYTES_MAX, Origin, OwnerKeys, PROOF_HASHES_MAX, ProofRejected,
         SignedCheckpoint, check_consistency,
     },
     terms::{Land, LogId},
@@ -134,7 +134,11 @@ impl Equivocation {
     /// # Errors
     ///
     /// See [`EvidenceError`].
-    pub fn verify(raw: &Bytes, origin: &Origin, keys: &LogKeys) -> Result<Self, EvidenceError> {
+    pub fn verify(
+        raw: &Bytes,
+        origin: &Origin,
+        keys: &impl OwnerKeys,
+    ) -> Result<Self, EvidenceError> {
         let it = decode(raw)?;
         if it.verbund[..] != origin.verbund.as_bytes()[..] {
             return Err(EvidenceError::OtherVerbund);
@@ -143,8 +147,7 @@ impl Equivocation {
             return Err(EvidenceError::OtherLog { expected: origin.log });
         }
         let checkpoint = |which: &'static str, note: &Bytes| {
-            SignedCheckpoint::verify(note, origin, keys)
-                .map_err(|source| EvidenceError::Checkpoint { which, source })
+            keys.verify(note, origin).map_err(|source| EvidenceError::Checkpoint { which, source })
         };
         let (older, newer) = (checkpoint("older", &it.older)?, checkpoint("newer", &it.newer)?);
         if older.size() == newer.size() {
@@ -172,7 +175,7 @@ impl Equivocation {
             return Err(EvidenceError::NoMember { found });
         };
         let log = LogId { land: member.land, epoch: it.epoch };
-        Self::verify(raw, &Origin { verbund: charter.id(), log }, &member.keys)
+        Self::verify(raw, &Origin { verbund: charter.id(), log }, &member.keyring())
     }
 
     /// The log that was forked.

@@ -142,6 +142,26 @@ impl SignedReceipt {
         Ok(Self { receipt, raw: raw.clone() })
     }
 
+    /// [`Self::verify`] for what was kept: it may also be signed by a key that the holder has
+    /// replaced since. Whoever took it when it came knows that the key counted then.
+    ///
+    /// # Errors
+    ///
+    /// See [`ReceiptError`].
+    pub fn verify_kept(raw: &Bytes, charter: &Charter) -> Result<Self, ReceiptError> {
+        let first = Self::verify(raw, charter);
+        let Err(ReceiptError::Statement(_)) = &first else { return first };
+        let (statement, receipt) = decode(raw)?;
+        let former = charter.member(receipt.holder).into_iter().flat_map(|it| &it.former);
+        for it in former {
+            let key = &it.keys.freshness;
+            if statement::verify(Domain::Receipt, charter.id(), key, &statement).is_ok() {
+                return Ok(Self { receipt, raw: raw.clone() });
+            }
+        }
+        first
+    }
+
     /// What is stated.
     pub fn receipt(&self) -> &Receipt {
         &self.receipt

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use registry_proto::{
     charter::Charter,
     log::{
-        self, CheckpointError, Hash, Header, HeaderError, Origin, ProofRejected, SignedCheckpoint,
-        VerbundId,
+        self, CheckpointError, Hash, Header, HeaderError, Origin, OwnerKeys, ProofRejected,
+        SignedCheckpoint, VerbundId,
     },
     receipt::ReceiptError,
     terms::{Land, LogId, ParseLandError},
@@ -35,6 +35,14 @@ pub enum ProofError {
         land: Land,
         /// The Verbund of the charter.
         verbund: VerbundId,
+    },
+    /// The charter suspended or removed the owner, and the entry stands behind what counts.
+    #[error("entries of {land} count up to {size} by the charter, this one does not")]
+    BeyondCut {
+        /// Owner.
+        land: Land,
+        /// Entries that count.
+        size: u64,
     },
     /// The header cannot be read.
     #[error("the header cannot be read")]
@@ -108,11 +116,17 @@ pub fn verify_inclusion(
     let origin = Origin { verbund: charter.id(), log: LogId { land, epoch: position.epoch } };
     let member =
         charter.member(land).ok_or_else(|| ProofError::NoMember { land, verbund: charter.id() })?;
+    if let Some(cut) = member.cut()
+        && (position.epoch, position.index) >= (cut.epoch, cut.size)
+    {
+        return Err(ProofError::BeyondCut { land, size: cut.size });
+    }
     let header = Header::parse(&response.header).map_err(ProofError::Header)?;
     require_same(&header, &origin, position.index)?;
-    let checkpoint =
-        SignedCheckpoint::verify(response.checkpoint.as_bytes(), &origin, &member.keys)
-            .map_err(ProofError::Checkpoint)?;
+    let checkpoint = member
+        .keyring()
+        .verify(response.checkpoint.as_bytes(), &origin)
+        .map_err(ProofError::Checkpoint)?;
     let proof = hashes(&response.proof)?;
     let leaf = log::leaf_hash(&response.header);
     let (size, root) = (checkpoint.size(), checkpoint.root());

@@ -49,6 +49,7 @@ impl Partner {
             protocol_min: 1,
             protocol_max: 1,
             features: Vec::new(),
+            charter: 0,
         }))
         .await;
     }

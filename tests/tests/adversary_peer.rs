@@ -228,6 +228,7 @@ async fn a_partner_that_breaks_the_protocol_is_disconnected() {
             protocol_min: protocol,
             protocol_max: protocol,
             features: Vec::new(),
+            charter: 0,
         })
     };
     let verbund = arena.verbund();

@@ -4,7 +4,6 @@ use std::{fs, path::PathBuf, process::Output, time::Duration};
 
 use prost::Message as _;
 use registry_proto::{
-    charter::Charter,
     terms::Land::{self, BY, HE, RP, SL, TH},
     wire::registry as wire,
 };
@@ -77,26 +76,143 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
     assert!(history.contains("Schwelle 5 statt 4"), "{history}");
 }
 
-//     HE - RP        a proposal that a running node could not follow
+//     HE - RP        TH is suspended at a place behind which it has published, resumed, removed
 //      | X |
 //     SL - TH
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_node_cannot_follow_it_does_not_vote_for() {
+async fn a_member_is_suspended_resumed_and_removed_while_the_others_run() {
+    let others = [HE, RP, SL];
     let mut verbund = Verbund::prepare();
     FOUNDERS.iter().for_each(|land| verbund.cluster.run(*land));
     verbund.cluster.wait_open(&FOUNDERS).await;
-    let genesis = fs::read(verbund.genesis()).expect("charter");
-    let genesis = Charter::parse(genesis.into()).expect("valid");
-    let mut next = genesis.draft_of_next();
-    let last = next.members.last_mut().expect("a member");
-    last.set_state(wire::MemberState::Suspended);
-    last.cut = Some(wire::LogCut { epoch: 1, size: 0, root: vec![0; 32].into() });
-    let path = verbund.path("suspended");
-    fs::write(&path, next.encode_to_vec()).expect("written");
-    let refused = verbund.registry(SL, Who::Operator(SL), &["charter", "propose", &path]);
-    assert!(text(&refused).contains("CHANGE_NOT_SUPPORTED"), "{}", text(&refused));
-    let status = verbund.operator(SL, &["charter", "status"]);
-    assert!(status.contains("liegt nichts vor"), "{status}");
+    verbund.publishes(TH, 1, "Vor der Pause").await;
+    verbund.lists(&FOUNDERS, "TH", &["Vor der Pause"], &[]).await;
+    let cut = verbund.cut(SL, TH);
+    verbund.publishes(TH, 2, "Hinter der Stelle").await;
+    verbund.lists(&FOUNDERS, "TH", &["Hinter der Stelle"], &[]).await;
+
+    // nobody vouches for a place in a log that it does not hold
+    let wrong = |it: &str| cut.replace(cut.rsplit('/').next().unwrap_or_default(), it);
+    for (name, place, reason) in [
+        ("wrong", wrong(&"5".repeat(64)), "CUT_WRONG"),
+        ("unknown", format!("TH/1/1000/{}", "5".repeat(64)), "CUT_UNKNOWN"),
+    ] {
+        let next = verbund.amend(name, &["--suspend", "TH", "--cut", &place]);
+        let refused = verbund.registry(SL, Who::Operator(SL), &["charter", "propose", &next]);
+        assert!(text(&refused).contains(reason), "{}", text(&refused));
+    }
+
+    let next = verbund.amend("1", &["--suspend", "TH", "--cut", &cut]);
+    verbund.decide(&next, &others).await;
+    verbund.follow(&others, 1).await;
+    // what stands behind the place is not shown any more, what stands before it is, and marked
+    let marked = ["Vor der Pause", "TH (ruht)"];
+    verbund.lists(&others, "TH", &marked, &["Hinter der Stelle"]).await;
+    let size = cut.split('/').nth(2).expect("a size").to_owned();
+    let shown =
+        verbund.registry(RP, Who::Reader, &["service", "list", "--land", "TH", "-o", "json"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    let log = shown["as_of"].as_array().and_then(|it| it.iter().find(|it| it["land"] == "TH"));
+    let log = log.expect("the log of TH");
+    assert!(log["state"].as_str().is_some_and(|it| it.contains("SUSPENDED")), "{log}");
+    assert_eq!(log["ends_at"].to_string().trim_matches('"'), size, "{log}");
+    let status = text(&verbund.registry(SL, Who::Reader, &["status"]));
+    assert!(status.contains("TH nimmt nach der Charta zur Zeit nicht teil"), "{status}");
+    // its node is told why it gets no session
+    verbund.says(TH, "has suspended TH").await;
+    let journal = verbund.cluster.home(SL).join("data/journal/TH/1");
+    let aside = |dir: &PathBuf| {
+        let files = fs::read_dir(dir).expect("a journal").filter_map(Result::ok);
+        files.filter(|it| it.path().extension().is_some_and(|it| it == "aside")).count()
+    };
+    assert_eq!(aside(&journal), 1, "{}", journal.display());
+    // the others go on
+    verbund.publishes(HE, 3, "Ohne Thüringen").await;
+    verbund.lists(&others, "HE", &["Ohne Thüringen"], &[]).await;
+
+    let next = verbund.amend("2", &["--resume", "TH"]);
+    verbund.decide(&next, &others).await;
+    verbund.follow(&FOUNDERS, 2).await;
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    verbund.publishes(TH, 4, "Nach der Pause").await;
+    let all = ["Vor der Pause", "Hinter der Stelle", "Nach der Pause"];
+    verbund.lists(&FOUNDERS, "TH", &all, &["ruht"]).await;
+
+    let cut = verbund.cut(SL, TH);
+    let next = verbund.amend("3", &["--remove", "TH", "--cut", &cut]);
+    verbund.decide(&next, &others).await;
+    verbund.follow(&others, 3).await;
+    let marked = ["Nach der Pause", "TH (ausgeschieden)"];
+    verbund.lists(&others, "TH", &marked, &[]).await;
+    let status = text(&verbund.registry(SL, Who::Reader, &["status"]));
+    assert!(status.contains("TH ist aus dem Verbund ausgeschieden"), "{status}");
+    eventually(LIMIT, "TH learns that it was removed", async || {
+        let said = verbund.cluster.stderr(TH);
+        said.contains("has removed TH") || said.contains("ausgeschieden")
+    })
+    .await;
+}
+
+//     HE - RP        the keys of SL are replaced
+//      | X |
+//     SL - TH
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_goes_on_under_new_keys_and_all_of_it_verifies() {
+    let mut verbund = Verbund::prepare();
+    FOUNDERS.iter().for_each(|land| verbund.cluster.run(*land));
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    let old = verbund.publishes(SL, 1, "Mit altem Schlüssel").await;
+    verbund.lists(&FOUNDERS, "SL", &["Mit altem Schlüssel"], &[]).await;
+    let cut = verbund.cut(RP, SL);
+    let card = verbund.new_keys(SL);
+    let next = verbund.amend("1", &["--rekey", &card, "--cut", &cut]);
+    let refused = verbund.registry(SL, Who::Operator(SL), &["charter", "propose", &next]);
+    assert!(text(&refused).contains("keys.next_log"), "{}", text(&refused));
+
+    verbund.configure(SL, |keys| {
+        keys.insert("next_log".to_owned(), "new-log.key".into());
+        keys.insert("next_freshness".to_owned(), "new-freshness.key".into());
+    });
+    verbund.cluster.kill(SL);
+    verbund.cluster.run(SL);
+    verbund.cluster.wait_open(&[SL]).await;
+    // behind the place where the old key ends, before the new one begins
+    let between = verbund.publishes(SL, 2, "Dazwischen").await;
+    verbund.lists(&FOUNDERS, "SL", &["Dazwischen"], &[]).await;
+    verbund.decide(&next, &[HE, RP, TH]).await;
+    verbund.follow(&FOUNDERS, 1).await;
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    let new = verbund.publishes(SL, 3, "Mit neuem Schlüssel").await;
+    let all = ["Mit altem Schlüssel", "Dazwischen", "Mit neuem Schlüssel"];
+    verbund.lists(&FOUNDERS, "SL", &all, &[]).await;
+
+    // the newest charter verifies everything, the one before it nothing of the new key
+    let chain = verbund.path("all");
+    verbund.operator(TH, &["charter", "export", &chain]);
+    let genesis = verbund.genesis().display().to_string();
+    for at in [old, between, new] {
+        let place = format!("SL/1/{at}");
+        let ask = |charter: &str| {
+            verbund.registry(TH, Who::Reader, &["proof", &place, "--charter", charter])
+        };
+        assert!(ask(&chain).status.success(), "{place}: {}", text(&ask(&chain)));
+        assert!(!ask(&genesis).status.success(), "{place}: {}", text(&ask(&genesis)));
+    }
+
+    // whoever has only the old files is told which ones are missing
+    verbund.configure(SL, |keys| {
+        keys.remove("next_log");
+        keys.remove("next_freshness");
+    });
+    let mut check = std::process::Command::new(binary("registry-node"));
+    check.args(["run", "--check", "--config"]).arg(verbund.cluster.prepared().config(SL));
+    let checked = check.output().expect("registry-node runs");
+    let said = text(&checked);
+    assert!(!checked.status.success(), "{said}");
+    assert!(
+        said.contains("keys.log") && said.contains("keys.next_log ist es auch nicht"),
+        "{said}"
+    );
 }
 
 /// Five Länder with keys and certificates, four of them in the genesis charter.
@@ -160,6 +276,79 @@ impl Verbund {
         let output = command.output().expect("registry-node runs");
         assert!(output.status.success(), "{}", text(&output));
         out
+    }
+
+    /// Proposes a draft at the first of these and votes for it at the others.
+    async fn decide(&self, next: &str, laender: &[Land]) {
+        let digest = self.digest(next);
+        let (first, rest) = laender.split_first().expect("a member");
+        self.operator(*first, &["charter", "propose", next]);
+        for land in rest {
+            self.sees(*land, &[&digest]).await;
+            self.operator(*land, &["charter", "vote", &digest]);
+        }
+    }
+
+    /// How far the log of a Land goes, as a node tells it.
+    fn cut(&self, at: Land, of: Land) -> String {
+        self.operator(at, &["charter", "cut", of.code()]).trim().to_owned()
+    }
+
+    /// Publishes a service; its index in the log.
+    async fn publishes(&self, land: Land, number: u64, name: &str) -> u64 {
+        let records = request(vec![definition(&service_id(number), name)], vec![]);
+        let done = self.cluster.publish(land, records).await.expect("published");
+        let record = done.records.into_iter().next().expect("a record");
+        record.position.expect("a position").index
+    }
+
+    /// Waits until nodes list all of these services of a Land, and none of those.
+    async fn lists(&self, at: &[Land], of: &str, there: &[&str], gone: &[&str]) {
+        for land in at {
+            eventually(LIMIT, &format!("{land} lists {there:?} of {of}"), async || {
+                let ask = ["service", "list", "--land", of];
+                let output = self.registry(*land, Who::Reader, &ask);
+                let listed = text(&output);
+                let has = |it: &&str| listed.contains(it);
+                output.status.success() && there.iter().all(has) && !gone.iter().any(has)
+            })
+            .await;
+        }
+    }
+
+    /// Waits until the log of a node says this.
+    async fn says(&self, land: Land, words: &str) {
+        let what = format!("{land} says {words:?}");
+        eventually(LIMIT, &what, async || self.cluster.stderr(land).contains(words)).await;
+    }
+
+    /// Makes new keys of a log beside the ones in use; the card that names them.
+    fn new_keys(&self, land: Land) -> String {
+        let public = ["new-log.key", "new-freshness.key"].map(|name| {
+            let path = self.cluster.home(land).join(name);
+            let mut command = std::process::Command::new(binary("registry-node"));
+            command.args(["key", "new", "--unencrypted"]).arg(path);
+            let output = command.output().expect("registry-node runs");
+            let said = text(&output);
+            let line = said.lines().find(|it| it.starts_with("Öffentlich")).map(str::to_owned);
+            line.and_then(|it| it.split_whitespace().last().map(str::to_owned)).expect("a key")
+        });
+        let card = self.card(land);
+        let text = fs::read_to_string(&card).expect("card");
+        let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        json["log_key"] = public[0].clone().into();
+        json["freshness_key"] = public[1].clone().into();
+        fs::write(&card, json.to_string()).expect("card");
+        card
+    }
+
+    /// Changes `[keys]` of a node.
+    fn configure(&self, land: Land, change: impl FnOnce(&mut toml::Table)) {
+        let path = self.cluster.prepared().config(land);
+        let text = fs::read_to_string(&path).expect("configuration");
+        let mut table: toml::Table = text.parse().expect("TOML");
+        change(table["keys"].as_table_mut().expect("a table"));
+        fs::write(&path, table.to_string()).expect("configuration");
     }
 
     fn digest(&self, path: &str) -> String {

@@ -17,14 +17,25 @@ pub enum LogState {
     Stale,
     /// The log is no longer accepted.
     Quarantined,
+    /// The charter suspended its owner: the log counts up to a place, and nothing comes.
+    Suspended,
+    /// The same, of an owner that was removed.
+    Removed,
 }
 
 // === impl LogState ===
 
 impl LogState {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Bootstrapping, Self::CatchingUp, Self::Live, Self::Stale, Self::Quarantined];
+    pub const ALL: [Self; 7] = [
+        Self::Bootstrapping,
+        Self::CatchingUp,
+        Self::Live,
+        Self::Stale,
+        Self::Quarantined,
+        Self::Suspended,
+        Self::Removed,
+    ];
 
     /// Name for metrics and status.
     pub fn label(self) -> &'static str {
@@ -34,6 +45,8 @@ impl LogState {
             Self::Live => "live",
             Self::Stale => "stale",
             Self::Quarantined => "quarantined",
+            Self::Suspended => "suspended",
+            Self::Removed => "removed",
         }
     }
 }
@@ -58,6 +71,8 @@ pub struct LogStatus {
     /// Entries that more than half of the members cosigned, as far as they are durable here. Of a
     /// forked log those from here on are disputed.
     pub cosigned: u64,
+    /// Entries that count, if the charter suspended or removed the owner.
+    pub ends_at: Option<u64>,
 }
 
 /// What a partner holds of a log.

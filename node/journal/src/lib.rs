@@ -14,6 +14,7 @@
 //! <dir>/tiles/0.hashes               leaf hashes; derived
 //! <dir>/tiles/1.hashes               roots of 256 leaves; derived
 //! <dir>/erasing                      only while an erasure is under way
+//! <dir>/*.aside                      records that were taken away; nothing reads them
 //! ```
 
 mod disk;
@@ -27,6 +28,7 @@ mod look;
 mod open;
 mod reader;
 mod report;
+mod retreat;
 mod scan;
 mod scrub;
 mod segment;
@@ -47,6 +49,7 @@ pub use crate::{
     look::{Looked, look},
     reader::{READ_BYTES_MAX, Reader},
     report::{Erased, FINDINGS_MAX, Finding, OpenProgress, OpenReport, Part},
+    retreat::{ASIDE, Retreat},
 };
 
 /// Which log this is. Stamped into each segment and compared when it is opened.

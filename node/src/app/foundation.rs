@@ -155,7 +155,10 @@ fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
 fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
     let (ledger, refused) = Ledger::open(&config.data_dir, &config.charter)?;
     if refused > 0 {
-        tracing::error!(refused, "receipts or cosignatures that do not verify were left out");
+        tracing::error!(
+            refused,
+            "receipts or cosignatures that do not verify (or whose key was replaced) were left out"
+        );
     }
     Ok(ledger)
 }
@@ -172,7 +175,7 @@ fn kept_evidence(cabinet: &Cabinet, config: &Config) -> Result<Vec<Bytes>, Start
 
 /// Other members whose nodes this one dials.
 fn partners(config: &Config) -> BTreeSet<Land> {
-    let laender = config.peers.iter().map(|it| it.identity.land);
+    let laender = config.active_peers().map(|it| it.identity.land);
     laender.filter(|it| *it != config.land).collect()
 }
 

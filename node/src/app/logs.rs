@@ -2,18 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use registry_core::{log::OwnServices, replicate::RecoveredLog};
 use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
 use registry_proto::{
-    log::{Header, leaf_hash},
-    terms::{Land, LogId},
+    log::{Header, Origin, leaf_hash},
+    terms::LogId,
 };
 use tracing::{error, info, warn};
 
+use super::cut;
 use crate::{config::Config, driver::writer::stored_body, erasure::Erasures};
 
 /// Everything on disk.
@@ -72,10 +73,10 @@ pub enum LogsError {
 pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError> {
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
-    let laender: Vec<Land> = config.charter.members().iter().map(|it| it.land).collect();
+    let charter = config.charter.clone();
     let data_dir = config.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let all = laender.iter().map(|land| LogId { land: *land, epoch: 1 });
+        let all = charter.members().iter().map(|it| LogId { land: it.land, epoch: 1 });
         let erasures = Erasures::open(&data_dir, all).map_err(LogsError::Erasures)?;
         let mut logs = Logs {
             journals: Vec::new(),
@@ -84,10 +85,18 @@ pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError>
             services: OwnServices::default(),
             erasures,
         };
-        for land in laender {
-            let log = LogId { land, epoch: 1 };
-            let dir = dir.join(land.code()).join(log.epoch.to_string());
-            let mut journal = open_one(log, dir, verbund)?;
+        for member in charter.members() {
+            let log = LogId { land: member.land, epoch: 1 };
+            let dir = dir.join(log.land.code()).join(log.epoch.to_string());
+            let mut journal = open_one(log, &dir, verbund)?;
+            let origin = Origin { verbund: charter.id(), log };
+            // what this node wrote itself it keeps: if it counts again, nobody else has it
+            let beyond = (log != own).then(|| cut::beyond(&journal.reader(), member, &origin));
+            if let Some(upto) = beyond.flatten() {
+                let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
+                cut::set_aside(log, journal, upto).map_err(set_aside)?;
+                journal = open_one(log, &dir, verbund)?;
+            }
             let resumed = logs.erasures.resume(log, &mut journal);
             resumed.map_err(|source| LogsError::Erase { log, source })?;
             let reader = journal.reader();
@@ -104,7 +113,7 @@ pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError>
     opened.await.map_err(LogsError::Task)?
 }
 
-fn open_one(log: LogId, dir: PathBuf, verbund: [u8; 32]) -> Result<Journal, LogsError> {
+fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<Journal, LogsError> {
     let label = Label { verbund, land: log.land.code().to_owned(), epoch: log.epoch };
     let mut told = Instant::now();
     let mut progress = |it: registry_journal::OpenProgress| {
@@ -113,8 +122,8 @@ fn open_one(log: LogId, dir: PathBuf, verbund: [u8; 32]) -> Result<Journal, Logs
             info!(%log, progress = ?it, "opening the journal");
         }
     };
-    let (journal, report) = Journal::open(&dir, &label, Options::default(), &mut progress)
-        .map_err(|source| LogsError::Open { log, dir, source })?;
+    let (journal, report) = Journal::open(dir, &label, Options::default(), &mut progress)
+        .map_err(|source| LogsError::Open { log, dir: dir.to_owned(), source })?;
     if report.cut_bytes > 0 {
         warn!(%log, bytes = report.cut_bytes, entries = report.entries_dropped, "cut a torn tail");
     }

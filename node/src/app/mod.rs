@@ -4,6 +4,7 @@
 //! process but the process itself.
 
 mod audited;
+mod cut;
 mod foundation;
 mod journal_read;
 mod listeners;
@@ -223,7 +224,7 @@ impl App {
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners).map_err(does_not_listen)?;
-        dial_all(&config.peers, &tls, &connected, &handle, &shutdown);
+        dial_all(&config, &tls, &connected, &handle, &shutdown);
         fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
         tell_that_it_serves(&config, &identity, &bound);
         Ok(Self {
@@ -440,7 +441,7 @@ fn fetch_artefacts(
     connected: &Connected,
     shutdown: &Shutdown,
 ) {
-    let peers = config.peers.iter().map(sessions::Peer::from).collect();
+    let peers = config.active_peers().map(sessions::Peer::from).collect();
     let partners = artefacts::Partners { peers, tls, connected: connected.clone() };
     let grace = config.artefacts.grace;
     artefacts::Tasks { artefacts, index: index.clone(), partners, grace }.start(shutdown);
@@ -453,14 +454,15 @@ fn tell_that_it_serves(config: &Config, identity: &PeerIdentity, bound: &Bound) 
     );
 }
 
+/// Dials the configured nodes of members that take part.
 fn dial_all(
-    peers: &[config::Peer],
+    config: &Config,
     tls: &Arc<TlsContext>,
     connected: &Connected,
     driver: &Handle,
     shutdown: &Shutdown,
 ) {
-    for peer in peers {
+    for peer in config.active_peers() {
         sessions::dial(peer.into(), tls.clone(), connected.clone(), driver.clone(), shutdown);
     }
 }

@@ -324,6 +324,7 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         charters: parts.config.charters.clone(),
         readers: parts.readers.clone(),
         driver: parts.driver.clone(),
+        keys: parts.config.keys_held.clone(),
     };
     Charters::start(setup, &parts.shutdown)
 }

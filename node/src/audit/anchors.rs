@@ -9,7 +9,7 @@ use prost::Message as _;
 use registry_journal::{Label, OpenError, Stored, StoredBody, look};
 use registry_proto::{
     charter::Charter,
-    log::{Frontier, Hash, Header, Kind, Origin, SignedCheckpoint, body_digest, leaf_hash},
+    log::{Frontier, Hash, Header, Kind, Origin, OwnerKeys, body_digest, leaf_hash},
     terms::{Land, LogId},
     wire::registry::AuditHead,
 };
@@ -83,7 +83,7 @@ impl Anchors {
         land: Land,
         node: &str,
     ) -> Result<Self, AnchorError> {
-        let keys = &charter.member(land).ok_or(AnchorError::NoMember(land))?.keys;
+        let keys = charter.member(land).ok_or(AnchorError::NoMember(land))?.keyring();
         let mut anchors = Self::default();
         for (log, dir) in epochs(&journal.join(land.code()), land)? {
             let label = Label {
@@ -109,7 +109,7 @@ impl Anchors {
             }
             let Some(last) = looked.last else { continue };
             let origin = Origin { verbund: charter.id(), log };
-            match SignedCheckpoint::verify(&last.record.note, &origin, keys) {
+            match keys.verify(&last.record.note, &origin) {
                 Ok(head) if looked.missing == 0 && head.size() == tree.size() => {
                     if *head.root() == tree.root() {
                         anchors.heads.push((log, head.size(), *head.root()));

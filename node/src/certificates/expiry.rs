@@ -185,7 +185,8 @@ pub(crate) fn collect(
             .for_each(&mut add);
         cas.iter().filter_map(|ca| of(What::Chain, ca)).for_each(&mut add);
     }
-    let anchors = members.iter().flat_map(|it| &it.anchors).chain(client_anchors);
+    let takes_part = members.iter().filter(|it| it.bar.is_none());
+    let anchors = takes_part.flat_map(|it| &it.anchors).chain(client_anchors);
     anchors.filter_map(|it| of(What::Anchor, it)).for_each(&mut add);
     crls.iter()
         .map(|it| Expiry {

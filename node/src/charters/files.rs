@@ -1,5 +1,6 @@
-//! Successors that are in force, one file each. The votes in the journals are the truth; these
-//! files let a node know its members before it has read the journals.
+//! Successors that are in force, one file each. The votes in the journals go before them; these
+//! files let a node know its members before it has read the journals, and stand for votes in what
+//! a log has lost since, because its member was suspended or removed or its keys were replaced.
 
 use std::{
     fs,

@@ -5,6 +5,7 @@
 //! start. When it goes beyond the charter the node runs under, the successor is kept and the node
 //! is asked to begin again under it; nothing of a node changes its members while it runs.
 
+mod cuts;
 mod files;
 mod scan;
 
@@ -27,6 +28,7 @@ pub use files::{LoadError, load};
 use scan::Scan;
 
 use crate::{
+    config::KeysHeld,
     driver::Handle,
     lifecycle::{Shutdown, StopCause, TaskKind},
     tls::{self, MemberTrust},
@@ -46,6 +48,8 @@ pub struct Setup {
     pub readers: BTreeMap<LogId, Reader>,
     /// The way to the own log.
     pub driver: Handle,
+    /// The signing keys of this node.
+    pub keys: KeysHeld,
 }
 
 /// The charters of a node. Clones share one state.
@@ -55,6 +59,8 @@ pub struct Charters {
     followed: Arc<Charter>,
     driver: Handle,
     shown: watch::Receiver<Shown>,
+    readers: Arc<BTreeMap<LogId, Reader>>,
+    keys: KeysHeld,
     /// One vote of this node at a time: the next one must see it.
     turn: Arc<Semaphore>,
 }
@@ -82,17 +88,19 @@ pub struct Voted {
 impl Charters {
     /// Starts the task that counts.
     pub fn start(setup: Setup, shutdown: &Shutdown) -> Option<Self> {
-        let Setup { land, data_dir, charters, readers, driver } = setup;
+        let Setup { land, data_dir, charters, readers, driver, keys } = setup;
         let genesis = charters.first()?.clone();
         let followed = Arc::new(charters.last()?.clone());
         let chain = Chain::new(genesis);
         let begin = Shown { chain: Arc::new(chain.clone()), complete: false };
         let (show, shown) = watch::channel(begin);
-        let scan = Scan::new(chain, readers, shutdown.token().clone());
+        let held = Arc::new(readers.clone());
+        let scan = Scan::new(chain, charters, readers, shutdown.token().clone());
         let counter = Counter { data_dir, followed: followed.clone(), show, told: None };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
-        Some(Self { land, followed, driver, shown, turn: Arc::new(Semaphore::new(1)) })
+        let (readers, turn) = (held, Arc::new(Semaphore::new(1)));
+        Some(Self { land, followed, driver, shown, readers, keys, turn })
     }
 
     /// What the votes say.
@@ -124,9 +132,8 @@ impl Charters {
         let vote = chain.vote(self.land, &wish).map_err(refused)?;
         if let Some(text) = &vote.successor
             && let Ok((next, changes)) = chain.current().successor(text.clone())
-            && let Err(why) = can_follow(&next, &changes)
         {
-            return Err(Reject::Precondition { reason: "CHANGE_NOT_SUPPORTED", description: why });
+            self.can_vouch(next, changes).await?;
         }
         let round = vote.round;
         if dry_run {
@@ -135,6 +142,31 @@ impl Charters {
         let index = self.write(principal, &vote).await?;
         info!(by = principal.pseudonym, round, index, "voted about the next charter");
         Ok(Voted { round, index: Some(index) })
+    }
+
+    /// Whether this node can follow a successor and holds what it says about the logs: a cut that
+    /// names another history would take away what counts.
+    async fn can_vouch(&self, next: Charter, changes: Vec<Change>) -> Result<(), Reject> {
+        can_follow(&next).map_err(|description| Reject::Precondition {
+            reason: "CHARTER_UNUSABLE",
+            description,
+        })?;
+        let rekeys = |it: &Change| match it {
+            Change::LogKey(land, _) | Change::FreshnessKey(land, _) => *land == self.land,
+            _ => false,
+        };
+        let fits = next.member(self.land).is_some_and(|it| self.keys.fit(it));
+        if changes.iter().any(rekeys) && !fits {
+            return Err(Reject::Precondition {
+                reason: "KEY_MISSING",
+                description: "this node does not have the new keys of its Land; put them into its \
+                              configuration as keys.next_log or keys.next_freshness and restart it"
+                    .to_owned(),
+            });
+        }
+        let readers = Arc::clone(&self.readers);
+        let held = tokio::task::spawn_blocking(move || cuts::are_held(&readers, &changes)).await;
+        held.map_err(|_| unread())?
     }
 
     async fn write(&self, principal: &Principal, vote: &CharterVote) -> Result<u64, Reject> {
@@ -209,7 +241,7 @@ impl Counter {
         let mut last = None;
         for next in chain.past().iter().skip(used + 1) {
             let number = next.charter.number();
-            if can_follow(&next.charter, &next.changes).is_err() {
+            if can_follow(&next.charter).is_err() {
                 self.tell(number, "a charter is in force that this node cannot follow");
                 break;
             }
@@ -232,25 +264,8 @@ impl Counter {
     }
 }
 
-/// Whether a node of this software can begin again under a charter. Where a log ends to count,
-/// and where other keys begin to, is not applied to what was folded before.
-fn can_follow(next: &Charter, changes: &[Change]) -> Result<(), String> {
-    let unknown = changes.iter().find(|it| match it {
-        Change::Admitted(_)
-        | Change::Threshold { .. }
-        | Change::OfflineKey(_)
-        | Change::Nodes(_)
-        | Change::Anchors(_)
-        | Change::Quota(_) => false,
-        Change::Suspended(..)
-        | Change::Resumed(_)
-        | Change::Removed(..)
-        | Change::LogKey(..)
-        | Change::FreshnessKey(..) => true,
-    });
-    if let Some(change) = unknown {
-        return Err(format!("this software cannot follow {change:?} yet"));
-    }
+/// Whether a node of this software can begin again under a charter.
+fn can_follow(next: &Charter) -> Result<(), String> {
     for member in MemberTrust::of(next) {
         tls::check_anchors(&member.anchors)
             .map_err(|error| format!("an anchor of {} is unusable: {error}", member.land))?;
@@ -264,7 +279,7 @@ pub fn behind(past: &[InForce], followed: &Charter) -> String {
     let used = usize::try_from(followed.number()).unwrap_or(usize::MAX);
     let mut later = past.iter().skip(used.saturating_add(1));
     let blocked = later.find_map(|it| {
-        let why = can_follow(&it.charter, &it.changes).err()?;
+        let why = can_follow(&it.charter).err()?;
         Some(format!("charter {}: {why}", it.charter.number()))
     });
     blocked.unwrap_or_default()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use registry_core::charter::Chain;
 use registry_journal::Reader;
 use registry_proto::{
-    charter::CharterVote,
+    charter::{Charter, CharterVote},
     log::{Header, Kind, leaf_hash},
     terms::LogId,
 };
@@ -18,6 +18,8 @@ use crate::driver::writer::stored_body;
 #[derive(Debug)]
 pub(super) struct Scan {
     chain: Chain,
+    /// Charters that are known to have been in force.
+    told: Vec<Charter>,
     logs: BTreeMap<LogId, Log>,
     token: CancellationToken,
 }
@@ -35,19 +37,21 @@ struct Log {
 impl Scan {
     pub(super) fn new(
         chain: Chain,
+        told: Vec<Charter>,
         readers: BTreeMap<LogId, Reader>,
         token: CancellationToken,
     ) -> Self {
         let logs = readers.into_iter();
         let logs = logs.map(|(log, reader)| (log, Log { reader, next: 0, told: false })).collect();
-        Self { chain, logs, token }
+        Self { chain, told, logs, token }
     }
 
     pub(super) fn chain(&self) -> &Chain {
         &self.chain
     }
 
-    /// Reads what is new; true if votes were among it. Ends early when the node stops.
+    /// Reads what is new; true if votes were among it, or another charter is in force. Ends early
+    /// when the node stops.
     pub(super) fn look(&mut self) -> bool {
         let mut votes = false;
         for (log, at) in &mut self.logs {
@@ -72,7 +76,12 @@ impl Scan {
                 }
             }
         }
-        votes
+        // all that is here is counted now
+        let before = self.chain.past().len();
+        if !self.token.is_cancelled() {
+            self.chain.follow_told(&self.told);
+        }
+        votes || self.chain.past().len() > before
     }
 }
 

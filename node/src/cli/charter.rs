@@ -8,11 +8,13 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
-    charter::{Charter, CharterError, CharterProblem},
+    charter::{Charter, CharterError, Standing},
     wire::registry as wire,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
+
+pub use super::amend::AmendArgs;
 
 /// Unterbefehle von `charter`.
 #[derive(Debug, clap::Subcommand)]
@@ -21,10 +23,12 @@ pub enum CharterCommand {
     #[command(after_help = "Alle Gründer erhalten dieselbe Datei, Byte für Byte: ihr SHA-256 ist \
                             die Kennung des Verbunds. Vergleichen Sie sie auf einem zweiten Weg.")]
     Create(CreateArgs),
-    /// Entwirft die nächste Charta: neue Mitglieder, geänderte Karten, andere Schwelle
+    /// Entwirft die nächste Charta: Mitglieder aufnehmen, ändern, ruhen lassen, ausschließen, Schlüssel
+    /// wechseln, Schwelle
     #[command(
         after_help = "Der Entwurf wird mit `registry charter propose` vorgeschlagen; er gilt, \
-                            sobald genug Mitglieder für ihn gestimmt haben."
+                            sobald genug Mitglieder für ihn gestimmt haben. Wo ein Protokoll endet, \
+                            nennt `registry charter cut LAND` an einem Knoten, der es ganz hat."
     )]
     Amend(AmendArgs),
     /// Zeigt eine Charta, oder alle einer Kette
@@ -53,26 +57,6 @@ pub struct CreateArgs {
     /// Mitgliedskarten (member.json) der Gründer
     #[arg(required = true, value_name = "KARTE")]
     pub cards: Vec<PathBuf>,
-}
-
-/// Argumente von `charter amend`.
-#[derive(Debug, clap::Args)]
-pub struct AmendArgs {
-    /// Die geltende Charta samt ihren Vorgängern (`registry charter export`)
-    #[arg(long, value_name = "DATEI")]
-    pub from: PathBuf,
-    /// Mitgliedskarten neuer Länder
-    #[arg(long, value_name = "KARTE")]
-    pub admit: Vec<PathBuf>,
-    /// Mitgliedskarten von Mitgliedern, deren Knoten, Anker oder Offline-Schlüssel sich ändern
-    #[arg(long, value_name = "KARTE")]
-    pub update: Vec<PathBuf>,
-    /// Stimmen für eine Nachfolge-Charta; ohne Angabe die bisherigen, mindestens das Nötige
-    #[arg(long, value_name = "ZAHL")]
-    pub threshold: Option<u32>,
-    /// Zieldatei
-    #[arg(long, value_name = "DATEI")]
-    pub out: PathBuf,
 }
 
 /// What a founder hands to the others: public keys, node names, trust anchors.
@@ -146,6 +130,29 @@ pub enum CharterCommandError {
         /// Its Land.
         land: String,
     },
+    /// A Land that is no member.
+    #[error("{0} ist kein Mitglied der geltenden Charta")]
+    UnknownLand(String),
+    /// A text that says no place in a log.
+    #[error(
+        "{found}: erwartet LAND/EPOCHE/EINTRÄGE/WURZEL, wie `registry charter cut LAND` es ausgibt"
+    )]
+    CutForm {
+        /// What was said.
+        found: String,
+    },
+    /// Nobody said where a log ends.
+    #[error("--cut {0}/… fehlt: wo das Protokoll endet, nennt `registry charter cut {0}`")]
+    CutMissing(String),
+    /// A member that takes part cannot be resumed.
+    #[error("{0} nimmt schon teil")]
+    TakesPart(String),
+    /// A removed member comes back with nodes and anchors only.
+    #[error("{0} ist ausgeschieden und braucht für die Rückkehr Knoten und Anker: --update KARTE")]
+    NeedsCard(String),
+    /// A card with the keys of before.
+    #[error("{}: Protokoll- und Frischeschlüssel sind die bisherigen", .0.display())]
+    SameKeys(PathBuf),
     /// The charter breaks its rules.
     #[error("die Charta ist nicht gültig")]
     Charter(#[source] CharterError),
@@ -162,7 +169,7 @@ pub enum CharterCommandError {
 pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
     match command {
         CharterCommand::Create(args) => create(&args),
-        CharterCommand::Amend(args) => amend(&args),
+        CharterCommand::Amend(args) => super::amend::run(&args),
         CharterCommand::Show { file } => {
             let all: Vec<_> = chain(&file)?.iter().map(describe).collect();
             Ok(all.join("\n\n"))
@@ -170,44 +177,12 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
     }
 }
 
-fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
+pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
     let raw = fs::read(file).map_err(|source| file_error(file, source))?;
     Charter::chain(raw.into()).map_err(CharterCommandError::Charter)
 }
 
-fn amend(args: &AmendArgs) -> Result<String, CharterCommandError> {
-    if args.out.exists() {
-        return Err(CharterCommandError::Exists(args.out.clone()));
-    }
-    let charters = chain(&args.from)?;
-    let Some(last) = charters.last() else {
-        return Err(CharterCommandError::Charter(CharterProblem::Undecodable.into()));
-    };
-    let mut next = last.draft_of_next();
-    for path in &args.update {
-        let card = member(&read_card(path)?, path)?;
-        let Some(known) = next.members.iter_mut().find(|it| it.land == card.land) else {
-            return Err(CharterCommandError::NoMember { path: path.clone(), land: card.land });
-        };
-        known.offline_key = card.offline_key;
-        known.nodes = card.nodes;
-        known.anchors = card.anchors;
-    }
-    for path in &args.admit {
-        next.members.push(member(&read_card(path)?, path)?);
-    }
-    next.members.sort_by(|a, b| a.land.cmp(&b.land));
-    let active = next.members.iter().filter(|it| it.state == 0).count();
-    let least = u32::try_from(active * 2 / 3 + 1).unwrap_or(u32::MAX);
-    next.threshold = args.threshold.unwrap_or_else(|| last.threshold().max(least));
-    let (next, _) =
-        last.successor(next.encode_to_vec().into()).map_err(CharterCommandError::Charter)?;
-    fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;
-    let out = args.out.display();
-    Ok(format!("{}\nPrüfsumme {}\nGeschrieben: {out}", describe(&next), next.digest()))
-}
-
-fn read_card(path: &Path) -> Result<MemberCard, CharterCommandError> {
+pub(super) fn read_card(path: &Path) -> Result<MemberCard, CharterCommandError> {
     let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
     serde_json::from_str(&text)
         .map_err(|source| CharterCommandError::Card { path: path.to_owned(), source })
@@ -297,7 +272,7 @@ pub fn member(card: &MemberCard, path: &Path) -> Result<wire::Member, CharterCom
     })
 }
 
-fn describe(charter: &Charter) -> String {
+pub(super) fn describe(charter: &Charter) -> String {
     let mut text = format!(
         "Verbund   {}{}\nKennung   {}\nSchwelle  {} von {} Stimmen\nMitglieder",
         charter.name(),
@@ -311,8 +286,13 @@ fn describe(charter: &Charter) -> String {
     }
     for member in charter.members() {
         let nodes: Vec<_> = member.nodes.iter().map(|it| it.name.as_str()).collect();
+        let standing = match member.standing {
+            Standing::Active => String::new(),
+            Standing::Suspended(cut) => format!(" (ruht ab Eintrag {})", cut.size),
+            Standing::Removed(cut) => format!("ausgeschieden ab Eintrag {}", cut.size),
+        };
         text.push_str(&format!(
-            "\n  {:<5} {:<24} {}",
+            "\n  {:<5} {:<24} {}{standing}",
             member.land,
             member.land.name(),
             nodes.join(", ")
@@ -321,6 +301,6 @@ fn describe(charter: &Charter) -> String {
     text
 }
 
-fn file_error(path: &Path, source: io::Error) -> CharterCommandError {
+pub(super) fn file_error(path: &Path, source: io::Error) -> CharterCommandError {
     CharterCommandError::File { path: path.to_owned(), source }
 }

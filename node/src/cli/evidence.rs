@@ -6,7 +6,7 @@ use std::{
 };
 
 use registry_proto::{
-    charter::{CHARTER_BYTES_MAX, Charter, CharterError},
+    charter::{CHAIN_BYTES_MAX, Charter, CharterError, CharterProblem},
     evidence::{Equivocation, EvidenceError},
     terms::Land,
 };
@@ -184,10 +184,12 @@ fn charter(path: &Path) -> Result<Charter, EvidenceCommandError> {
     use io::Read as _;
     let mut raw = Vec::new();
     fs::File::open(path)
-        .and_then(|it| it.take(CHARTER_BYTES_MAX as u64 + 1).read_to_end(&mut raw))
+        .and_then(|it| it.take(CHAIN_BYTES_MAX as u64 + 1).read_to_end(&mut raw))
         .map_err(|source| EvidenceCommandError::File { path: path.to_owned(), source })?;
-    Charter::parse(raw.into())
-        .map_err(|source| EvidenceCommandError::Charter { path: path.to_owned(), source })
+    let refused = |source| EvidenceCommandError::Charter { path: path.to_owned(), source };
+    let charters = Charter::chain(raw.into()).map_err(refused)?;
+    // the newest knows all keys that ever counted
+    charters.into_iter().next_back().ok_or_else(|| refused(CharterProblem::Undecodable.into()))
 }
 
 fn describe(proof: &Equivocation) -> String {

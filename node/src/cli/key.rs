@@ -233,6 +233,15 @@ fn list(args: &ListArgs) -> Result<String, KeyCommandError> {
             hex::encode(public.as_bytes())
         ));
     }
+    let next =
+        [("next_log", &config.keys.next_log), ("next_freshness", &config.keys.next_freshness)];
+    for (name, place) in next {
+        if let Some(place) = place {
+            told.push_str(&format!(
+                "\n\n{name}\n  Ort          {place}\n  Benutzt      sobald die Charta ihn nennt"
+            ));
+        }
+    }
     told.push_str(match args.check {
         true => "\n\nBeide haben zur Probe signiert und passen zur Charta.",
         false => "\n\nNicht geöffnet; zur Probe signieren lassen: --check",

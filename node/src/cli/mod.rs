@@ -1,5 +1,6 @@
 //! The commands of `registry-node`.
 
+mod amend;
 pub mod audit;
 pub mod certificates;
 pub mod charter;

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use registry_core::authorize::PeerIdentity;
-use registry_proto::charter::{CHAIN_BYTES_MAX, Charter};
+use registry_proto::{
+    charter::{CHAIN_BYTES_MAX, Charter, Standing},
+    terms::Land,
+};
 
 use super::{
     Config, ConfigError, Peer, Problems,
@@ -123,8 +126,18 @@ impl Config {
         }
         let own = PeerIdentity { land: self.land, node: self.node.clone() };
         if !names(&next.charter, &own) {
-            let reason = format!("ist kein Knoten von {} in der geltenden Charta", self.land);
-            problems.add("node", &self.node, reason);
+            problems.add("node", &self.node, not_named(&next.charter, self.land));
+        }
+        match next.charter.member(self.land).map(|it| (it, self.keys_held.signer(it))) {
+            Some((_, Ok(signer))) => next.signer = signer,
+            Some((member, Err(missing))) => {
+                for it in missing {
+                    let place =
+                        if it.which == "log" { &self.keys.log } else { &self.keys.freshness };
+                    problems.add(format!("keys.{}", it.which), place, it.reason(Some(member)));
+                }
+            }
+            None => {}
         }
         let charter = next.charter.clone();
         next.peers.retain(|it| names(&charter, &it.identity));
@@ -132,6 +145,20 @@ impl Config {
             return Ok(next);
         }
         Err(ConfigError { path: self.data_dir.clone(), problems: problems.0 })
+    }
+}
+
+/// Why a node cannot run for a Land that the charter does not name it for.
+pub(super) fn not_named(charter: &Charter, land: Land) -> String {
+    let number = charter.number();
+    match charter.member(land).map(|it| it.standing) {
+        Some(Standing::Removed(cut)) => format!(
+            "{land} ist nach Charta {number} aus dem Verbund ausgeschieden; was es bis Eintrag {} \
+             veröffentlicht hat, bleibt bei den anderen Ländern zu lesen, dieser Knoten kann nicht \
+             mehr teilnehmen. Seine Daten bleiben, wo sie sind",
+            cut.size
+        ),
+        _ => format!("ist kein Knoten von {land} in der geltenden Charta (Nr. {number})"),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use registry_core::authorize::PeerIdentity;
 use registry_proto::{
-    charter::{Charter, Member},
+    charter::{Charter, Member, Standing},
     log::VerifierKey,
     terms::Land,
 };
@@ -17,7 +17,9 @@ use rustls::pki_types::ServerName;
 
 use crate::{
     config::{
-        Config, Data, FencePolicy, Listen, Log, Problem, Problems, Tls, Unlock, of_material,
+        Config, Data, FencePolicy, Listen, Log, Problem, Problems, Tls, Unlock,
+        charter::not_named,
+        of_material,
         raw::{RawConfig, RawListen, RawTls},
     },
     observe::{Format, check_level},
@@ -47,7 +49,7 @@ impl<'a> Check<'a> {
         let charters = self.charters(raw.charter.as_deref(), data_dir.as_deref());
         let charter = charters.last().cloned();
         let member = land.and_then(|land| self.member(land, charter.as_ref()));
-        let node = self.own_node(raw.node, member);
+        let node = self.own_node(raw.node, charter.as_ref(), member);
         let keys = self.keys(&raw.keys, member);
         let listen = self.listen(&raw.listen);
         let own = land
@@ -70,7 +72,7 @@ impl<'a> Check<'a> {
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
         let fit_connect = self.fit_connect(raw.fit_connect);
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
-        let (keys, signer) = keys?;
+        let (keys, keys_held, signer) = keys?;
         Some(Config {
             land: land?,
             node: node?,
@@ -78,6 +80,7 @@ impl<'a> Check<'a> {
             charter: charter?,
             charters,
             keys,
+            keys_held,
             signer,
             listen: listen?,
             tls: tls?,
@@ -115,9 +118,18 @@ impl<'a> Check<'a> {
         member
     }
 
-    fn own_node(&mut self, node: Option<String>, member: Option<&Member>) -> Option<String> {
+    fn own_node(
+        &mut self,
+        node: Option<String>,
+        charter: Option<&Charter>,
+        member: Option<&Member>,
+    ) -> Option<String> {
         let node = node?;
-        if let Some(member) = member
+        if let (Some(member), Some(charter)) = (member, charter)
+            && matches!(member.standing, Standing::Removed(_))
+        {
+            self.wrong("node", &node, not_named(charter, member.land));
+        } else if let Some(member) = member
             && !member.nodes.iter().any(|known| known.name == node)
         {
             let names = join(member.nodes.iter().map(|node| &node.name));
@@ -218,8 +230,7 @@ impl<'a> Check<'a> {
         }
         let crls = self.crls(&raw.crls, raw.crl_required);
         if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
-            && let Err(reason) =
-                tls::check_own_name(profile, own_chain, MemberTrust::of(charter), own)
+            && let Err(reason) = tls::check_own_name(profile, own_chain, members_of(charter), own)
         {
             let path = raw.certificate.as_deref().unwrap_or_default();
             self.wrong("tls.certificate", path, reason);
@@ -385,6 +396,11 @@ const FENCE_QUIET: Duration = Duration::from_millis(registry_core::limits::FENCE
 /// Keys that may sign data packages.
 const DATA_KEYS_MAX: usize = 16;
 const LEVEL: &str = "info";
+
+/// Members, also one that prepares for the time after its suspension.
+fn members_of(charter: &Charter) -> Vec<MemberTrust> {
+    MemberTrust::of_all(std::slice::from_ref(charter))
+}
 
 #[cfg(test)]
 mod tests {

@@ -31,6 +31,26 @@ pub struct KeyPlaces {
     pub log: KeyPlace,
     /// The freshness key.
     pub freshness: KeyPlace,
+    /// The log key that a charter to come names.
+    pub next_log: Option<KeyPlace>,
+    /// The freshness key that a charter to come names.
+    pub next_freshness: Option<KeyPlace>,
+}
+
+/// Every signing key of a node that was opened: the charter in force says which ones are used.
+#[derive(Clone, Debug, Default)]
+pub struct KeysHeld {
+    log: Vec<Key>,
+    freshness: Vec<Key>,
+}
+
+/// The charter names a key that the node does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct KeyNotHeld {
+    /// `log` or `freshness`.
+    pub(super) which: &'static str,
+    /// The public half that the charter names.
+    pub(super) public: [u8; 32],
 }
 
 /// `[keys]`
@@ -38,6 +58,8 @@ pub struct KeyPlaces {
 pub(super) struct RawKeys {
     pub(super) log: Option<String>,
     pub(super) freshness: Option<String>,
+    pub(super) next_log: Option<String>,
+    pub(super) next_freshness: Option<String>,
     pub(super) passphrase: RawSecret,
     pub(super) pin: RawSecret,
 }
@@ -59,16 +81,63 @@ impl Default for Unlock {
     }
 }
 
+// === impl KeysHeld ===
+
+impl KeysHeld {
+    /// Those that the charter names for a member.
+    ///
+    /// # Errors
+    ///
+    /// Every key that is named and not here.
+    pub(super) fn signer(&self, member: &Member) -> Result<LogSigner, Vec<KeyNotHeld>> {
+        let find = |which, all: &[Key], public: VerifyingKey| {
+            let found = all.iter().find(|it| *it.public() == public).cloned();
+            found.ok_or_else(|| KeyNotHeld { which, public: public.to_bytes() })
+        };
+        let log = find("log", &self.log, member.keys.log);
+        let freshness = find("freshness", &self.freshness, member.keys.freshness);
+        match (log, freshness) {
+            (Ok(log), Ok(freshness)) => Ok(LogSigner::new(log, freshness)),
+            (log, freshness) => Err([log.err(), freshness.err()].into_iter().flatten().collect()),
+        }
+    }
+
+    /// Whether the node could sign as this member.
+    pub fn fit(&self, member: &Member) -> bool {
+        self.signer(member).is_ok()
+    }
+}
+
+// === impl KeyNotHeld ===
+
+impl KeyNotHeld {
+    pub(super) fn reason(&self, member: Option<&Member>) -> String {
+        if member.is_none_or(|it| it.former.is_empty()) {
+            return "ist nicht der Schlüssel, dessen öffentlicher Teil in der Charta steht"
+                .to_owned();
+        }
+        format!(
+            "ist nicht der Schlüssel der geltenden Charta, und keys.next_{} ist es auch nicht; \
+             gesucht ist die Schlüsseldatei mit dem öffentlichen Teil {} (registry-node key show \
+             DATEI zeigt ihn)",
+            self.which,
+            hex::encode(self.public)
+        )
+    }
+}
+
 impl Check<'_> {
     pub(super) fn keys(
         &mut self,
         raw: &RawKeys,
         member: Option<&Member>,
-    ) -> Option<(KeyPlaces, LogSigner)> {
+    ) -> Option<(KeyPlaces, KeysHeld, LogSigner)> {
         let configured = self.secret_source("keys.passphrase", &raw.passphrase);
         let configured_pin = self.secret_source("keys.pin", &raw.pin);
         let log = self.place("keys.log", raw.log.as_deref());
         let freshness = self.place("keys.freshness", raw.freshness.as_deref());
+        let next_log = self.place("keys.next_log", raw.next_log.as_deref());
+        let next_freshness = self.place("keys.next_freshness", raw.next_freshness.as_deref());
         let (passphrase, pin) = match self.unlock {
             Unlock::With { passphrase, pin } => {
                 (passphrase.clone().or(configured), pin.clone().or(configured_pin))
@@ -76,7 +145,9 @@ impl Check<'_> {
             Unlock::Sealed => {
                 let keys = &member?.keys;
                 let signer = LogSigner::new(keys::sealed(keys.log), keys::sealed(keys.freshness));
-                return Some((KeyPlaces { log: log?, freshness: freshness? }, signer));
+                let (log, freshness) = (log?, freshness?);
+                let places = KeyPlaces { log, freshness, next_log, next_freshness };
+                return Some((places, KeysHeld::default(), signer));
             }
         };
         let mut opener = Opener::new(passphrase, pin);
@@ -85,10 +156,33 @@ impl Check<'_> {
             self.key(name, text.as_deref()?, place.as_ref()?, public, &mut opener)
         };
         let log_key = open("keys.log", &raw.log, &log, public.map(|it| &it.log));
-        let public = public.map(|it| &it.freshness);
-        let freshness_key = open("keys.freshness", &raw.freshness, &freshness, public);
-        let places = KeyPlaces { log: log?, freshness: freshness? };
-        Some((places, LogSigner::new(log_key?, freshness_key?)))
+        let freshness_key =
+            open("keys.freshness", &raw.freshness, &freshness, public.map(|it| &it.freshness));
+        let spare_log = open("keys.next_log", &raw.next_log, &next_log, None);
+        let spare_freshness =
+            open("keys.next_freshness", &raw.next_freshness, &next_freshness, None);
+        let (log_key, freshness_key) = (log_key?, freshness_key?);
+        let held = KeysHeld {
+            log: [Some(log_key.clone()), spare_log].into_iter().flatten().collect(),
+            freshness: [Some(freshness_key.clone()), spare_freshness]
+                .into_iter()
+                .flatten()
+                .collect(),
+        };
+        let signer = match member.map(|it| held.signer(it)) {
+            Some(Ok(signer)) => signer,
+            Some(Err(missing)) => {
+                for it in missing {
+                    let text = if it.which == "log" { &raw.log } else { &raw.freshness };
+                    let text = shown(text.as_deref().unwrap_or_default());
+                    self.wrong(&format!("keys.{}", it.which), text, it.reason(member));
+                }
+                LogSigner::new(log_key, freshness_key)
+            }
+            None => LogSigner::new(log_key, freshness_key),
+        };
+        let places = KeyPlaces { log: log?, freshness: freshness?, next_log, next_freshness };
+        Some((places, held, signer))
     }
 
     fn place(&mut self, name: &str, text: Option<&str>) -> Option<KeyPlace> {
@@ -108,13 +202,6 @@ impl Check<'_> {
     ) -> Option<Key> {
         let opened = opener.open(place, public);
         let opened = opened.map_err(|error| self.wrong(name, text, chain(&error))).ok()?;
-        if public.is_some_and(|public| public != opened.key.public()) {
-            self.wrong(
-                name,
-                text,
-                "ist nicht der Schlüssel, dessen öffentlicher Teil in der Charta steht",
-            );
-        }
         Some(opened.key)
     }
 

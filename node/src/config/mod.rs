@@ -20,14 +20,14 @@ use std::{
 
 use registry_core::authorize::PeerIdentity;
 use registry_proto::{
-    charter::Charter,
+    charter::{Charter, Member},
     log::{LogSigner, VerifierKey},
     terms::Land,
 };
 
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
 pub(crate) use check::is_dns_name;
-pub use keys::{KeyPlaces, Unlock};
+pub use keys::{KeyPlaces, KeysHeld, Unlock};
 
 use crate::{
     audit::Target,
@@ -57,6 +57,8 @@ pub struct Config {
     pub charters: Vec<Charter>,
     /// Where the signing keys are.
     pub keys: KeyPlaces,
+    /// All signing keys that were opened; none if the keys are sealed.
+    pub keys_held: KeysHeld,
     /// Signing keys of the Land's log; they fit the charter.
     pub signer: LogSigner,
     /// Addresses to listen on.
@@ -233,11 +235,17 @@ impl Config {
         Ok(Material {
             chain: read_certificates(&self.tls.certificate)?,
             key: read_private_key(&self.tls.key)?,
-            members: MemberTrust::of(&self.charter),
+            members: MemberTrust::of_all(&self.charters),
             client_anchors: read_certificates(&self.tls.client_anchors)?,
             rules: self.tls.rules.read()?,
             crls: self.tls.read_crls()?,
         })
+    }
+
+    /// The configured nodes of members that take part; the others refuse, and are refused.
+    pub fn active_peers(&self) -> impl Iterator<Item = &Peer> {
+        let takes_part = |land| self.charter.member(land).is_some_and(Member::is_active);
+        self.peers.iter().filter(move |it| takes_part(it.identity.land))
     }
 
     fn read(path: &Path, unlock: &Unlock, problems: &mut Problems) -> Option<Self> {

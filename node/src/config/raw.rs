@@ -125,14 +125,7 @@ impl RawConfig {
             charter: top.required(problems, "charter"),
             ..Self::default()
         };
-        let mut keys = top.section(problems, "keys");
-        raw.keys = RawKeys {
-            log: keys.required(problems, "log"),
-            freshness: keys.required(problems, "freshness"),
-            passphrase: keys.secret(problems, "passphrase"),
-            pin: keys.secret(problems, "pin"),
-        };
-        keys.end(problems);
+        raw.read_keys(&mut top, problems);
 
         let mut listen = top.section(problems, "listen");
         raw.listen = RawListen {
@@ -190,6 +183,19 @@ impl RawConfig {
         raw.read_behaviour(&mut top, problems);
         top.end(problems);
         raw
+    }
+
+    fn read_keys(&mut self, top: &mut Section, problems: &mut Problems) {
+        let mut keys = top.section(problems, "keys");
+        self.keys = RawKeys {
+            log: keys.required(problems, "log"),
+            freshness: keys.required(problems, "freshness"),
+            next_log: keys.text(problems, "next_log"),
+            next_freshness: keys.text(problems, "next_freshness"),
+            passphrase: keys.secret(problems, "passphrase"),
+            pin: keys.secret(problems, "pin"),
+        };
+        keys.end(problems);
     }
 
     /// The sections that say how the node behaves.

@@ -194,6 +194,13 @@ impl Performer {
             Notice::Replication(Report::Refused { peer, log }) => {
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
+            Notice::Replication(Report::LaterCharter { peer, number }) => {
+                warn!(
+                    peer.land = %peer.land, peer.node, number,
+                    "partner runs under a later charter; if this node does not follow within \
+                     minutes, give it the charters of another one (`registry charter export`)"
+                );
+            }
             Notice::FenceOpened => {
                 self.surroundings.witness.send(witness::Job::Settled(true));
                 info!("partners confirmed the own log, publishing is open");
@@ -243,6 +250,8 @@ fn traced(notice: &Notice) -> Option<Act> {
         Notice::OwnLogFailed => Act::new("log.write", "FAILED"),
         Notice::LogFailed { log } => Act::new("log.write", "FAILED").on(log.to_string()),
         Notice::Unsigned
-        | Notice::Replication(Report::PeerFault { .. } | Report::Refused { .. }) => return None,
+        | Notice::Replication(
+            Report::PeerFault { .. } | Report::Refused { .. } | Report::LaterCharter { .. },
+        ) => return None,
     })
 }

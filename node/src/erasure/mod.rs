@@ -96,7 +96,11 @@ impl Erasures {
     pub fn resume(&self, log: LogId, journal: &mut Journal) -> Result<(), EraseError> {
         let reader = journal.reader();
         let size = reader.size();
-        let mut next = self.upto(log).min(size);
+        if self.upto(log) > size {
+            // the end of the log was set aside, and what comes there is looked through anew
+            self.change(log, |list| list.upto = size);
+        }
+        let mut next = self.upto(log);
         while next < size {
             let Ok(entries) = reader.read(next, READ_BYTES, READ_ENTRIES) else {
                 // damage is reported when the journal is opened

@@ -8,6 +8,7 @@ use std::{
 };
 
 use registry_core::{fold::Position, node::Input};
+use registry_journal::ASIDE;
 use registry_proto::{log::Kind, terms::LogId};
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -116,8 +117,8 @@ fn logs_of(all: &[Known]) -> BTreeSet<LogId> {
     all.iter().map(|it| it.entry.log).collect()
 }
 
-/// Deletes what was moved aside and may hold what is erased: broken indexes, and segments of these
-/// logs that could not be read.
+/// Deletes what was moved aside and may hold what is erased: broken indexes, and records of these
+/// logs that could not be read or did not count.
 fn remove_copies(data_dir: &Path, logs: &BTreeSet<LogId>) -> io::Result<()> {
     for path in entries(data_dir)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -129,8 +130,8 @@ fn remove_copies(data_dir: &Path, logs: &BTreeSet<LogId>) -> io::Result<()> {
     for log in logs {
         let dir = data_dir.join("journal").join(log.land.code()).join(log.epoch.to_string());
         for path in entries(&dir)? {
-            if path.extension().is_some_and(|it| it == "damaged") {
-                warn!(path = %path.display(), "deleting a damaged segment: it may hold what was erased");
+            if path.extension().is_some_and(|it| it == "damaged" || it == ASIDE) {
+                warn!(path = %path.display(), "deleting what was moved aside: it may hold what was erased");
                 fs::remove_file(path)?;
             }
         }

@@ -18,7 +18,7 @@ use registry_core::{
 };
 use registry_proto::{
     charter::Charter,
-    log::{Hash, Origin, SignedCheckpoint, check_inclusion, leaf_hash, prove_inclusion},
+    log::{Hash, Origin, OwnerKeys, check_inclusion, leaf_hash, prove_inclusion},
     terms::{Date, Land, LogId},
     wire::registry::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
@@ -406,10 +406,9 @@ impl Reads {
         };
         let origin = Origin { verbund: self.charter.id(), log: at.log };
         let member = self.charter.member(at.log.land);
-        let keys =
-            &member.ok_or_else(|| refused("the charter has no such member".to_owned()))?.keys;
-        let signed = SignedCheckpoint::verify(&note, &origin, keys)
-            .map_err(|error| refused(chain(&error)))?;
+        let member = member.ok_or_else(|| refused("the charter has no such member".to_owned()))?;
+        let signed =
+            member.keyring().verify(&note, &origin).map_err(|error| refused(chain(&error)))?;
         let leaf = leaf_hash(&stored.header);
         check_inclusion(&proof, size, signed.root(), at.index, &leaf)
             .map_err(|error| refused(chain(&error)))?;

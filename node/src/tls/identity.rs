@@ -5,8 +5,11 @@
 
 use std::sync::Arc;
 
-use registry_core::authorize::{Certificate, Effect, PeerIdentity, Principal, Rule, Who};
-use registry_proto::{charter::Charter, terms::Land};
+use registry_core::authorize::{Barred, Certificate, Effect, PeerIdentity, Principal, Rule, Who};
+use registry_proto::{
+    charter::{self, Charter, Standing},
+    terms::Land,
+};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -33,6 +36,18 @@ pub struct MemberTrust {
     pub nodes: Vec<NodeTrust>,
     /// Certificates under which the names of the nodes count.
     pub anchors: Vec<CertificateDer<'static>>,
+    /// Set of a member that takes no part: its nodes are known, so that they are told why, and
+    /// nothing is granted to them.
+    pub bar: Option<Bar>,
+}
+
+/// Why a member takes no part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// It was suspended.
+    Suspended,
+    /// It was removed.
+    Removed,
 }
 
 /// A node of a member.
@@ -108,6 +123,7 @@ struct Member {
     nodes: Vec<NodeTrust>,
     /// None when the member has pins only.
     verifiers: Option<Verifiers>,
+    bar: Option<Bar>,
 }
 
 // === impl MemberTrust ===
@@ -115,19 +131,32 @@ struct Member {
 impl MemberTrust {
     /// The members of a charter that take part.
     pub fn of(charter: &Charter) -> Vec<Self> {
-        let members = charter.voters().map(|member| Self {
-            land: member.land,
-            nodes: member
-                .nodes
-                .iter()
-                .map(|node| NodeTrust {
-                    name: node.name.clone(),
-                    spki_pins: node.spki_pins.clone(),
-                })
-                .collect(),
-            anchors: member.anchors.iter().map(|der| CertificateDer::from(der.to_vec())).collect(),
-        });
-        members.collect()
+        charter.voters().map(|it| Self::new(it, None)).collect()
+    }
+
+    /// All members of the last of these charters. Whoever was removed has neither nodes nor anchors
+    /// there and is known by those it had last.
+    pub fn of_all(charters: &[Charter]) -> Vec<Self> {
+        let Some((last, earlier)) = charters.split_last() else { return Vec::new() };
+        let had_nodes = |land: Land| {
+            let mut before = earlier.iter().rev().filter_map(|it| it.member(land));
+            before.find(|it| !it.nodes.is_empty())
+        };
+        let member = |it: &charter::Member| match it.standing {
+            Standing::Active => Some(Self::new(it, None)),
+            Standing::Suspended(_) => Some(Self::new(it, Some(Bar::Suspended))),
+            Standing::Removed(_) => Some(Self::new(had_nodes(it.land)?, Some(Bar::Removed))),
+        };
+        last.members().iter().filter_map(member).collect()
+    }
+
+    fn new(member: &charter::Member, bar: Option<Bar>) -> Self {
+        let nodes = member
+            .nodes
+            .iter()
+            .map(|node| NodeTrust { name: node.name.clone(), spki_pins: node.spki_pins.clone() });
+        let anchors = member.anchors.iter().map(|der| CertificateDer::from(der.to_vec()));
+        Self { land: member.land, nodes: nodes.collect(), anchors: anchors.collect(), bar }
     }
 }
 
@@ -148,7 +177,7 @@ impl Trust {
                 let source = format!("charter, anchors of {}", member.land);
                 let anchors = strong_anchors(member.land, member.anchors);
                 let verifiers = Verifiers::new(&source, anchors, crls, &provider)?;
-                Ok(Member { land: member.land, nodes: member.nodes, verifiers })
+                Ok(Member { land: member.land, nodes: member.nodes, verifiers, bar: member.bar })
             })
             .collect::<Result<_, MaterialError>>()?;
         let clients = Verifiers::new("client anchors", client_anchors, crls, &provider)?;
@@ -187,13 +216,22 @@ impl Trust {
         now: UnixTime,
     ) -> Certificate {
         let client = |it: &Verifiers| it.client(end_entity, intermediates, now).is_ok();
+        let node = |bar| self.member_node(bar, leaf, end_entity, intermediates, now);
+        let peer = node(None);
+        // a name that went from one member to another is that of who has it now
+        let barred = |bar| Some(Barred { peer: node(Some(bar))?, removed: bar == Bar::Removed });
+        let barred = match peer {
+            Some(_) => None,
+            None => barred(Bar::Suspended).or_else(|| barred(Bar::Removed)),
+        };
         Certificate {
             names: leaf.names.clone(),
             spki: leaf.spki,
             issuer: leaf.issuer.clone(),
             subject: leaf.subject.clone(),
             under_client_anchors: self.clients.as_ref().is_some_and(client),
-            peer: self.member_node(leaf, end_entity, intermediates, now),
+            peer,
+            barred,
         }
     }
 
@@ -217,16 +255,18 @@ impl Trust {
         Ok(Presented { certificate, rules: &self.rules, connects })
     }
 
-    /// The one member's node that the certificate proves. A certificate that proves nodes of two
-    /// Länder proves none: it cannot say for whom it speaks.
+    /// The node of the one member, among those that take part or are barred, that the certificate
+    /// proves. One that proves nodes of two Länder proves none: it cannot say for whom it speaks.
     fn member_node(
         &self,
+        bar: Option<Bar>,
         leaf: &Leaf,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Option<PeerIdentity> {
-        let mut proved = self.members.iter().filter_map(|member| {
+        let members = self.members.iter().filter(|it| it.bar == bar);
+        let mut proved = members.filter_map(|member| {
             let node = member.nodes.iter().find(|node| {
                 node.spki_pins.contains(&leaf.spki)
                     || (leaf.is_named(&node.name)
@@ -299,7 +339,8 @@ impl Trust {
         now: UnixTime,
     ) -> Result<(), Error> {
         let not_in_charter = || refused(PeerRefused::NotInCharter(expect.clone()));
-        let member = self.members.iter().find(|member| member.land == expect.land);
+        let takes_part = |it: &&Member| it.land == expect.land && it.bar.is_none();
+        let member = self.members.iter().find(takes_part);
         let member = member.ok_or_else(not_in_charter)?;
         let node = member.nodes.iter().find(|node| node.name == expect.node);
         let node = node.ok_or_else(not_in_charter)?;

@@ -288,6 +288,10 @@ pub(crate) fn check_own_name(
     };
     match trust.identify(chain, UnixTime::now()) {
         Ok(identity) if identity.principal.peer.as_ref() == Some(own) => Ok(()),
+        // a suspended member prepares for the time after it
+        Ok(identity) if identity.principal.barred.as_ref().is_some_and(|it| it.peer == *own) => {
+            Ok(())
+        }
         Ok(identity) => Err(format!(
             "partners will not take it for {} of {}: it is neither pinned in the charter nor \
              issued under an anchor of {} for this name, but for {:?}",

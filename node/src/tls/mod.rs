@@ -32,7 +32,7 @@ pub(crate) use acceptor::network;
 pub use acceptor::{AcceptLimits, Acceptor, Caller, Incoming, Listener, Outcome, TlsConnection};
 pub use connector::{ConnectError, PeerConnector};
 pub use crl::{Crl, CrlError, Crls, read_crls};
-pub use identity::{Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
+pub use identity::{Bar, Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, read_certificates, read_private_key};
 pub(crate) use material::{

@@ -174,7 +174,7 @@ fn records(mut bytes: Bytes) -> impl Iterator<Item = (u8, Bytes)> {
 
 fn verified(kind: u8, raw: &Bytes, charter: &Charter) -> Option<Record> {
     match kind {
-        RECEIPT => SignedReceipt::verify(raw, charter).ok().map(Record::Receipt),
+        RECEIPT => SignedReceipt::verify_kept(raw, charter).ok().map(Record::Receipt),
         COSIGNED => {
             let it = Cosignature::decode(raw.clone()).ok()?;
             let log = LogId { land: it.land.parse().ok()?, epoch: it.epoch };
@@ -182,7 +182,7 @@ fn verified(kind: u8, raw: &Bytes, charter: &Charter) -> Option<Record> {
             let key = charter.member(witness)?.keys.freshness;
             let owner = charter.member(log.land)?;
             let origin = Origin { verbund: charter.id(), log };
-            let it = Cosigned::verify(&it.note, &origin, &owner.keys, witness, &key);
+            let it = Cosigned::verify(&it.note, &origin, &owner.keyring(), witness, &key);
             it.ok().map(Record::Cosigned)
         }
         _ => None,

@@ -175,7 +175,9 @@ impl Setup {
         let seconds = u64::try_from(seconds).unwrap_or_default();
         let cosigned = order.checkpoint.as_ref().and_then(|signed| {
             let owner = self.charter.member(signed.checkpoint.origin.log.land)?;
-            let cosigned = Cosigned::sign(signed, &owner.keys, self.land, &self.signer, seconds);
+            let keys = owner.keyring();
+            let keys = keys.keys_of(signed);
+            let cosigned = Cosigned::sign(signed, keys, self.land, &self.signer, seconds);
             cosigned.inspect_err(unsigned).ok()
         });
         (receipt, cosigned)

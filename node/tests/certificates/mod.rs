@@ -406,6 +406,7 @@ async fn a_weak_client_is_refused_with_the_reason_and_a_weak_anchor_does_not_cou
         land: Land::HE,
         nodes: Vec::new(),
         anchors: vec![rustls::pki_types::pem::PemObject::from_pem_slice(&weak).unwrap()],
+        bar: None,
     });
     TlsContext::new(Profile::BSI, material).unwrap();
 }

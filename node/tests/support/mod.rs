@@ -111,6 +111,7 @@ impl Pki {
             land,
             nodes: vec![NodeTrust { name: format!("{name}.{DOMAIN}"), spki_pins }],
             anchors: vec![anchor],
+            bar: None,
         };
         Material {
             chain: issued.chain,

@@ -11,7 +11,7 @@ use ed25519_dalek::VerifyingKey;
 use prost::Message as _;
 
 use crate::{
-    log::{Hash, LogKeys, VerbundId},
+    log::{Former, Hash, Keyring, LogKeys, VerbundId},
     terms::Land,
     wire::registry as wire,
 };
@@ -250,10 +250,24 @@ impl Member {
         }
     }
 
-    /// The keys under which a checkpoint of its log counts, by its epoch and size.
+    /// The keys under which the entries of its log up to a place count.
     pub fn keys_at(&self, epoch: u64, size: u64) -> &LogKeys {
         let within = |it: &&FormerKeys| (epoch, size) <= (it.cut.epoch, it.cut.size);
         self.former.iter().find(within).map_or(&self.keys, |it| &it.keys)
+    }
+
+    /// The keys of its log over time.
+    pub fn keyring(&self) -> Keyring {
+        let former = self
+            .former
+            .iter()
+            .map(|it| Former { keys: it.keys.clone(), upto: (it.cut.epoch, it.cut.size) });
+        Keyring::new(former.collect(), self.keys.clone())
+    }
+
+    /// Where the keys before the ones in use were replaced; `None` if they never were.
+    pub fn replaced_at(&self) -> Option<LogCut> {
+        self.former.last().map(|it| it.cut)
     }
 }
 

@@ -454,6 +454,9 @@ pub struct Hello {
     /// Optional features, sorted.
     #[prost(string, repeated, tag = "6")]
     pub features: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Number of the charter the node runs under.
+    #[prost(uint64, tag = "7")]
+    pub charter: u64,
 }
 /// What a node holds of a log.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -179,6 +179,9 @@ pub struct AsOf {
     /// Set when the owner signed two histories: entries from this index on are disputed.
     #[prost(uint64, optional, tag = "12")]
     pub disputed_from: ::core::option::Option<u64>,
+    /// Set when the charter suspended or removed the owner: entries from this index on do not count.
+    #[prost(uint64, optional, tag = "13")]
+    pub ends_at: ::core::option::Option<u64>,
 }
 /// What an entry says. Receivers keep, hash and relay kinds they do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -337,6 +340,8 @@ pub enum ReplicationState {
     Quarantined = 5,
     /// The member is suspended by the charter.
     Suspended = 6,
+    /// The member was removed by the charter.
+    Removed = 7,
 }
 impl ReplicationState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -352,6 +357,7 @@ impl ReplicationState {
             Self::Stale => "REPLICATION_STATE_STALE",
             Self::Quarantined => "REPLICATION_STATE_QUARANTINED",
             Self::Suspended => "REPLICATION_STATE_SUSPENDED",
+            Self::Removed => "REPLICATION_STATE_REMOVED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -364,6 +370,7 @@ impl ReplicationState {
             "REPLICATION_STATE_STALE" => Some(Self::Stale),
             "REPLICATION_STATE_QUARANTINED" => Some(Self::Quarantined),
             "REPLICATION_STATE_SUSPENDED" => Some(Self::Suspended),
+            "REPLICATION_STATE_REMOVED" => Some(Self::Removed),
             _ => None,
         }
     }

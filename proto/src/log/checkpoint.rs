@@ -62,6 +62,8 @@ pub struct SignedCheckpoint {
     pub checkpoint: Checkpoint,
     /// Time of the cosignature, seconds since 1970-01-01 UTC.
     pub fresh_unix_seconds: u64,
+    /// Log key and freshness key that signed.
+    by: [[u8; 32]; 2],
     raw: Bytes,
 }
 
@@ -95,6 +97,12 @@ pub enum CheckpointError {
     /// A tree without leaves has another root.
     #[error("the root is not that of a tree without leaves")]
     EmptyRoot,
+    /// Signed by keys of the owner that do not count at this place.
+    #[error("{size} entries are signed by keys of the owner that do not count there")]
+    OtherKeys {
+        /// Size that is signed.
+        size: u64,
+    },
 }
 
 // === impl Checkpoint ===
@@ -124,7 +132,8 @@ impl Checkpoint {
         ]
         .concat();
         let raw = raw.into();
-        Ok(SignedCheckpoint { checkpoint: *self, fresh_unix_seconds: unix_seconds, raw })
+        let (fresh_unix_seconds, by) = (unix_seconds, keys.bytes());
+        Ok(SignedCheckpoint { checkpoint: *self, fresh_unix_seconds, by, raw })
     }
 
     fn parse(text: &str, origin: &Origin, name: &str) -> Result<Self, CheckpointError> {
@@ -162,12 +171,18 @@ impl SignedCheckpoint {
         let checkpoint = Checkpoint::parse(note.text, origin, &name)?;
         note.verify(&name, &keys.log)?;
         let fresh_unix_seconds = note.verify_cosignature(&name, &keys.freshness)?;
-        Ok(Self { checkpoint, fresh_unix_seconds, raw: Bytes::copy_from_slice(raw) })
+        let raw = Bytes::copy_from_slice(raw);
+        Ok(Self { checkpoint, fresh_unix_seconds, by: keys.bytes(), raw })
     }
 
     /// The note, byte for byte.
     pub fn raw(&self) -> &Bytes {
         &self.raw
+    }
+
+    /// True if these keys signed it.
+    pub fn is_by(&self, keys: &LogKeys) -> bool {
+        self.by == keys.bytes()
     }
 
     /// Leaves of the tree.
@@ -218,6 +233,10 @@ impl LogKeys {
     /// The log key as other tools for signed notes want it: `<origin>+<id>+<base64>`.
     pub fn log_verifier_key(&self, origin: &Origin) -> String {
         signed_note::new_ed25519_verifier_key(&origin.to_string(), &self.log)
+    }
+
+    fn bytes(&self) -> [[u8; 32]; 2] {
+        [self.log.to_bytes(), self.freshness.to_bytes()]
     }
 }
 

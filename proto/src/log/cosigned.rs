@@ -5,7 +5,7 @@ use bytes::Bytes;
 use ed25519_dalek::{SignatureError, Signer, VerifyingKey};
 
 use super::{
-    CheckpointError, LogKeys, LogSigner, Origin, SignedCheckpoint, VerbundId,
+    CheckpointError, LogKeys, LogSigner, Origin, OwnerKeys, SignedCheckpoint, VerbundId,
     note::{self, Note},
 };
 use crate::terms::Land;
@@ -65,7 +65,7 @@ impl Cosigned {
     pub fn verify(
         raw: &Bytes,
         origin: &Origin,
-        owner: &LogKeys,
+        owner: &impl OwnerKeys,
         witness: Land,
         key: &VerifyingKey,
     ) -> Result<Self, CheckpointError> {
@@ -75,10 +75,19 @@ impl Cosigned {
         let note = Note::parse(raw)?;
         let name = witness_name(origin.verbund, witness);
         let unix_seconds = note.verify_cosignature(&name, key)?;
-        let lines = note.owner_lines(&origin.to_string(), &owner.log, &owner.freshness)?;
+        let (owner_name, mut lines) = (origin.to_string(), None);
+        for keys in owner.pairs() {
+            let found = note.owner_lines(&owner_name, &keys.log, &keys.freshness);
+            // if there are none, those of the keys in use are missing
+            lines = match lines {
+                Some(Err(_)) if found.is_ok() => Some(found),
+                before => before.or(Some(found)),
+            };
+        }
+        let lines = lines.transpose()?.unwrap_or_default();
         // the checkpoint alone, as its owner made it
         let bare = [note.text, "\n", &lines].concat();
-        let signed = SignedCheckpoint::verify(bare.as_bytes(), origin, owner)?;
+        let signed = owner.verify(bare.as_bytes(), origin)?;
         Ok(Self { signed, witness, unix_seconds, raw: raw.clone() })
     }
 

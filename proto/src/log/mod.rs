@@ -5,6 +5,7 @@ mod checkpoint;
 mod cosigned;
 mod hash;
 mod header;
+mod keyring;
 mod note;
 mod proof;
 mod tree;
@@ -21,6 +22,7 @@ pub use header::{
     BODY_BYTES_MAX, FORMAT_LEVEL, HEADER_BYTES_MAX, Header, HeaderError, Kind, PRINCIPAL_BYTES_MAX,
     REFERENCES_MAX, Reference, RequestId,
 };
+pub use keyring::{Former, Keyring, OwnerKeys};
 pub use note::{LandSignature, NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX, NoteError};
 pub use proof::{
     HashTiles, PROOF_HASHES_MAX, ProofError, ProofRejected, check_consistency, check_inclusion,

@@ -75,6 +75,15 @@ pub struct PeerIdentity {
     pub node: String,
 }
 
+/// A node whose member takes no part: its certificate proves who it is and grants nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barred {
+    /// Who it is.
+    pub peer: PeerIdentity,
+    /// True if the member was removed, false if it was suspended.
+    pub removed: bool,
+}
+
 /// Whose a certificate is, as digests: neither names nor keys go on from here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Person {
@@ -91,6 +100,8 @@ pub struct Principal {
     pub pseudonym: String,
     /// Set when the certificate is that of a member's node.
     pub peer: Option<PeerIdentity>,
+    /// Set when it is that of a node whose member takes no part.
+    pub barred: Option<Barred>,
     /// Whose certificate it is.
     pub person: Person,
     rules: Arc<[Rule]>,
@@ -108,6 +119,26 @@ impl Permit {
     /// The action that was allowed.
     pub fn action(&self) -> Action {
         self.action
+    }
+}
+
+// === impl Barred ===
+
+impl Barred {
+    fn refusal(&self) -> Reject {
+        let land = self.peer.land;
+        let (reason, what) = match self.removed {
+            true => ("MEMBER_REMOVED", "removed"),
+            false => ("MEMBER_SUSPENDED", "suspended"),
+        };
+        Reject::Precondition {
+            reason,
+            description: format!(
+                "the charter in force has {what} {land}: its nodes get no session and nothing it \
+                 writes is taken until the members decide otherwise; `registry charter history` at \
+                 a node of another Land tells more"
+            ),
+        }
     }
 }
 
@@ -145,6 +176,7 @@ impl Principal {
         Self {
             pseudonym: format!("p-{}", hex::encode(&certificate.spki[..8])),
             peer: certificate.peer.clone(),
+            barred: certificate.barred.clone(),
             person: Person::of(certificate),
             rules,
         }
@@ -155,7 +187,8 @@ impl Principal {
         let pseudonym = pseudonym.into();
         let rules = roles.iter().map(|role| Rule::grant(&pseudonym, *role)).collect();
         let digest = Sha256::digest(&pseudonym).into();
-        Self { pseudonym, peer: None, person: Person { key: digest, subject: digest }, rules }
+        let person = Person { key: digest, subject: digest };
+        Self { pseudonym, peer: None, barred: None, person, rules }
     }
 
     /// The roles that rules grant, each once; a rule that forbids may still stand against them.
@@ -200,10 +233,14 @@ pub(crate) fn always(rules: &[Rule], action: Action) -> bool {
 /// # Errors
 ///
 /// [`Reject::Denied`], naming the role that is missing; [`Reject::Forbidden`], naming the rule that
-/// forbids it or the bounds of those that allow other actions.
+/// forbids it or the bounds of those that allow other actions; [`Reject::Precondition`] for a node
+/// that would replicate and whose member takes no part.
 pub fn require(principal: &Principal, action: Action) -> Result<Permit, Reject> {
     let roles = principal.roles();
     if !roles.iter().any(|role| role.grants(action)) {
+        if let Some(barred) = principal.barred.as_ref().filter(|_| action == Action::Replicate) {
+            return Err(barred.refusal());
+        }
         return Err(Reject::Denied {
             action: action.code(),
             reason: format!(

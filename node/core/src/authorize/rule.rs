@@ -3,7 +3,7 @@
 use registry_proto::terms::{Land, Themenfeld};
 use uuid::Uuid;
 
-use super::{Action, PeerIdentity, Role};
+use super::{Action, Barred, PeerIdentity, Role};
 
 /// What of a certificate decides which rules concern it. The shell has verified it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Certificate {
     pub under_client_anchors: bool,
     /// Set when it is that of a member's node.
     pub peer: Option<PeerIdentity>,
+    /// Set when it is that of a node whose member was suspended or removed.
+    pub barred: Option<Barred>,
 }
 
 /// What a rule does.

@@ -181,6 +181,7 @@ fn certificate() -> Certificate {
         subject: "CN=a.example".to_owned(),
         under_client_anchors: true,
         peer: None,
+        barred: None,
     }
 }
 
@@ -238,4 +239,21 @@ fn one_key_or_one_subject_is_one_person() {
     let person = |name, key| Person::of(&unnamed(name, key));
     assert!(person("x", 1).is_same(&person("x", 2)));
     assert!(!person("x", 1).is_same(&person("y", 2)));
+}
+
+#[test]
+fn a_node_whose_member_takes_no_part_is_told_so_and_may_nothing() {
+    for (removed, expect) in [(false, "MEMBER_SUSPENDED"), (true, "MEMBER_REMOVED")] {
+        let peer = PeerIdentity { land: Land::RP, node: "rp-1".to_owned() };
+        let barred = Some(Barred { peer, removed });
+        let node = Certificate { barred, under_client_anchors: false, ..certificate() };
+        let principal = Principal::of(&node, &[Rule::of_charter()]);
+        assert_eq!(principal.roles(), []);
+        let Err(Reject::Precondition { reason, .. }) = require(&principal, Action::Replicate)
+        else {
+            panic!("a reason");
+        };
+        assert_eq!(reason, expect);
+        assert!(matches!(require(&principal, Action::Read), Err(Reject::Denied { .. })));
+    }
 }

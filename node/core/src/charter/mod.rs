@@ -149,15 +149,41 @@ impl Chain {
         }
         self.know(choice);
         let before = self.past.len();
-        while let Some(next) = self.decided() {
-            self.past.push(next);
-            self.heirs.clear();
-            let said = self.polls.get(&self.current().digest());
-            let choices: Vec<_> =
-                said.into_iter().flat_map(|it| it.said.values()).map(|it| it.choice).collect();
-            choices.into_iter().for_each(|it| self.know(it));
-        }
+        self.decide();
         Taken::Kept { successors: self.past.len() - before }
+    }
+
+    /// Goes on by charters that are known to have been in force, oldest first, where the votes that
+    /// are here do not suffice: a vote behind the end of a log that counts no longer (its member was
+    /// suspended or removed, or its keys were replaced) need not be here. Votes go before what is
+    /// told: callers MUST have taken all that are here.
+    pub fn follow_told(&mut self, told: &[Charter]) {
+        for charter in told {
+            if charter.number() != self.current().number() + 1 {
+                continue;
+            }
+            let Ok((charter, changes)) = self.current().successor(charter.raw().clone()) else {
+                return;
+            };
+            self.succeed(InForce { charter, changes });
+            self.decide();
+        }
+    }
+
+    /// Goes on as far as the votes do.
+    fn decide(&mut self) {
+        while let Some(next) = self.decided() {
+            self.succeed(next);
+        }
+    }
+
+    fn succeed(&mut self, next: InForce) {
+        self.past.push(next);
+        self.heirs.clear();
+        let said = self.polls.get(&self.current().digest());
+        let choices: Vec<_> =
+            said.into_iter().flat_map(|it| it.said.values()).map(|it| it.choice).collect();
+        choices.into_iter().for_each(|it| self.know(it));
     }
 
     /// The rounds about the successor of the charter in force: what counts in each. The last one

@@ -48,6 +48,8 @@ pub(crate) enum Fence {
     Copied { size: u64, unix_seconds: u64 },
     /// The own log has two histories; an operator must decide.
     Forked(OwnerFault),
+    /// The charter suspended this Land; another one resumes it, under which a node starts anew.
+    Suspended,
 }
 
 /// A question, and who answered it.
@@ -123,14 +125,18 @@ impl Fence {
 
     /// True when only an operator can open it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Copied { .. } | Self::Forked(_))
+        matches!(self, Self::Copied { .. } | Self::Forked(_) | Self::Suspended)
     }
 
     /// The question that is open, if any.
     pub(crate) fn nonce(&self) -> Option<u64> {
         match self {
             Self::Waiting(it) => Some(it.nonce),
-            Self::Open | Self::Recovering { .. } | Self::Copied { .. } | Self::Forked(_) => None,
+            Self::Open
+            | Self::Recovering { .. }
+            | Self::Copied { .. }
+            | Self::Forked(_)
+            | Self::Suspended => None,
         }
     }
 
@@ -138,7 +144,11 @@ impl Fence {
     pub(crate) fn waits(&self) -> Option<Why> {
         match self {
             Self::Waiting(it) => Some(it.why),
-            Self::Open | Self::Recovering { .. } | Self::Copied { .. } | Self::Forked(_) => None,
+            Self::Open
+            | Self::Recovering { .. }
+            | Self::Copied { .. }
+            | Self::Forked(_)
+            | Self::Suspended => None,
         }
     }
 
@@ -181,7 +191,11 @@ impl Fence {
     pub(crate) fn answers(&self) -> Option<&BTreeMap<Land, Answer>> {
         match self {
             Self::Waiting(it) => Some(&it.answers),
-            Self::Open | Self::Recovering { .. } | Self::Copied { .. } | Self::Forked(_) => None,
+            Self::Open
+            | Self::Recovering { .. }
+            | Self::Copied { .. }
+            | Self::Forked(_)
+            | Self::Suspended => None,
         }
     }
 
@@ -250,6 +264,10 @@ impl fmt::Display for Fence {
                 f,
                 "stopped: our own log has two histories ({fault}); stop all copies of this node \
                  and keep the data of each"
+            ),
+            Self::Suspended => f.write_str(
+                "stopped: the charter suspended this Land; what it writes does not count until the \
+                 other members resume it",
             ),
         }
     }

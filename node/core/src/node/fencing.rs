@@ -92,7 +92,7 @@ impl Node {
 
     /// The wall clock moved against the monotonic one: the answer of before counts no more.
     pub(super) fn clock_jumped(&mut self, now: Now) {
-        if self.charter.members().len() == 1 {
+        if self.charter.voters().count() == 1 {
             return;
         }
         self.copies.jumped(now);
@@ -129,7 +129,11 @@ impl Node {
 
     /// Why nothing is signed.
     pub(super) fn fenced(&self) -> Reject {
-        Reject::Unavailable { reason: "FENCED", description: self.fence.to_string() }
+        let description = self.fence.to_string();
+        match self.fence {
+            Fence::Suspended => Reject::Precondition { reason: "MEMBER_SUSPENDED", description },
+            _ => Reject::Unavailable { reason: "FENCED", description },
+        }
     }
 
     fn recover(&mut self, session: SessionId, size: u64, now: Now) {
@@ -178,7 +182,7 @@ impl Node {
                     self.replication.ask_heads(nonce);
                 }
             }
-            Fence::Open | Fence::Copied { .. } | Fence::Forked(_) => {}
+            Fence::Open | Fence::Copied { .. } | Fence::Forked(_) | Fence::Suspended => {}
         }
     }
 }

@@ -143,11 +143,11 @@ impl Node {
                 let (last, pulled) = (recovered.last_recorded_ms, recovered.pulled_from);
                 own = Some((origin, recovered.frontier.clone(), last, pulled));
             }
-            replicas.push(Replica::new(origin, member.keys.clone(), recovered, now));
+            replicas.push(Replica::new(origin, member, recovered, now));
         }
         let (origin, frontier, last, pulled) = own.ok_or(NotAMember(me.land))?;
         let own = OwnLog::new(origin, frontier, services, last);
-        let others = charter.members().len() - 1;
+        let others = charter.voters().filter(|it| it.land != me.land).count();
         let signed = replicas.iter().find(|it| it.log() == own_id).and_then(|it| it.head());
         let known = signed.map_or(0, |it| it.fresh_unix_seconds);
         let ahead = signed.map(SignedCheckpoint::size).filter(|it| *it > own.durable());
@@ -161,7 +161,10 @@ impl Node {
         let recovered_from = pulled.or_else(|| ahead.map(|_| own.durable()));
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
         replication.recall(receipts, cosigned);
-        let fence = replication.remember(&evidence).map_or(fence, Fence::Forked);
+        let forked = replication.remember(&evidence).map(Fence::Forked);
+        let suspended = charter.member(own_id.land).filter(|it| !it.is_active());
+        let suspended = suspended.map(|_| Fence::Suspended);
+        let fence = suspended.or(forked).unwrap_or(fence);
         Ok(Self {
             replication,
             charter,
@@ -265,6 +268,7 @@ impl Node {
                 state: self.replication.state(it.log(), now),
                 forked: it.evidence().is_some(),
                 cosigned: self.replication.majority(it.log()).min(it.durable()),
+                ends_at: it.cut().map(|cut| cut.size),
             })
             .collect();
         let peers = self.replication.peers(now);

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use registry_proto::{
     evidence::{Equivocation, EvidenceError, claimed_log},
-    log::SignedCheckpoint,
+    log::{CheckpointError, SignedCheckpoint},
     terms::LogId,
     wire::peer::{Evidence, peer_message::Message},
 };
@@ -68,8 +68,18 @@ impl Replication {
             if replica.evidence().is_some() {
                 continue;
             }
-            let proved =
-                replica.verify_evidence(raw).map_err(|source| PeerFault::Evidence { source })?;
+            let proved = match replica.verify_evidence(raw) {
+                Ok(proved) => proved,
+                // what an owner signed with keys that were replaced since proves nothing any more
+                Err(EvidenceError::Checkpoint {
+                    source: CheckpointError::OtherKeys { .. },
+                    ..
+                }) => {
+                    continue;
+                }
+                Err(_) if self.is_of_other_charter(id) => continue,
+                Err(source) => return Err(PeerFault::Evidence { source }),
+            };
             let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { continue };
             heard.extend(self.convict(proved, peer, Some(id)));
         }

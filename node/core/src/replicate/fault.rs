@@ -68,6 +68,15 @@ pub enum PeerFault {
         #[source]
         source: CheckpointError,
     },
+    /// A checkpoint of entries that do not count by the charter in force: behind the end of the log
+    /// of a member that was suspended or removed, or signed by keys that were replaced.
+    #[error("sent entries of {log} that do not count by the charter in force ({size} are signed)")]
+    BeyondCut {
+        /// The log.
+        log: LogId,
+        /// Size its checkpoint signs.
+        size: u64,
+    },
     /// More evidence in one message than there can be logs.
     #[error("sent {0} pieces of evidence, more than there can be logs")]
     TooMuchEvidence(usize),
@@ -201,6 +210,7 @@ impl PeerFault {
             Self::TooFast => "too_fast",
             Self::HeadBeyondCheckpoint { .. } => "head_beyond_checkpoint",
             Self::Checkpoint { .. } => "checkpoint",
+            Self::BeyondCut { .. } => "beyond_cut",
             Self::TooMuchEvidence(_) => "too_much_evidence",
             Self::Evidence { .. } => "evidence",
             Self::TooMuchTestimony(_) => "too_much_testimony",

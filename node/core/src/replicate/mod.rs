@@ -5,6 +5,7 @@
 mod book;
 mod convict;
 mod doubts;
+mod entries;
 mod fault;
 mod plan;
 mod receive;
@@ -18,7 +19,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use registry_proto::{
-    charter::Charter,
+    charter::{Charter, Standing},
     log::{Cosigned, Hash, VerbundId},
     receipt::SignedReceipt,
     terms::{Land, LogId},
@@ -132,6 +133,14 @@ pub enum Report {
         peer: PeerIdentity,
         /// What its owner did.
         fault: OwnerFault,
+    },
+    /// A partner runs under a later charter. Its votes are on their way here, or in a part of a log
+    /// that counts no longer; then an operator has to give this node the charters.
+    LaterCharter {
+        /// Who.
+        peer: PeerIdentity,
+        /// Number of its charter.
+        number: u64,
     },
     /// A partner refused to serve a log.
     Refused {
@@ -255,6 +264,7 @@ impl Replication {
                 protocol_min: PROTOCOL,
                 protocol_max: PROTOCOL,
                 features: Vec::new(),
+                charter: self.charter.number(),
             }),
         );
         self.send_heads(id, 0, now);
@@ -312,6 +322,11 @@ impl Replication {
         let Some(replica) = self.replicas.get(&log) else { return LogState::Bootstrapping };
         if replica.stopped().is_some() {
             return LogState::Quarantined;
+        }
+        match replica.standing() {
+            Standing::Active => {}
+            Standing::Suspended(_) => return LogState::Suspended,
+            Standing::Removed(_) => return LogState::Removed,
         }
         match replica.head() {
             None => LogState::Bootstrapping,

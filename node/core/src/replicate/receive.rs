@@ -25,8 +25,13 @@ impl Replication {
                 Message::Hello(hello) => session.hello(hello, &verbund),
                 _ => Err(PeerFault::SpokeBeforeHello),
             };
-            if let Err(fault) = outcome {
-                self.fault(id, fault, now);
+            let (peer, number) = (session.peer.clone(), session.charter);
+            match outcome {
+                Err(fault) => self.fault(id, fault, now),
+                Ok(()) if number > self.charter.number() => {
+                    self.wishes.push_back(Wish::Report(Report::LaterCharter { peer, number }));
+                }
+                Ok(()) => {}
             }
             return Vec::new();
         }
@@ -133,6 +138,7 @@ impl Replication {
                     heard.extend(forked);
                     continue;
                 }
+                Told::Uncounted => continue,
                 Told::Nothing => None,
                 Told::Head(it) => {
                     let (size, root) = (it.size(), *it.root());
@@ -170,14 +176,24 @@ impl Replication {
             }
             return Ok(Told::Nothing);
         }
-        let signed = replica.verify(&head.checkpoint)?;
+        let verified = replica.verify(&head.checkpoint).and_then(|signed| {
+            let held = Some(&head.held).filter(|it| !it.is_empty());
+            Ok((signed, held.map(|it| replica.verify(it)).transpose()?))
+        });
+        let newer = self.sessions.get(&id).is_some_and(|it| it.charter > self.charter.number());
+        let (signed, held) = match verified {
+            Ok(verified) => verified,
+            // what counted by an older charter, or will by one whose votes are on their way here
+            Err(PeerFault::BeyondCut { .. }) => return Ok(Told::Uncounted),
+            Err(PeerFault::Checkpoint { .. }) if newer => return Ok(Told::Uncounted),
+            Err(fault) => return Err(fault),
+        };
         if head.size > signed.size() {
             return Err(beyond(signed.size()));
         }
-        let mut shown = vec![signed.clone()];
-        if !head.held.is_empty() {
-            shown.push(replica.verify(&head.held)?);
-        }
+        let shown: Vec<_> = [Some(signed.clone()), held].into_iter().flatten().collect();
+        // whoever has keys that were replaced is no copy of this node
+        let is_current = replica.is_current(&signed);
         let received = replica.received();
         let outcome = shown.iter().try_for_each(|it| replica.learn(it.clone(), now).map(|_| ()));
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(Told::Nothing) };
@@ -197,7 +213,7 @@ impl Replication {
         for signed in shown {
             self.suspect(log, signed, peer.clone());
         }
-        Ok(Told::Head(signed))
+        Ok(if is_current { Told::Head(signed) } else { Told::Nothing })
     }
 
     fn batch(&mut self, id: SessionId, batch: Batch, now: Now) -> Result<Vec<Heard>, PeerFault> {
@@ -287,6 +303,8 @@ impl Replication {
 enum Told {
     /// It says nothing.
     Nothing,
+    /// It is of another charter than the one in force here, and counts for nothing.
+    Uncounted,
     /// It is signed.
     Head(SignedCheckpoint),
     /// Its log stopped; what that means for the own log.

@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use registry_proto::{
-    erasure::{self, Erasing},
+    charter::{LogCut, Member, Standing},
+    erasure::Erasing,
     evidence::{Equivocation, EvidenceError},
     log::{
-        Frontier, Hash, Header, LogKeys, Origin, SignedCheckpoint, body_digest, check_consistency,
-        leaf_hash,
+        CheckpointError, Frontier, Hash, Header, Keyring, Origin, OwnerKeys, SignedCheckpoint,
+        check_consistency, leaf_hash,
     },
     terms::LogId,
     wire::peer::{Batch, BatchEntry, BodyState, Head},
@@ -20,6 +21,7 @@ use crate::{
     replicate::{
         SessionId,
         doubts::{Doubts, Examination, Found, Point, Suspect},
+        entries::{body_is_promised, counts, entry_bytes, withdraw},
         fault::{OwnerFault, PeerFault},
     },
 };
@@ -95,7 +97,9 @@ pub(crate) struct Landed {
 #[derive(Debug)]
 pub(crate) struct Replica {
     origin: Origin,
-    keys: LogKeys,
+    keys: Keyring,
+    /// Whether the owner takes part.
+    standing: Standing,
     received: Frontier,
     received_recorded_ms: i64,
     durable: u64,
@@ -135,10 +139,13 @@ pub(crate) struct Source {
 // === impl Replica ===
 
 impl Replica {
-    pub(crate) fn new(origin: Origin, keys: LogKeys, recovered: RecoveredLog, now: Now) -> Self {
+    /// The log of a member.
+    pub(crate) fn new(origin: Origin, owner: &Member, recovered: RecoveredLog, now: Now) -> Self {
+        let (keys, standing) = (owner.keyring(), owner.standing);
         // what was verified before it was stored verifies again, or counts as not there
         let verified = |raw: &Option<Bytes>| {
-            raw.as_ref().and_then(|raw| SignedCheckpoint::verify(raw, &origin, &keys).ok())
+            let signed = keys.verify(raw.as_ref()?, &origin).ok()?;
+            counts(owner.cut(), &signed).then_some(signed)
         };
         let served = verified(&recovered.complete);
         let head = verified(&recovered.head).or_else(|| served.clone());
@@ -150,6 +157,7 @@ impl Replica {
         });
         Self {
             keys,
+            standing,
             durable: recovered.frontier.size(),
             durable_root: recovered.frontier.root(),
             durable_recorded_ms: recovered.last_recorded_ms,
@@ -236,6 +244,29 @@ impl Replica {
         self.served.as_ref()
     }
 
+    /// Whether its owner takes part.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// End of what counts of it; `None` while everything does.
+    pub(crate) fn cut(&self) -> Option<LogCut> {
+        match self.standing {
+            Standing::Active => None,
+            Standing::Suspended(cut) | Standing::Removed(cut) => Some(cut),
+        }
+    }
+
+    /// True if what a checkpoint signs lies within what counts of the log.
+    pub(crate) fn counts(&self, signed: &SignedCheckpoint) -> bool {
+        counts(self.cut(), signed)
+    }
+
+    /// True if a checkpoint was made by the keys in use.
+    pub(crate) fn is_current(&self, signed: &SignedCheckpoint) -> bool {
+        signed.is_by(self.keys.current())
+    }
+
     pub(crate) fn stopped(&self) -> Option<&OwnerFault> {
         self.stopped.as_ref()
     }
@@ -286,8 +317,13 @@ impl Replica {
         if let Some(known) = self.head.iter().chain(&self.served).find(|it| it.raw() == raw) {
             return Ok(known.clone());
         }
-        SignedCheckpoint::verify(raw, &self.origin, &self.keys)
-            .map_err(|source| PeerFault::Checkpoint { log: self.origin.log, source })
+        let log = self.origin.log;
+        match self.keys.verify(raw, &self.origin) {
+            Ok(signed) if counts(self.cut(), &signed) => Ok(signed),
+            Ok(signed) => Err(PeerFault::BeyondCut { log, size: signed.size() }),
+            Err(CheckpointError::OtherKeys { size }) => Err(PeerFault::BeyondCut { log, size }),
+            Err(source) => Err(PeerFault::Checkpoint { log, source }),
+        }
     }
 
     /// Takes note of a verified checkpoint; true when it is newer than the known one.
@@ -308,13 +344,13 @@ impl Replica {
             self.stopped = Some(fault.clone());
             return Err(fault);
         }
-        let rank = |it: &SignedCheckpoint| (it.size(), it.fresh_unix_seconds);
+        // who has keys that were replaced may state any time
+        let made = |it: &SignedCheckpoint| self.keys.generation(it);
+        let rank = |it: &SignedCheckpoint| (it.size(), made(it), it.fresh_unix_seconds);
         let newer = self.head.as_ref().is_none_or(|head| rank(&signed) > rank(head));
         if newer {
-            let fresher = self
-                .head
-                .as_ref()
-                .is_none_or(|head| signed.fresh_unix_seconds > head.fresh_unix_seconds);
+            let fresh = |it: &SignedCheckpoint| (made(it), it.fresh_unix_seconds);
+            let fresher = self.head.as_ref().is_none_or(|head| fresh(&signed) > fresh(head));
             if fresher {
                 self.fresh_seen_mono_ms = now.mono_ms;
             }
@@ -549,41 +585,5 @@ impl Replica {
             erasures.extend(Erasing::read(&header, &entry.body).ok());
         }
         Ok((recorded_ms, erasures))
-    }
-}
-
-fn entry_bytes(entry: &BatchEntry) -> usize {
-    let proof = entry.erasure.as_ref().map_or(0, erasure::proof_bytes);
-    entry.header.len() + entry.salt.len() + entry.body.len() + proof
-}
-
-/// True if the body is the one the header promises, or the owner itself has erased it: then the
-/// erasure comes with the entry, proved under the checkpoint of the batch. A partner that lacks a
-/// body for any other reason is not a source for this entry.
-fn body_is_promised(entry: &BatchEntry, header: &Header, signed: &SignedCheckpoint) -> bool {
-    match (entry.body_state(), &entry.erasure) {
-        (BodyState::Present, None) => {
-            let Ok(salt) = <&[u8; 16]>::try_from(entry.salt.as_ref()) else { return false };
-            entry.body.len() == header.body_length as usize
-                && body_digest(salt, &entry.body) == header.body_digest
-        }
-        (BodyState::Erased, Some(proof)) => {
-            let leaf = leaf_hash(&entry.header);
-            entry.salt.is_empty()
-                && entry.body.is_empty()
-                && erasure::verify(proof, header, &leaf, signed.size(), signed.root()).is_ok()
-        }
-        _ => false,
-    }
-}
-
-/// Takes the body out of an entry that is erased later in the same batch: it is not stored at all.
-fn withdraw(batch: &mut Batch, erasing: &Erasing) {
-    let at = erasing.index.checked_sub(batch.first).and_then(|it| usize::try_from(it).ok());
-    let Some(entry) = at.and_then(|at| batch.entries.get_mut(at)) else { return };
-    let Ok(header) = Header::parse(&entry.header) else { return };
-    if erasing.erases(&header, &leaf_hash(&entry.header)).is_ok() {
-        let header = std::mem::take(&mut entry.header);
-        *entry = BatchEntry { header, body_state: BodyState::Erased.into(), ..Default::default() };
     }
 }

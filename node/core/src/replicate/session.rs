@@ -22,6 +22,8 @@ pub(crate) struct Session {
     /// True when this node dialled.
     pub(crate) dialled: bool,
     said_hello: bool,
+    /// Number of the charter it runs under.
+    pub(crate) charter: u64,
     last_heard_mono_ms: u64,
     /// Entries the partner holds durably of each log, as far as it told.
     pub(crate) heads: BTreeMap<LogId, u64>,
@@ -70,6 +72,7 @@ impl Session {
             peer,
             dialled,
             said_hello: false,
+            charter: 0,
             last_heard_mono_ms: now.mono_ms,
             heads: BTreeMap::new(),
             serving: BTreeMap::new(),
@@ -121,6 +124,7 @@ impl Session {
             });
         }
         self.said_hello = true;
+        self.charter = hello.charter;
         Ok(())
     }
 

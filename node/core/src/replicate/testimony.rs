@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use registry_proto::{
-    log::{Cosigned, Origin, SignedCheckpoint},
+    charter::Member,
+    log::{CheckpointError, Cosigned, Origin, SignedCheckpoint},
     receipt::{self, Receipt, SignedReceipt},
     terms::{Land, LogId},
     wire::peer::{Cosignature, Cosignatures, Receipts, peer_message::Message},
@@ -76,7 +77,10 @@ impl Replication {
     /// Takes what was kept: the newest receipts, and cosignatures that agreed with what is here.
     pub(crate) fn recall(&mut self, receipts: Vec<SignedReceipt>, agreed: Vec<Cosigned>) {
         let me = self.me.land;
-        for it in receipts {
+        // of those by keys that were replaced since, newer ones take the place
+        let by_key_in_use =
+            |it: &SignedReceipt| SignedReceipt::verify(it.raw(), &self.charter).is_ok();
+        for it in receipts.into_iter().filter(by_key_in_use) {
             let (holder, log) = (it.receipt().holder, it.receipt().log);
             if holder == me {
                 let (size, erased) = (it.receipt().size, it.receipt().erased);
@@ -95,10 +99,12 @@ impl Replication {
     /// is a beginning of what is here. Its owner does not count: it signs both histories.
     pub(crate) fn majority(&self, log: LogId) -> u64 {
         let votes = self.testimony.agreed.iter();
-        let votes = votes.filter(|((land, of), _)| *of == log && *land != log.land);
+        let takes_part = |land: Land| self.charter.member(land).is_some_and(Member::is_active);
+        let votes =
+            votes.filter(|((land, of), _)| *of == log && *land != log.land && takes_part(*land));
         let mut sizes: Vec<u64> = votes.map(|(_, it)| it.signed().size()).collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
-        sizes.get(self.charter.members().len() / 2).copied().unwrap_or_default()
+        sizes.get(self.charter.voters().count() / 2).copied().unwrap_or_default()
     }
 
     /// States what is new about the logs that are followed, and tells partners what they lack.
@@ -210,8 +216,13 @@ impl Replication {
             {
                 continue;
             }
-            let receipt = SignedReceipt::verify(raw, &self.charter)
-                .map_err(|source| PeerFault::Receipt { source })?;
+            let receipt = match SignedReceipt::verify(raw, &self.charter) {
+                Ok(receipt) => receipt,
+                // the key of another charter than the one in force here
+                Err(_) if self.is_of_other_charter(id) => continue,
+                Err(_) if SignedReceipt::verify_kept(raw, &self.charter).is_ok() => continue,
+                Err(source) => return Err(PeerFault::Receipt { source }),
+            };
             self.wishes.push_back(Wish::KeepReceipt(receipt.clone()));
             self.spread_receipt(receipt, Some(id));
         }
@@ -242,8 +253,17 @@ impl Replication {
             }
             let origin = Origin { verbund: self.verbund, log };
             let Some(owner) = self.charter.member(log.land) else { continue };
-            let cosigned = Cosigned::verify(&it.note, &origin, &owner.keys, witness, &key)
-                .map_err(|source| PeerFault::Checkpoint { log, source })?;
+            let cosigned =
+                match Cosigned::verify(&it.note, &origin, &owner.keyring(), witness, &key) {
+                    Ok(cosigned) => cosigned,
+                    Err(CheckpointError::OtherKeys { .. }) => continue,
+                    Err(_) if self.is_of_other_charter(id) => continue,
+                    Err(source) => return Err(PeerFault::Checkpoint { log, source }),
+                };
+            let counts = self.replicas.get(&log).is_some_and(|it| it.counts(cosigned.signed()));
+            if !counts {
+                continue;
+            }
             let rank = |it: &Cosigned| (it.signed().size(), it.unix_seconds());
             let known = self.testimony.cosigned.get(&pair);
             if known.is_some_and(|known| rank(known) >= rank(&cosigned)) {
@@ -253,6 +273,11 @@ impl Replication {
             self.spread_cosigned(cosigned, Some(id));
         }
         Ok(heard)
+    }
+
+    /// True if a partner runs under another charter: keys that do not count here may count there.
+    pub(super) fn is_of_other_charter(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|it| it.charter != self.charter.number())
     }
 
     /// A cosignature shows a head as well.

@@ -93,6 +93,7 @@ fn principal(rules: &[Rule]) -> Principal {
         subject: "CN=a".to_owned(),
         under_client_anchors: true,
         peer: None,
+        barred: None,
     };
     Principal::of(&certificate, rules)
 }

@@ -116,6 +116,9 @@ fn noticed(notice: &Notice) -> String {
         Notice::Replication(Report::LogStopped { peer, fault }) => {
             format!("stopped by {} {}", peer.land, fault.label())
         }
+        Notice::Replication(Report::LaterCharter { peer, number }) => {
+            format!("later charter {number} of {}", peer.land)
+        }
         Notice::Replication(Report::Refused { peer, log }) => {
             format!("refused {} {log}", peer.land)
         }

@@ -62,7 +62,7 @@ impl Bench {
     pub(crate) fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let charter = charter(&LAENDER);
         let mut setup = Setup {
-            charter: charter.clone(),
+            charter,
             me: peer(Land::SL),
             logs: Vec::new(),
             services: OwnServices::default(),
@@ -76,6 +76,7 @@ impl Bench {
             entropy: [7; 32],
         };
         change(&mut setup);
+        let charter = setup.charter.clone();
         let now = Now { mono_ms: 1, wall_ms: START_MS };
         let verbund = charter.id();
         let authors = LAENDER.map(|land| (land, Author::new(verbund, land, signer(land))));
@@ -143,6 +144,7 @@ impl Bench {
             protocol_min: 1,
             protocol_max: 1,
             features: Vec::new(),
+            charter: self.charter.number(),
         }
     }
 

@@ -161,6 +161,9 @@ pub(super) fn as_of(as_of: Option<&AsOf>, now: i64) -> Markup {
             Some(at) => { ", vom Land bestätigt vor " (words::span(now - at.seconds)) },
             None => { ", vom Land noch nicht bestätigt" },
         }
+        @if let Some(end) = log.ends_at {
+            "; es gilt, was vor Eintrag " (words::number(end)) " steht, Neues kommt nicht hinzu"
+        }
         @if let Some(from) = log.disputed_from {
             "; das Land hat zwei Fassungen signiert, Einträge ab " (words::number(from)) " sind strittig"
         }

@@ -124,7 +124,11 @@ impl VerbundPage<'_> {
     fn partner(&self, of: &str, node: &str, logs: &[&str]) -> Vec<Markup> {
         let holds: Vec<&PeerLog> =
             self.status().peers.iter().filter(|it| it.peer_node == node).collect();
+        let member = self.charter.members().iter().find(|it| it.land.code() == of);
         let link = match holds.first() {
+            _ if member.is_some_and(|it| !it.is_active()) => {
+                badge("Mitgliedschaft ruht", Tone::Warning)
+            }
             Some(peer) if peer.connected => badge("verbunden", Tone::Success),
             _ => badge("keine Verbindung", Tone::Warning),
         };
@@ -212,6 +216,9 @@ fn held(log: &registry_proto::wire::registry::AsOf) -> Markup {
     html! {
         (words::number(log.size))
         @if log.known > log.size { " von " (words::number(log.known)) }
+        @if let Some(end) = log.ends_at {
+            " " (badge(&format!("gilt bis {end}"), Tone::Warning))
+        }
         @if let Some(from) = log.disputed_from {
             " " (badge(&format!("strittig ab {from}"), Tone::Warning))
         }

@@ -80,7 +80,8 @@ pub(super) fn replication(code: i32) -> Word {
         Ok(ReplicationState::Bootstrapping) => ("noch nichts geprüft", Tone::Info),
         Ok(ReplicationState::Stale) => ("überfällig", Tone::Warning),
         Ok(ReplicationState::Quarantined) => ("gesperrt nach Regelverstoß", Tone::Danger),
-        Ok(ReplicationState::Suspended) => ("ausgesetzt", Tone::Danger),
+        Ok(ReplicationState::Suspended) => ("Mitgliedschaft ruht", Tone::Warning),
+        Ok(ReplicationState::Removed) => ("ausgeschieden", Tone::Warning),
         Ok(ReplicationState::Unspecified) | Err(_) => ("unbekannt", Tone::Info),
     }
 }
@@ -291,6 +292,11 @@ pub(super) fn fence(text: &str) -> Option<&'static str> {
         ),
         ("waiting", "noch haben zu wenige andere Länder das eigene Protokoll bestätigt."),
         ("our own log lacks", "eigene Einträge fehlen und werden von den Partnern zurückgeholt."),
+        (
+            "stopped: the charter suspended",
+            "die Mitgliedschaft des Landes ruht nach der Charta. Was es jetzt schriebe, zählte nicht, \
+             bis die anderen Länder es wieder zulassen.",
+        ),
         (
             "stopped: another copy",
             "eine Kopie dieses Knotens signiert mit denselben Schlüsseln. Alle Kopien bis auf eine \

@@ -480,6 +480,9 @@ fn proof(error: &ProofError) -> String {
         ProofError::NoMember { land, verbund } => {
             format!("{land} ist nach dieser Urkunde kein Mitglied des Verbunds {verbund}")
         }
+        ProofError::BeyondCut { land, size } => format!(
+            "von {land} gilt nach dieser Urkunde, was vor Eintrag {size} steht, und dieser Eintrag nicht"
+        ),
         ProofError::Header(error) => format!("der Kopf ist nicht lesbar ({error})"),
         ProofError::OtherEntry { field } => {
             format!("der Kopf gehört zu einem anderen Eintrag (Feld {field})")

@@ -141,6 +141,12 @@ pub(crate) fn notice_age(as_of: &[AsOf]) {
                 since.unwrap_or_default()
             );
         }
+        if let Some(end) = log.ends_at {
+            eprintln!(
+                "Hinweis: von {} gilt, was vor Eintrag {end} steht; Neues kommt nicht hinzu",
+                clean(&log.land)
+            );
+        }
         if let Some(from) = log.disputed_from {
             eprintln!(
                 "Hinweis: {} hat zwei Fassungen seines Protokolls signiert; Einträge ab {}/{}/{from} \
@@ -153,6 +159,16 @@ pub(crate) fn notice_age(as_of: &[AsOf]) {
     }
 }
 
+/// A Land in a table, with a mark if the charter has suspended or removed it.
+pub(crate) fn land_of(land: &str, as_of: &[AsOf]) -> String {
+    let log = as_of.iter().find(|it| it.land == land);
+    match log.map(AsOf::state) {
+        Some(ReplicationState::Suspended) => format!("{land} (ruht)"),
+        Some(ReplicationState::Removed) => format!("{land} (ausgeschieden)"),
+        _ => land.to_owned(),
+    }
+}
+
 /// German word for a state.
 pub(crate) fn replication_state(state: ReplicationState) -> &'static str {
     match state {
@@ -162,7 +178,8 @@ pub(crate) fn replication_state(state: ReplicationState) -> &'static str {
         ReplicationState::Live => "aktuell",
         ReplicationState::Stale => "veraltet",
         ReplicationState::Quarantined => "gesperrt (Protokoll gebrochen)",
-        ReplicationState::Suspended => "ausgesetzt",
+        ReplicationState::Suspended => "ruhend (Mitgliedschaft ausgesetzt)",
+        ReplicationState::Removed => "ausgeschieden",
     }
 }
 

@@ -158,7 +158,7 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
 
 /// Why nothing is published, of what the node says about it.
 pub(crate) fn fence(text: &str) -> Option<&'static str> {
-    let all: [(&str, &str, &'static str); 6] = [
+    let all: [(&str, &str, &'static str); 7] = [
         (
             "waiting because somebody else",
             "",
@@ -184,6 +184,12 @@ pub(crate) fn fence(text: &str) -> Option<&'static str> {
             "",
             "dem Knoten fehlen eigene Einträge, die unterschrieben sind; er holt sie von den \
              Partnern zurück",
+        ),
+        (
+            "stopped: the charter suspended",
+            "",
+            "die Mitgliedschaft des Landes ruht nach der Charta; was es jetzt schriebe, zählte nicht, \
+             bis die anderen Länder es wieder zulassen",
         ),
         (
             "stopped: another copy",

@@ -191,7 +191,8 @@ impl World {
         let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
         let cosigned = checkpoint.map(|it| {
             let owner = self.charter.member(log.land).expect("a member");
-            Cosigned::sign(&it, &owner.keys, land, &node.signer, seconds).expect("signed")
+            Cosigned::sign(&it, owner.keyring().keys_of(&it), land, &node.signer, seconds)
+                .expect("signed")
         });
         let late = self.rng.random_range(1..30);
         self.at(late, Event::Attested { node: land, life, log, receipt, cosigned });

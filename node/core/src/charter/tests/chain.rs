@@ -168,3 +168,35 @@ fn what_one_member_may_say_in_all_is_limited() {
         assert_eq!(case.votes(at, &one), Ok(Taken::Kept { successors }), "others are not held up");
     }
 }
+
+#[test]
+fn what_is_known_makes_up_for_votes_that_are_not_here_and_votes_go_before_it() {
+    let mut case = Case::new(4);
+    let (one, other) = (case.wish(1), case.wish(2));
+    for at in [0, 1, 3] {
+        case.votes(at, &one).expect("may vote");
+    }
+    let told: Vec<_> = case.chain.past().iter().map(|it| it.charter.clone()).collect();
+    assert_eq!(told.len(), 2);
+
+    // the log of the fourth ends before its vote
+    let mut late = Case::new(4);
+    for at in [0, 1] {
+        late.votes(at, &one).expect("may vote");
+    }
+    late.chain.follow_told(&told);
+    late.chain.follow_told(&told);
+    assert_eq!(late.chain.current().digest(), told[1].digest());
+    let next = late.wish(1);
+    for (at, successors) in [(0, 0), (1, 0), (2, 1)] {
+        assert_eq!(late.votes(at, &next), Ok(Taken::Kept { successors }));
+    }
+
+    let mut contrary = Case::new(4);
+    for at in [0, 1, 3] {
+        contrary.votes(at, &other).expect("may vote");
+    }
+    contrary.chain.follow_told(&told);
+    assert_ne!(contrary.chain.current().digest(), told[1].digest());
+    assert_eq!(contrary.chain.past().len(), 2);
+}

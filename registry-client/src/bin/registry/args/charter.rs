@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
+use registry_proto::terms::Land;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Charter {
@@ -14,6 +15,9 @@ pub(crate) enum Charter {
     Status,
     /// Alle Chartas in eine Datei schreiben: für neue Mitglieder, und als Anfang eines Entwurfs
     Export(CharterExport),
+    /// Wie weit das Protokoll eines Landes reicht, für einen Entwurf: LAND/EPOCHE/EINTRÄGE/WURZEL
+    #[command(after_help = CUT_HELP)]
+    Cut(CharterCut),
     /// Einen Entwurf (registry-node charter amend) vorschlagen und für ihn stimmen (Rolle operator)
     #[command(after_help = VOTE_EXAMPLES)]
     Propose(CharterPropose),
@@ -27,6 +31,13 @@ pub(crate) struct CharterExport {
     /// Zieldatei
     #[arg(value_name = "DATEI", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CharterCut {
+    /// Land
+    #[arg(value_name = "LAND")]
+    pub(crate) land: Land,
 }
 
 #[derive(Args, Debug)]
@@ -51,6 +62,15 @@ pub(crate) struct CharterVote {
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
+
+const CUT_HELP: &str = "\
+Bis zu dieser Stelle zählt das Protokoll, wenn die Mitgliedschaft ruht oder endet oder ein Schlüssel
+wechselt. Fragen Sie einen Knoten, der das Protokoll ganz hat; wer abstimmt, vergleicht die Stelle mit
+dem, was er selbst hält.
+
+Beispiel:
+  registry charter cut TH
+  registry-node charter amend --from kette.binpb --suspend TH --cut TH/1/105/ab12… --out naechste.binpb";
 
 const VOTE_EXAMPLES: &str = "\
 Eine Stimme steht für immer im Protokoll des Landes; in jeder Runde zählt die erste. Ein Vorschlag

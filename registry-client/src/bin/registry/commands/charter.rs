@@ -4,11 +4,14 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use prost::Message as _;
-use registry_client::Client;
+use registry_client::{Client, ClientError, proof::verify_inclusion};
 use registry_proto::{
     charter::{Change, Charter, Standing},
     log::Hash,
-    wire::registry::{CharterChain, CharterStatement, GetChartersResponse, VoteCharterResponse},
+    terms::Land,
+    wire::registry::{
+        CharterChain, CharterStatement, GetChartersResponse, LogPosition, VoteCharterResponse,
+    },
 };
 
 use crate::{
@@ -24,6 +27,7 @@ pub(super) async fn run(client: &Client, format: Format, command: Command) -> Re
         Command::History => history(&read(&client.charters().await?)?, format),
         Command::Status => status(&client.charters().await?, format),
         Command::Export(args) => export(&client.charters().await?, &args),
+        Command::Cut(args) => cut(client, format, args.land).await,
         Command::Propose(args) => propose(client, format, &args).await,
         Command::Vote(args) => vote(client, format, &args).await,
     }
@@ -76,7 +80,7 @@ fn show(chain: &Chain, format: Format) -> Result<(), CliError> {
             &[0, 1],
             charter.members().iter().map(|it| {
                 let nodes: Vec<_> = it.nodes.iter().map(|it| it.name.as_str()).collect();
-                [it.land.code().to_owned(), standing(it.standing).to_owned(), nodes.join(", ")]
+                [it.land.code().to_owned(), standing(it.standing), nodes.join(", ")]
             }),
         ));
         text
@@ -90,6 +94,8 @@ fn described(charter: &Charter) -> Object {
             Object::default()
                 .with("land", Node::Text(it.land.code().to_owned()))
                 .with("active", Node::Bool(it.is_active()))
+                .with("standing", Node::Text(state(it.standing).to_owned()))
+                .with("ends_at", Node::Json(it.cut().map(|it| it.size).into()))
                 .with("nodes", Node::List(nodes)),
         )
     });
@@ -242,6 +248,30 @@ fn export(answer: &GetChartersResponse, args: &CharterExport) -> Result<(), CliE
     ))
 }
 
+/// The newest place in the log of a Land that its owner signed and this node holds in full.
+async fn cut(client: &Client, format: Format, land: Land) -> Result<(), CliError> {
+    let charters = read(&client.charters().await?)?;
+    let status = client.status().await?;
+    let log = status.logs.iter().find(|it| it.land == land.code());
+    let log = log.ok_or_else(|| CliError::Usage(format!("{land} hat hier kein Protokoll.")))?;
+    let (epoch, mut size, mut root) = (log.epoch, 0, Hash::EMPTY_ROOT);
+    if log.size > 0 {
+        let first = LogPosition { land: land.code().to_owned(), epoch, index: 0 };
+        let proof = client.inclusion_proof(first.clone()).await?;
+        let entry =
+            verify_inclusion(&proof, charters.last()?, &first).map_err(ClientError::Proof)?;
+        (size, root) = (entry.checkpoint().size(), *entry.checkpoint().root());
+    }
+    let object = || {
+        Ok(Object::default()
+            .with("land", Node::Text(land.code().to_owned()))
+            .with("epoch", Node::Number(epoch))
+            .with("size", Node::Number(size))
+            .with("root", Node::Text(root.to_string())))
+    };
+    output::print(format, object, || format!("{land}/{epoch}/{size}/{root}\n"))
+}
+
 async fn propose(client: &Client, format: Format, args: &CharterPropose) -> Result<(), CliError> {
     let raw = text(&args.file)?;
     // here, so that mistakes in the draft are named one by one
@@ -339,10 +369,18 @@ fn word(change: &Change) -> String {
     }
 }
 
-fn standing(it: Standing) -> &'static str {
+fn standing(it: Standing) -> String {
     match it {
-        Standing::Active => "Mitglied",
-        Standing::Suspended(_) => "ruht",
-        Standing::Removed(_) => "ausgeschieden",
+        Standing::Active => "Mitglied".to_owned(),
+        Standing::Suspended(cut) => format!("ruht ab Eintrag {}", cut.size),
+        Standing::Removed(cut) => format!("ausgeschieden ab Eintrag {}", cut.size),
+    }
+}
+
+fn state(it: Standing) -> &'static str {
+    match it {
+        Standing::Active => "active",
+        Standing::Suspended(_) => "suspended",
+        Standing::Removed(_) => "removed",
     }
 }

@@ -8,8 +8,8 @@ use registry_proto::{
     charter::Charter,
     log::Kind,
     wire::registry::{
-        GetServiceRequest, GetServiceResponse, KontaktEintrag, SearchMatch, SearchServicesRequest,
-        ServiceSummary,
+        AsOf, GetServiceRequest, GetServiceResponse, KontaktEintrag, SearchMatch,
+        SearchServicesRequest, ServiceSummary,
     },
 };
 
@@ -49,7 +49,7 @@ pub(super) async fn list(
             .with("services", json::list("ServiceSummary", &listing.entries)?)
             .with("as_of", json::list("AsOf", &listing.as_of)?))
     };
-    output::print(format, object, || table(&listing.entries))?;
+    output::print(format, object, || table(&listing.entries, &listing.as_of))?;
     output::notice_age(&listing.as_of);
     if listing.cut {
         eprintln!("Hinweis: bei {} abgeschnitten (--limit)", listing.entries.len());
@@ -81,7 +81,7 @@ pub(super) async fn search(client: &Client, format: Format, args: Search) -> Res
             .with("facets", json::list("FacetCount", &found.facets)?)
             .with("as_of", json::list("AsOf", &found.as_of)?))
     };
-    output::print(format, object, || table(&found.services))?;
+    output::print(format, object, || table(&found.services, &found.as_of))?;
     output::notice_age(&found.as_of);
     match found.r#match() {
         SearchMatch::SimilarWords => {
@@ -137,14 +137,14 @@ pub(super) async fn show(
     Ok(())
 }
 
-fn table(services: &[ServiceSummary]) -> String {
+fn table(services: &[ServiceSummary], as_of: &[AsOf]) -> String {
     if output::width().is_some_and(|width| width < WIDE) {
         return output::table(
             ["Land", "Dienst", "Bezeichnung", "Version"],
             &[0, 1, 3],
             services.iter().map(|service| {
                 [
-                    service.land.clone(),
+                    output::land_of(&service.land, as_of),
                     service.service_id.clone(),
                     service.bezeichnung.clone(),
                     or_dash(&service.latest_version),
@@ -162,7 +162,7 @@ fn table(services: &[ServiceSummary]) -> String {
             };
             let key = service.leistungsschluessel.first().cloned().unwrap_or_default();
             [
-                service.land.clone(),
+                output::land_of(&service.land, as_of),
                 service.service_id.clone(),
                 key + &more,
                 service.bezeichnung.clone(),
@@ -184,7 +184,7 @@ fn details(answer: &GetServiceResponse, is_verified: bool) -> String {
     let bases: Vec<_> = definition.handlungsgrundlagen.iter().map(|g| g.text.clone()).collect();
     output::pairs([
         ("Dienst", definition.service_id.clone()),
-        ("Land", land),
+        ("Land", output::land_of(&land, answer.as_of.as_slice())),
         ("Übergeben", owners),
         ("Bezeichnung", german(&definition.bezeichnung)),
         ("Bürgernah", german(&definition.bezeichnung_buergernah)),

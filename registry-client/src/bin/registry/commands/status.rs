@@ -2,7 +2,8 @@
 
 use registry_client::Client;
 use registry_proto::wire::registry::{
-    CertificateKind, CertificateLevel, CertificateStatus, CertificatesStatus, GetStatusResponse,
+    AsOf, CertificateKind, CertificateLevel, CertificateStatus, CertificatesStatus,
+    GetStatusResponse, ReplicationState,
 };
 
 use crate::{
@@ -78,15 +79,7 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
             ]
         }),
     ));
-    for log in &status.logs {
-        if let Some(from) = log.disputed_from {
-            let place = format!("{}/{}", output::clean(&log.land), log.epoch);
-            text.push_str(&format!(
-                "\n{place} hat zwei signierte Fassungen; Einträge ab {place}/{from} sind strittig \
-                 (Beweis: registry-node evidence list).\n"
-            ));
-        }
-    }
+    status.logs.iter().for_each(|log| text.push_str(&marks(log)));
     if !status.peers.is_empty() {
         text.push('\n');
         text.push_str(&output::table(
@@ -107,6 +100,31 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
     }
     if let Some(it) = &status.certificates {
         text.push_str(&certificates(it));
+    }
+    text
+}
+
+/// What is to be said of a log that is not as the others.
+fn marks(log: &AsOf) -> String {
+    let mut text = String::new();
+    if let Some(end) = log.ends_at {
+        let land = output::clean(&log.land);
+        let what = match log.state() {
+            ReplicationState::Removed => "ist aus dem Verbund ausgeschieden",
+            _ => "nimmt nach der Charta zur Zeit nicht teil",
+        };
+        text.push_str(&format!(
+            "\n{land} {what}; was vor Eintrag {land}/{}/{end} steht, gilt weiter (registry \
+             charter history).\n",
+            log.epoch
+        ));
+    }
+    if let Some(from) = log.disputed_from {
+        let place = format!("{}/{}", output::clean(&log.land), log.epoch);
+        text.push_str(&format!(
+            "\n{place} hat zwei signierte Fassungen; Einträge ab {place}/{from} sind strittig \
+             (Beweis: registry-node evidence list).\n"
+        ));
     }
     text
 }

@@ -1,0 +1,49 @@
+//! Entries on disk that do not count by the charter in force: they are set aside before anything
+//! reads the journal, so that no part of the node has to ask whether an entry counts.
+
+use registry_journal::{Journal, OpenError, Reader};
+use registry_proto::{
+    charter::{LogCut, Member},
+    log::{Origin, OwnerKeys, tree_root},
+    terms::LogId,
+};
+use tracing::warn;
+
+/// How many entries of a journal may stay, if not all of them count.
+///
+/// Behind the end of the log of a member that was suspended or removed nothing counts, and behind
+/// the place where the keys of a log were replaced only what the keys after them signed. Who holds
+/// another history at that place than the charter names holds nothing that counts.
+pub(super) fn beyond(reader: &Reader, owner: &Member, origin: &Origin) -> Option<u64> {
+    let keys = owner.keyring();
+    let newest = reader.last_checkpoint();
+    let signed = newest.is_none_or(|it| keys.verify(&it.record.note, origin).is_ok());
+    let replaced = owner.replaced_at().filter(|_| !signed);
+    let cuts = [owner.cut(), replaced].into_iter().flatten();
+    cuts.filter_map(|cut| beyond_cut(reader, cut, origin.log)).min()
+}
+
+fn beyond_cut(reader: &Reader, cut: LogCut, log: LogId) -> Option<u64> {
+    let size = reader.size();
+    if cut.epoch != log.epoch || size < cut.size {
+        return None;
+    }
+    match tree_root(reader, cut.size) {
+        Ok(root) if root != cut.root => Some(0).filter(|_| size > 0),
+        Ok(_) => Some(cut.size).filter(|_| size > cut.size),
+        // damage is reported when the journal is opened; nothing behind it is given to anyone
+        Err(_) => Some(cut.size).filter(|_| size > cut.size),
+    }
+}
+
+/// Takes away what stands behind the first `upto` entries. The journal has to be opened again.
+pub(super) fn set_aside(log: LogId, journal: Journal, upto: u64) -> Result<(), OpenError> {
+    let size = journal.reader().size();
+    let retreat = journal.retreat(upto)?;
+    let files: Vec<_> = retreat.aside.iter().map(|it| it.display().to_string()).collect();
+    warn!(
+        %log, from = retreat.size, to = size, files = files.join(", "),
+        "entries that do not count by the charter in force are set aside"
+    );
+    Ok(())
+}
