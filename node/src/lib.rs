@@ -12,6 +12,7 @@
 //! - [`fit_connect`]: verifies the signatures of delivery points.
 //! - [`drafts`]: records that are not published yet.
 //! - [`data`]: signed data packages that replace the shipped lists.
+//! - [`invitations`]: who may ask to become a member; [`join`]: the other side of it.
 //! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`erasure`]: carries out erasures, to the last byte on this disk.
@@ -49,6 +50,8 @@ pub mod fit_connect;
 pub mod folder;
 pub mod guard;
 pub mod index;
+pub mod invitations;
+pub mod join;
 pub mod journals;
 pub mod keys;
 pub mod lifecycle;

@@ -5,6 +5,7 @@
 
 mod audited;
 mod foundation;
+mod joining;
 mod journal_read;
 mod listeners;
 mod logs;
@@ -34,8 +35,9 @@ use crate::{
     driver::{Clock, Handle},
     folder::Folder,
     index::Index,
+    invitations::{self, Invitations},
     journals::Journals,
-    lifecycle::{Drained, Shutdown, StopCause, TaskKind},
+    lifecycle::{self, Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     search::{Follower, Search},
     sessions::{self, Connected},
@@ -110,6 +112,9 @@ pub enum StartError {
     /// What waits for a second person cannot be opened.
     #[error("cannot open the submissions that wait for a second person")]
     Approvals(#[from] approvals::OpenError),
+    /// The invitations cannot be opened.
+    #[error("cannot open the invitations")]
+    Invitations(#[from] invitations::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -163,8 +168,9 @@ impl App {
         let opened = Opened { clock, metrics, digests, tls, own, logs, records, audit };
         let (audit, records) = (opened.audit.clone(), opened.records.clone());
         let started = Self::assemble(config, opened, listeners, shutdown).await;
-        if let Err(failure) = &started {
-            audited::fails(failure, &audit, &records).await;
+        let failed = started.as_ref().err().map(|failure| lifecycle::chain(failure));
+        if let Some(cause) = failed {
+            audited::fails(cause, &audit, &records).await;
         }
         started
     }
@@ -177,7 +183,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let Opened { clock, metrics, digests, tls, own, logs, records, audit } = opened;
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
-        let (drafts, approvals) = open_desk(&config, &metrics)?;
+        let desk = open_desk(&config, &metrics)?;
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
@@ -215,8 +221,7 @@ impl App {
             readers,
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
-            drafts,
-            approvals,
+            desk,
             receipts,
             audit: audit.clone(),
             erasures,
@@ -360,11 +365,12 @@ fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Digests, Arc<TlsConte
     Ok((digests, Arc::new(tls)))
 }
 
-/// Opens what publishers work on and what waits for a second person.
-fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<(Drafts, Approvals), StartError> {
+/// Opens what people work on and what waits for them.
+fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<serve::Desk, StartError> {
     let drafts = Drafts::open(&config.data_dir.join("drafts"))?;
     let approvals = Approvals::open(&config.data_dir.join("approvals"), metrics.clone())?;
-    Ok((drafts, approvals))
+    let invitations = Invitations::open(&config.data_dir.join(invitations::DIR))?;
+    Ok(serve::Desk { drafts, approvals, invitations })
 }
 
 /// Follows the files of the TLS material and judges connections that stand.

@@ -66,6 +66,7 @@ pub(super) struct RawListen {
     pub(super) admin: Option<String>,
     pub(super) monitoring: Option<String>,
     pub(super) http: Option<String>,
+    pub(super) join: Option<String>,
 }
 
 /// `[tls]`
@@ -125,14 +126,7 @@ impl RawConfig {
             charter: top.required(problems, "charter"),
             ..Self::default()
         };
-        let mut keys = top.section(problems, "keys");
-        raw.keys = RawKeys {
-            log: keys.required(problems, "log"),
-            freshness: keys.required(problems, "freshness"),
-            passphrase: keys.secret(problems, "passphrase"),
-            pin: keys.secret(problems, "pin"),
-        };
-        keys.end(problems);
+        raw.keys = RawKeys::read(&mut top, problems);
 
         let mut listen = top.section(problems, "listen");
         raw.listen = RawListen {
@@ -141,6 +135,7 @@ impl RawConfig {
             admin: listen.required(problems, "admin"),
             monitoring: listen.required(problems, "monitoring"),
             http: listen.text(problems, "http"),
+            join: listen.text(problems, "join"),
         };
         listen.end(problems);
 
@@ -230,6 +225,22 @@ impl RawConfig {
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");
         shutdown.end(problems);
+    }
+}
+
+// === impl RawKeys ===
+
+impl RawKeys {
+    fn read(top: &mut Section, problems: &mut Problems) -> Self {
+        let mut keys = top.section(problems, "keys");
+        let raw = Self {
+            log: keys.required(problems, "log"),
+            freshness: keys.required(problems, "freshness"),
+            passphrase: keys.secret(problems, "passphrase"),
+            pin: keys.secret(problems, "pin"),
+        };
+        keys.end(problems);
+        raw
     }
 }
 

@@ -3,7 +3,7 @@
 //! A chain alone proves nothing: every member has its own anchors, and a node name counts only
 //! under the anchors of the member that owns it. A pinned key counts without any anchor.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use registry_core::authorize::{Certificate, Effect, PeerIdentity, Principal, Rule, Who};
 use registry_proto::{charter::Charter, terms::Land};
@@ -14,6 +14,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::tls::{
@@ -108,6 +109,26 @@ struct Member {
     nodes: Vec<NodeTrust>,
     /// None when the member has pins only.
     verifiers: Option<Verifiers>,
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Somebody without a certificate: proves nothing and may do nothing. What one network may ask
+    /// for at most is counted under it, as that of a certificate under its key.
+    pub(crate) fn stranger(network: IpAddr) -> Self {
+        let spki = Sha256::digest(format!("network {network}")).into();
+        let certificate = Certificate {
+            names: Vec::new(),
+            spki,
+            issuer: String::new(),
+            subject: String::new(),
+            under_client_anchors: false,
+            peer: None,
+        };
+        let principal = Arc::new(Principal::of(&certificate, &[]));
+        Self { principal, names: Vec::new(), spki, not_after: i64::MAX }
+    }
 }
 
 // === impl MemberTrust ===
@@ -448,7 +469,7 @@ impl ServerCertVerifier for OnlyThisPeer {
 
 /// Anchors with a key that the profile allows; the others are left out and told. A charter is what
 /// all members agreed on: one weak anchor in it must not keep the nodes of the others from working.
-fn strong_anchors(
+pub(super) fn strong_anchors(
     land: Land,
     mut anchors: Vec<CertificateDer<'static>>,
 ) -> Vec<CertificateDer<'static>> {
