@@ -13,6 +13,7 @@
 //! - [`drafts`]: records that are not published yet.
 //! - [`kept`]: records that never leave this node, one file each.
 //! - [`data`]: signed data packages that replace the shipped lists.
+//! - [`invitations`]: who may ask to become a member; [`join`]: the other side of it.
 //! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
 //! - [`erasure`]: carries out erasures, to the last byte on this disk.
@@ -50,6 +51,8 @@ pub mod fit_connect;
 pub mod folder;
 pub mod guard;
 pub mod index;
+pub mod invitations;
+pub mod join;
 pub mod journals;
 pub mod kept;
 pub mod keys;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use registry_node::{
     app::{App, Listeners},
-    cli::{self, Args, Command, RunArgs},
+    cli::{self, Args, Command, RunArgs, join::JoinCommandError},
     config::Config,
     demo, keys,
     lifecycle::{Shutdown, StopCause, chain},
@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Policy(cli::policy::PolicyCommand::Check(args)) => return explain(&args),
         Command::Run(args) => return run(&args),
+        Command::Join(args) => return join(&args),
         Command::Demo(args) => {
             if let Err(failure) = observe::init(Format::Human, &level("warn")) {
                 eprintln!("registry-node: {failure}");
@@ -78,6 +79,34 @@ fn run(args: &RunArgs) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     exit(with_runtime(serve(config)))
+}
+
+/// Joins, and runs the node once its Land is a member if that was asked for.
+fn join(args: &cli::join::JoinArgs) -> ExitCode {
+    let mut refused = None;
+    let joined = with_runtime(async {
+        cli::join::run(args).await.map_err(|failure| {
+            refused = match &failure {
+                JoinCommandError::Config(_) => Some(BAD_CONFIG),
+                other if other.is_refusal() => Some(REFUSED),
+                _ => None,
+            };
+            chain(&failure)
+        })
+    });
+    match (joined, refused) {
+        (Err(cause), Some(code)) => {
+            eprintln!("registry-node: {cause}");
+            ExitCode::from(code)
+        }
+        (Ok(()), _) if args.run => run(&RunArgs {
+            config: args.config.clone(),
+            check: false,
+            passphrase: args.passphrase.clone(),
+            pin: args.pin.clone(),
+        }),
+        (joined, _) => exit(joined),
+    }
 }
 
 fn explain(args: &cli::policy::CheckArgs) -> ExitCode {

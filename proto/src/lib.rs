@@ -8,6 +8,7 @@
 //! - [`charter`]: who is a member, under which keys and names.
 //! - [`erasure`]: which entry an erasure names, and the proof that a body is missing for a reason.
 //! - [`evidence`]: proof that the owner of a log signed two histories.
+//! - [`join`]: the token that invites a Land, and the card it answers with.
 //! - [`key`]: a key that signs, wherever it is kept.
 //! - [`receipt`]: who holds which log since when, signed by the holder.
 //! - [`terms`]: the words of the domain, parsed once.
@@ -19,6 +20,7 @@ pub mod artefact;
 pub mod charter;
 pub mod erasure;
 pub mod evidence;
+pub mod join;
 pub mod key;
 pub mod log;
 pub mod receipt;

@@ -24,6 +24,8 @@ pub enum Domain {
     Receipt,
     /// A one-time token to join the Verbund.
     JoinToken,
+    /// A Land that wants to join has the keys on its card.
+    JoinCard,
     /// A new epoch of a log begins.
     EpochReset,
     /// A member agrees to an epoch reset that discards what it has cosigned.
@@ -62,6 +64,7 @@ impl Domain {
         match self {
             Self::Receipt => "verbund-registry/receipt/v1",
             Self::JoinToken => "verbund-registry/join-token/v1",
+            Self::JoinCard => "verbund-registry/join-card/v1",
             Self::EpochReset => "verbund-registry/epoch-reset/v1",
             Self::EpochResetConsent => "verbund-registry/epoch-reset-consent/v1",
         }

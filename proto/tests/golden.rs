@@ -11,6 +11,8 @@ use registry_proto::{
     charter::{Charter, CharterVote, CitedVote},
     erasure::{self, Erasing},
     evidence::Equivocation,
+    join::{InvitationId, Invited, JoinCard, JoinSecret, JoinToken},
+    key::Key,
     log::{
         Checkpoint, Cosigned, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
         VerbundId, body_digest, leaf_hash, node_hash,
@@ -111,6 +113,43 @@ fn a_checkpoint_and_its_keys() {
     let signed = SignedCheckpoint::verify(raw.as_bytes(), &origin, &signer.keys()).unwrap();
     assert_eq!((signed.checkpoint, signed.fresh_unix_seconds), (checkpoint, TIME));
     assert_eq!(signed, fresh, "signing is deterministic");
+}
+
+#[test]
+fn a_join_token_and_the_card_that_answers_it() {
+    let invited = Invited {
+        verbund: header().verbund,
+        id: InvitationId::from_bytes([0x1d; 8]),
+        secret: JoinSecret::from_bytes([0x5e; 32]),
+        land: Land::BY,
+        issuer: Land::SL,
+        node: "sl-1.verbund.example".to_owned(),
+        pins: vec![[0xc1; 32], [0xc2; 32]],
+        addresses: vec!["sl-1.verbund.example:7640".to_owned(), "192.0.2.1:7640".to_owned()],
+        expires_unix_seconds: 1_795_449_600,
+    };
+    let fresh = invited.sign(&LogSigner::new(key(1), key(2))).unwrap();
+    let text = golden("join-token.txt", &(fresh.text() + "\n"));
+    assert_eq!(JoinToken::parse(&text), Ok(fresh), "signing is deterministic");
+
+    let keys = [3, 4, 5].map(|seed| Key::from(key(seed)));
+    let public = |key: &Key| Bytes::copy_from_slice(key.public().as_bytes());
+    let member = wire::Member {
+        land: "BY".to_owned(),
+        log_key: public(&keys[0]),
+        freshness_key: public(&keys[1]),
+        offline_key: public(&keys[2]),
+        nodes: vec![wire::MemberNode {
+            name: "by-1.verbund.example".to_owned(),
+            spki_pins: vec![vec![6; 32].into()],
+        }],
+        ..wire::Member::default()
+    };
+    let card = JoinCard::sign(invited.id, member.clone(), invited.verbund, keys.each_ref());
+    let raw = golden_bytes("join-card.hex", &card.unwrap().encode_to_vec());
+    let signed = wire::SignedJoinCard::decode(raw).unwrap();
+    let card = JoinCard::verify(&signed, invited.verbund).unwrap();
+    assert_eq!((card.id, card.member), (invited.id, member));
 }
 
 #[test]

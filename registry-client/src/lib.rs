@@ -26,6 +26,7 @@ pub mod draft;
 pub mod erasure;
 pub mod error;
 pub mod held;
+pub mod invitation;
 pub mod manifest;
 pub mod nachnutzung;
 pub mod proof;

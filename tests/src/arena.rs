@@ -91,7 +91,14 @@ impl Arena {
     pub async fn start(run: Run) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listen = Listen { grpc: any, web: Some(any), admin: any, monitoring: any, http: None };
+        let listen = Listen {
+            grpc: any,
+            web: Some(any),
+            admin: any,
+            monitoring: any,
+            http: None,
+            join: None,
+        };
         let mut listeners = BTreeMap::new();
         let mut members = Vec::new();
         for land in MEMBERS {

@@ -21,7 +21,7 @@ pub struct Latencies(Vec<Duration>);
 /// Addresses that the system chooses.
 pub fn anywhere() -> Listen {
     let local = || ([127, 0, 0, 1], 0).into();
-    Listen { grpc: local(), web: None, admin: local(), monitoring: local(), http: None }
+    Listen { grpc: local(), web: None, admin: local(), monitoring: local(), http: None, join: None }
 }
 
 /// Sockets for some nodes, and where they are.

@@ -359,7 +359,14 @@ fn free_ports() -> Bound {
         }
     }
     let ports: Vec<SocketAddr> = sockets.iter().map(|it| it.local_addr().expect("bound")).collect();
-    Bound { grpc: ports[0], web: Some(ports[1]), admin: ports[2], monitoring: ports[3], http: None }
+    Bound {
+        grpc: ports[0],
+        web: Some(ports[1]),
+        admin: ports[2],
+        monitoring: ports[3],
+        http: None,
+        join: None,
+    }
 }
 
 /// Removes from a configuration the partners that are not linked.

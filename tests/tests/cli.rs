@@ -64,6 +64,7 @@ async fn the_manual_is_true() {
         any_port: true,
         prepare: false,
         empty: false,
+        with_newcomer: false,
     };
     let demo = Demo::start(&args).await.expect("the demo starts");
     demo.load().await.expect("the catalogue is published");
@@ -73,7 +74,7 @@ async fn the_manual_is_true() {
     assert!(chapters.len() > 3, "the manual has some chapters");
     let mut problems = String::new();
     for path in chapters {
-        let ports: Vec<_> = demo.apps.iter().map(|app| app.bound().grpc.port()).collect();
+        let ports: Vec<_> = demo.nodes().map(|it| it.bound().grpc.port()).collect();
         let mut stage = Stage::new(&args.dir, &ports, None);
         stage.play(&path, &mut problems).await;
     }

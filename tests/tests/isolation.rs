@@ -84,5 +84,5 @@ async fn publish(prepared: &Prepared, app: &App) {
 
 fn any_ports() -> Listen {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    Listen { grpc: any, web: None, admin: any, monitoring: any, http: None }
+    Listen { grpc: any, web: None, admin: any, monitoring: any, http: None, join: None }
 }

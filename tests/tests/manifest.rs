@@ -9,6 +9,7 @@ use std::{
 };
 
 use registry_node::demo::{Demo, DemoArgs};
+use registry_proto::terms::Land;
 use registry_tests::cluster::binary;
 use tempfile::TempDir;
 
@@ -29,6 +30,7 @@ impl Verbund {
             any_port: true,
             prepare: false,
             empty: true,
+            with_newcomer: false,
         };
         let demo = Demo::start(&args).await.expect("the demo starts");
         demo.wait_live().await.expect("all nodes answer");
@@ -42,7 +44,7 @@ impl Verbund {
     async fn registry(&self, args: &[&str]) -> Output {
         let pki = self.path("demo-data/pki");
         let mut command = Command::new(binary("registry"));
-        let port = self.demo.apps[0].bound().grpc.port();
+        let port = self.demo.node(Land::SL).expect("a node").bound().grpc.port();
         command
             .env("REGISTRY_ENDPOINT", format!("https://localhost:{port}"))
             .env("REGISTRY_CA", pki.join("ca.pem"))

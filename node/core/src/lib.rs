@@ -11,6 +11,7 @@ pub mod compat;
 pub mod envelope;
 mod fence;
 pub mod fold;
+pub mod invitations;
 pub mod limits;
 pub mod log;
 pub mod moves;

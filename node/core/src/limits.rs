@@ -70,6 +70,31 @@ pub const MEMBERS_MAX: usize = 64;
 pub const CHARTER_VOTES_MAX: usize = 4_096;
 /// Bytes of all successors that one member votes for; later votes count nowhere.
 pub const CHARTER_VOTE_BYTES_MAX: usize = 16 << 20;
+/// Invitations at a node, with those that were used or ended lately.
+pub const INVITATIONS_MAX: usize = 64;
+/// A token counts this long unless asked otherwise, milliseconds: a day.
+pub const INVITATION_MS_DEFAULT: i64 = 86_400_000;
+/// The longest a token counts, milliseconds: seven days.
+pub const INVITATION_MS_MAX: i64 = 7 * 86_400_000;
+/// A token that ended is remembered this long, so that its holder hears why it is refused,
+/// milliseconds.
+pub const INVITATION_KEPT_MS: i64 = 86_400_000;
+/// Whoever presented itself waits this long for the votes, milliseconds: 30 days.
+pub const JOIN_WAIT_MS_MAX: i64 = 30 * 86_400_000;
+/// Bytes of a message at the port for joining.
+pub const JOIN_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Connections at the port for joining.
+pub const JOIN_CONNECTIONS_MAX: usize = 64;
+/// TLS handshakes under way there.
+pub const JOIN_HANDSHAKES_MAX: usize = 16;
+/// Connections, and handshakes under way, of one address there.
+pub const JOIN_PER_ADDRESS_MAX: usize = 4;
+/// A connection there ends after this time, milliseconds.
+pub const JOIN_CONNECTION_MS_MAX: u64 = 60_000;
+/// Calls per second of one address there, in the long run.
+pub const JOIN_CALLS_PER_SECOND: u32 = 2;
+/// Calls of one address there that may come at once.
+pub const JOIN_CALLS_BURST: u32 = 20;
 /// Nodes of a member.
 pub const MEMBER_NODES_MAX: usize = 16;
 /// Bytes a follower lets be under way in one log.
@@ -264,3 +289,9 @@ const _: () = assert!(CALLS_AT_ONCE_DEFAULT as usize >= WATCHES_PER_IDENTITY_MAX
 const _: () = assert!(CALLS_PER_SECOND_DEFAULT <= CALLS_PER_SECOND_MAX);
 const _: () = assert!(METERED_IDENTITIES_MAX >= 4 * CONNECTIONS_MAX);
 const _: () = assert!(HTTP1_BUFFER_BYTES_MAX >= HEADER_LIST_BYTES_MAX as usize);
+const _: () = assert!(JOIN_MESSAGE_BYTES_MAX >= registry_proto::join::CARD_BYTES_MAX + (4 << 10));
+const _: () =
+    assert!(MESSAGE_BYTES_MAX >= INVITATIONS_MAX * (registry_proto::join::CARD_BYTES_MAX + 1_024));
+const _: () = assert!(JOIN_PER_ADDRESS_MAX <= JOIN_HANDSHAKES_MAX / 4);
+const _: () = assert!(INVITATION_MS_DEFAULT <= INVITATION_MS_MAX);
+const _: () = assert!(JOIN_CONNECTION_MS_MAX >= 2 * REQUEST_MS_MAX);

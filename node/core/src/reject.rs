@@ -32,6 +32,9 @@ pub enum Reject {
     /// The principal has the role, but a rule forbids this or none covers it. gRPC
     /// `PERMISSION_DENIED`.
     Forbidden(Box<Refusal>),
+    /// Nobody invited the caller, or not with this secret; nothing more is told to strangers. gRPC
+    /// `PERMISSION_DENIED`.
+    NotInvited,
     /// A certificate asks for more than its share. gRPC `RESOURCE_EXHAUSTED` with `QUOTA`.
     Throttled {
         /// The limit ("calls per second").
@@ -145,6 +148,9 @@ impl fmt::Display for Reject {
             }
             Self::Denied { action, reason } => write!(f, "not allowed to {action}: {reason}"),
             Self::Forbidden(refusal) => refusal.fmt(f),
+            Self::NotInvited => f.write_str(
+                "this invitation is not known here, was withdrawn, or its secret is another one",
+            ),
             Self::Throttled { limit, max, who, .. } => {
                 write!(f, "certificate {who} has reached its limit: {max} {limit}; try again later")
             }

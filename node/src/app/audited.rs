@@ -1,6 +1,6 @@
 //! The beginning and the end of a node in its audit log.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use registry_core::node::Input;
 use tracing::error;
@@ -10,7 +10,7 @@ use crate::{
     audit::{self, Act, Audit},
     config::Config,
     driver::{Clock, Handle},
-    lifecycle::{Shutdown, StopCause, chain},
+    lifecycle::{Shutdown, StopCause},
     observe::Metrics,
 };
 
@@ -45,8 +45,8 @@ pub(super) async fn starts(config: &Config, audit: &Audit) -> Result<(), StartEr
 }
 
 /// Says why it does not, and lets go of the audit log.
-pub(super) async fn fails(failure: &dyn Error, audit: &Audit, records: &Shutdown) {
-    let failed = Act::new("node.start", "FAILED").because(chain(failure));
+pub(super) async fn fails(cause: String, audit: &Audit, records: &Shutdown) {
+    let failed = Act::new("node.start", "FAILED").because(cause);
     if audit.finish(failed).await.is_err() {
         error!("that the node does not start is not in the audit log");
     }

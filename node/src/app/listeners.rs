@@ -14,6 +14,7 @@ pub struct Listeners {
     pub(super) admin: TcpListener,
     pub(super) monitoring: TcpListener,
     pub(super) http: Option<TcpListener>,
+    pub(super) join: Option<TcpListener>,
 }
 
 /// Where a node listens.
@@ -29,6 +30,8 @@ pub struct Bound {
     pub monitoring: SocketAddr,
     /// Plain HTTP.
     pub http: Option<SocketAddr>,
+    /// For Länder that are not members yet.
+    pub join: Option<SocketAddr>,
 }
 
 /// A socket cannot be bound.
@@ -59,6 +62,7 @@ impl Listeners {
             admin: bind("admin", listen.admin).await?,
             monitoring: bind("monitoring", listen.monitoring).await?,
             http: bind_some("http", listen.http).await?,
+            join: bind_some("join", listen.join).await?,
         })
     }
 
@@ -71,6 +75,7 @@ impl Listeners {
             admin: address(&self.admin),
             monitoring: address(&self.monitoring),
             http: self.http.as_ref().map(address),
+            join: self.join.as_ref().map(address),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod audited;
 mod cut;
 mod foundation;
+mod joining;
 mod journal_read;
 mod listeners;
 mod logs;
@@ -35,8 +36,9 @@ use crate::{
     driver::{Clock, Handle},
     folder::Folder,
     index::Index,
+    invitations::{self, Invitations},
     journals::Journals,
-    lifecycle::{Drained, Shutdown, StopCause, TaskKind},
+    lifecycle::{self, Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     search::{Follower, Search},
     sessions::{self, Connected},
@@ -111,6 +113,9 @@ pub enum StartError {
     /// What waits for a second person cannot be opened.
     #[error("cannot open the submissions that wait for a second person")]
     Approvals(#[source] crate::kept::OpenError),
+    /// The invitations cannot be opened.
+    #[error("cannot open the invitations")]
+    Invitations(#[from] invitations::OpenError),
     /// The Land is not in the charter.
     #[error("cannot start as a member")]
     Member(#[from] NotAMember),
@@ -164,8 +169,9 @@ impl App {
         let opened = Opened { clock, metrics, digests, tls, own, logs, records, audit };
         let (audit, records) = (opened.audit.clone(), opened.records.clone());
         let started = Self::assemble(config, opened, listeners, shutdown).await;
-        if let Err(failure) = &started {
-            audited::fails(failure, &audit, &records).await;
+        let failed = started.as_ref().err().map(|failure| lifecycle::chain(failure));
+        if let Some(cause) = failed {
+            audited::fails(cause, &audit, &records).await;
         }
         started
     }
@@ -178,7 +184,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let Opened { clock, metrics, digests, tls, own, logs, records, audit } = opened;
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
-        let (drafts, approvals) = open_desk(&config, &metrics)?;
+        let desk = open_desk(&config, &metrics)?;
         let engine = Shutdown::new();
         let readers = logs.readers.clone();
         let (store, index, folder) = open_index(&config, &readers, own)?;
@@ -216,8 +222,7 @@ impl App {
             readers,
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
-            drafts,
-            approvals,
+            desk,
             receipts,
             audit: audit.clone(),
             erasures,
@@ -361,11 +366,13 @@ fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Digests, Arc<TlsConte
     Ok((digests, Arc::new(tls)))
 }
 
-/// Opens what publishers work on and what waits for a second person.
-fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<(Drafts, Approvals), StartError> {
+/// Opens what people work on and what waits for them.
+fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<serve::Desk, StartError> {
     let drafts = Drafts::open(&config.data_dir.join("drafts")).map_err(StartError::Drafts)?;
     let approvals = Approvals::open(&config.data_dir.join("approvals"), metrics.clone());
-    Ok((drafts, approvals.map_err(StartError::Approvals)?))
+    let approvals = approvals.map_err(StartError::Approvals)?;
+    let invitations = Invitations::open(&config.data_dir.join(invitations::DIR))?;
+    Ok(serve::Desk { drafts, approvals, invitations })
 }
 
 /// Follows the files of the TLS material and judges connections that stand.

@@ -37,7 +37,7 @@ use tonic::service::Routes;
 use tower::Layer;
 
 use crate::{
-    app::{Listeners, SOFTWARE},
+    app::{Listeners, SOFTWARE, joining},
     approvals::Approvals,
     artefacts::Artefacts,
     audit::Audit,
@@ -49,6 +49,7 @@ use crate::{
     erasure::Erasures,
     folder::Notifier,
     index::Index,
+    invitations::Invitations,
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
     reads::{self, Reads},
@@ -97,21 +98,32 @@ pub(super) struct Parts<'a> {
     pub(super) readers: BTreeMap<LogId, Reader>,
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
-    pub(super) drafts: Drafts,
-    pub(super) approvals: Approvals,
+    pub(super) desk: Desk,
     pub(super) receipts: Receipts,
     pub(super) audit: Audit,
     pub(super) erasures: Erasures,
     pub(super) shutdown: Shutdown,
 }
 
+/// What people work on at this node, and what waits for them; nothing of it is in a log.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) drafts: Drafts,
+    pub(super) approvals: Approvals,
+    pub(super) invitations: Invitations,
+}
+
 /// Starts every listener.
 pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
-    let Listeners { grpc, web, admin, monitoring, http } = listeners;
+    let Listeners { grpc, web, admin, monitoring, http, join } = listeners;
     // one certificate has one share at all listeners together
     let meters = Meters::new(parts.config.limits, parts.metrics.clone());
     let incoming = accept(&parts, Listener::Grpc, grpc)?;
-    serve_grpc(&parts, incoming, &meters);
+    let charters = count_votes(&parts);
+    serve_grpc(&parts, charters.as_ref(), incoming, &meters);
+    if let (Some(join), Some(charters)) = (join, &charters) {
+        joining::serve_join(&parts, charters, join)?;
+    }
     let incoming = accept(&parts, Listener::Admin, admin)?;
     serve_admin(&parts, incoming, &meters);
     let state = monitoring_state(&parts);
@@ -185,7 +197,7 @@ fn serve_plain(
 }
 
 /// Serves gRPC: what every call shares, then its service.
-fn serve_calls(
+pub(super) fn serve_calls(
     parts: &Parts<'_>,
     listener: Listener,
     incoming: Incoming,
@@ -250,7 +262,7 @@ fn erasure_api(parts: &Parts<'_>) -> ErasureApi {
     })
 }
 
-fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
+fn serve_grpc(parts: &Parts<'_>, charters: Option<&Charters>, incoming: Incoming, meters: &Meters) {
     let watch = WatchApi::new(
         parts.index.clone(),
         parts.board.clone(),
@@ -270,10 +282,10 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
         metrics: parts.metrics.clone(),
         artefacts: parts.artefacts.clone(),
         roots: Arc::new(parts.config.fit_connect.clone()),
-        approvals: parts.approvals.clone(),
+        approvals: parts.desk.approvals.clone(),
     });
-    let approvals = ApprovalApi::new(parts.approvals.clone(), publish.clone());
-    let drafts = DraftApi::new(parts.drafts.clone(), publish.clone());
+    let approvals = ApprovalApi::new(parts.desk.approvals.clone(), publish.clone());
+    let drafts = DraftApi::new(parts.desk.drafts.clone(), publish.clone());
     let artefacts = ArtefactApi::new(parts.artefacts.clone(), parts.shutdown.clone());
     let peer = PeerApi::new(parts.identity.clone(), parts.driver.clone(), parts.shutdown.clone());
     let witness = WitnessApi::new(parts.index.clone(), parts.receipts.clone());
@@ -297,9 +309,11 @@ fn serve_grpc(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))
         .add_service(health_service);
-    if let Some(charters) = count_votes(parts) {
-        let api = CharterApi::new(parts.identity.land, charters);
-        routes = routes.add_service(sized!(CharterServiceServer::new(api)));
+    if let Some(charters) = charters {
+        let api = CharterApi::new(parts.identity.land, charters.clone());
+        routes = routes
+            .add_service(sized!(CharterServiceServer::new(api)))
+            .add_service(joining::invitation_service(parts, charters));
     }
     if let Ok(service) = describe().build_v1() {
         routes = routes.add_service(service);

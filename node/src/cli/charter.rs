@@ -182,7 +182,12 @@ pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
     Charter::chain(raw.into()).map_err(CharterCommandError::Charter)
 }
 
-pub(super) fn read_card(path: &Path) -> Result<MemberCard, CharterCommandError> {
+/// Reads a card.
+///
+/// # Errors
+///
+/// [`CharterCommandError::File`], [`CharterCommandError::Card`].
+pub fn read_card(path: &Path) -> Result<MemberCard, CharterCommandError> {
     let text = fs::read_to_string(path).map_err(|source| file_error(path, source))?;
     serde_json::from_str(&text)
         .map_err(|source| CharterCommandError::Card { path: path.to_owned(), source })

@@ -7,6 +7,7 @@ pub mod charter;
 pub mod data;
 pub mod evidence;
 pub mod init;
+pub mod join;
 pub mod key;
 pub mod pki;
 pub mod policy;
@@ -27,8 +28,10 @@ use crate::{config::Unlock, demo::DemoArgs};
                   registry-node init --land SL --node sl-1.verbund.example --dir sl\n  \
                   registry-node charter create --name \"Verbund Mitte\" --out charter.binpb \
                   sl/member.json rp/member.json he/member.json th/member.json\n  \
-                  registry-node run --config sl/node.toml\n\nEndcodes: 0 in Ordnung, 1 Fehler, \
-                  2 falscher Aufruf, 3 abgelehnt (policy check), 64 fehlerhafte Konfiguration"
+                  registry-node run --config sl/node.toml\n\nEinem Verbund beitreten:\n  \
+                  registry-node join - --config by/node.toml --run < token.txt\n\nEndcodes: 0 in \
+                  Ordnung, 1 Fehler, 2 falscher Aufruf, 3 abgelehnt (policy check, join), 64 \
+                  fehlerhafte Konfiguration"
 )]
 pub struct Args {
     /// Was zu tun ist.
@@ -43,6 +46,8 @@ pub enum Command {
     Init(init::InitArgs),
     /// Startet einen Knoten
     Run(RunArgs),
+    /// Tritt mit einem Einmal-Token einem Verbund bei
+    Join(join::JoinArgs),
     /// Startet vier Länder (SL, RP, HE, TH) in einem Prozess mit dem echten Katalog
     Demo(DemoArgs),
     /// Erstellt eine Wegwerf-PKI zum Ausprobieren

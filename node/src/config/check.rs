@@ -155,6 +155,7 @@ impl<'a> Check<'a> {
         let admin = self.address("listen.admin", raw.admin.as_deref());
         let monitoring = self.address("listen.monitoring", raw.monitoring.as_deref());
         let http = self.address("listen.http", raw.http.as_deref());
+        let join = self.address("listen.join", raw.join.as_deref());
         if let Some(open) = http.filter(|address| !address.ip().is_loopback()) {
             let reason = "HTTP ohne TLS nur für Loopback; für andere Adressen gibt es listen.web";
             self.wrong("listen.http", open, reason);
@@ -165,6 +166,7 @@ impl<'a> Check<'a> {
             ("listen.admin", admin),
             ("listen.monitoring", monitoring),
             ("listen.http", http),
+            ("listen.join", join),
         ];
         for (at, &(key, address)) in all.iter().enumerate() {
             let Some(address) = address else { continue };
@@ -175,7 +177,7 @@ impl<'a> Check<'a> {
                 self.wrong(key, address, format_args!("ist schon die Adresse von {other}"));
             }
         }
-        Some(Listen { grpc: grpc?, web, admin: admin?, monitoring: monitoring?, http })
+        Some(Listen { grpc: grpc?, web, admin: admin?, monitoring: monitoring?, http, join })
     }
 
     fn address(&mut self, key: &str, text: Option<&str>) -> Option<SocketAddr> {
@@ -359,7 +361,7 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     one.port() != 0 && one.port() == other.port() && (any || one.ip() == other.ip())
 }
 
-pub(super) fn is_host_and_port(text: &str) -> bool {
+pub(crate) fn is_host_and_port(text: &str) -> bool {
     if text.parse::<SocketAddr>().is_ok() {
         return true;
     }

@@ -185,6 +185,26 @@ impl Check<'_> {
         Some((places, held, signer))
     }
 
+    /// The keys of the log and the offline key of a Land that is in no charter yet.
+    pub(super) fn keys_of_newcomer(
+        &mut self,
+        raw: &RawKeys,
+        offline: &str,
+    ) -> Option<(LogSigner, Key)> {
+        let configured = self.secret_source("keys.passphrase", &raw.passphrase);
+        let configured_pin = self.secret_source("keys.pin", &raw.pin);
+        let Unlock::With { passphrase, pin } = self.unlock.clone() else { return None };
+        let mut opener = Opener::new(passphrase.or(configured), pin.or(configured_pin));
+        let mut open = |name, text: Option<&str>| {
+            let place = self.place(name, text)?;
+            self.key(name, text?, &place, None, &mut opener)
+        };
+        let log = open("keys.log", raw.log.as_deref());
+        let freshness = open("keys.freshness", raw.freshness.as_deref());
+        let offline = open("--offline-key", Some(offline));
+        Some((LogSigner::new(log?, freshness?), offline?))
+    }
+
     fn place(&mut self, name: &str, text: Option<&str>) -> Option<KeyPlace> {
         let text = text?;
         KeyPlace::parse(text, &self.path(""))

@@ -8,6 +8,7 @@ mod charter;
 mod check;
 mod fit_connect;
 mod keys;
+mod newcomer;
 mod raw;
 mod rights;
 
@@ -26,8 +27,9 @@ use registry_proto::{
 };
 
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
-pub(crate) use check::is_dns_name;
+pub(crate) use check::{is_dns_name, is_host_and_port};
 pub use keys::{KeyPlaces, KeysHeld, Unlock};
+pub use newcomer::Newcomer;
 
 use crate::{
     audit::Target,
@@ -106,6 +108,8 @@ pub struct Listen {
     pub monitoring: SocketAddr,
     /// Plain HTTP with anonymous reading; loopback only.
     pub http: Option<SocketAddr>,
+    /// For Länder that are not members yet; nothing listens there unless it is configured.
+    pub join: Option<SocketAddr>,
 }
 
 /// Files of the mutual TLS, and what handshakes may use.
@@ -249,6 +253,12 @@ impl Config {
     }
 
     fn read(path: &Path, unlock: &Unlock, problems: &mut Problems) -> Option<Self> {
+        let raw = raw::RawConfig::read(Self::table(path, problems)?, problems);
+        let base = path.parent().unwrap_or_else(|| Path::new(""));
+        check::Check::new(base, unlock, problems).config(raw)
+    }
+
+    fn table(path: &Path, problems: &mut Problems) -> Option<toml::Table> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
@@ -260,17 +270,14 @@ impl Config {
                 return None;
             }
         };
-        let table = match text.parse::<toml::Table>() {
-            Ok(table) => table,
+        match text.parse::<toml::Table>() {
+            Ok(table) => Some(table),
             Err(error) => {
                 let reason = format!("ist kein TOML: {}", error.to_string().trim_end());
                 problems.add("(file)", path.display(), reason);
-                return None;
+                None
             }
-        };
-        let raw = raw::RawConfig::read(table, problems);
-        let base = path.parent().unwrap_or_else(|| Path::new(""));
-        check::Check::new(base, unlock, problems).config(raw)
+        }
     }
 }
 

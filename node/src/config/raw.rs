@@ -66,6 +66,7 @@ pub(super) struct RawListen {
     pub(super) admin: Option<String>,
     pub(super) monitoring: Option<String>,
     pub(super) http: Option<String>,
+    pub(super) join: Option<String>,
 }
 
 /// `[tls]`
@@ -125,7 +126,7 @@ impl RawConfig {
             charter: top.required(problems, "charter"),
             ..Self::default()
         };
-        raw.read_keys(&mut top, problems);
+        raw.keys = RawKeys::read(&mut top, problems);
 
         let mut listen = top.section(problems, "listen");
         raw.listen = RawListen {
@@ -134,6 +135,7 @@ impl RawConfig {
             admin: listen.required(problems, "admin"),
             monitoring: listen.required(problems, "monitoring"),
             http: listen.text(problems, "http"),
+            join: listen.text(problems, "join"),
         };
         listen.end(problems);
 
@@ -185,19 +187,6 @@ impl RawConfig {
         raw
     }
 
-    fn read_keys(&mut self, top: &mut Section, problems: &mut Problems) {
-        let mut keys = top.section(problems, "keys");
-        self.keys = RawKeys {
-            log: keys.required(problems, "log"),
-            freshness: keys.required(problems, "freshness"),
-            next_log: keys.text(problems, "next_log"),
-            next_freshness: keys.text(problems, "next_freshness"),
-            passphrase: keys.secret(problems, "passphrase"),
-            pin: keys.secret(problems, "pin"),
-        };
-        keys.end(problems);
-    }
-
     /// The sections that say how the node behaves.
     fn read_behaviour(&mut self, top: &mut Section, problems: &mut Problems) {
         let raw = self;
@@ -236,6 +225,24 @@ impl RawConfig {
         let mut shutdown = top.section(problems, "shutdown");
         raw.shutdown_grace = shutdown.text(problems, "grace");
         shutdown.end(problems);
+    }
+}
+
+// === impl RawKeys ===
+
+impl RawKeys {
+    fn read(top: &mut Section, problems: &mut Problems) -> Self {
+        let mut keys = top.section(problems, "keys");
+        let raw = Self {
+            log: keys.required(problems, "log"),
+            freshness: keys.required(problems, "freshness"),
+            next_log: keys.text(problems, "next_log"),
+            next_freshness: keys.text(problems, "next_freshness"),
+            passphrase: keys.secret(problems, "passphrase"),
+            pin: keys.secret(problems, "pin"),
+        };
+        keys.end(problems);
+        raw
     }
 }
 

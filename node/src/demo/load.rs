@@ -18,7 +18,7 @@ use registry_proto::{
 };
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use crate::{app::App, demo::Demo};
+use crate::demo::{Demo, DemoNode};
 
 /// Why the catalogue is not published.
 #[derive(Debug, thiserror::Error)]
@@ -67,10 +67,10 @@ pub(super) async fn load(demo: &Demo) -> Result<Loaded, LoadError> {
     let all = services.len();
     let bar = ProgressBar::new(all as u64).with_style(style());
     let mut work = JoinSet::new();
-    for app in &demo.apps {
-        let land = app.identity().land;
+    for node in demo.nodes() {
+        let land = node.land();
         let own: Vec<_> = services.iter().filter(|it| it.land == land).cloned().collect();
-        let config = config(demo, app);
+        let config = config(demo, node);
         let bar = bar.clone();
         work.spawn(async move {
             publish(config, land, own, bar)
@@ -147,10 +147,10 @@ fn request(service: DemoService) -> PublishRequest {
     PublishRequest { records, ..PublishRequest::default() }
 }
 
-fn config(demo: &Demo, app: &App) -> ClientConfig {
-    let files = demo.prepared.pki.publisher(app.identity().land);
+fn config(demo: &Demo, node: &DemoNode) -> ClientConfig {
+    let files = demo.prepared.pki.publisher(node.land());
     ClientConfig {
-        endpoint: format!("https://{}", app.bound().grpc),
+        endpoint: format!("https://{}", node.bound().grpc),
         ca: demo.prepared.pki.bundle(),
         cert: files.certificate,
         key: files.key,

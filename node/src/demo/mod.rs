@@ -4,11 +4,14 @@
 //! know of each other only what stands there and talk only over their mutual-TLS ports.
 
 mod load;
+mod newcomer;
+mod node;
 mod prepare;
 
 use std::{
     net::SocketAddr,
     path::PathBuf,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -17,20 +20,23 @@ use registry_proto::terms::{Land, LogId};
 use tracing::info;
 
 pub use load::LoadError;
+pub use newcomer::{AdmitError, NEWCOMER};
+pub use node::{DemoNode, Shown};
 pub use prepare::{PrepareError, Prepared, prepare};
 
 use crate::{
-    app::{App, BindError, Listeners, StartError},
+    app::{BindError, Listeners, StartError},
     config::{Config, ConfigError, Listen},
-    lifecycle::{Drained, Shutdown},
+    lifecycle::Shutdown,
 };
 
 /// Argumente von `demo`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "Ports: gRPC 7443 (SL), 7444 (RP), 7445 (HE), 7446 (TH); Web mit \
                         Client-Zertifikat 8443 bis 8446; mit --http außerdem 8080 bis 8083 ohne \
-                        TLS, nur auf diesem Rechner.\nEin zweiter Start macht mit den Daten im \
-                        Verzeichnis weiter. Strg-C beendet alles geordnet.")]
+                        TLS, nur auf diesem Rechner. Mit --with-newcomer nimmt SL auf 7640 \
+                        Beitritte an, und BY kommt auf 7447, 8447 und 8084 hinzu.\nEin zweiter \
+                        Start macht mit den Daten im Verzeichnis weiter. Strg-C beendet alles geordnet.")]
 pub struct DemoArgs {
     /// Verzeichnis für PKI, Konfigurationen und Daten
     #[arg(long, value_name = "VERZEICHNIS", default_value = "./demo-data")]
@@ -47,6 +53,18 @@ pub struct DemoArgs {
     /// Ohne Katalog starten
     #[arg(long)]
     pub empty: bool,
+    /// Ein fünftes Land (Bayern) mit Token, Anwartschaft und Stimmen live aufnehmen
+    #[arg(long, conflicts_with = "prepare")]
+    pub with_newcomer: bool,
+}
+
+// === impl DemoArgs ===
+
+impl DemoArgs {
+    /// Where the newcomer listens.
+    pub fn newcomer(&self) -> Listen {
+        listen(LAENDER.len(), self)
+    }
 }
 
 /// Why the demo does not run.
@@ -81,6 +99,9 @@ pub enum DemoError {
         /// Why.
         cause: String,
     },
+    /// The newcomer does not become a member.
+    #[error("die Aufnahme von Bayern ist gescheitert")]
+    Admit(#[from] Box<AdmitError>),
     /// The nodes do not come together.
     #[error("die Knoten sind nach {seconds} s nicht auf gleichem Stand: {state}")]
     NotLive {
@@ -99,14 +120,21 @@ pub const LAENDER: [Land; 4] = [Land::SL, Land::RP, Land::HE, Land::TH];
 pub struct Demo {
     /// PKI and configurations.
     pub prepared: Prepared,
-    /// The four nodes.
-    pub apps: Vec<App>,
+    founders: Vec<DemoNode>,
+    /// Who joined while it ran, or before.
+    guest: OnceLock<DemoNode>,
+}
+
+impl From<AdmitError> for DemoError {
+    fn from(error: AdmitError) -> Self {
+        Self::Admit(Box::new(error))
+    }
 }
 
 // === impl Demo ===
 
 impl Demo {
-    /// Prepares the directory and starts four nodes.
+    /// Prepares the directory and starts the four nodes of the founders.
     ///
     /// # Errors
     ///
@@ -120,15 +148,22 @@ impl Demo {
         let bound = listeners.iter().map(Listeners::addresses);
         let members: Vec<_> = LAENDER.into_iter().zip(bound).collect();
         let prepared = prepare(&args.dir, NAME, &members)?;
-        let mut apps = Vec::new();
+        let mut founders = Vec::new();
         for (land, listeners) in LAENDER.into_iter().zip(listeners) {
             let config = Config::load(&prepared.config(land))?;
-            let app = App::start(config, listeners, Shutdown::new())
-                .await
-                .map_err(|source| DemoError::Start { land, source: Box::new(source) })?;
-            apps.push(app);
+            founders.push(DemoNode::start(config, listeners).await?);
         }
-        Ok(Self { prepared, apps })
+        Ok(Self { prepared, founders, guest: OnceLock::new() })
+    }
+
+    /// All nodes, those of the founders first.
+    pub fn nodes(&self) -> impl Iterator<Item = &DemoNode> {
+        self.founders.iter().chain(self.guest.get())
+    }
+
+    /// The node of a Land.
+    pub fn node(&self, land: Land) -> Option<&DemoNode> {
+        self.nodes().find(|it| it.land() == land)
     }
 
     /// Publishes what of the catalogue is missing.
@@ -137,11 +172,20 @@ impl Demo {
     ///
     /// [`DemoError::Load`], [`DemoError::NotLive`] when the fences do not open.
     pub async fn load(&self) -> Result<load::Loaded, DemoError> {
-        self.wait(FENCE_WAIT, "die Partner bestätigen die Logs", |app| {
-            app.board().load().fence_open
-        })
-        .await?;
+        self.wait_open().await?;
         Ok(load::load(self).await?)
+    }
+
+    /// Waits until every node may publish.
+    ///
+    /// # Errors
+    ///
+    /// [`DemoError::NotLive`].
+    pub async fn wait_open(&self) -> Result<(), DemoError> {
+        self.wait(FENCE_WAIT, "die Partner bestätigen die Logs", |node| {
+            node.look(|it| it.board.load().fence_open).unwrap_or(false)
+        })
+        .await
     }
 
     /// Waits until every node shows every log to its end.
@@ -150,65 +194,71 @@ impl Demo {
     ///
     /// [`DemoError::NotLive`].
     pub async fn wait_live(&self) -> Result<(), DemoError> {
-        // live means: nothing known is missing; here all that anyone has must be everywhere
-        let owned = |log: LogId| {
-            let owner = self.apps.iter().find(|app| app.identity().land == log.land);
-            owner.map_or(0, |app| app.index().store().cut().size(log))
-        };
-        self.wait(LIVE_WAIT, "alle Knoten auf gleichem Stand", |app| {
-            let status = app.board().load();
-            let cut = app.index().store().cut();
-            let searched = app.search().cut().unwrap_or_default();
-            status.logs.len() == LAENDER.len()
-                && status.logs.iter().all(|it| {
-                    let live = it.state == LogState::Live || it.size == 0;
-                    live && cut.size(it.log) == it.size
-                        && searched.size(it.log) == it.size
-                        && it.size == owned(it.log)
+        self.wait(LIVE_WAIT, "alle Knoten auf gleichem Stand", |node| {
+            // live means: nothing known is missing; here all that anyone has must be everywhere
+            let owned = self.owned();
+            let shows_all = |node: &Shown| {
+                let status = node.board.load();
+                let cut = node.index.store().cut();
+                let searched = node.search.cut().unwrap_or_default();
+                owned.iter().all(|(land, owned)| {
+                    let log = status.logs.iter().find(|it| it.log.land == *land);
+                    log.is_some_and(|it| {
+                        let live = it.state == LogState::Live || it.size == 0;
+                        live && cut.size(it.log) == it.size
+                            && searched.size(it.log) == it.size
+                            && Some(it.size) == *owned
+                    })
                 })
+            };
+            node.look(shows_all).unwrap_or(false)
         })
         .await
     }
 
+    /// How many entries the log of each Land has at its own node; of Länder whose node runs here.
+    fn owned(&self) -> Vec<(Land, Option<u64>)> {
+        let size = |node: &DemoNode| {
+            let log = LogId { land: node.land(), epoch: 1 };
+            node.look(|it| it.index.store().cut().size(log))
+        };
+        self.nodes().map(|node| (node.land(), size(node))).collect()
+    }
+
     /// Waits until a node ends by itself, which none should.
     async fn died(&self) -> DemoError {
-        let mut nodes = tokio::task::JoinSet::new();
-        for app in &self.apps {
-            let (land, shutdown) = (app.identity().land, app.shutdown().clone());
-            nodes.spawn(async move {
-                shutdown.requested().await;
-                (land, shutdown.cause().cloned())
-            });
-        }
-        match nodes.join_next().await {
-            Some(Ok((land, cause))) => DemoError::Died { land, cause: format!("{cause:?}") },
-            // without nodes nobody can die
-            Some(Err(_)) | None => std::future::pending().await,
+        loop {
+            for node in self.nodes() {
+                if let Some(cause) = node.died() {
+                    return DemoError::Died { land: node.land(), cause };
+                }
+            }
+            tokio::time::sleep(POLL).await;
         }
     }
 
     /// Stops all nodes side by side.
     pub async fn stop(self) -> bool {
         let mut stopping = tokio::task::JoinSet::new();
-        for app in self.apps {
-            stopping.spawn(app.stop());
+        for node in self.founders.into_iter().chain(self.guest.into_inner()) {
+            stopping.spawn(node.stop());
         }
-        stopping.join_all().await.into_iter().all(|it| it == Drained::Clean)
+        stopping.join_all().await.into_iter().all(|it| it)
     }
 
     async fn wait(
         &self,
         limit: Duration,
         what: &str,
-        done: impl Fn(&App) -> bool,
+        done: impl Fn(&DemoNode) -> bool,
     ) -> Result<(), DemoError> {
         let deadline = Instant::now() + limit;
         loop {
-            let late = self.apps.iter().find(|app| !done(app));
+            let late = self.nodes().find(|node| !done(node));
             let Some(late) = late else { return Ok(()) };
             if Instant::now() > deadline {
-                let status = late.board().load();
-                let state = format!("{what}: {}: {status:?}", late.identity().land);
+                let status = late.look(|it| it.board.load());
+                let state = format!("{what}: {}: {status:?}", late.land());
                 return Err(DemoError::NotLive { seconds: limit.as_secs(), state });
             }
             tokio::time::sleep(POLL).await;
@@ -231,7 +281,7 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     }
     let begun = Instant::now();
     let demo = Demo::start(args).await?;
-    println!("{}", demo.prepared.describe(&demo.apps));
+    println!("{}", demo.prepared.describe(&demo.founders));
     let stop = Shutdown::new();
     if stop.listen_for_signals().is_err() {
         info!("no signal handlers: stop the demo by ending its process");
@@ -241,7 +291,11 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
             let loaded = demo.load().await?;
             println!("{loaded}");
         }
-        demo.wait_live().await
+        demo.wait_live().await?;
+        if args.with_newcomer || demo.has_newcomer().await? {
+            demo.admit(&args.newcomer()).await?;
+        }
+        Ok::<_, DemoError>(())
     };
     let ends = async {
         tokio::select! {
@@ -251,7 +305,7 @@ pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     };
     let work = async {
         ready.await?;
-        println!("{}", demo.prepared.how_to_ask(&demo.apps));
+        println!("{}", demo.prepared.how_to_ask(&demo.founders));
         println!("Bereit nach {:.1} s; Strg-C beendet die Demo.", begun.elapsed().as_secs_f64());
         // on a line of its own: scripts wait for it
         println!("demo ready");
@@ -279,10 +333,12 @@ fn listen(at: usize, args: &DemoArgs) -> Listen {
         admin: local(7543),
         monitoring: local(9443),
         http: args.http.then(|| local(8080)),
+        // the first of the founders invites
+        join: (args.with_newcomer && at == 0).then(|| local(7640)),
     }
 }
 
 const NAME: &str = "Verbund Mitte (Demo)";
-const FENCE_WAIT: Duration = Duration::from_secs(30);
+const FENCE_WAIT: Duration = Duration::from_secs(60);
 const LIVE_WAIT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);

@@ -9,12 +9,13 @@ use registry_proto::terms::Land;
 use time::OffsetDateTime;
 
 use crate::{
-    app::{App, Bound},
+    app::Bound,
     cli::{
-        charter::{self, CharterCommandError},
+        charter::{self, CharterCommandError, MemberCard},
         init::{self, InitError},
     },
     config::Listen,
+    demo::DemoNode,
     pki::{Pki, PkiError},
 };
 
@@ -70,13 +71,7 @@ pub fn prepare(
     for land in laender.iter().copied() {
         let home = home(&dir, land);
         fs::create_dir_all(&home).map_err(|source| file_error(&home, source))?;
-        let ensure = |name| init::ensure_key(&home.join(name)).map(|key| key.verifying_key());
-        let [log, freshness, offline] = init::KEY_FILES.map(ensure);
-        let (log, freshness, offline) = (log?, freshness?, offline?);
-        let anchor = pki.anchor(land);
-        let anchor = fs::read_to_string(&anchor).map_err(|source| file_error(&anchor, source))?;
-        let card =
-            init::card(land, &Pki::node_name(land), [&log, &freshness, &offline], vec![anchor]);
+        let card = card(&home, land, &pki)?;
         cards.push(charter::member(&card, &home)?);
     }
     let charter = charter::assemble(name, true, None, cards)?;
@@ -86,10 +81,21 @@ pub fn prepare(
     let prepared = Prepared { dir, pki, laender, verbund: charter.id().to_string() };
     for (land, own) in members {
         let path = prepared.config(*land);
-        let text = prepared.toml(*land, own, members);
+        let paths = Paths { pki: &prepared.pki, charter: "../charter.binpb" };
+        let text = toml(&paths, *land, own, members);
         fs::write(&path, text).map_err(|source| file_error(&path, source))?;
     }
     Ok(prepared)
+}
+
+/// The card of a Land with one node; its keys are made in `home` where they are missing.
+pub(super) fn card(home: &Path, land: Land, pki: &Pki) -> Result<MemberCard, PrepareError> {
+    let ensure = |name| init::ensure_key(&home.join(name)).map(|key| key.verifying_key());
+    let [log, freshness, offline] = init::KEY_FILES.map(ensure);
+    let (log, freshness, offline) = (log?, freshness?, offline?);
+    let anchor = pki.anchor(land);
+    let anchor = fs::read_to_string(&anchor).map_err(|source| file_error(&anchor, source))?;
+    Ok(init::card(land, &Pki::node_name(land), [&log, &freshness, &offline], vec![anchor]))
 }
 
 /// What will be bound, before it is.
@@ -100,6 +106,7 @@ pub(super) fn as_bound(listen: &Listen) -> Bound {
         admin: listen.admin,
         monitoring: listen.monitoring,
         http: listen.http,
+        join: listen.join,
     }
 }
 
@@ -116,8 +123,13 @@ impl Prepared {
         self.dir.join("charter.binpb")
     }
 
+    /// Directory of everything.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// What was set up, for people.
-    pub(super) fn describe(&self, apps: &[App]) -> String {
+    pub(super) fn describe(&self, nodes: &[DemoNode]) -> String {
         let mut text = format!(
             "Testverbund {}\nVerzeichnis {}\n\n{:<5} {:<17} {:<22} {:<22} {}",
             self.verbund,
@@ -128,15 +140,15 @@ impl Prepared {
             "Web (mTLS)",
             "HTTP (nur lokal)"
         );
-        for app in apps {
-            let (identity, bound) = (app.identity(), app.bound());
+        for node in nodes {
+            let (land, bound) = (node.land(), node.bound());
             let or_none = |it: Option<std::net::SocketAddr>| {
                 it.map_or_else(|| "–".to_owned(), |it| it.to_string())
             };
             text.push_str(&format!(
                 "\n{:<5} {:<17} {:<22} {:<22} {}",
-                identity.land,
-                identity.land.name(),
+                land,
+                land.name(),
                 bound.grpc,
                 or_none(bound.web),
                 or_none(bound.http),
@@ -146,8 +158,8 @@ impl Prepared {
     }
 
     /// How to ask the nodes.
-    pub(super) fn how_to_ask(&self, apps: &[App]) -> String {
-        let Some(first) = apps.first() else { return String::new() };
+    pub(super) fn how_to_ask(&self, nodes: &[DemoNode]) -> String {
+        let Some(first) = nodes.first() else { return String::new() };
         let pki = self.dir.join("pki");
         let pki = pki.display();
         let mut text = format!(
@@ -183,53 +195,61 @@ impl Prepared {
         }
         text
     }
-
-    fn toml(&self, land: Land, own: &Bound, all: &[(Land, Bound)]) -> String {
-        let files = self.pki.node(land);
-        let mut text = format!(
-            "# Von `registry-node demo` bei jedem Start neu geschrieben.\n\
-             land = \"{land}\"\nnode = \"{}\"\ndata_dir = \"data\"\n\
-             charter = \"../charter.binpb\"\n\n\
-             [keys]\nlog = \"log.key\"\nfreshness = \"freshness.key\"\n\n\
-             [listen]\ngrpc = \"{}\"\nadmin = \"{}\"\nmonitoring = \"{}\"\n",
-            Pki::node_name(land),
-            own.grpc,
-            own.admin,
-            own.monitoring,
-        );
-        for (key, address) in [("web", own.web), ("http", own.http)] {
-            if let Some(address) = address {
-                text.push_str(&format!("{key} = \"{address}\"\n"));
-            }
-        }
-        text.push_str(&format!(
-            "\n[tls]\ncertificate = {:?}\nkey = {:?}\nclient_anchors = {:?}\n",
-            files.certificate,
-            files.key,
-            self.pki.client_anchors(land),
-        ));
-        for (peer, bound) in all.iter().filter(|(peer, _)| *peer != land) {
-            text.push_str(&format!(
-                "\n[[peers]]\nland = \"{peer}\"\nnode = \"{}\"\naddress = \"{}\"\n",
-                Pki::node_name(*peer),
-                bound.grpc,
-            ));
-        }
-        for (role, san) in [
-            ("publisher", Pki::publisher_name(land)),
-            ("operator", Pki::operator_name(land)),
-            ("reader", "*".to_owned()),
-        ] {
-            text.push_str(&format!("\n[[clients]]\nrole = \"{role}\"\nsan = \"{san}\"\n"));
-        }
-        text
-    }
 }
 
-fn home(dir: &Path, land: Land) -> PathBuf {
+/// What a configuration names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paths<'a> {
+    pub(super) pki: &'a Pki,
+    pub(super) charter: &'a str,
+}
+
+pub(super) fn toml(paths: &Paths<'_>, land: Land, own: &Bound, all: &[(Land, Bound)]) -> String {
+    let files = paths.pki.node(land);
+    let mut text = format!(
+        "# Von `registry-node demo` bei jedem Start neu geschrieben.\n\
+         land = \"{land}\"\nnode = \"{}\"\ndata_dir = \"data\"\n\
+         charter = {:?}\n\n\
+         [keys]\nlog = \"log.key\"\nfreshness = \"freshness.key\"\n\n\
+         [listen]\ngrpc = \"{}\"\nadmin = \"{}\"\nmonitoring = \"{}\"\n",
+        Pki::node_name(land),
+        paths.charter,
+        own.grpc,
+        own.admin,
+        own.monitoring,
+    );
+    for (key, address) in [("web", own.web), ("http", own.http), ("join", own.join)] {
+        if let Some(address) = address {
+            text.push_str(&format!("{key} = \"{address}\"\n"));
+        }
+    }
+    text.push_str(&format!(
+        "\n[tls]\ncertificate = {:?}\nkey = {:?}\nclient_anchors = {:?}\n",
+        files.certificate,
+        files.key,
+        paths.pki.client_anchors(land),
+    ));
+    for (peer, bound) in all.iter().filter(|(peer, _)| *peer != land) {
+        text.push_str(&format!(
+            "\n[[peers]]\nland = \"{peer}\"\nnode = \"{}\"\naddress = \"{}\"\n",
+            Pki::node_name(*peer),
+            bound.grpc,
+        ));
+    }
+    for (role, san) in [
+        ("publisher", Pki::publisher_name(land)),
+        ("operator", Pki::operator_name(land)),
+        ("reader", "*".to_owned()),
+    ] {
+        text.push_str(&format!("\n[[clients]]\nrole = \"{role}\"\nsan = \"{san}\"\n"));
+    }
+    text
+}
+
+pub(super) fn home(dir: &Path, land: Land) -> PathBuf {
     dir.join(land.code().to_lowercase())
 }
 
-fn file_error(path: &Path, source: io::Error) -> PrepareError {
+pub(super) fn file_error(path: &Path, source: io::Error) -> PrepareError {
     PrepareError::File { path: path.to_owned(), source }
 }

@@ -12,7 +12,8 @@ use std::{
 
 use registry_core::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_IDENTITY_MAX, HANDSHAKE_MS_MAX, HANDSHAKES_MAX,
-    HANDSHAKES_PER_ADDRESS_MAX,
+    HANDSHAKES_PER_ADDRESS_MAX, JOIN_CONNECTION_MS_MAX, JOIN_CONNECTIONS_MAX, JOIN_HANDSHAKES_MAX,
+    JOIN_PER_ADDRESS_MAX,
 };
 use rustls::{CertificateError, pki_types::UnixTime};
 use tokio::{
@@ -41,6 +42,8 @@ pub enum Listener {
     Admin,
     /// Web; ALPN `h2` and `http/1.1`.
     Web,
+    /// For Länder that are not members yet; asks for no client certificate. ALPN `h2`.
+    Join,
 }
 
 /// How a handshake ended. Also the label of `registry_tls_handshakes_total`.
@@ -64,6 +67,8 @@ pub enum Outcome {
     NotTls,
     /// Too many connections, or handshakes under way.
     TooMany,
+    /// Nobody is invited at the moment.
+    Closed,
     /// Anything else: no common version or suite, an alert, a closed connection.
     Other,
 }
@@ -148,19 +153,39 @@ impl Acceptor {
     ///
     /// The socket has no local address.
     pub fn incoming(self, tcp: TcpListener, shutdown: &Shutdown) -> io::Result<Incoming> {
+        self.incoming_while(|| true, tcp, shutdown)
+    }
+
+    /// [`Self::incoming`]; a connection that comes while `open` says no is closed at once.
+    ///
+    /// # Errors
+    ///
+    /// The socket has no local address.
+    pub fn incoming_while(
+        self,
+        open: impl Fn() -> bool + Send + Sync + 'static,
+        tcp: TcpListener,
+        shutdown: &Shutdown,
+    ) -> io::Result<Incoming> {
         let local = tcp.local_addr()?;
         let (ready, connections) = mpsc::channel(self.limits.handshakes.max(1));
         let tasks = shutdown.clone();
         shutdown.spawn(TaskKind::Listener, async move {
             tokio::select! {
-                () = self.accept(tcp, ready, &tasks) => {}
+                () = self.accept(open, tcp, ready, &tasks) => {}
                 () = tasks.requested() => {}
             }
         });
         Ok(Incoming { connections, local })
     }
 
-    async fn accept(&self, tcp: TcpListener, ready: mpsc::Sender<TlsConnection>, tasks: &Shutdown) {
+    async fn accept(
+        &self,
+        open: impl Fn() -> bool,
+        tcp: TcpListener,
+        ready: mpsc::Sender<TlsConnection>,
+        tasks: &Shutdown,
+    ) {
         let places = Arc::new(Semaphore::new(self.limits.connections));
         let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
         let addresses = Shares::new(self.limits.handshakes_per_address);
@@ -174,6 +199,10 @@ impl Acceptor {
                     continue;
                 }
             };
+            if !open() {
+                self.refuse(remote, Outcome::Closed, "nobody is invited");
+                continue;
+            }
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                 self.refuse(remote, Outcome::TooMany, "connections");
                 continue;
@@ -259,6 +288,7 @@ impl Handshake {
         let config = match self.listener {
             Listener::Grpc | Listener::Admin => &current.grpc,
             Listener::Web => &current.web,
+            Listener::Join => &current.join,
         };
         self.tcp.set_nodelay(true).map_err(|error| (Outcome::Other, error.to_string()))?;
         let accept = TlsAcceptor::from(Arc::clone(config)).accept(self.tcp);
@@ -269,6 +299,11 @@ impl Handshake {
                 return Err((Outcome::Timeout, format!("limit {} ms", self.limit.as_millis())));
             }
         };
+        if self.listener == Listener::Join {
+            let identity = Arc::new(Identity::stranger(network(self.remote.ip())));
+            let stream = Judged::for_at_most(JOIN_CONNECTION, stream);
+            return Ok((stream, Caller { remote: self.remote, identity }));
+        }
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let refused = |error: rustls::Error| (Outcome::of(&error), reason(&error));
         let identity = current.trust.identify(chain, UnixTime::now()).map_err(refused)?;
@@ -296,6 +331,7 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::NotTls => "not_tls",
             Self::TooMany => "too_many",
+            Self::Closed => "closed",
             Self::Other => "other",
         }
     }
@@ -336,11 +372,25 @@ impl Listener {
             Self::Grpc => "grpc",
             Self::Admin => "admin",
             Self::Web => "web",
+            Self::Join => "join",
         }
     }
 }
 
 // === impl AcceptLimits ===
+
+impl AcceptLimits {
+    /// Those of the port for joining, which strangers reach.
+    pub fn of_strangers() -> Self {
+        Self {
+            handshakes: JOIN_HANDSHAKES_MAX,
+            connections: JOIN_CONNECTIONS_MAX,
+            handshakes_per_address: JOIN_PER_ADDRESS_MAX,
+            connections_per_identity: JOIN_PER_ADDRESS_MAX,
+            ..Self::default()
+        }
+    }
+}
 
 impl Default for AcceptLimits {
     fn default() -> Self {
@@ -472,4 +522,6 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Without a certificate there is nothing that could be judged later.
+const JOIN_CONNECTION: Duration = Duration::from_millis(JOIN_CONNECTION_MS_MAX);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

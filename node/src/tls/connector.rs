@@ -209,7 +209,7 @@ impl Service<Uri> for PeerConnector {
 // === impl ConnectError ===
 
 impl ConnectError {
-    fn from_handshake(address: String, source: io::Error) -> Self {
+    pub(super) fn from_handshake(address: String, source: io::Error) -> Self {
         let tls = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
             Some(rustls::Error::AlertReceived(alert)) => Self::Refused { address, alert: *alert },

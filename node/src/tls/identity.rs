@@ -3,7 +3,7 @@
 //! A chain alone proves nothing: every member has its own anchors, and a node name counts only
 //! under the anchors of the member that owns it. A pinned key counts without any anchor.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use registry_core::authorize::{Barred, Certificate, Effect, PeerIdentity, Principal, Rule, Who};
 use registry_proto::{
@@ -17,6 +17,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
+use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::tls::{
@@ -124,6 +125,27 @@ struct Member {
     /// None when the member has pins only.
     verifiers: Option<Verifiers>,
     bar: Option<Bar>,
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Somebody without a certificate: proves nothing and may do nothing. What one network may ask
+    /// for at most is counted under it, as that of a certificate under its key.
+    pub(crate) fn stranger(network: IpAddr) -> Self {
+        let spki = Sha256::digest(format!("network {network}")).into();
+        let certificate = Certificate {
+            names: Vec::new(),
+            spki,
+            issuer: String::new(),
+            subject: String::new(),
+            under_client_anchors: false,
+            peer: None,
+            barred: None,
+        };
+        let principal = Arc::new(Principal::of(&certificate, &[]));
+        Self { principal, names: Vec::new(), spki, not_after: i64::MAX }
+    }
 }
 
 // === impl MemberTrust ===
@@ -489,7 +511,7 @@ impl ServerCertVerifier for OnlyThisPeer {
 
 /// Anchors with a key that the profile allows; the others are left out and told. A charter is what
 /// all members agreed on: one weak anchor in it must not keep the nodes of the others from working.
-fn strong_anchors(
+pub(super) fn strong_anchors(
     land: Land,
     mut anchors: Vec<CertificateDer<'static>>,
 ) -> Vec<CertificateDer<'static>> {

@@ -11,6 +11,7 @@ mod crl;
 mod identity;
 mod leaf;
 mod material;
+mod pinned;
 mod profile;
 mod standing;
 mod strength;
@@ -23,7 +24,7 @@ use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     client::Resumption,
     crypto::CryptoProvider,
-    pki_types::UnixTime,
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime},
     server::NoServerSessionStorage,
     sign::{CertifiedKey, SingleCertAndKey},
 };
@@ -38,6 +39,7 @@ pub use material::{Material, MaterialError, read_certificates, read_private_key}
 pub(crate) use material::{
     check_anchors, check_own_name, check_pair, check_strong, check_strong_anchors, read,
 };
+pub use pinned::{PinnedConnector, Pins};
 pub use profile::Profile;
 pub use standing::Judged;
 pub(crate) use standing::{As, Ended, Standing};
@@ -59,6 +61,8 @@ pub struct TlsContext {
 struct Current {
     grpc: Arc<ServerConfig>,
     web: Arc<ServerConfig>,
+    /// For those who have no certificate that anybody knows yet.
+    join: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
     trust: Arc<Trust>,
     not_after: i64,
@@ -148,6 +152,7 @@ impl Current {
         check_strong(&chain).map_err(MaterialError::Weak)?;
         let known = members.iter().flat_map(|it| &it.anchors).chain(&client_anchors).chain(&chain);
         crls.check_signed_by(known).map_err(MaterialError::Crls)?;
+        let join = join_config(profile, &provider, &members, &leaf, &chain, &key)?;
         let own = CertifiedKey::from_der(chain, key.clone_key(), &provider)
             .map_err(MaterialError::Certificate)?;
         let own = Arc::new(SingleCertAndKey::from(own));
@@ -157,6 +162,7 @@ impl Current {
         Ok(Self {
             grpc: server(&[H2])?,
             web: server(&[H2, HTTP1])?,
+            join,
             client: client_config(profile, &provider, own.clone())?,
             trust,
             not_after: leaf.not_after,
@@ -171,18 +177,52 @@ fn server_config(
     own: &Arc<SingleCertAndKey>,
     alpn: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, MaterialError> {
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+    let config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(profile.versions())
         .map_err(MaterialError::Certificate)?
         .with_client_cert_verifier(Arc::new(identity::AnyKnownClient(Arc::clone(trust))))
         .with_cert_resolver(own.clone());
+    Ok(without_resumption(config, alpn))
+}
+
+/// Asks for no certificate, and shows the anchors of the own Land behind the own chain: whoever
+/// joins holds pins of them and nothing else.
+fn join_config(
+    profile: Profile,
+    provider: &Arc<CryptoProvider>,
+    members: &[MemberTrust],
+    leaf: &Leaf,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, MaterialError> {
+    let is_own = |it: &NodeTrust| leaf.is_named(&it.name) || it.spki_pins.contains(&leaf.spki);
+    let own = members.iter().filter(|member| member.nodes.iter().any(is_own));
+    let mut shown = chain.to_vec();
+    for member in own {
+        for anchor in identity::strong_anchors(member.land, member.anchors.clone()) {
+            if !shown.contains(&anchor) {
+                shown.push(anchor);
+            }
+        }
+    }
+    let own = CertifiedKey::from_der(shown, key.clone_key(), provider)
+        .map_err(MaterialError::Certificate)?;
+    let config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(profile.versions())
+        .map_err(MaterialError::Certificate)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
+    Ok(without_resumption(config, &[H2]))
+}
+
+/// Who was known once must prove it again: no tickets, no resumption, no 0-RTT.
+fn without_resumption(mut config: ServerConfig, alpn: &[&[u8]]) -> Arc<ServerConfig> {
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    // who was known once must prove it again: no tickets, no resumption, no 0-RTT
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     config.require_ems = true;
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// The verifier is set per dialled peer; without one this configuration trusts nobody.

@@ -6,11 +6,12 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
+    fmt, io,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use registry_core::authorize::PeerIdentity;
@@ -20,7 +21,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use crate::tls::{
     identity::{Identity, Trust},
@@ -59,12 +60,14 @@ pub(crate) struct Ended {
 }
 
 /// A stream that ends when its certificate does not count any more.
-#[derive(Debug)]
 pub struct Judged<S> {
     stream: S,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    _entry: Entry,
+    ended: Ending,
+    /// None of a connection without a certificate.
+    _entry: Option<Entry>,
 }
+
+type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Debug, Default)]
 struct List {
@@ -138,7 +141,7 @@ impl Standing {
         list.connections.insert(number, connection);
         drop(list);
         let entry = Entry { number, list: Arc::clone(&self.list) };
-        Ok(Judged { stream, ended: Box::pin(ended.cancelled_owned()), _entry: entry })
+        Ok(Judged { stream, ended: Box::pin(ended.cancelled_owned()), _entry: Some(entry) })
     }
 
     /// Judges all connections anew, or only those with a certificate that expired meanwhile, and
@@ -245,6 +248,12 @@ impl Drop for Entry {
 // === impl Judged ===
 
 impl<S> Judged<S> {
+    /// A stream without a certificate, which ends after this time.
+    pub(crate) fn for_at_most(time: Duration, stream: S) -> Self {
+        let ended: Ending = Box::pin(tokio::time::sleep(time));
+        Self { stream, ended, _entry: None }
+    }
+
     /// The stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
@@ -252,6 +261,12 @@ impl<S> Judged<S> {
 
     fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         self.ended.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Judged<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judged").field("stream", &self.stream).finish_non_exhaustive()
     }
 }
 

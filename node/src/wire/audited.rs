@@ -324,6 +324,7 @@ const READS: &[&str] = &[
     "verbund.registry.v1.ApprovalService/ListApprovals",
     "verbund.registry.v1.ApprovalService/GetApproval",
     "verbund.registry.v1.CharterService/GetCharters",
+    "verbund.registry.v1.InvitationService/ListInvitations",
     "verbund.registry.v1.DraftService/GetDraft",
     "verbund.registry.v1.DraftService/ListDrafts",
     "verbund.registry.v1.DraftService/CheckDraft",
@@ -331,6 +332,7 @@ const READS: &[&str] = &[
     "verbund.registry.v1.ArtefactService/PullArtefact",
     "verbund.registry.v1.ArtefactService/StatArtefacts",
     "verbund.peer.v1.ArtefactPeerService/FetchChunk",
+    "verbund.peer.v1.JoinService/GetJoin",
     "verbund.admin.v1.AdminService/GetNode",
     "verbund.admin.v1.AdminService/ListHeld",
 ];
@@ -410,7 +412,7 @@ mod tests {
             of.filter_map(|it| it.rsplit_once('/').map(|it| it.1)).collect()
         };
         assert_eq!(traced(Trace::Noted), ["Session"]);
-        for act in ["Publish", "SaveDraft", "PublishDraft", "DeleteDraft", "PushChunk"] {
+        for act in ["Publish", "SaveDraft", "PublishDraft", "DeleteDraft", "PushChunk", "Join"] {
             assert!(traced(Trace::Act).contains(&act), "{act}");
         }
         for act in ["RebuildIndex", "AcceptHeld", "CollectArtefacts"] {

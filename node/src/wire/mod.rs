@@ -10,6 +10,8 @@ pub mod catalogue;
 pub mod charter;
 pub mod draft;
 pub mod erasure;
+pub mod invitation;
+pub mod join;
 pub mod limited;
 pub mod nachnutzung;
 pub mod observed;

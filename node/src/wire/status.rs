@@ -48,6 +48,7 @@ pub fn status(reject: Reject) -> Status {
         }
         Reject::Denied { .. }
         | Reject::Forbidden(_)
+        | Reject::NotInvited
         | Reject::NotFound { .. }
         | Reject::Conflict { .. }
         | Reject::MovedOn { .. }
@@ -81,6 +82,7 @@ fn told(reject: &Reject) -> (Code, &'static str, Vec<(&'static str, String)>) {
                 ("scope", it.scope.clone()),
             ],
         ),
+        Reject::NotInvited => (Code::PermissionDenied, "NOT_INVITED", Vec::new()),
         Reject::Throttled { limit, max, .. } => (
             Code::ResourceExhausted,
             "QUOTA",
@@ -178,6 +180,7 @@ mod tests {
         let text = || "text".to_owned();
         vec![
             (Reject::field("a.b", "FORM", "is wrong"), Code::InvalidArgument, "FORM", false),
+            (Reject::NotInvited, Code::PermissionDenied, "NOT_INVITED", false),
             (
                 Reject::Denied { action: "publish", reason: text() },
                 Code::PermissionDenied,

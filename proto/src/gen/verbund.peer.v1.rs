@@ -328,6 +328,452 @@ pub mod artefact_peer_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// What proves that the caller was invited. In a message of its own, so that it never gets into a line
+/// of the audit log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinSecret {
+    /// The 32 bytes of the token.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub secret: ::prost::bytes::Bytes,
+}
+/// What a newcomer presents.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinPresented {
+    /// Encoded verbund.registry.v1.SignedJoinCard.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub signed_card: ::prost::bytes::Bytes,
+}
+/// Request of Join.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinRequest {
+    /// 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub invitation_id: ::prost::alloc::string::String,
+    /// What proves it.
+    #[prost(message, optional, tag = "2")]
+    pub secret: ::core::option::Option<JoinSecret>,
+    /// Who wants to become a member.
+    #[prost(message, optional, tag = "3")]
+    pub presented: ::core::option::Option<JoinPresented>,
+    /// Number of the first charter wanted; 0 begins with the genesis charter.
+    #[prost(uint64, tag = "4")]
+    pub from: u64,
+}
+/// Request of GetJoin.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetJoinRequest {
+    /// 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub invitation_id: ::prost::alloc::string::String,
+    /// What proves it.
+    #[prost(message, optional, tag = "2")]
+    pub secret: ::core::option::Option<JoinSecret>,
+    /// Number of the first charter wanted.
+    #[prost(uint64, tag = "3")]
+    pub from: u64,
+}
+/// Answer of Join and GetJoin.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JoinResponse {
+    /// Consecutive charters from the number asked for, as many as fit: their bytes.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Number of the newest charter in force.
+    #[prost(uint64, tag = "2")]
+    pub newest: u64,
+    /// Whoever is no member by then is not waited for any more.
+    #[prost(message, optional, tag = "3")]
+    pub waits_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// Nodes of members that a newcomer can dial, as this node knows them; a suggestion.
+    #[prost(message, repeated, tag = "4")]
+    pub partners: ::prost::alloc::vec::Vec<JoinPartner>,
+}
+/// A node of a member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinPartner {
+    /// Code of the Land.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Name of the node.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// `host:port`.
+    #[prost(string, tag = "3")]
+    pub address: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod join_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// For Länder that are not members yet. Served alone on a port of its own, which asks for no client
+    /// certificate: the secret of an invitation is what counts.
+    #[derive(Debug, Clone)]
+    pub struct JoinServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl JoinServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> JoinServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> JoinServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            JoinServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Presents who wants to become a member. Asking again with the same card is safe; another card is
+        /// refused, because a token counts once.
+        pub async fn join(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.peer.v1.JoinService/Join",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("verbund.peer.v1.JoinService", "Join"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks what became of it.
+        pub async fn get_join(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetJoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.peer.v1.JoinService/GetJoin",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("verbund.peer.v1.JoinService", "GetJoin"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod join_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with JoinServiceServer.
+    #[async_trait]
+    pub trait JoinService: std::marker::Send + std::marker::Sync + 'static {
+        /// Presents who wants to become a member. Asking again with the same card is safe; another card is
+        /// refused, because a token counts once.
+        async fn join(
+            &self,
+            request: tonic::Request<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
+        /// Asks what became of it.
+        async fn get_join(
+            &self,
+            request: tonic::Request<super::GetJoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
+    }
+    /// For Länder that are not members yet. Served alone on a port of its own, which asks for no client
+    /// certificate: the secret of an invitation is what counts.
+    #[derive(Debug)]
+    pub struct JoinServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> JoinServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for JoinServiceServer<T>
+    where
+        T: JoinService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.peer.v1.JoinService/Join" => {
+                    #[allow(non_camel_case_types)]
+                    struct JoinSvc<T: JoinService>(pub Arc<T>);
+                    impl<T: JoinService> tonic::server::UnaryService<super::JoinRequest>
+                    for JoinSvc<T> {
+                        type Response = super::JoinResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JoinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JoinService>::join(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = JoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.peer.v1.JoinService/GetJoin" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetJoinSvc<T: JoinService>(pub Arc<T>);
+                    impl<
+                        T: JoinService,
+                    > tonic::server::UnaryService<super::GetJoinRequest>
+                    for GetJoinSvc<T> {
+                        type Response = super::JoinResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetJoinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as JoinService>::get_join(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetJoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for JoinServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.peer.v1.JoinService";
+    impl<T> tonic::server::NamedService for JoinServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// Proofs that the owners of logs signed two histories.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Evidence {

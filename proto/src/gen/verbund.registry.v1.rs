@@ -8217,6 +8217,639 @@ impl SignatureAlgorithm {
         }
     }
 }
+/// Request of CreateInvitation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateInvitationRequest {
+    /// Code of the Land that is invited.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Where it reaches the port for joining, `host:port`; 1 to 8, tried in this order.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The token counts for so many seconds; 0 means a day, at most seven days.
+    #[prost(uint64, tag = "3")]
+    pub valid_seconds: u64,
+}
+/// Answer of CreateInvitation.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateInvitationResponse {
+    /// The token in its text form.
+    #[prost(string, tag = "1")]
+    pub token: ::prost::alloc::string::String,
+    /// What is kept of it.
+    #[prost(message, optional, tag = "2")]
+    pub invitation: ::core::option::Option<Invitation>,
+}
+/// An invitation as others may see it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Invitation {
+    /// 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub invitation_id: ::prost::alloc::string::String,
+    /// Code of the Land that is invited.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Pseudonym of who made it.
+    #[prost(string, tag = "3")]
+    pub created_by: ::prost::alloc::string::String,
+    /// It was made.
+    #[prost(message, optional, tag = "4")]
+    pub created_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// From then on it is not there any more: the end of the token, or of the wait once it was used.
+    #[prost(message, optional, tag = "5")]
+    pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// It was used; absent while it was not.
+    #[prost(message, optional, tag = "6")]
+    pub presented_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Who waits by it; absent while nobody does.
+    #[prost(message, optional, tag = "7")]
+    pub member: ::core::option::Option<Member>,
+}
+/// Request of ListInvitations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListInvitationsRequest {}
+/// Answer of ListInvitations.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListInvitationsResponse {
+    /// At most 64: a node keeps no more.
+    #[prost(message, repeated, tag = "1")]
+    pub invitations: ::prost::alloc::vec::Vec<Invitation>,
+}
+/// Request of RevokeInvitation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeInvitationRequest {
+    /// 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub invitation_id: ::prost::alloc::string::String,
+}
+/// Answer of RevokeInvitation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeInvitationResponse {}
+/// Payload of a join token, a statement (`verbund-registry/join-token/v1`) under the freshness key of
+/// the Land that invites. Whoever holds it can present one member record, once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinToken {
+    /// Verbund id, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub verbund: ::prost::bytes::Bytes,
+    /// 16 hexadecimal digits; the replay guard, together with the secret.
+    #[prost(string, tag = "2")]
+    pub invitation_id: ::prost::alloc::string::String,
+    /// 32 random bytes; the node that made them keeps their hash only.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub secret: ::prost::bytes::Bytes,
+    /// Code of the Land that is invited.
+    #[prost(string, tag = "4")]
+    pub land: ::prost::alloc::string::String,
+    /// Code of the Land that invites.
+    #[prost(string, tag = "5")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Name of its node, as in the SAN of its certificate.
+    #[prost(string, tag = "6")]
+    pub node: ::prost::alloc::string::String,
+    /// SHA-256 over the SubjectPublicKeyInfo, 32 bytes each: of trust anchors of the Land that invites,
+    /// or of its node. A connection counts under one of them only.
+    #[prost(bytes = "bytes", repeated, tag = "7")]
+    pub pins: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Where to connect, `host:port`, in this order.
+    #[prost(string, repeated, tag = "8")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// It counts until then, seconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "9")]
+    pub expires_unix_seconds: i64,
+}
+/// What an invited Land says of itself.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JoinCard {
+    /// The invitation it answers.
+    #[prost(string, tag = "1")]
+    pub invitation_id: ::prost::alloc::string::String,
+    /// As it is to stand in the charter.
+    #[prost(message, optional, tag = "2")]
+    pub member: ::core::option::Option<Member>,
+}
+/// A card, and the proof that whoever made it has the keys on it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SignedJoinCard {
+    /// Encoded JoinCard, kept byte for byte.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub card: ::prost::bytes::Bytes,
+    /// Statements (`verbund-registry/join-card/v1`) whose payload is SHA-256 of the card: by the log key,
+    /// the freshness key and the offline key, in this order.
+    #[prost(message, repeated, tag = "2")]
+    pub proofs: ::prost::alloc::vec::Vec<SignedStatement>,
+}
+/// What a file of an invitation holds.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeptInvitation {
+    /// 16 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub invitation_id: ::prost::alloc::string::String,
+    /// Code of the Land that is invited.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// SHA-256 over "verbund-registry/join-secret/v1", a zero byte and the secret.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub secret_digest: ::prost::bytes::Bytes,
+    /// Pseudonym of who made it.
+    #[prost(string, tag = "4")]
+    pub created_by: ::prost::alloc::string::String,
+    /// It was made, milliseconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "5")]
+    pub created_unix_ms: i64,
+    /// From then on it is not there any more, milliseconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "6")]
+    pub expires_unix_ms: i64,
+    /// It was used, milliseconds since 1970-01-01 UTC; 0 while it was not.
+    #[prost(int64, tag = "7")]
+    pub presented_unix_ms: i64,
+    /// What was presented; absent while nothing was.
+    #[prost(message, optional, tag = "8")]
+    pub presented: ::core::option::Option<SignedJoinCard>,
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod invitation_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Invitations: one-time tokens with which a Land asks to become a member. They stay at the node that
+    /// made them; what an invited Land presents waits there until members have voted.
+    #[derive(Debug, Clone)]
+    pub struct InvitationServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl InvitationServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> InvitationServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InvitationServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            InvitationServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Makes an invitation; the answer is the only place where its secret stands. Needs the role
+        /// operator.
+        pub async fn create_invitation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateInvitationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateInvitationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.InvitationService/CreateInvitation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.InvitationService",
+                        "CreateInvitation",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists invitations and who waits, without secrets. Needs the role reader.
+        pub async fn list_invitations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListInvitationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListInvitationsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.InvitationService/ListInvitations",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.InvitationService",
+                        "ListInvitations",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Withdraws an invitation, and with it whoever waits by it. Needs the role operator.
+        pub async fn revoke_invitation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeInvitationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeInvitationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.InvitationService/RevokeInvitation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.InvitationService",
+                        "RevokeInvitation",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod invitation_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with InvitationServiceServer.
+    #[async_trait]
+    pub trait InvitationService: std::marker::Send + std::marker::Sync + 'static {
+        /// Makes an invitation; the answer is the only place where its secret stands. Needs the role
+        /// operator.
+        async fn create_invitation(
+            &self,
+            request: tonic::Request<super::CreateInvitationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateInvitationResponse>,
+            tonic::Status,
+        >;
+        /// Lists invitations and who waits, without secrets. Needs the role reader.
+        async fn list_invitations(
+            &self,
+            request: tonic::Request<super::ListInvitationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListInvitationsResponse>,
+            tonic::Status,
+        >;
+        /// Withdraws an invitation, and with it whoever waits by it. Needs the role operator.
+        async fn revoke_invitation(
+            &self,
+            request: tonic::Request<super::RevokeInvitationRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RevokeInvitationResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Invitations: one-time tokens with which a Land asks to become a member. They stay at the node that
+    /// made them; what an invited Land presents waits there until members have voted.
+    #[derive(Debug)]
+    pub struct InvitationServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> InvitationServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for InvitationServiceServer<T>
+    where
+        T: InvitationService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.InvitationService/CreateInvitation" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateInvitationSvc<T: InvitationService>(pub Arc<T>);
+                    impl<
+                        T: InvitationService,
+                    > tonic::server::UnaryService<super::CreateInvitationRequest>
+                    for CreateInvitationSvc<T> {
+                        type Response = super::CreateInvitationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateInvitationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InvitationService>::create_invitation(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateInvitationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.InvitationService/ListInvitations" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListInvitationsSvc<T: InvitationService>(pub Arc<T>);
+                    impl<
+                        T: InvitationService,
+                    > tonic::server::UnaryService<super::ListInvitationsRequest>
+                    for ListInvitationsSvc<T> {
+                        type Response = super::ListInvitationsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListInvitationsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InvitationService>::list_invitations(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListInvitationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.InvitationService/RevokeInvitation" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeInvitationSvc<T: InvitationService>(pub Arc<T>);
+                    impl<
+                        T: InvitationService,
+                    > tonic::server::UnaryService<super::RevokeInvitationRequest>
+                    for RevokeInvitationSvc<T> {
+                        type Response = super::RevokeInvitationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeInvitationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as InvitationService>::revoke_invitation(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeInvitationSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for InvitationServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.InvitationService";
+    impl<T> tonic::server::NamedService for InvitationServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// Request of Watch.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchRequest {

@@ -79,6 +79,7 @@ fn refused(reject: &Reject) -> String {
         | Reject::NotFound { .. }
         | Reject::ResyncRequired { .. }
         | Reject::Forbidden(_)
+        | Reject::NotInvited
         | Reject::Throttled { .. }
         | Reject::Storage { .. } => reject.to_string(),
     }

@@ -33,7 +33,9 @@ use self::examples::{
 };
 pub(crate) use self::{
     artefact::{Artefact, ArtefactCollect, ArtefactPull, ArtefactPush},
-    charter::{Charter, CharterExport, CharterPropose, CharterVote},
+    charter::{
+        Charter, CharterExport, CharterInvite, CharterPropose, CharterUninvite, CharterVote,
+    },
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
     erase::{Erase, EraseEntry, EraseKontakt, EraseStatus, EraseVersion, Why},
     freigabe::{Freigabe, FreigabeAccept},

@@ -87,6 +87,7 @@ fn rights(of: &Refusal) -> Option<String> {
             value("role"),
             value("rules")
         ),
+        "NOT_INVITED" => "diese Einladung kennt der Knoten nicht".to_owned(),
         "SAME_PERSON" => "freigeben muss eine andere Person als die, die eingereicht hat: dieses \
                           Zertifikat hat denselben Schlüssel oder denselben Namen"
             .to_owned(),

@@ -19,6 +19,15 @@ pub(crate) enum Charter {
     #[command(after_help = CUT_HELP)]
     Cut(CharterCut),
     /// Einen Entwurf (registry-node charter amend) vorschlagen und für ihn stimmen (Rolle operator)
+    /// Ein Land einladen: das Einmal-Token, mit dem es beitreten kann (Rolle operator)
+    #[command(after_help = INVITE_EXAMPLES)]
+    Invite(CharterInvite),
+    /// Einladungen dieses Knotens, und wer als Anwärter wartet
+    Invitations,
+    /// Eine Einladung zurückziehen, und mit ihr den Anwärter (Rolle operator)
+    Uninvite(CharterUninvite),
+    /// Einen Entwurf (registry-node charter amend) oder einen Anwärter vorschlagen und für ihn
+    /// stimmen (Rolle operator)
     #[command(after_help = VOTE_EXAMPLES)]
     Propose(CharterPropose),
     /// Für einen Vorschlag stimmen, oder sich enthalten (Rolle operator)
@@ -41,10 +50,34 @@ pub(crate) struct CharterCut {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct CharterInvite {
+    /// Kürzel des Landes
+    #[arg(long)]
+    pub(crate) land: Land,
+    /// Wo es den Port für Beitritte dieses Knotens (listen.join) erreicht, `host:port`; mehrfach
+    #[arg(long, value_name = "ADRESSE", required = true)]
+    pub(crate) address: Vec<String>,
+    /// So viele Stunden gilt das Token, höchstens 168
+    #[arg(long, value_name = "STUNDEN", default_value_t = 24,
+          value_parser = clap::value_parser!(u64).range(1..=168))]
+    pub(crate) hours: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CharterUninvite {
+    /// Kennung der Einladung (registry charter invitations)
+    #[arg(value_name = "KENNUNG")]
+    pub(crate) id: String,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct CharterPropose {
     /// Entwurf der nächsten Charta
-    #[arg(value_name = "DATEI", value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "DATEI", value_hint = ValueHint::FilePath, required_unless_present = "pending")]
+    pub(crate) file: Option<PathBuf>,
+    /// Statt eines Entwurfs: den Anwärter dieses Landes aufnehmen
+    #[arg(long, value_name = "LAND", conflicts_with = "file")]
+    pub(crate) pending: Option<Land>,
     /// Nur zeigen, was geschähe
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -80,4 +113,15 @@ Beispiel:
   registry charter export kette.binpb
   registry-node charter amend --from kette.binpb --admit by/member.json --out naechste.binpb
   registry charter propose naechste.binpb
-  registry charter vote 7a423c15";
+  registry charter vote 7a423c15
+  registry charter propose --pending BY    wer mit einem Token beitritt";
+
+const INVITE_EXAMPLES: &str = "\
+Das Token gilt einmal und nur für dieses Land. Es enthält Adresse, Kennung des Verbunds, die Pins,
+unter denen dieser Knoten zählt, und ein Geheimnis: auf einem vertraulichen Weg übergeben. Der Knoten
+bewahrt davon nur die Prüfsumme auf. Aufgenommen wird ein Land erst durch die Stimmen der Mitglieder.
+
+Beispiel:
+  registry charter invite --land BY --address sl-1.verbund.example:7640 > token.txt
+  registry charter status
+  registry charter propose --pending BY";

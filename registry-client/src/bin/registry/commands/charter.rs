@@ -10,10 +10,12 @@ use registry_proto::{
     log::Hash,
     terms::Land,
     wire::registry::{
-        CharterChain, CharterStatement, GetChartersResponse, LogPosition, VoteCharterResponse,
+        CharterChain, CharterStatement, GetChartersResponse, Invitation, LogPosition,
+        VoteCharterResponse,
     },
 };
 
+use super::invite;
 use crate::{
     args::{Charter as Command, CharterExport, CharterPropose, CharterVote, Format},
     errors::CliError,
@@ -25,7 +27,13 @@ pub(super) async fn run(client: &Client, format: Format, command: Command) -> Re
     match command {
         Command::Show => show(&read(&client.charters().await?)?, format),
         Command::History => history(&read(&client.charters().await?)?, format),
-        Command::Status => status(&client.charters().await?, format),
+        Command::Status => {
+            let waiting = invite::waiting(client).await?;
+            status(&client.charters().await?, &waiting, format)
+        }
+        Command::Invite(args) => invite::invite(client, format, args).await,
+        Command::Invitations => invite::list(client, format).await,
+        Command::Uninvite(args) => invite::revoke(client, format, args).await,
         Command::Export(args) => export(&client.charters().await?, &args),
         Command::Cut(args) => cut(client, format, args.land).await,
         Command::Propose(args) => propose(client, format, &args).await,
@@ -128,7 +136,11 @@ fn history(chain: &Chain, format: Format) -> Result<(), CliError> {
     })
 }
 
-fn status(answer: &GetChartersResponse, format: Format) -> Result<(), CliError> {
+fn status(
+    answer: &GetChartersResponse,
+    waiting: &[Invitation],
+    format: Format,
+) -> Result<(), CliError> {
     let chain = read(answer)?;
     let last = chain.last()?;
     let mut proposals = Vec::new();
@@ -159,9 +171,12 @@ fn status(answer: &GetChartersResponse, format: Format) -> Result<(), CliError> 
             .with("round", Node::Number(u64::from(answer.round)))
             .with("bound", Node::Text(hex::encode(&answer.bound)))
             .with("proposals", Node::List(proposals.collect()))
-            .with("abstained", Node::List(abstained)))
+            .with("abstained", Node::List(abstained))
+            .with("pending", Node::List(waiting.iter().map(invite::node).collect())))
     };
-    output::print(format, object, || told_status(answer, last, &proposals))
+    output::print(format, object, || {
+        told_status(answer, last, &proposals) + &invite::told_waiting(waiting)
+    })
 }
 
 /// What can follow the charter in force.
@@ -273,12 +288,18 @@ async fn cut(client: &Client, format: Format, land: Land) -> Result<(), CliError
 }
 
 async fn propose(client: &Client, format: Format, args: &CharterPropose) -> Result<(), CliError> {
-    let raw = text(&args.file)?;
-    // here, so that mistakes in the draft are named one by one
     let answer = client.charters().await?;
-    let (next, changes) = read(&answer)?.last()?.successor(raw.clone()).map_err(|error| {
-        let path = args.file.display();
-        CliError::Usage(format!("{path} folgt nicht auf die geltende Charta: {error}."))
+    let chain = read(&answer)?;
+    let (what, raw) = match (&args.file, args.pending) {
+        (Some(file), _) => (file.display().to_string(), text(file)?),
+        (None, land) => {
+            let (land, member) = invite::pending(client, land).await?;
+            (format!("Anwärter {land}"), chain.last()?.admitting(member).encode_to_vec().into())
+        }
+    };
+    // here, so that mistakes in the draft are named one by one
+    let (next, changes) = chain.last()?.successor(raw.clone()).map_err(|error| {
+        CliError::Usage(format!("{what} folgt nicht auf die geltende Charta: {error}."))
     })?;
     let voted = client.vote_charter(raw, args.dry_run).await?;
     told(format, &voted, Some(next.digest()), &words(&changes))

@@ -9,6 +9,7 @@ mod erase;
 mod freigabe;
 mod held;
 mod inbox;
+mod invite;
 mod kinds;
 mod kontakt;
 mod life;

@@ -1,0 +1,311 @@
+//! The side of a Land that wants to become a member: presents its card to the node that invited it,
+//! and learns the charters from it.
+//!
+//! The node counts under the pins of the token, its charters under the Verbund that the token names,
+//! and the token under the charters. So nothing is trusted but the way the token came.
+
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_core::limits;
+use registry_proto::{
+    charter::{CHAIN_BYTES_MAX, Charter, CharterError},
+    join::{JoinToken, TokenError},
+    wire::{
+        peer::{
+            GetJoinRequest, JoinPartner, JoinPresented, JoinRequest, JoinResponse, JoinSecret,
+            join_service_client::JoinServiceClient,
+        },
+        registry::{CharterChain, SignedJoinCard},
+    },
+};
+use tonic::{
+    Code, Status,
+    transport::{Channel, Endpoint},
+};
+use tonic_types::StatusExt as _;
+
+use crate::tls::{ConnectError, MaterialError, PinnedConnector, Pins, Profile};
+
+/// What a newcomer asks with.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    /// The token.
+    pub token: JoinToken,
+    /// The card that answers it.
+    pub card: SignedJoinCard,
+    /// What handshakes may use.
+    pub profile: Profile,
+}
+
+/// What a newcomer is told.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// All charters so far, the genesis charter first; at least one.
+    pub charters: Vec<Charter>,
+    /// Nodes that could be dialled.
+    pub partners: Vec<JoinPartner>,
+    /// Nobody waits longer, seconds since 1970-01-01 UTC.
+    pub waits_until: i64,
+}
+
+/// Why a newcomer is told nothing. German for its operator.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The node cannot be reached under any address.
+    #[error("{address} ist nicht erreichbar: {cause}")]
+    Unreachable {
+        /// The last address.
+        address: String,
+        /// Why.
+        cause: String,
+    },
+    /// Somebody else answers.
+    #[error(
+        "{address} zeigt kein Zertifikat, das unter den Pins des Tokens zählt: dort antwortet ein \
+         anderer Server, oder das einladende Land hat seine Anker gewechselt; nichts wurde gesendet \
+         ({cause})"
+    )]
+    NotPinned {
+        /// Where.
+        address: String,
+        /// Why.
+        cause: String,
+    },
+    /// The node refuses.
+    #[error("{} ({reason})", told_by(.reason, .message))]
+    Refused {
+        /// Upper-case reason, stable for programs.
+        reason: String,
+        /// What the node says.
+        message: String,
+    },
+    /// Not at the moment.
+    #[error("der Knoten antwortet gerade nicht: {0}")]
+    Unavailable(String),
+    /// The node has broken the protocol.
+    #[error("der Knoten hält sich nicht an das Protokoll: {0}")]
+    Protocol(&'static str),
+    /// The charters break a rule.
+    #[error("die Chartas des Knotens sind nicht gültig")]
+    Charters(#[source] CharterError),
+    /// The charters are not those of the token.
+    #[error("das Token passt nicht zu den Chartas des Knotens")]
+    Token(#[from] TokenError),
+    /// The name in the token is none.
+    #[error("der Knotenname im Token ist keiner")]
+    Name(#[source] MaterialError),
+}
+
+/// The charters cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The file cannot be read or written.
+    #[error("{}: kann nicht gelesen oder geschrieben werden", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Charters of another Verbund stand there.
+    #[error(
+        "{}: dort steht die Charta eines anderen Verbunds, oder etwas anderes; sie wird nicht \
+         überschrieben", .0.display()
+    )]
+    Other(PathBuf),
+}
+
+// === impl Asking ===
+
+impl Asking {
+    /// Presents the card. May be repeated after any error.
+    ///
+    /// # Errors
+    ///
+    /// See [`JoinError`].
+    pub async fn present(&self) -> Result<Told, JoinError> {
+        self.ask(true).await
+    }
+
+    /// Asks what became of the card.
+    ///
+    /// # Errors
+    ///
+    /// See [`JoinError`].
+    pub async fn look(&self) -> Result<Told, JoinError> {
+        self.ask(false).await
+    }
+
+    async fn ask(&self, present: bool) -> Result<Told, JoinError> {
+        let mut client = JoinServiceClient::new(self.connect().await?)
+            .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(limits::JOIN_MESSAGE_BYTES_MAX);
+        let invited = &self.token.invited;
+        let secret =
+            || Some(JoinSecret { secret: Bytes::copy_from_slice(invited.secret.expose()) });
+        let mut raw: Vec<Bytes> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let (invitation_id, from) = (invited.id.to_string(), raw.len() as u64);
+            let answer = if present && from == 0 {
+                let presented =
+                    Some(JoinPresented { signed_card: self.card.encode_to_vec().into() });
+                client.join(JoinRequest { invitation_id, secret: secret(), presented, from }).await
+            } else {
+                client.get_join(GetJoinRequest { invitation_id, secret: secret(), from }).await
+            };
+            let JoinResponse { charters, newest, waits_until, partners } =
+                answer.map_err(|status| refused(&status))?.into_inner();
+            bytes += charters.iter().map(Bytes::len).sum::<usize>();
+            if charters.is_empty() || bytes > CHAIN_BYTES_MAX {
+                return Err(JoinError::Protocol("keine oder zu viele Chartas"));
+            }
+            raw.extend(charters);
+            if raw.len() as u64 > newest {
+                let charters = self.verified(raw)?;
+                let waits_until = waits_until.map_or(0, |it| it.seconds);
+                return Ok(Told { charters, partners, waits_until });
+            }
+        }
+    }
+
+    fn verified(&self, raw: Vec<Bytes>) -> Result<Vec<Charter>, JoinError> {
+        let chain = CharterChain { charters: raw }.encode_to_vec();
+        let charters = Charter::chain(chain.into()).map_err(JoinError::Charters)?;
+        let last = charters.last().ok_or(JoinError::Protocol("keine Charta"))?;
+        self.token.require_made_under(last)?;
+        Ok(charters)
+    }
+
+    /// Connects to the first address where the node of the token answers.
+    async fn connect(&self) -> Result<Channel, JoinError> {
+        let invited = &self.token.invited;
+        let pins = Pins { node: invited.node.clone(), pins: invited.pins.clone() };
+        let connector = PinnedConnector::new(self.profile, pins).map_err(JoinError::Name)?;
+        let mut failed = JoinError::Protocol("das Token nennt keine Adresse");
+        for address in &invited.addresses {
+            let address = address.as_str();
+            let unreachable = |cause| JoinError::Unreachable { address: address.to_owned(), cause };
+            let endpoint = match Endpoint::from_shared(format!("http://{address}")) {
+                Ok(endpoint) => endpoint.connect_timeout(CONNECT).timeout(ANSWER),
+                Err(error) => {
+                    failed = unreachable(error.to_string());
+                    continue;
+                }
+            };
+            match endpoint.connect_with_connector(connector.clone()).await {
+                Ok(channel) => return Ok(channel),
+                Err(error) => failed = not_connected(address, &error),
+            }
+        }
+        Err(failed)
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// The newest charter.
+    pub fn newest(&self) -> Option<&Charter> {
+        self.charters.last()
+    }
+
+    /// Whether the newest charter names the Land with this log key.
+    pub fn admits(&self, asking: &Asking) -> bool {
+        let member = self.newest().and_then(|it| it.member(asking.token.invited.land));
+        let card = registry_proto::join::JoinCard::claimed(&asking.card);
+        let (Some(member), Ok(card)) = (member, card) else { return false };
+        member.is_active() && card.member.log_key[..] == member.keys.log.as_bytes()[..]
+    }
+}
+
+/// Keeps all charters in the file that `charter` in `node.toml` names, in place of fewer of the
+/// same Verbund; what else stands there is never overwritten.
+///
+/// # Errors
+///
+/// See [`KeepError`].
+pub fn keep(path: &Path, charters: &[Charter]) -> Result<(), KeepError> {
+    let failed = |source| KeepError::File { path: path.to_owned(), source };
+    match fs::read(path) {
+        Ok(before) => {
+            let known = Charter::chain(before.into()).unwrap_or_default();
+            if !known.is_empty() && known.starts_with(charters) {
+                return Ok(());
+            }
+            if known.is_empty() || !charters.starts_with(&known) {
+                return Err(KeepError::Other(path.to_owned()));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    let raw = charters.iter().map(|it| it.raw().clone()).collect();
+    let chain = CharterChain { charters: raw }.encode_to_vec();
+    let new = path.with_extension("new");
+    fs::write(&new, chain)
+        .and_then(|()| fs::File::open(&new)?.sync_all())
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(failed)
+}
+
+fn refused(status: &Status) -> JoinError {
+    let message = status.message().to_owned();
+    let info = status.get_details_error_info();
+    match (status.code(), info) {
+        (Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded, _) | (_, None) => {
+            JoinError::Unavailable(message)
+        }
+        (_, Some(info)) => JoinError::Refused { reason: info.reason, message },
+    }
+}
+
+fn told_by(reason: &str, message: &str) -> String {
+    match reason {
+        "NOT_INVITED" => {
+            "der Knoten kennt dieses Token nicht, oder es wurde zurückgezogen".to_owned()
+        }
+        _ => format!("der Knoten lehnt ab: {message}"),
+    }
+}
+
+fn not_connected(address: &str, error: &tonic::transport::Error) -> JoinError {
+    let address = address.to_owned();
+    let mut at: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = at {
+        if let Some(found) = error.downcast_ref::<ConnectError>() {
+            let cause = crate::lifecycle::chain(found);
+            return match is_other(found) {
+                true => JoinError::NotPinned { address, cause },
+                false => JoinError::Unreachable { address, cause },
+            };
+        }
+        at = error.source();
+    }
+    JoinError::Unreachable { address, cause: crate::lifecycle::chain(error) }
+}
+
+/// Whether it was the certificate.
+fn is_other(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::UnknownIssuer { .. } | ConnectError::Expired { .. } => true,
+        ConnectError::Tls { source, .. } => {
+            let tls = source.get_ref().and_then(|it| it.downcast_ref::<rustls::Error>());
+            matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+        }
+        _ => false,
+    }
+}
+
+/// Time between two looks at what became of a card.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_secs(15);
+const ANSWER: Duration = Duration::from_secs(30);
