@@ -71,6 +71,7 @@ impl StatusBoard {
                     known: folded,
                     cosigned: 0,
                     disputed_from: None,
+                    discarded_from: None,
                     state: ReplicationState::Bootstrapping as i32,
                 });
             }
@@ -111,6 +112,7 @@ fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
         known: it.known.max(folded),
         cosigned: it.cosigned,
         disputed_from: it.forked.then_some(it.cosigned),
+        discarded_from: it.ends,
     }
 }
 
@@ -135,5 +137,6 @@ pub fn wire_state(state: LogState) -> ReplicationState {
         LogState::Live => ReplicationState::Live,
         LogState::Stale => ReplicationState::Stale,
         LogState::Quarantined => ReplicationState::Quarantined,
+        LogState::Ended => ReplicationState::Ended,
     }
 }

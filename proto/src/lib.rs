@@ -6,6 +6,7 @@
 //! - [`approval`]: what a second person confirms.
 //! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
+//! - [`epoch`]: how a log begins again when what was signed of it is lost.
 //! - [`erasure`]: which entry an erasure names, and the proof that a body is missing for a reason.
 //! - [`evidence`]: proof that the owner of a log signed two histories.
 //! - [`key`]: a key that signs, wherever it is kept.
@@ -17,6 +18,7 @@
 pub mod approval;
 pub mod artefact;
 pub mod charter;
+pub mod epoch;
 pub mod erasure;
 pub mod evidence;
 pub mod key;

@@ -17,14 +17,22 @@ pub enum LogState {
     Stale,
     /// The log is no longer accepted.
     Quarantined,
+    /// A reset ended the epoch.
+    Ended,
 }
 
 // === impl LogState ===
 
 impl LogState {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Bootstrapping, Self::CatchingUp, Self::Live, Self::Stale, Self::Quarantined];
+    pub const ALL: [Self; 6] = [
+        Self::Bootstrapping,
+        Self::CatchingUp,
+        Self::Live,
+        Self::Stale,
+        Self::Quarantined,
+        Self::Ended,
+    ];
 
     /// Name for metrics and status.
     pub fn label(self) -> &'static str {
@@ -34,6 +42,7 @@ impl LogState {
             Self::Live => "live",
             Self::Stale => "stale",
             Self::Quarantined => "quarantined",
+            Self::Ended => "ended",
         }
     }
 }
@@ -58,6 +67,8 @@ pub struct LogStatus {
     /// Entries that more than half of the members cosigned, as far as they are durable here. Of a
     /// forked log those from here on are disputed.
     pub cosigned: u64,
+    /// Entries that count, if a reset ended the epoch; those behind are kept and do not.
+    pub ends: Option<u64>,
 }
 
 /// What a partner holds of a log.
@@ -78,7 +89,7 @@ pub struct PeerLogStatus {
 /// Everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Logs in the order of their Land.
+    /// Logs in the order of their Land and epoch.
     pub logs: Vec<LogStatus>,
     /// Partners with a session that have introduced themselves.
     pub peers: Vec<PeerLogStatus>,

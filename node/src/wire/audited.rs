@@ -323,6 +323,7 @@ const READS: &[&str] = &[
     "verbund.registry.v1.ApprovalService/ListApprovals",
     "verbund.registry.v1.ApprovalService/GetApproval",
     "verbund.registry.v1.CharterService/GetCharters",
+    "verbund.registry.v1.EpochService/ListEpochResets",
     "verbund.registry.v1.DraftService/GetDraft",
     "verbund.registry.v1.DraftService/ListDrafts",
     "verbund.registry.v1.DraftService/CheckDraft",

@@ -48,6 +48,8 @@ pub(crate) enum Fence {
     Copied { size: u64, unix_seconds: u64 },
     /// The own log has two histories; an operator must decide.
     Forked(OwnerFault),
+    /// A reset ended the epoch; the node is about to begin again in the next one.
+    Ended,
 }
 
 /// A question, and who answered it.
@@ -123,14 +125,18 @@ impl Fence {
 
     /// True when only an operator can open it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Copied { .. } | Self::Forked(_))
+        matches!(self, Self::Copied { .. } | Self::Forked(_) | Self::Ended)
     }
 
     /// The question that is open, if any.
     pub(crate) fn nonce(&self) -> Option<u64> {
         match self {
             Self::Waiting(it) => Some(it.nonce),
-            Self::Open | Self::Recovering { .. } | Self::Copied { .. } | Self::Forked(_) => None,
+            Self::Open
+            | Self::Recovering { .. }
+            | Self::Copied { .. }
+            | Self::Forked(_)
+            | Self::Ended => None,
         }
     }
 
@@ -138,7 +144,11 @@ impl Fence {
     pub(crate) fn waits(&self) -> Option<Why> {
         match self {
             Self::Waiting(it) => Some(it.why),
-            Self::Open | Self::Recovering { .. } | Self::Copied { .. } | Self::Forked(_) => None,
+            Self::Open
+            | Self::Recovering { .. }
+            | Self::Copied { .. }
+            | Self::Forked(_)
+            | Self::Ended => None,
         }
     }
 
@@ -181,7 +191,11 @@ impl Fence {
     pub(crate) fn answers(&self) -> Option<&BTreeMap<Land, Answer>> {
         match self {
             Self::Waiting(it) => Some(&it.answers),
-            Self::Open | Self::Recovering { .. } | Self::Copied { .. } | Self::Forked(_) => None,
+            Self::Open
+            | Self::Recovering { .. }
+            | Self::Copied { .. }
+            | Self::Forked(_)
+            | Self::Ended => None,
         }
     }
 
@@ -245,6 +259,9 @@ impl fmt::Display for Fence {
                 f,
                 "stopped: another copy of this node signs with the same keys ({size} entries by \
                  now); stop all copies but one, then restart that one"
+            ),
+            Self::Ended => f.write_str(
+                "stopped: this epoch of our own log has ended; the node begins again in the next one",
             ),
             Self::Forked(fault) => write!(
                 f,

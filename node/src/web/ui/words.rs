@@ -81,6 +81,7 @@ pub(super) fn replication(code: i32) -> Word {
         Ok(ReplicationState::Stale) => ("überfällig", Tone::Warning),
         Ok(ReplicationState::Quarantined) => ("gesperrt nach Regelverstoß", Tone::Danger),
         Ok(ReplicationState::Suspended) => ("ausgesetzt", Tone::Danger),
+        Ok(ReplicationState::Ended) => ("beendet", Tone::Info),
         Ok(ReplicationState::Unspecified) | Err(_) => ("unbekannt", Tone::Info),
     }
 }

@@ -163,6 +163,7 @@ pub(crate) fn replication_state(state: ReplicationState) -> &'static str {
         ReplicationState::Stale => "veraltet",
         ReplicationState::Quarantined => "gesperrt (Protokoll gebrochen)",
         ReplicationState::Suspended => "ausgesetzt",
+        ReplicationState::Ended => "beendet",
     }
 }
 

@@ -2,7 +2,8 @@
 
 use registry_client::Client;
 use registry_proto::wire::registry::{
-    CertificateKind, CertificateLevel, CertificateStatus, CertificatesStatus, GetStatusResponse,
+    AsOf, CertificateKind, CertificateLevel, CertificateStatus, CertificatesStatus,
+    GetStatusResponse,
 };
 
 use crate::{
@@ -78,15 +79,7 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
             ]
         }),
     ));
-    for log in &status.logs {
-        if let Some(from) = log.disputed_from {
-            let place = format!("{}/{}", output::clean(&log.land), log.epoch);
-            text.push_str(&format!(
-                "\n{place} hat zwei signierte Fassungen; Einträge ab {place}/{from} sind strittig \
-                 (Beweis: registry-node evidence list).\n"
-            ));
-        }
-    }
+    text.push_str(&exceptions(&status.logs));
     if !status.peers.is_empty() {
         text.push('\n');
         text.push_str(&output::table(
@@ -107,6 +100,27 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
     }
     if let Some(it) = &status.certificates {
         text.push_str(&certificates(it));
+    }
+    text
+}
+
+/// Where logs do not count as a whole; nothing if all do.
+fn exceptions(logs: &[AsOf]) -> String {
+    let mut text = String::new();
+    for log in logs {
+        let place = format!("{}/{}", output::clean(&log.land), log.epoch);
+        if let Some(from) = log.disputed_from {
+            text.push_str(&format!(
+                "\n{place} hat zwei signierte Fassungen; Einträge ab {place}/{from} sind strittig \
+                 (Beweis: registry-node evidence list).\n"
+            ));
+        }
+        if let Some(from) = log.discarded_from {
+            text.push_str(&format!(
+                "\n{place} ist beendet; Einträge ab {place}/{from} zählen nicht (Gründe: registry \
+                 epoch list).\n"
+            ));
+        }
     }
     text
 }
