@@ -101,6 +101,15 @@ pub struct Journals {
     logs: Arc<ArcSwap<BTreeMap<LogId, Arc<dyn JournalRead>>>>,
 }
 
+/// A log of which only a beginning counts: a reset ended its epoch. Checkpoints and hashes are
+/// those of the whole, for proofs of what counts.
+pub struct Beginning {
+    /// The whole log.
+    pub whole: Arc<dyn JournalRead>,
+    /// Entries that count.
+    pub size: u64,
+}
+
 /// [`HashTiles`] of a journal.
 pub struct Tiles<'a>(pub &'a dyn JournalRead);
 
@@ -161,6 +170,43 @@ impl Parsed {
     /// As the fold takes it.
     pub fn as_entry(&self) -> LogEntry<'_> {
         LogEntry { header: &self.header, leaf: self.leaf, body: self.body.as_ref() }
+    }
+}
+
+// === impl Beginning ===
+
+impl JournalRead for Beginning {
+    fn size(&self) -> u64 {
+        self.whole.size().min(self.size)
+    }
+
+    fn read(
+        &self,
+        from: u64,
+        bytes_max: usize,
+        entries_max: usize,
+    ) -> Result<Vec<Stored>, ReadError> {
+        let mut entries = self.whole.read(from, bytes_max, entries_max)?;
+        entries.retain(|it| it.index < self.size);
+        if entries.is_empty() {
+            let what = format!("entry {from} lies behind what counts of an epoch that ended");
+            return Err(ReadError(what.into()));
+        }
+        Ok(entries)
+    }
+
+    fn checkpoint(&self) -> Option<(u64, Bytes)> {
+        self.whole.checkpoint()
+    }
+
+    fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {
+        self.whole.hashes(level, from, count)
+    }
+}
+
+impl fmt::Debug for Beginning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Beginning").field("size", &self.size).finish_non_exhaustive()
     }
 }
 

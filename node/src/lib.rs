@@ -16,6 +16,7 @@
 //! - [`invitations`]: who may ask to become a member; [`join`]: the other side of it.
 //! - [`keys`]: the signing keys of the Land.
 //! - [`driver`]: owns the core; its writers own the disks.
+//! - [`epochs`]: resets of logs, and which epochs of which log that makes.
 //! - [`erasure`]: carries out erasures, to the last byte on this disk.
 //! - [`sessions`]: streams with partners.
 //! - [`policy`]: the file with rules about who may do what.
@@ -46,6 +47,7 @@ pub mod data;
 pub mod demo;
 pub mod drafts;
 pub mod driver;
+pub mod epochs;
 pub mod erasure;
 pub mod fit_connect;
 pub mod folder;

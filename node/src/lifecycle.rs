@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use registry_proto::terms::LogId;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -66,6 +67,11 @@ pub enum StopCause {
     Charter {
         /// Its number.
         number: u64,
+    },
+    /// An epoch of a log ended, or what the own one rests on came back; the node begins again.
+    Epoch {
+        /// Which.
+        log: LogId,
     },
     /// A task the node cannot do without failed or panicked.
     TaskDied {

@@ -47,6 +47,7 @@ fn main() -> ExitCode {
             }
             Err(failure) => Err(chain(&failure)),
         },
+        Command::Epoch(command) => cli::epoch::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
         Command::Policy(cli::policy::PolicyCommand::Check(args)) => return explain(&args),
         Command::Run(args) => return run(&args),
@@ -119,7 +120,8 @@ fn explain(args: &cli::policy::CheckArgs) -> ExitCode {
     }
 }
 
-/// Serves until the node is asked to stop; under the next charter when another one is in force.
+/// Serves until the node is asked to stop; under the next charter when another one is in force, and
+/// with the next epoch of a log that began again.
 async fn serve(mut config: Config) -> Result<(), String> {
     let mut shutdown = Shutdown::new();
     shutdown.listen_for_signals().map_err(|it| chain(&it))?;
@@ -136,8 +138,10 @@ async fn serve(mut config: Config) -> Result<(), String> {
         app.stop().await;
         match shutdown.cause() {
             Some(StopCause::TaskDied { kind, cause }) => return Err(format!("{kind:?}: {cause}")),
-            Some(StopCause::Charter { .. }) if next.cause().is_none() => {}
-            Some(StopCause::Requested(_) | StopCause::Charter { .. }) | None => return Ok(()),
+            Some(StopCause::Charter { .. } | StopCause::Epoch { .. }) if next.cause().is_none() => {
+            }
+            Some(StopCause::Requested(_) | StopCause::Charter { .. } | StopCause::Epoch { .. })
+            | None => return Ok(()),
         }
         config = config.under_kept_charters().map_err(|refused| {
             error!(cause = chain(&refused), "the node cannot run under the charter in force");

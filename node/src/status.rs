@@ -72,6 +72,7 @@ impl StatusBoard {
                     cosigned: 0,
                     disputed_from: None,
                     ends_at: None,
+                    discarded_from: None,
                     state: ReplicationState::Bootstrapping as i32,
                 });
             }
@@ -113,6 +114,7 @@ fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
         cosigned: it.cosigned,
         disputed_from: it.forked.then_some(it.cosigned),
         ends_at: it.ends_at,
+        discarded_from: it.ends,
     }
 }
 
@@ -139,5 +141,6 @@ pub fn wire_state(state: LogState) -> ReplicationState {
         LogState::Quarantined => ReplicationState::Quarantined,
         LogState::Suspended => ReplicationState::Suspended,
         LogState::Removed => ReplicationState::Removed,
+        LogState::Ended => ReplicationState::Ended,
     }
 }

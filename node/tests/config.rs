@@ -181,9 +181,10 @@ fn world(dir: &Path) -> Pki {
             }
         })
         .collect();
-    write_charter(&dir.join("charter.binpb"), &members);
+    write_charter(&dir.join("charter.binpb"), true, &members);
+    write_charter(&dir.join("real.binpb"), false, &members);
     members[0].anchors[0] = Bytes::from_static(b"no certificate");
-    write_charter(&dir.join("bad-anchor.binpb"), &members);
+    write_charter(&dir.join("bad-anchor.binpb"), true, &members);
     fs::write(dir.join("no-charter.binpb"), b"\xff\xff").unwrap();
     let policy = "format = 1\n[[rules]]\nname = \"a\"\nrole = \"reader\"\nsan = \"*\"\n";
     fs::write(dir.join("policy.toml"), policy).unwrap();
@@ -203,12 +204,12 @@ fn world(dir: &Path) -> Pki {
     pki
 }
 
-fn write_charter(path: &Path, members: &[wire::Member]) {
+fn write_charter(path: &Path, test: bool, members: &[wire::Member]) {
     let charter = wire::Charter {
         format_level: 1,
         number: 0,
         name: "Demo".to_owned(),
-        test: true,
+        test,
         threshold: 2,
         members: members.to_vec(),
         ..wire::Charter::default()

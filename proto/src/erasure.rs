@@ -75,7 +75,8 @@ pub fn may_be_erased(kind: Kind) -> bool {
         | Kind::CharterVote
         | Kind::AuditHead
         | Kind::Erasure
-        | Kind::Recovered => false,
+        | Kind::Recovered
+        | Kind::EpochReset => false,
     }
 }
 

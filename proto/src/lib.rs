@@ -6,6 +6,7 @@
 //! - [`approval`]: what a second person confirms.
 //! - [`artefact`]: how a file is cut into chunks, and their digests.
 //! - [`charter`]: who is a member, under which keys and names.
+//! - [`epoch`]: how a log begins again when what was signed of it is lost.
 //! - [`erasure`]: which entry an erasure names, and the proof that a body is missing for a reason.
 //! - [`evidence`]: proof that the owner of a log signed two histories.
 //! - [`join`]: the token that invites a Land, and the card it answers with.
@@ -18,6 +19,7 @@
 pub mod approval;
 pub mod artefact;
 pub mod charter;
+pub mod epoch;
 pub mod erasure;
 pub mod evidence;
 pub mod join;

@@ -5,6 +5,7 @@
 //! - [`publish`]: writes to the log of the node's Land.
 //! - [`approval`]: what waits for a second person.
 //! - [`draft`]: drafts at the node of one's own Land.
+//! - [`epoch`]: countersigns resets of logs, and gives them to a node.
 //! - [`erasure`]: erases entries, and tells who has carried it out.
 //! - [`held`]: what a node holds back until its operator decides.
 //! - [`artefact`]: sends and receives files of versions; goes on where it was interrupted.
@@ -23,6 +24,7 @@ pub mod charter;
 pub mod connect;
 pub mod diff;
 pub mod draft;
+pub mod epoch;
 pub mod erasure;
 pub mod error;
 pub mod held;

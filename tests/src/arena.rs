@@ -28,6 +28,7 @@ use registry_node::{
 };
 use registry_proto::{
     charter::Charter,
+    key::Key,
     log::{Checkpoint, Hash, LogSigner, Origin, SignedCheckpoint, VerbundId},
     terms::{
         Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
@@ -235,11 +236,20 @@ impl Arena {
         root: Hash,
         seconds: u64,
     ) -> SignedCheckpoint {
-        let home = self.prepared.config(signer).parent().expect("a directory").to_owned();
-        let key = |name: &str| ensure_key(&home.join(name)).expect("key");
+        let key = |name: &str| self.key(signer, name);
         let signer = LogSigner::new(key("log.key"), key("freshness.key"));
         let origin = Origin { verbund: self.verbund(), log: LogId { land, epoch: 1 } };
         Checkpoint { origin, size, root }.sign(&signer, seconds).expect("signed")
+    }
+
+    /// A key of a Land, by the name of its file.
+    pub fn key(&self, land: Land, name: &str) -> Key {
+        ensure_key(&self.home(land).join(name)).expect("key").into()
+    }
+
+    /// Where configuration, keys and data of a Land are.
+    pub fn home(&self, land: Land) -> PathBuf {
+        self.prepared.config(land).parent().expect("a directory").to_owned()
     }
 
     /// Value of a metric (name and labels); 0 if there is none.

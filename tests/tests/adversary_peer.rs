@@ -2,18 +2,26 @@
 //! should not. Each is refused or contained and counted, other logs are not disturbed, and what is
 //! published at SL still arrives at RP.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
-use registry_node::driver::Clock;
+use registry_core::limits;
+use registry_node::driver::{Clock, Skew};
 use registry_proto::{
-    log::Header,
+    epoch::{EpochReset, Reset},
+    log::{Hash, Header},
     terms::{
         Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
         LogId,
     },
     wire::peer::{
-        AskHeads, Batch, Beacon, Follow, Head, Heads, Hello, Unfollow, peer_message::Message,
+        AskHeads, Batch, Beacon, EpochResets, Follow, Head, Heads, Hello, Unfollow,
+        peer_message::Message,
     },
+    wire::registry::GetServiceRequest,
 };
 use registry_tests::{
     arena::{Arena, LIMIT, MEMBERS, Run},
@@ -22,12 +30,18 @@ use registry_tests::{
     partner::Partner,
 };
 
+const TWO_BEACONS: Duration = Duration::from_millis(2 * limits::BEACON_MS);
+
 fn fault(land: Land, fault: &str) -> String {
     format!("registry_peer_faults_total{{land=\"{land}\",fault=\"{fault}\"}}")
 }
 
+fn state(land: Land, state: &str) -> String {
+    format!("registry_replication_state{{land=\"{land}\",state=\"{state}\"}}")
+}
+
 fn quarantined(land: Land) -> String {
-    format!("registry_replication_state{{land=\"{land}\",state=\"quarantined\"}}")
+    state(land, "quarantined")
 }
 
 /// Tells that nothing is held of these logs, and waits until RP asks their owner for them.
@@ -299,9 +313,6 @@ async fn an_old_checkpoint_that_is_replayed_takes_nothing_back() {
     let after = heads_of(&mut he, 3).await;
     assert!(after["SL"].size >= new["SL"].size, "{after:?}");
     assert_eq!(after["BY"].checkpoint, newer.checkpoint, "the newest that BY signed");
-    let state = |land: Land, state: &str| {
-        format!("registry_replication_state{{land=\"{land}\",state=\"{state}\"}}")
-    };
     assert_eq!(arena.metric(RP, &state(SL, "quarantined")).await, 0);
     assert_eq!(arena.metric(RP, &state(BY, "quarantined")).await, 0);
     honest.goes_on().await;
@@ -317,9 +328,10 @@ async fn entries_that_a_relay_withholds_show_and_their_owner_is_asked() {
     let head = log.grow().grow().head(&arena, 1_800_000_000);
     let mut he = arena.partner(RP, HE).await;
     asked_after(&mut he, &[BY], vec![head.clone()]).await;
+    let seen = Instant::now();
     arena.counted(RP, "registry_log_behind_entries{land=\"BY\"}", 2).await;
-    let state = "registry_replication_state{land=\"BY\",state=\"catching_up\"}";
-    arena.counted(RP, state, 1).await;
+    assert!(seen.elapsed() < TWO_BEACONS, "it shows within two beacons");
+    arena.counted(RP, &state(BY, "catching_up"), 1).await;
     honest.goes_on().await;
 
     let mut by = arena.partner(RP, BY).await;
@@ -330,6 +342,125 @@ async fn entries_that_a_relay_withholds_show_and_their_owner_is_asked() {
         arena.metric(RP, "registry_log_behind_entries{land=\"BY\"}").await == 0
     })
     .await;
+    honest.goes_on().await;
+    arena.stop().await;
+}
+
+//     HE tells of BY what it knew before, and nothing newer
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_withheld_shows_as_stale_after_three_minutes() {
+    const SECOND: u64 = 1_000;
+    let skew: &Skew = Box::leak(Box::default());
+    let arena = Arena::start(Run { clock_of_rp: Clock::skewed(skew), ..Run::default() }).await;
+    let honest = arena.honest().await;
+    let mut log = Chronicle::of(&arena, BY);
+    let head = log.grow().grow().head(&arena, 1_800_000_000);
+    let mut he = arena.partner(RP, HE).await;
+    let follow = asked_after(&mut he, &[BY], vec![head.clone()]).await;
+    he.send(Message::Batch(log.batch(&arena, &follow[&BY]))).await;
+    acknowledged(&mut he, BY, 2).await;
+    arena.counted(RP, &state(BY, "live"), 1).await;
+
+    // time passes for RP; whoever is silent meanwhile dials again, and says again what it said
+    for (seconds, expect) in [(170, "live"), (20, "stale")] {
+        skew.passed_ms.fetch_add(seconds * SECOND, Ordering::Relaxed);
+        let mut he = arena.partner(RP, HE).await;
+        he.send(Message::Heads(Heads { heads: vec![head.clone()], nonce: 0 })).await;
+        heads_of(&mut he, 1).await;
+        honest.goes_on().await;
+        arena.counted(RP, &state(BY, expect), 1).await;
+        // only that log: of the other, news came
+        arena.counted(RP, &state(SL, "live"), 1).await;
+    }
+    assert_eq!(arena.metric(RP, &quarantined(BY)).await, 0, "to be silent convicts nobody");
+    // one newer signature ends it, and its sender need not be the owner
+    let fresh = log.head(&arena, 1_800_000_060);
+    let mut he = arena.partner(RP, HE).await;
+    he.send(Message::Heads(Heads { heads: vec![fresh], nonce: 0 })).await;
+    arena.counted(RP, &state(BY, "live"), 1).await;
+    honest.goes_on().await;
+    arena.stop().await;
+}
+
+//     RP's clock is set back by an hour while it runs
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_set_back_fences_and_takes_no_time_back() {
+    const HOUR_MS: i64 = 3_600_000;
+    let skew: &Skew = Box::leak(Box::default());
+    let arena = Arena::start(Run { clock_of_rp: Clock::skewed(skew), ..Run::default() }).await;
+    let honest = arena.honest().await;
+    let recorded = async |n: u64| {
+        let id = arena.publish(RP, n).await;
+        let asked =
+            GetServiceRequest { service_id: id, land: "RP".to_owned(), ..Default::default() };
+        let reader = arena.client(SL, Who::Reader).await;
+        let mut at = None;
+        eventually(LIMIT, "SL shows it", async || {
+            let found = reader.service(asked.clone()).await.ok().and_then(|it| it.service);
+            at = found.and_then(|it| it.provenance?.recorded_at).map(|it| (it.seconds, it.nanos));
+            at.is_some()
+        })
+        .await;
+        at
+    };
+    let before = recorded(1).await;
+    skew.set_ms.fetch_sub(HOUR_MS, Ordering::Relaxed);
+    // it may be open again within a moment, so the audit log is asked
+    let audit = arena.home(RP).join("data/audit");
+    eventually(LIMIT, "RP asks again before it signs", async || {
+        let files = std::fs::read_dir(&audit).expect("audit log");
+        let texts = files.map(|it| std::fs::read_to_string(it.expect("a file").path()));
+        texts.flatten().any(|it| it.contains("after a jump of the clock"))
+    })
+    .await;
+    eventually(LIMIT, "RP signs again", async || {
+        arena.metric(RP, "registry_fence_open").await == 1
+    })
+    .await;
+    let after = recorded(2).await;
+    assert!(after >= before, "{after:?} is before {before:?}");
+    for (at, of) in [(SL, RP), (RP, SL)] {
+        assert_eq!(arena.metric(at, &quarantined(of)).await, 0);
+    }
+    honest.goes_on().await;
+    arena.stop().await;
+}
+
+//     HE tells RP that the log of BY began again, and of its own, without the consent it takes
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_without_enough_countersignatures_ends_no_epoch() {
+    let arena = Arena::start(Run::default()).await;
+    let honest = arena.honest().await;
+    let own = |land: Land, signer: Land, key: &str| {
+        let log = LogId { land, epoch: 1 };
+        let root = Hash::EMPTY_ROOT;
+        let said = EpochReset { log, size: 0, root, reason: "verloren".to_owned(), unix_ms: 1 };
+        said.sign(arena.verbund(), &arena.key(signer, key)).expect("signed")
+    };
+    let agreed = |reset: Reset, laender: &[Land]| {
+        laender.iter().fold(reset, |reset, land| {
+            let key = arena.key(*land, "freshness.key");
+            reset.countersign(arena.verbund(), *land, &key, 2).expect("signed")
+        })
+    };
+    let four = [TH, BE, NI, NW];
+    let mut he = arena.partner(RP, HE).await;
+    // ten members: five of nine others must agree, and the offline key must be the own one
+    for (count, reset) in (1..).zip([
+        own(HE, HE, "offline.key"),
+        agreed(own(HE, HE, "offline.key"), &four),
+        agreed(own(BY, HE, "offline.key"), &MEMBERS[5..]),
+        agreed(own(SL, SL, "log.key"), &MEMBERS[1..]),
+    ]) {
+        let items = vec![reset.encode()];
+        he.send(Message::EpochResets(EpochResets { items })).await;
+        arena.counted(RP, &fault(HE, "epoch_reset"), count).await;
+    }
+    let after = heads_of(&mut he, 1).await;
+    assert!(after.values().all(|it| it.epoch == 1), "{after:?}");
+    for land in [HE, BY, SL] {
+        assert_eq!(arena.metric(RP, &state(land, "ended")).await, 0);
+    }
     honest.goes_on().await;
     arena.stop().await;
 }
@@ -364,7 +495,7 @@ async fn a_partner_that_acknowledges_nothing_gets_no_more_than_its_credit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_wrong_is_shown_and_stops_no_log() {
     const DAY: u64 = 86_400;
-    let clock_of_rp = Clock::ahead(std::time::Duration::from_secs(365 * DAY));
+    let clock_of_rp = Clock::ahead(Duration::from_secs(365 * DAY));
     let arena = Arena::start(Run { clock_of_rp, ..Run::default() }).await;
     let honest = arena.honest().await;
     arena.publish(RP, 1).await;

@@ -66,6 +66,8 @@ pub const ACK_PEERS_MAX: u32 = 16;
 pub const ACK_WAIT_MS_MAX: u64 = 30_000;
 /// Members of a charter.
 pub const MEMBERS_MAX: usize = 64;
+/// Epochs of the log of a member.
+pub const EPOCHS_MAX: usize = 16;
 /// Votes about charters in the log of one member; later ones count nowhere.
 pub const CHARTER_VOTES_MAX: usize = 4_096;
 /// Bytes of all successors that one member votes for; later votes count nowhere.
@@ -138,7 +140,7 @@ pub const CLOCK_JUMP_MS: i64 = 10_000;
 /// After the first answer a fence that needs more waits for this long, milliseconds.
 pub const FENCE_GRACE_MS: u64 = 30_000;
 /// Nobody else may have signed with the keys of the Land for this long before a node that was
-/// copied, restored or behind signs again, milliseconds; the configuration may change it.
+/// copied, restored or behind signs again, milliseconds; the configuration may name more.
 pub const FENCE_QUIET_MS: u64 = 70_000;
 /// A partner that speaks of the own log for the first time may know signatures from before the
 /// start that no other knew, until this long after the start, milliseconds.
@@ -262,6 +264,9 @@ const _: () =
 const _: () =
     assert!(MESSAGE_BYTES_MAX >= MEMBERS_MAX * (registry_proto::evidence::EVIDENCE_BYTES_MAX + 16));
 const _: () = assert!(HEADS_PER_SECOND >= 5 * (MEMBERS_MAX as u64));
+const _: () = assert!(HEADS_BURST_MAX > (MEMBERS_MAX * EPOCHS_MAX) as u64);
+const _: () =
+    assert!(MESSAGE_BYTES_MAX >= EPOCHS_MAX * (registry_proto::epoch::RESET_BYTES_MAX + 16));
 const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
 const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
 const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);

@@ -21,13 +21,15 @@ pub enum LogState {
     Suspended,
     /// The same, of an owner that was removed.
     Removed,
+    /// A reset ended the epoch.
+    Ended,
 }
 
 // === impl LogState ===
 
 impl LogState {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Bootstrapping,
         Self::CatchingUp,
         Self::Live,
@@ -35,6 +37,7 @@ impl LogState {
         Self::Quarantined,
         Self::Suspended,
         Self::Removed,
+        Self::Ended,
     ];
 
     /// Name for metrics and status.
@@ -47,6 +50,7 @@ impl LogState {
             Self::Quarantined => "quarantined",
             Self::Suspended => "suspended",
             Self::Removed => "removed",
+            Self::Ended => "ended",
         }
     }
 }
@@ -73,6 +77,8 @@ pub struct LogStatus {
     pub cosigned: u64,
     /// Entries that count, if the charter suspended or removed the owner.
     pub ends_at: Option<u64>,
+    /// Entries that count, if a reset ended the epoch; those behind are kept and do not.
+    pub ends: Option<u64>,
 }
 
 /// What a partner holds of a log.
@@ -93,7 +99,7 @@ pub struct PeerLogStatus {
 /// Everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// Logs in the order of their Land.
+    /// Logs in the order of their Land and epoch.
     pub logs: Vec<LogStatus>,
     /// Partners with a session that have introduced themselves.
     pub peers: Vec<PeerLogStatus>,

@@ -69,6 +69,7 @@ pub(super) async fn stops(shutdown: &Shutdown, audit: &Audit) {
     let why = match shutdown.cause() {
         Some(StopCause::Requested(by)) => (*by).to_owned(),
         Some(StopCause::Charter { number }) => format!("charter {number} is in force"),
+        Some(StopCause::Epoch { log }) => format!("the epochs of {} changed", log.land),
         Some(StopCause::TaskDied { kind, cause }) => format!("{kind:?}: {cause}"),
         None => String::new(),
     };

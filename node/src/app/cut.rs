@@ -25,7 +25,11 @@ pub(super) fn beyond(reader: &Reader, owner: &Member, origin: &Origin) -> Option
 
 fn beyond_cut(reader: &Reader, cut: LogCut, log: LogId) -> Option<u64> {
     let size = reader.size();
-    if cut.epoch != log.epoch || size < cut.size {
+    if log.epoch > cut.epoch {
+        // all of it stands behind
+        return Some(0).filter(|_| size > 0);
+    }
+    if log.epoch < cut.epoch || size < cut.size {
         return None;
     }
     match tree_root(reader, cut.size) {

@@ -19,6 +19,7 @@ use crate::{
         Clock, Driver, Handle, Surroundings,
         writer::{self, Writers},
     },
+    epochs::Resets,
     erasure::Erasures,
     folder::Notifier,
     index::Index,
@@ -80,24 +81,15 @@ impl Foundation<'_> {
         let shown = ledger.receipts().clone();
         let receipts = shown.read().newest().cloned().collect();
         let cosigned = ledger.agreed().cloned().collect();
-        let place = Place::of(&self.config.data_dir);
-        let settled = is_settled(&place)?;
-        let witness = witness::Setup {
-            cabinet,
-            ledger,
-            place,
-            charter: self.config.charter.clone(),
-            land: self.identity.land,
-            signer: self.config.signer.clone(),
-            driver: handle.clone(),
-            metrics: self.metrics.clone(),
-        };
+        let settled = is_settled(&Place::of(&self.config.data_dir))?;
+        let witness = self.witness(cabinet, ledger, &handle);
         let witness = witness::Keeper::start(witness, self.engine).map_err(thread)?;
         let setup = Setup {
             charter: self.config.charter.clone(),
             me: self.identity.clone(),
             logs: logs.recovered,
             services: logs.services,
+            resets: logs.epochs.taken,
             evidence,
             receipts,
             cosigned,
@@ -129,7 +121,23 @@ impl Foundation<'_> {
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
+        super::stop_with(self.engine, self.streams);
         Ok(Core { handle, board, connected, receipts: shown, erasures })
+    }
+
+    fn witness(&self, cabinet: Cabinet, ledger: Ledger, driver: &Handle) -> witness::Setup {
+        witness::Setup {
+            cabinet,
+            ledger,
+            resets: Resets::of(&self.config.data_dir),
+            begins_again: self.streams.clone(),
+            place: Place::of(&self.config.data_dir),
+            charter: self.config.charter.clone(),
+            land: self.identity.land,
+            signer: self.config.signer.clone(),
+            driver: driver.clone(),
+            metrics: self.metrics.clone(),
+        }
     }
 }
 

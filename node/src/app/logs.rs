@@ -9,19 +9,26 @@ use std::{
 use registry_core::{log::OwnServices, replicate::RecoveredLog};
 use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
 use registry_proto::{
-    log::{Header, Origin, leaf_hash},
+    epoch::TakenReset,
+    log::{Hash, Header, Origin, leaf_hash, tree_root},
     terms::LogId,
 };
 use tracing::{error, info, warn};
 
 use super::cut;
-use crate::{config::Config, driver::writer::stored_body, erasure::Erasures};
+use crate::{
+    config::Config,
+    driver::writer::stored_body,
+    epochs::{self, Epoch, Epochs},
+    erasure::Erasures,
+};
 
 /// Everything on disk.
 #[derive(Debug)]
 pub(super) struct Logs {
     pub(super) journals: Vec<(LogId, Journal)>,
     pub(super) readers: BTreeMap<LogId, Reader>,
+    pub(super) epochs: Epochs,
     pub(super) recovered: Vec<RecoveredLog>,
     pub(super) services: OwnServices,
     pub(super) erasures: Erasures,
@@ -64,34 +71,46 @@ pub enum LogsError {
         #[source]
         source: ReadError,
     },
+    /// What is here of the own Land is not what a reset kept.
+    #[error(
+        "{0} is here another history than the one its reset keeps; restore the data of the \
+             node that made the reset"
+    )]
+    OtherHistory(LogId),
     /// The opening task died.
     #[error("the opening task died")]
     Task(#[source] tokio::task::JoinError),
 }
 
 /// Opens everything on a thread that may wait for disks.
-pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError> {
+pub(super) async fn open(
+    config: &Config,
+    own: LogId,
+    taken: Vec<TakenReset>,
+) -> Result<Logs, LogsError> {
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
     let charter = config.charter.clone();
+    let all = epochs::all(&config.charter, &taken);
     let data_dir = config.data_dir.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let all = charter.members().iter().map(|it| LogId { land: it.land, epoch: 1 });
-        let erasures = Erasures::open(&data_dir, all).map_err(LogsError::Erasures)?;
+        let erasures =
+            Erasures::open(&data_dir, all.iter().map(|it| it.log)).map_err(LogsError::Erasures)?;
         let mut logs = Logs {
             journals: Vec::new(),
             readers: BTreeMap::new(),
+            epochs: Epochs { taken, counts: BTreeMap::new() },
             recovered: Vec::new(),
             services: OwnServices::default(),
             erasures,
         };
-        for member in charter.members() {
-            let log = LogId { land: member.land, epoch: 1 };
+        for Epoch { log, ends } in all {
             let dir = dir.join(log.land.code()).join(log.epoch.to_string());
             let mut journal = open_one(log, &dir, verbund)?;
-            let origin = Origin { verbund: charter.id(), log };
             // what this node wrote itself it keeps: if it counts again, nobody else has it
-            let beyond = (log != own).then(|| cut::beyond(&journal.reader(), member, &origin));
+            let member = charter.member(log.land).filter(|_| log.land != own.land);
+            let origin = Origin { verbund: charter.id(), log };
+            let beyond = member.map(|it| cut::beyond(&journal.reader(), it, &origin));
             if let Some(upto) = beyond.flatten() {
                 let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
                 cut::set_aside(log, journal, upto).map_err(set_aside)?;
@@ -101,8 +120,13 @@ pub(super) async fn open(config: &Config, own: LogId) -> Result<Logs, LogsError>
             resumed.map_err(|source| LogsError::Erase { log, source })?;
             let reader = journal.reader();
             let mut recovered = recover(log, &reader)?;
-            if log == own {
-                (logs.services, recovered.pulled_from) = read_own(log, &reader)?;
+            let mut counts = reader.size();
+            if let Some((size, root)) = ends {
+                counts = kept(log, own, &reader, size, &root)?;
+                logs.epochs.counts.insert(log, counts);
+            }
+            if log.land == own.land {
+                recovered.pulled_from = read_own(log, &reader, counts, &mut logs.services)?;
             }
             logs.recovered.push(recovered);
             logs.readers.insert(log, reader);
@@ -152,16 +176,36 @@ fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {
     })
 }
 
-/// The records of the own log, and the first of its newest entries that came from partners.
-fn read_own(log: LogId, reader: &Reader) -> Result<(OwnServices, Option<u64>), LogsError> {
-    let mut services = OwnServices::default();
+/// How much counts of an epoch that a reset ended: nothing while what is here is not what it keeps.
+fn kept(log: LogId, own: LogId, reader: &Reader, size: u64, root: &Hash) -> Result<u64, LogsError> {
+    if reader.size() < size || tree_root(reader, size).is_ok_and(|it| it == *root) {
+        return Ok(size);
+    }
+    if log.land == own.land {
+        return Err(LogsError::OtherHistory(log));
+    }
+    error!(
+        %log, size, "what is here is not what the reset of this log keeps, and does not count; \
+        put the journal of a partner in its place"
+    );
+    Ok(0)
+}
+
+/// Takes the records of an epoch of the own Land in, as far as they count; the first of its newest
+/// entries that came from partners.
+fn read_own(
+    log: LogId,
+    reader: &Reader,
+    counts: u64,
+    services: &mut OwnServices,
+) -> Result<Option<u64>, LogsError> {
     let mut pulled_from = None;
     let mut next = 0;
-    while next < reader.size() {
+    while next < reader.size().min(counts) {
         let entries = reader
             .read(next, CHUNK_BYTES, CHUNK_ENTRIES)
             .map_err(|source| LogsError::OwnLog { log, index: next, source })?;
-        for entry in &entries {
+        for entry in entries.iter().filter(|it| it.index < counts) {
             pulled_from = (!entry.from.is_empty()).then(|| pulled_from.unwrap_or(entry.index));
             // what this node signed parses; what a later version signed is no record it knows
             if let Ok(header) = Header::parse(&entry.header) {
@@ -171,7 +215,7 @@ fn read_own(log: LogId, reader: &Reader) -> Result<(OwnServices, Option<u64>), L
         }
         next += entries.len() as u64;
     }
-    Ok((services, pulled_from))
+    Ok(pulled_from)
 }
 
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);

@@ -34,10 +34,11 @@ use crate::{
     data::{self, Lists},
     drafts::Drafts,
     driver::{Clock, Handle},
+    epochs::{Resets, ResetsError},
     folder::Folder,
     index::Index,
     invitations::{self, Invitations},
-    journals::Journals,
+    journals::{Beginning, JournalRead, Journals},
     lifecycle::{self, Drained, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     search::{Follower, Search},
@@ -89,6 +90,9 @@ pub enum StartError {
     /// Certificates or anchors cannot be used.
     #[error("cannot use the TLS material")]
     Tls(#[from] MaterialError),
+    /// Nobody knows which epoch is written.
+    #[error("cannot read the resets of logs")]
+    Resets(#[from] ResetsError),
     /// A journal cannot be opened.
     #[error("cannot open the logs")]
     Logs(#[from] LogsError),
@@ -160,8 +164,9 @@ impl App {
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(SOFTWARE));
         let (digests, tls) = open_tls(&config, &metrics)?;
-        let own = LogId { land: config.land, epoch: 1 };
-        let logs = logs::open(&config, own).await?;
+        let taken = Resets::of(&config.data_dir).load()?;
+        let own = registry_proto::epoch::newest(config.land, &taken);
+        let logs = logs::open(&config, own, taken).await?;
         // ends after everything that asks it for something
         let records = Shutdown::new();
         let audit = Audit::open(audited::setup(&config, clock, &metrics), &records)?;
@@ -186,8 +191,8 @@ impl App {
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let desk = open_desk(&config, &metrics)?;
         let engine = Shutdown::new();
-        let readers = logs.readers.clone();
-        let (store, index, folder) = open_index(&config, &readers, own)?;
+        let (readers, epochs) = (logs.readers.clone(), logs.epochs.clone());
+        let (store, index, folder) = open_index(&config, &readers, &epochs.counts, own)?;
         let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
             clock,
@@ -203,7 +208,6 @@ impl App {
         };
         let Core { handle, board, connected, receipts, erasures } = foundation.start_core(logs)?;
         follow_what_is_written(&index, own, &handle, &audit).await?;
-        stop_with(&engine, &shutdown);
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = follow_lists(&config, &audit, &shutdown).await;
         keep_certificates(&config, digests, &tls, &metrics, &board, &audit, &shutdown)?;
@@ -220,6 +224,7 @@ impl App {
             board: board.clone(),
             driver: handle.clone(),
             readers,
+            epochs,
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             desk,
@@ -343,12 +348,18 @@ async fn follow_lists(config: &Config, audit: &Audit, shutdown: &Shutdown) -> Li
 fn open_index(
     config: &Config,
     readers: &BTreeMap<LogId, Reader>,
+    counts: &BTreeMap<LogId, u64>,
     own: LogId,
 ) -> Result<(Store, Index, Folder), StartError> {
     let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
     let journals = Journals::default();
     for (log, reader) in readers {
-        journals.insert(*log, Arc::new(reader.clone()));
+        let whole: Arc<dyn JournalRead> = Arc::new(reader.clone());
+        let journal = match counts.get(log) {
+            Some(&size) => Arc::new(Beginning { whole, size }),
+            None => whole,
+        };
+        journals.insert(*log, journal);
     }
     let keeper = crate::guard::Keeper::open(&config.data_dir, config.mass_retirement_percent)?;
     let index = Index::new(store.clone(), journals, keeper);

@@ -26,7 +26,7 @@ use registry_proto::{
             artefact_service_server::ArtefactServiceServer,
             catalogue_service_server::CatalogueServiceServer,
             charter_service_server::CharterServiceServer, draft_service_server::DraftServiceServer,
-            erasure_service_server::ErasureServiceServer,
+            epoch_service_server::EpochServiceServer, erasure_service_server::ErasureServiceServer,
             nachnutzung_service_server::NachnutzungServiceServer,
             publish_service_server::PublishServiceServer, watch_service_server::WatchServiceServer,
             witness_service_server::WitnessServiceServer,
@@ -46,6 +46,7 @@ use crate::{
     data::Lists,
     drafts::Drafts,
     driver::Handle,
+    epochs::{Epochs, Resets},
     erasure::Erasures,
     folder::Notifier,
     index::Index,
@@ -70,6 +71,7 @@ use crate::{
         catalogue::CatalogueApi,
         charter::CharterApi,
         draft::DraftApi,
+        epoch::{self, EpochApi},
         erasure::{self, ErasureApi},
         limited::Limited,
         nachnutzung::NachnutzungApi,
@@ -96,6 +98,7 @@ pub(super) struct Parts<'a> {
     pub(super) board: StatusBoard,
     pub(super) driver: Handle,
     pub(super) readers: BTreeMap<LogId, Reader>,
+    pub(super) epochs: Epochs,
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
     pub(super) desk: Desk,
@@ -262,6 +265,20 @@ fn erasure_api(parts: &Parts<'_>) -> ErasureApi {
     })
 }
 
+fn epoch_api(parts: &Parts<'_>) -> EpochApi {
+    EpochApi::new(epoch::Setup {
+        land: parts.identity.land,
+        charter: parts.config.charter.clone(),
+        signer: parts.config.signer.clone(),
+        resets: Resets::of(&parts.config.data_dir),
+        taken: parts.epochs.taken.clone(),
+        readers: parts.readers.clone(),
+        board: parts.board.clone(),
+        clock: parts.driver.clock(),
+        begins_again: parts.shutdown.clone(),
+    })
+}
+
 fn serve_grpc(parts: &Parts<'_>, charters: Option<&Charters>, incoming: Incoming, meters: &Meters) {
     let watch = WatchApi::new(
         parts.index.clone(),
@@ -305,12 +322,13 @@ fn serve_grpc(parts: &Parts<'_>, charters: Option<&Charters>, incoming: Incoming
         .add_service(sized!(ApprovalServiceServer::new(approvals)))
         .add_service(sized!(WitnessServiceServer::new(witness)))
         .add_service(sized!(ErasureServiceServer::new(erasure_api(parts))))
+        .add_service(sized!(EpochServiceServer::new(epoch_api(parts))))
         .add_service(sized!(PeerServiceServer::new(peer)))
         .add_service(sized!(ArtefactServiceServer::new(artefacts.clone())))
         .add_service(sized!(ArtefactPeerServiceServer::new(artefacts)))
         .add_service(health_service);
     if let Some(charters) = charters {
-        let api = CharterApi::new(parts.identity.land, charters.clone());
+        let api = CharterApi::new(parts.own, charters.clone());
         routes = routes
             .add_service(sized!(CharterServiceServer::new(api)))
             .add_service(joining::invitation_service(parts, charters));
@@ -337,6 +355,7 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         data_dir: parts.config.data_dir.clone(),
         charters: parts.config.charters.clone(),
         readers: parts.readers.clone(),
+        counts: parts.epochs.counts.clone(),
         driver: parts.driver.clone(),
         keys: parts.config.keys_held.clone(),
     };

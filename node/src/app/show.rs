@@ -54,6 +54,10 @@ impl Show {
         let cut = self.index.store().cut();
         for log in &status.logs {
             let land = log.log.land;
+            // numbers of a Land are those of the epoch it writes
+            if log.ends.is_some() {
+                continue;
+            }
             metrics.set_entries_stored(land, log.size);
             metrics.set_log_size(land, log.known);
             metrics.set_log_folded(land, cut.size(log.log));

@@ -46,6 +46,8 @@ pub struct Setup {
     pub charters: Vec<Charter>,
     /// The logs.
     pub readers: BTreeMap<LogId, Reader>,
+    /// How much counts of epochs that ended.
+    pub counts: BTreeMap<LogId, u64>,
     /// The way to the own log.
     pub driver: Handle,
     /// The signing keys of this node.
@@ -88,14 +90,14 @@ pub struct Voted {
 impl Charters {
     /// Starts the task that counts.
     pub fn start(setup: Setup, shutdown: &Shutdown) -> Option<Self> {
-        let Setup { land, data_dir, charters, readers, driver, keys } = setup;
+        let Setup { land, data_dir, charters, readers, counts, driver, keys } = setup;
         let genesis = charters.first()?.clone();
         let followed = Arc::new(charters.last()?.clone());
         let chain = Chain::new(genesis);
         let begin = Shown { chain: Arc::new(chain.clone()), complete: false };
         let (show, shown) = watch::channel(begin);
         let held = Arc::new(readers.clone());
-        let scan = Scan::new(chain, charters, readers, shutdown.token().clone());
+        let scan = Scan::new(chain, charters, readers, &counts, shutdown.token().clone());
         let counter = Counter { data_dir, followed: followed.clone(), show, told: None };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));

@@ -27,6 +27,8 @@ pub(super) struct Scan {
 #[derive(Debug)]
 struct Log {
     reader: Reader,
+    /// Entries that count, if the epoch ended.
+    counts: Option<u64>,
     next: u64,
     /// An entry that cannot be read was told about.
     told: bool,
@@ -39,10 +41,14 @@ impl Scan {
         chain: Chain,
         told: Vec<Charter>,
         readers: BTreeMap<LogId, Reader>,
+        counts: &BTreeMap<LogId, u64>,
         token: CancellationToken,
     ) -> Self {
-        let logs = readers.into_iter();
-        let logs = logs.map(|(log, reader)| (log, Log { reader, next: 0, told: false })).collect();
+        let logs = readers.into_iter().map(|(log, reader)| {
+            let counts = counts.get(&log).copied();
+            (log, Log { reader, counts, next: 0, told: false })
+        });
+        let logs = logs.collect();
         Self { chain, told, logs, token }
     }
 
@@ -55,12 +61,13 @@ impl Scan {
     pub(super) fn look(&mut self) -> bool {
         let mut votes = false;
         for (log, at) in &mut self.logs {
-            while at.next < at.reader.size() && !self.token.is_cancelled() {
+            while at.next < at.size() && !self.token.is_cancelled() {
                 match at.reader.read(at.next, CHUNK_BYTES, CHUNK_ENTRIES) {
                     Ok(entries) if entries.is_empty() => break,
                     Ok(entries) => {
                         at.told = false;
-                        for entry in entries {
+                        let left = usize::try_from(at.size() - at.next).unwrap_or(usize::MAX);
+                        for entry in entries.into_iter().take(left) {
                             votes |= take(&mut self.chain, *log, at.next, &entry);
                             at.next += 1;
                         }
@@ -82,6 +89,16 @@ impl Scan {
             self.chain.follow_told(&self.told);
         }
         votes || self.chain.past().len() > before
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Entries whose votes count.
+    fn size(&self) -> u64 {
+        let size = self.reader.size();
+        self.counts.map_or(size, |it| it.min(size))
     }
 }
 

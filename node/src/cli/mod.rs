@@ -5,6 +5,7 @@ pub mod audit;
 pub mod certificates;
 pub mod charter;
 pub mod data;
+pub mod epoch;
 pub mod evidence;
 pub mod init;
 pub mod join;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Erklärt, wer an diesem Knoten was darf
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Setzt das eigene Protokoll zurück, wenn es sich nicht wiederherstellen lässt
+    #[command(subcommand)]
+    Epoch(epoch::EpochCommand),
     /// Prüft das Auditlog eines Knotens: wer hat wann von wo was getan
     #[command(subcommand)]
     Audit(audit::AuditCommand),

@@ -11,7 +11,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -47,6 +47,16 @@ const TICK_MS: u64 = 200;
 pub struct Clock {
     start: Instant,
     ahead_ms: i64,
+    skew: Option<&'static Skew>,
+}
+
+/// By how much a test has moved the clocks of a node while it runs.
+#[derive(Debug, Default)]
+pub struct Skew {
+    /// Both clocks are ahead by this, milliseconds.
+    pub passed_ms: AtomicU64,
+    /// The wall clock alone was set by this, milliseconds.
+    pub set_ms: AtomicI64,
 }
 
 /// What reaches the driver: inputs of the core, and what only the shell knows of them.
@@ -96,21 +106,35 @@ impl Clock {
     /// A clock whose wall shows a later time, for a node that tests what comes with the months.
     pub fn ahead(by: Duration) -> Self {
         let ahead_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        Self { start: Instant::now(), ahead_ms }
+        Self { start: Instant::now(), ahead_ms, skew: None }
+    }
+
+    /// A clock that is moved while the node runs, for tests of what takes long or should not happen.
+    pub fn skewed(skew: &'static Skew) -> Self {
+        Self { skew: Some(skew), ..Self::start() }
+    }
+
+    fn passed_ms(&self) -> u64 {
+        self.skew.map_or(0, |it| it.passed_ms.load(Ordering::Relaxed))
     }
 
     /// Both clocks now.
     pub fn now(&self) -> Now {
         let mono = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         // not zero, so that "long ago" can be expressed
-        Now { mono_ms: mono.saturating_add(1), wall_ms: self.wall_ms() }
+        let mono_ms = mono.saturating_add(self.passed_ms()).saturating_add(1);
+        Now { mono_ms, wall_ms: self.wall_ms() }
     }
 
     /// Wall clock, milliseconds since 1970-01-01 UTC.
     pub fn wall_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since = since.map_or(0, |it| i64::try_from(it.as_millis()).unwrap_or(i64::MAX));
-        since.saturating_add(self.ahead_ms)
+        let set_ms = self.skew.map_or(0, |it| it.set_ms.load(Ordering::Relaxed));
+        since
+            .saturating_add(self.ahead_ms)
+            .saturating_add_unsigned(self.passed_ms())
+            .saturating_add(set_ms)
     }
 
     /// The day by the wall clock.

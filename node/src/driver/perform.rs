@@ -19,7 +19,7 @@ use crate::{
         Handle,
         writer::{Job, Writers},
     },
-    lifecycle::{Shutdown, chain},
+    lifecycle::{Shutdown, StopCause, chain},
     observe::Metrics,
     sessions::{Outgoing, Ranges},
     witness,
@@ -136,6 +136,13 @@ impl Performer {
             Effect::KeepEvidence { log, raw } => {
                 self.surroundings.witness.send(witness::Job::Evidence { log, raw });
             }
+            Effect::KeepReset(reset) => {
+                self.surroundings.witness.send(witness::Job::Reset(reset));
+            }
+            Effect::BeginAgain { log } => {
+                info!(%log, "what counts of the epochs before is here, the node begins again");
+                self.shutdown.request(StopCause::Epoch { log });
+            }
             Effect::Close { session, reason } => self.close(session, &reason),
             Effect::Report(notice) => self.report(notice),
         }
@@ -191,6 +198,12 @@ impl Performer {
                     "a log is no longer accepted; its verified part stays served"
                 );
             }
+            Notice::Replication(Report::EpochEnded { peer, log, size }) => {
+                warn!(
+                    %log, size, peer.land = %peer.land, peer.node,
+                    "this epoch of a log has ended; what was signed beyond does not count"
+                );
+            }
             Notice::Replication(Report::Refused { peer, log }) => {
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
@@ -235,6 +248,10 @@ fn traced(notice: &Notice) -> Option<Act> {
         Notice::Replication(Report::LogStopped { peer, fault }) => {
             let shown_by = format!("{}, shown by {}", chain(fault), peer.node);
             Act::new("log.stop", "OK").on(fault.log().to_string()).because(shown_by)
+        }
+        Notice::Replication(Report::EpochEnded { peer, log, size }) => {
+            let told_by = format!("{size} entries count, told by {}", peer.node);
+            Act::new("epoch.end", "OK").on(log.to_string()).because(told_by)
         }
         Notice::FenceOpened => Act::new("fence.open", "OK"),
         Notice::FenceOpenedUnfenced { waited_ms } => {

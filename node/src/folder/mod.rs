@@ -289,7 +289,8 @@ impl Work {
         let folded = match journal.read(cursor.next, CHUNK_BYTES, CHUNK_ENTRIES) {
             Ok(stored) => {
                 // the own Land is not guarded against itself
-                let guard = (self.own != Some(log)).then(|| Watch::new(&self.index, log));
+                let is_own = self.own.is_some_and(|own| own.land == log.land);
+                let guard = (!is_own).then(|| Watch::new(&self.index, log));
                 cursor.fold(log, stored, live, guard, &Surrounding { index: &self.index, journal })
             }
             Err(error) => Folded { problem: Some(chain(&error)), ..Folded::default() },

@@ -163,7 +163,10 @@ fn message<F: Facts>(
         |side| nachnutzung::next(Some(it.zustand()), side).iter().map(|it| *it as i32).collect();
     let revision = |land: Land| {
         let all = it.history.iter().chain(&it.superseded).chain(&it.pending);
-        all.filter(|it| it.at.log.land == land).map(|it| it.at.index + 1).max().unwrap_or_default()
+        all.filter(|it| it.at.log.land == land)
+            .map(|it| it.at.number() + 1)
+            .max()
+            .unwrap_or_default()
     };
     Ok(wire::Subscription {
         subscription_id: it.id.to_string(),

@@ -325,6 +325,7 @@ const READS: &[&str] = &[
     "verbund.registry.v1.ApprovalService/GetApproval",
     "verbund.registry.v1.CharterService/GetCharters",
     "verbund.registry.v1.InvitationService/ListInvitations",
+    "verbund.registry.v1.EpochService/ListEpochResets",
     "verbund.registry.v1.DraftService/GetDraft",
     "verbund.registry.v1.DraftService/ListDrafts",
     "verbund.registry.v1.DraftService/CheckDraft",

@@ -23,16 +23,16 @@ use crate::{
 /// Handlers of the service.
 #[derive(Clone, Debug)]
 pub struct CharterApi {
-    land: Land,
+    own: LogId,
     charters: Charters,
 }
 
 // === impl CharterApi ===
 
 impl CharterApi {
-    /// Answers for the node of a Land.
-    pub fn new(land: Land, charters: Charters) -> Self {
-        Self { land, charters }
+    /// Answers for the node that writes this log.
+    pub fn new(own: LogId, charters: Charters) -> Self {
+        Self { own, charters }
     }
 
     fn answer(&self, chain: &Chain, from: u64) -> GetChartersResponse {
@@ -81,10 +81,9 @@ impl CharterService for CharterApi {
         let VoteCharterRequest { successor, dry_run } = request.into_inner();
         let wish = if successor.is_empty() { Wish::Abstain } else { Wish::For(successor) };
         let voted = self.charters.vote(&principal, wish, dry_run).await.map_err(status)?;
-        let log = LogId { land: self.land, epoch: 1 };
         Ok(Response::new(VoteCharterResponse {
             round: voted.round,
-            position: voted.index.map(|index| place(log, index)),
+            position: voted.index.map(|index| place(self.own, index)),
             newest: self.charters.shown().chain.current().number(),
         }))
     }

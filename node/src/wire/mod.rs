@@ -9,6 +9,7 @@ pub mod caller;
 pub mod catalogue;
 pub mod charter;
 pub mod draft;
+pub mod epoch;
 pub mod erasure;
 pub mod invitation;
 pub mod join;

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use registry_core::{node::Input, replicate::Attest};
 use registry_proto::{
     charter::Charter,
+    epoch::TakenReset,
     log::{Cosigned, LogSigner},
     receipt::SignedReceipt,
     terms::{Land, LogId},
@@ -29,7 +30,8 @@ pub use place::Place;
 
 use crate::{
     driver::Handle,
-    lifecycle::{Shutdown, TaskKind, chain},
+    epochs::Resets,
+    lifecycle::{Shutdown, StopCause, TaskKind, chain},
     observe::Metrics,
 };
 
@@ -45,6 +47,8 @@ pub(crate) enum Job {
     Attest(Attest),
     /// Keep what a Land states.
     Keep(Record),
+    /// Keep a reset, and have the node begin again.
+    Reset(TakenReset),
     /// Remember whether the own log is the only one.
     Settled(bool),
 }
@@ -56,6 +60,10 @@ pub struct Setup {
     pub cabinet: Cabinet,
     /// Where receipts and cosignatures are.
     pub ledger: Ledger,
+    /// Where resets are.
+    pub resets: Resets,
+    /// Asked to stop when one is kept.
+    pub begins_again: Shutdown,
     /// What remembers where the own log stands.
     pub place: Place,
     /// The charter.
@@ -121,6 +129,7 @@ impl Setup {
             match job {
                 Job::Evidence { log, raw } => self.keep_evidence(log, &raw),
                 Job::Keep(record) => records.push(record),
+                Job::Reset(reset) => self.keep_reset(&reset),
                 Job::Settled(settled) => self.settle(settled),
                 Job::Attest(order) => {
                     let (receipt, cosigned) = self.sign(&order);
@@ -153,6 +162,18 @@ impl Setup {
             Ok(path) => info!(%log, path = %path.display(), "evidence is kept"),
             // the log stays stopped, and partners show the evidence again after a restart
             Err(failure) => error!(%log, cause = chain(&failure), "evidence cannot be kept"),
+        }
+    }
+
+    fn keep_reset(&self, reset: &TakenReset) {
+        let log = reset.said().log;
+        match self.resets.keep(reset) {
+            Ok(()) => {
+                info!(%log, "the reset is kept, the node begins again");
+                self.begins_again.request(StopCause::Epoch { log });
+            }
+            // partners tell it again after a restart
+            Err(failure) => error!(%log, cause = chain(&failure), "the reset cannot be kept"),
         }
     }
 

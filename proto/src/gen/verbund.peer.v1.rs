@@ -832,7 +832,7 @@ pub struct PeerMessage {
     /// What it says.
     #[prost(
         oneof = "peer_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16"
     )]
     pub message: ::core::option::Option<peer_message::Message>,
 }
@@ -877,6 +877,9 @@ pub mod peer_message {
         /// Proofs that owners signed two histories.
         #[prost(message, tag = "12")]
         Evidence(super::Evidence),
+        /// Resets of logs that this node has taken, before its first Heads.
+        #[prost(message, tag = "16")]
+        EpochResets(super::EpochResets),
     }
 }
 /// Introduces a node. The Land and node must be those of its certificate.
@@ -1041,6 +1044,13 @@ pub struct Beacon {
     /// Heads that changed since the last message, or whose freshness did.
     #[prost(message, repeated, tag = "1")]
     pub heads: ::prost::alloc::vec::Vec<Head>,
+}
+/// Why the log of a Land began again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochResets {
+    /// Encoded verbund.registry.v1.EpochResets, complete; of one Land, in the order of its epochs.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub items: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Durable progress of the receiver.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

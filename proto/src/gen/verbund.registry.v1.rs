@@ -182,6 +182,9 @@ pub struct AsOf {
     /// Set when the charter suspended or removed the owner: entries from this index on do not count.
     #[prost(uint64, optional, tag = "13")]
     pub ends_at: ::core::option::Option<u64>,
+    /// Set when a reset ended the epoch: entries from this index on are kept and do not count.
+    #[prost(uint64, optional, tag = "14")]
+    pub discarded_from: ::core::option::Option<u64>,
 }
 /// What an entry says. Receivers keep, hash and relay kinds they do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -214,6 +217,8 @@ pub enum EntryKind {
     Erasure = 12,
     /// Body: Recovered. The Land pulled entries of its own log back from partners.
     Recovered = 13,
+    /// Body: EpochReset. The first entry of every epoch but the first: why it began.
+    EpochReset = 14,
     /// Body: Kontakt. Whom to ask about a service; the only kind with personal data.
     Contact = 15,
 }
@@ -238,6 +243,7 @@ impl EntryKind {
             Self::AuditHead => "ENTRY_KIND_AUDIT_HEAD",
             Self::Erasure => "ENTRY_KIND_ERASURE",
             Self::Recovered => "ENTRY_KIND_RECOVERED",
+            Self::EpochReset => "ENTRY_KIND_EPOCH_RESET",
             Self::Contact => "ENTRY_KIND_CONTACT",
         }
     }
@@ -258,6 +264,7 @@ impl EntryKind {
             "ENTRY_KIND_AUDIT_HEAD" => Some(Self::AuditHead),
             "ENTRY_KIND_ERASURE" => Some(Self::Erasure),
             "ENTRY_KIND_RECOVERED" => Some(Self::Recovered),
+            "ENTRY_KIND_EPOCH_RESET" => Some(Self::EpochReset),
             "ENTRY_KIND_CONTACT" => Some(Self::Contact),
             _ => None,
         }
@@ -342,6 +349,8 @@ pub enum ReplicationState {
     Suspended = 6,
     /// The member was removed by the charter.
     Removed = 7,
+    /// A reset ended the epoch: nothing is added to it any more.
+    Ended = 8,
 }
 impl ReplicationState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -358,6 +367,7 @@ impl ReplicationState {
             Self::Quarantined => "REPLICATION_STATE_QUARANTINED",
             Self::Suspended => "REPLICATION_STATE_SUSPENDED",
             Self::Removed => "REPLICATION_STATE_REMOVED",
+            Self::Ended => "REPLICATION_STATE_ENDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -371,6 +381,7 @@ impl ReplicationState {
             "REPLICATION_STATE_QUARANTINED" => Some(Self::Quarantined),
             "REPLICATION_STATE_SUSPENDED" => Some(Self::Suspended),
             "REPLICATION_STATE_REMOVED" => Some(Self::Removed),
+            "REPLICATION_STATE_ENDED" => Some(Self::Ended),
             _ => None,
         }
     }
@@ -7651,6 +7662,590 @@ pub mod draft_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "verbund.registry.v1.DraftService";
     impl<T> tonic::server::NamedService for DraftServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// A reset with the countersignatures it has so far; complete it is the body of
+/// ENTRY_KIND_EPOCH_RESET, the first entry of the new epoch. At most 16 KiB.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochReset {
+    /// Encoded SignedStatement of an EpochResetStatement.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub statement: ::prost::bytes::Bytes,
+    /// Encoded SignedStatements of EpochResetConsents, at most one for each member.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub consents: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Payload of a signed statement (domain "verbund-registry/epoch-reset/v1", offline key of the
+/// owner): an epoch of a log ends, and the next one begins. Of the old epoch the first `size`
+/// entries count; what was signed beyond them is kept and does not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochResetStatement {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// The epoch that ends.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Entries of it that count.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// RFC 6962 root at size, 32 bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub root: ::prost::bytes::Bytes,
+    /// Why, for people; at most 500 bytes.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// When it was signed, milliseconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "6")]
+    pub unix_ms: i64,
+}
+/// Payload of a signed statement (domain "verbund-registry/epoch-reset-consent/v1", freshness key of
+/// the member): a member agrees to a reset. It agrees to one for each epoch of a log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EpochResetConsent {
+    /// Land that agrees.
+    #[prost(string, tag = "1")]
+    pub member: ::prost::alloc::string::String,
+    /// SHA-256 of the payload of the statement it agrees to, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub reset: ::prost::bytes::Bytes,
+    /// When, by the clock of the member, milliseconds since 1970-01-01 UTC.
+    #[prost(int64, tag = "3")]
+    pub unix_ms: i64,
+}
+/// Request of CountersignEpochReset.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountersignEpochResetRequest {
+    /// Encoded EpochReset.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub reset: ::prost::bytes::Bytes,
+    /// Tell what would be discarded, and agree to nothing.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+}
+/// Answer of CountersignEpochReset.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountersignEpochResetResponse {
+    /// Encoded EpochReset with the consent of this Land; as it came in a dry run.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub reset: ::prost::bytes::Bytes,
+    /// Entries of the epoch that this node holds.
+    #[prost(uint64, tag = "2")]
+    pub held: u64,
+    /// Entries of the newest signed head it knows.
+    #[prost(uint64, tag = "3")]
+    pub known: u64,
+    /// Countersignatures that are still missing.
+    #[prost(uint32, tag = "4")]
+    pub missing: u32,
+}
+/// Request of TakeEpochReset.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakeEpochResetRequest {
+    /// Encoded EpochReset.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub reset: ::prost::bytes::Bytes,
+}
+/// Answer of TakeEpochReset.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakeEpochResetResponse {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// The epoch that begins.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+}
+/// Request of ListEpochResets.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListEpochResetsRequest {}
+/// Answer of ListEpochResets.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListEpochResetsResponse {
+    /// Encoded EpochResets in the order of Land and epoch.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub resets: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod epoch_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Countersigns resets of other Länder, and takes those that enough have countersigned.
+    #[derive(Debug, Clone)]
+    pub struct EpochServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl EpochServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> EpochServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> EpochServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            EpochServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Agrees for the Land of this node to the reset of another Land, once for each epoch. Needs the
+        /// role operator.
+        pub async fn countersign_epoch_reset(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CountersignEpochResetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CountersignEpochResetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.EpochService/CountersignEpochReset",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.EpochService",
+                        "CountersignEpochReset",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives this node a reset that enough have countersigned; it begins again under it and tells its
+        /// partners. Needs the role operator.
+        pub async fn take_epoch_reset(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TakeEpochResetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TakeEpochResetResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.EpochService/TakeEpochReset",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.EpochService", "TakeEpochReset"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells the resets this node has taken. Needs the role reader.
+        pub async fn list_epoch_resets(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListEpochResetsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListEpochResetsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.EpochService/ListEpochResets",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "verbund.registry.v1.EpochService",
+                        "ListEpochResets",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod epoch_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with EpochServiceServer.
+    #[async_trait]
+    pub trait EpochService: std::marker::Send + std::marker::Sync + 'static {
+        /// Agrees for the Land of this node to the reset of another Land, once for each epoch. Needs the
+        /// role operator.
+        async fn countersign_epoch_reset(
+            &self,
+            request: tonic::Request<super::CountersignEpochResetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CountersignEpochResetResponse>,
+            tonic::Status,
+        >;
+        /// Gives this node a reset that enough have countersigned; it begins again under it and tells its
+        /// partners. Needs the role operator.
+        async fn take_epoch_reset(
+            &self,
+            request: tonic::Request<super::TakeEpochResetRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::TakeEpochResetResponse>,
+            tonic::Status,
+        >;
+        /// Tells the resets this node has taken. Needs the role reader.
+        async fn list_epoch_resets(
+            &self,
+            request: tonic::Request<super::ListEpochResetsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListEpochResetsResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Countersigns resets of other Länder, and takes those that enough have countersigned.
+    #[derive(Debug)]
+    pub struct EpochServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> EpochServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for EpochServiceServer<T>
+    where
+        T: EpochService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.EpochService/CountersignEpochReset" => {
+                    #[allow(non_camel_case_types)]
+                    struct CountersignEpochResetSvc<T: EpochService>(pub Arc<T>);
+                    impl<
+                        T: EpochService,
+                    > tonic::server::UnaryService<super::CountersignEpochResetRequest>
+                    for CountersignEpochResetSvc<T> {
+                        type Response = super::CountersignEpochResetResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CountersignEpochResetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EpochService>::countersign_epoch_reset(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CountersignEpochResetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.EpochService/TakeEpochReset" => {
+                    #[allow(non_camel_case_types)]
+                    struct TakeEpochResetSvc<T: EpochService>(pub Arc<T>);
+                    impl<
+                        T: EpochService,
+                    > tonic::server::UnaryService<super::TakeEpochResetRequest>
+                    for TakeEpochResetSvc<T> {
+                        type Response = super::TakeEpochResetResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TakeEpochResetRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EpochService>::take_epoch_reset(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TakeEpochResetSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.EpochService/ListEpochResets" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListEpochResetsSvc<T: EpochService>(pub Arc<T>);
+                    impl<
+                        T: EpochService,
+                    > tonic::server::UnaryService<super::ListEpochResetsRequest>
+                    for ListEpochResetsSvc<T> {
+                        type Response = super::ListEpochResetsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListEpochResetsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EpochService>::list_epoch_resets(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListEpochResetsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for EpochServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.EpochService";
+    impl<T> tonic::server::NamedService for EpochServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -99,6 +99,8 @@ pub enum Kind {
     Erasure,
     /// The Land pulled entries of its own log back from partners.
     Recovered,
+    /// An epoch began with this entry.
+    EpochReset,
     /// Whom to ask about a service.
     Contact,
     /// Needs newer software; kept, hashed and relayed all the same.
@@ -325,6 +327,7 @@ impl Kind {
             11 => Self::AuditHead,
             12 => Self::Erasure,
             13 => Self::Recovered,
+            14 => Self::EpochReset,
             15 => Self::Contact,
             other => Self::Unknown(other),
         }
@@ -346,6 +349,7 @@ impl Kind {
             Self::AuditHead => 11,
             Self::Erasure => 12,
             Self::Recovered => 13,
+            Self::EpochReset => 14,
             Self::Contact => 15,
             Self::Unknown(other) => other,
         }

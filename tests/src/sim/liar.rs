@@ -63,6 +63,7 @@ pub(crate) fn twist(rng: &mut SmallRng, message: &mut Message) -> usize {
         Message::Receipts(receipts) => receipts.items.iter_mut().for_each(|it| flip(rng, it)),
         Message::Cosignatures(all) => all.items.iter_mut().for_each(|it| flip(rng, &mut it.note)),
         Message::Evidence(evidence) => evidence.items.iter_mut().for_each(|it| flip(rng, it)),
+        Message::EpochResets(all) => all.items.iter_mut().for_each(|it| flip(rng, it)),
         Message::Refusal(_) | Message::Unfollow(_) => {}
     }
     1

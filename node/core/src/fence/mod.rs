@@ -50,6 +50,8 @@ pub(crate) enum Fence {
     Forked(OwnerFault),
     /// The charter suspended this Land; another one resumes it, under which a node starts anew.
     Suspended,
+    /// A reset ended the epoch; the node is about to begin again in the next one.
+    Ended,
 }
 
 /// A question, and who answered it.
@@ -125,7 +127,7 @@ impl Fence {
 
     /// True when only an operator can open it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Copied { .. } | Self::Forked(_) | Self::Suspended)
+        matches!(self, Self::Copied { .. } | Self::Forked(_) | Self::Suspended | Self::Ended)
     }
 
     /// The question that is open, if any.
@@ -136,7 +138,8 @@ impl Fence {
             | Self::Recovering { .. }
             | Self::Copied { .. }
             | Self::Forked(_)
-            | Self::Suspended => None,
+            | Self::Suspended
+            | Self::Ended => None,
         }
     }
 
@@ -148,7 +151,8 @@ impl Fence {
             | Self::Recovering { .. }
             | Self::Copied { .. }
             | Self::Forked(_)
-            | Self::Suspended => None,
+            | Self::Suspended
+            | Self::Ended => None,
         }
     }
 
@@ -195,7 +199,8 @@ impl Fence {
             | Self::Recovering { .. }
             | Self::Copied { .. }
             | Self::Forked(_)
-            | Self::Suspended => None,
+            | Self::Suspended
+            | Self::Ended => None,
         }
     }
 
@@ -259,6 +264,9 @@ impl fmt::Display for Fence {
                 f,
                 "stopped: another copy of this node signs with the same keys ({size} entries by \
                  now); stop all copies but one, then restart that one"
+            ),
+            Self::Ended => f.write_str(
+                "stopped: this epoch of our own log has ended; the node begins again in the next one",
             ),
             Self::Forked(fault) => write!(
                 f,

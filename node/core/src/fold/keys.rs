@@ -20,6 +20,30 @@ pub struct Position {
     pub index: u64,
 }
 
+/// Indices of an epoch that have a number of their own.
+const EPOCH_BITS: u32 = 40;
+
+// === impl Position ===
+
+impl Position {
+    /// The place among all entries of its Land: the index in the first epoch, and larger than
+    /// everything of the epochs before in a later one.
+    pub fn number(&self) -> u64 {
+        (self.log.epoch.saturating_sub(1) << EPOCH_BITS).saturating_add(self.index)
+    }
+
+    /// The index of the entry with this number, in its epoch.
+    pub(crate) fn index_of(number: u64) -> u64 {
+        number & ((1 << EPOCH_BITS) - 1)
+    }
+
+    /// The entry of a Land with this number.
+    pub fn of_number(land: Land, number: u64) -> Self {
+        let log = LogId { land, epoch: (number >> EPOCH_BITS) + 1 };
+        Self { log, index: Self::index_of(number) }
+    }
+}
+
 /// The bytes are no key of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no key of this table")]

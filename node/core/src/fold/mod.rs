@@ -216,6 +216,7 @@ pub fn read(entry: &LogEntry<'_>) -> Result<Record, Unreadable> {
         | Kind::CharterVote
         | Kind::AuditHead
         | Kind::Recovered
+        | Kind::EpochReset
         | Kind::Unknown(_) => Ok(Record::Hidden),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::reject::Reject;
+use crate::{fold::Position, reject::Reject};
 
-/// Indices of the entries that are erased, or are going to be.
+/// Numbers of the entries that are erased, or are going to be.
 #[derive(Debug, Default)]
 pub(super) struct Erased {
     entries: BTreeSet<u64>,
@@ -21,8 +21,9 @@ impl Erased {
     /// [`Reject::Precondition`] with `ALREADY_ERASED`, or with `STILL_CURRENT`: the definition before
     /// would count again.
     pub(super) fn judge(&self, erases: Option<u64>, current: Option<u64>) -> Result<(), Reject> {
-        let Some(index) = erases else { return Ok(()) };
-        if self.entries.contains(&index) {
+        let Some(number) = erases else { return Ok(()) };
+        let index = Position::index_of(number);
+        if self.entries.contains(&number) {
             return Err(Reject::Precondition {
                 reason: "ALREADY_ERASED",
                 description: format!(
@@ -42,14 +43,14 @@ impl Erased {
         Ok(())
     }
 
-    pub(super) fn note(&mut self, index: u64) {
-        self.entries.insert(index);
+    pub(super) fn note(&mut self, number: u64) {
+        self.entries.insert(number);
     }
 
     /// The erasure was taken back.
     pub(super) fn take_back(&mut self, erases: Option<u64>) {
-        if let Some(index) = erases {
-            self.entries.remove(&index);
+        if let Some(number) = erases {
+            self.entries.remove(&number);
         }
     }
 }

@@ -11,6 +11,7 @@ use registry_proto::{
 
 use crate::{
     authorize::{self, Action},
+    fold::Position,
     limits,
     log::{
         Ticket,
@@ -391,7 +392,8 @@ impl OwnLog {
         let leaf = self
             .push(&header, record.salt, record.body.clone())
             .map_err(|_| Reject::Storage { operation: "encoding the header" })?;
-        let mark = Mark { content: record.content, index, leaf };
+        let number = Position { log: self.origin.log, index }.number();
+        let mark = Mark { content: record.content, number, leaf };
         self.services.stage(Entry {
             kind: record.kind,
             object: record.service,
@@ -463,12 +465,13 @@ impl OwnLog {
     }
 
     fn answer(&self, record: &Prepared, mark: Option<Mark>, unchanged: bool) -> PublishedRecord {
+        let at = mark.map(|it| Position::of_number(self.origin.log.land, it.number));
         PublishedRecord {
             service: record.of_service,
             subscription: record.subscription,
             version: record.version,
-            log: self.origin.log,
-            index: mark.map(|it| it.index),
+            log: at.map_or(self.origin.log, |it| it.log),
+            index: at.map(|it| it.index),
             leaf: mark.map(|it| it.leaf),
             unchanged,
             revision: self.services.revision(record.service),

@@ -64,7 +64,7 @@ mod tests {
     }
 
     fn mark(index: u64) -> Mark {
-        Mark { content: Hash::EMPTY_ROOT, index, leaf: Hash::EMPTY_ROOT }
+        Mark { content: Hash::EMPTY_ROOT, number: index, leaf: Hash::EMPTY_ROOT }
     }
 
     #[test]

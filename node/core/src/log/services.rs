@@ -14,6 +14,7 @@ use registry_proto::{
 
 use super::{erased::Erased, requests::Requests};
 use crate::{
+    fold::Position,
     reject::{FieldViolation, Reject},
     submission::{Prepared, content_of},
 };
@@ -22,9 +23,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct OwnServices {
     services: HashMap<ServiceId, OwnService>,
-    /// 1 + index of the newest entry that counts as a revision of each object.
+    /// 1 + number of the newest entry that counts as a revision of each object.
     revisions: HashMap<ServiceId, u64>,
-    /// 1 + index of the newest entry about a handover of each service.
+    /// 1 + number of the newest entry about a handover of each service.
     handovers: HashMap<ServiceId, u64>,
     requests: Requests,
     erased: Erased,
@@ -61,7 +62,7 @@ pub(crate) struct Entry {
     pub(crate) version: Option<SemVer>,
     pub(crate) editors: Vec<String>,
     pub(crate) request: Option<RequestId>,
-    /// Index of the entry that it erases.
+    /// Number of the entry that it erases.
     pub(crate) erases: Option<u64>,
     pub(crate) mark: Mark,
 }
@@ -70,7 +71,8 @@ pub(crate) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) content: Hash,
-    pub(crate) index: u64,
+    /// See [`Position::number`].
+    pub(crate) number: u64,
     pub(crate) leaf: Hash,
 }
 
@@ -94,7 +96,8 @@ impl OwnServices {
     /// are gone or unreadable, change nothing but keep their place.
     pub fn learn(&mut self, header: &Header, leaf: Hash, body: Option<&[u8]>) {
         let (Some(object), Some(body)) = (header.object_id, body) else { return };
-        let mark = Mark { content: content_of(body), index: header.index, leaf };
+        let number = |index| Position { log: header.log, index }.number();
+        let mark = Mark { content: content_of(body), number: number(header.index), leaf };
         let mut entry = Entry {
             kind: header.kind,
             object: ServiceId::from(object),
@@ -106,7 +109,7 @@ impl OwnServices {
         };
         match header.kind {
             Kind::Erasure => {
-                entry.erases = Erasing::read(header, body).ok().map(|it| it.index);
+                entry.erases = Erasing::read(header, body).ok().map(|it| number(it.index));
             }
             Kind::ServiceDefinition => {
                 // one that cannot be read keeps its place and names nobody
@@ -129,17 +132,17 @@ impl OwnServices {
         let definition = known.map(|it| (it.definition, it.editors.clone()));
         let revision = self.revision(entry.object);
         let handover = self.handover(entry.object);
-        let erased = entry.erases.and_then(|index| known?.version_at(index));
+        let erased = entry.erases.and_then(|number| known?.version_at(number));
         self.before.push(Before { entry: entry.clone(), definition, erased, revision, handover });
         self.record(entry);
     }
 
-    /// 1 + index of the newest entry that counts as a revision of an object; 0 for none.
+    /// 1 + number of the newest entry that counts as a revision of an object; 0 for none.
     pub(crate) fn revision(&self, object: ServiceId) -> u64 {
         self.revisions.get(&object).copied().unwrap_or_default()
     }
 
-    /// 1 + index of the newest entry about a handover of a service; 0 for none.
+    /// 1 + number of the newest entry about a handover of a service; 0 for none.
     fn handover(&self, service: ServiceId) -> u64 {
         self.handovers.get(&service).copied().unwrap_or_default()
     }
@@ -192,19 +195,19 @@ impl OwnServices {
     fn record(&mut self, entry: Entry) {
         let Entry { kind, object, version, editors, request, erases, mark } = entry;
         if is_revision(kind) {
-            self.revisions.insert(object, mark.index + 1);
+            self.revisions.insert(object, mark.number + 1);
         }
         if kind == Kind::Uebergabe {
-            self.handovers.insert(object, mark.index + 1);
+            self.handovers.insert(object, mark.number + 1);
         }
         if let Some(request) = request {
             self.requests.note(request, object, mark);
         }
-        if let Some(index) = erases {
-            self.erased.note(index);
+        if let Some(number) = erases {
+            self.erased.note(number);
             // its number is free again, so that it can be published without what was erased
             if let Some(known) = self.services.get_mut(&object) {
-                known.versions.retain(|_, it| it.index != index);
+                known.versions.retain(|_, it| it.number != number);
             }
         }
         match (kind, version) {
@@ -251,7 +254,7 @@ impl OwnServices {
             self.judge_revision(record)?;
             let known = self.services.get(&record.service);
             judge_editor(record, known, editor)?;
-            let current = known.and_then(|it| it.definition).map(|it| it.index);
+            let current = known.and_then(|it| it.definition).map(|it| it.number);
             self.erased.judge(record.erases, current)?;
             let view = batch.entry(record.service).or_default();
             match judge_one(record, known, view) {
@@ -284,10 +287,10 @@ impl OwnServices {
 // === impl OwnService ===
 
 impl OwnService {
-    /// The version whose entry stands at `index`.
-    fn version_at(&self, index: u64) -> Option<(SemVer, Mark)> {
+    /// The version whose entry has this number.
+    fn version_at(&self, number: u64) -> Option<(SemVer, Mark)> {
         let mut versions = self.versions.iter();
-        versions.find(|(_, it)| it.index == index).map(|(version, it)| (*version, *it))
+        versions.find(|(_, it)| it.number == number).map(|(version, it)| (*version, *it))
     }
 }
 
@@ -308,6 +311,7 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::AuditHead
         | Kind::Erasure
         | Kind::Recovered
+        | Kind::EpochReset
         | Kind::Contact
         | Kind::Unknown(_) => false,
     }
@@ -457,7 +461,7 @@ mod tests {
 
     fn stage(services: &mut OwnServices, records: &[Record]) {
         for (index, record) in (0..).zip(&submission(records).records) {
-            let mark = Mark { content: record.content, index, leaf: record.content };
+            let mark = Mark { content: record.content, number: index, leaf: record.content };
             services.stage(Entry {
                 kind: record.kind,
                 object: record.service,
@@ -476,8 +480,8 @@ mod tests {
                 .iter()
                 .map(|it| match it {
                     Verdict::New => "new".to_owned(),
-                    Verdict::Unchanged(mark) => format!("stands at {}", mark.index),
-                    Verdict::Inherited(log, mark) => format!("stands at {log}/{}", mark.index),
+                    Verdict::Unchanged(mark) => format!("stands at {}", mark.number),
+                    Verdict::Inherited(log, mark) => format!("stands at {log}/{}", mark.number),
                     Verdict::Repeated => "repeated".to_owned(),
                 })
                 .collect::<Vec<_>>()
@@ -562,7 +566,7 @@ mod tests {
         let mut batch = submission(&[record]);
         let former = submission(&[V1]).records[0].content;
         let at = Position { log: LogId { land: Land::HE, epoch: 1 }, index: 7 };
-        let mark = Mark { content: former, index: 7, leaf: former };
+        let mark = Mark { content: former, number: 7, leaf: former };
         batch.records[0].inherited = Some(Inherited {
             last: "1.4.0".parse().ok(),
             stands: (record.1 == Some("1.0.0")).then_some((at, mark)),
@@ -591,7 +595,7 @@ mod tests {
         let handover = |services: &mut OwnServices| {
             let mut entry = submission(&[DEFINED]).records.remove(0);
             entry.kind = Kind::Uebergabe;
-            let mark = Mark { content: entry.content, index: 5, leaf: entry.content };
+            let mark = Mark { content: entry.content, number: 5, leaf: entry.content };
             services.stage(Entry {
                 kind: entry.kind,
                 object: entry.service,
@@ -634,7 +638,7 @@ mod tests {
             editors: defined.editors,
             request: None,
             erases: None,
-            mark: Mark { content: defined.content, index: 0, leaf: defined.content },
+            mark: Mark { content: defined.content, number: 0, leaf: defined.content },
         });
         for by in [Some("p-1"), Some("p-2"), None] {
             assert_eq!(judged(&services, Kind::ServiceVersion, by), Ok(()), "{by:?}");
@@ -676,7 +680,7 @@ mod tests {
 
     fn stage_erasure(services: &mut OwnServices, index: u64) {
         let record = submission(&[DEFINED]).records.remove(0);
-        let mark = Mark { content: record.content, index: 90 + index, leaf: record.content };
+        let mark = Mark { content: record.content, number: 90 + index, leaf: record.content };
         services.stage(Entry {
             kind: Kind::Erasure,
             object: record.service,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use registry_proto::{
+    epoch::TakenReset,
     log::{Checkpoint, Cosigned},
     receipt::SignedReceipt,
     terms::LogId,
@@ -56,6 +57,14 @@ pub enum Effect {
         log: LogId,
         /// An encoded `verbund.registry.v1.Evidence`.
         raw: Bytes,
+    },
+    /// Keep a reset of a log durably, then stop and begin again under it. The shell MUST keep the
+    /// first that is taken of an epoch and no other.
+    KeepReset(TakenReset),
+    /// Stop and begin again: what the own log rests on has come back.
+    BeginAgain {
+        /// The own log.
+        log: LogId,
     },
     /// End a stream.
     Close {

@@ -129,7 +129,7 @@ impl Node {
 
     /// Why nothing is signed.
     pub(super) fn fenced(&self) -> Reject {
-        let description = self.fence.to_string();
+        let description = self.fence_text();
         match self.fence {
             Fence::Suspended => Reject::Precondition { reason: "MEMBER_SUSPENDED", description },
             _ => Reject::Unavailable { reason: "FENCED", description },
@@ -155,7 +155,8 @@ impl Node {
         self.try_open(now);
         let quiet = self.copies.is_quiet(now);
         let unfenced = self.fence.may_open_unfenced(self.fence_policy, quiet, now);
-        if let Some(waited_ms) = unfenced.filter(|_| !self.own_failed) {
+        if let Some(waited_ms) = unfenced.filter(|_| !self.own_failed && !self.lacks_past) {
+            self.stage_beginning(now);
             let waited = i64::try_from(waited_ms).unwrap_or(i64::MAX);
             let body = Bytes::from(Unfenced { waited_ms: waited }.encode_to_vec());
             self.note(Kind::Unfenced, body, now);
@@ -182,7 +183,11 @@ impl Node {
                     self.replication.ask_heads(nonce);
                 }
             }
-            Fence::Open | Fence::Copied { .. } | Fence::Forked(_) | Fence::Suspended => {}
+            Fence::Open
+            | Fence::Copied { .. }
+            | Fence::Forked(_)
+            | Fence::Suspended
+            | Fence::Ended => {}
         }
     }
 }

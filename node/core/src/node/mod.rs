@@ -6,6 +6,7 @@
 
 mod auditing;
 mod effect;
+mod epochs;
 mod fencing;
 mod input;
 mod recovered;
@@ -17,6 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use registry_proto::{
     charter::Charter,
+    epoch::{self, TakenReset},
     log::{Cosigned, Origin, SignedCheckpoint},
     receipt::SignedReceipt,
     terms::{Land, LogId},
@@ -35,7 +37,7 @@ use crate::{
     log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
     now::Now,
     reject::Reject,
-    replicate::{Heard, RecoveredLog, Replica, Replication, SessionId, Wish},
+    replicate::{Heard, RecoveredLog, Replication, SessionId, Wish},
     status::{LogStatus, Status},
     submission::{Entropy, Submission},
 };
@@ -49,8 +51,11 @@ pub struct Setup {
     pub me: PeerIdentity,
     /// Logs found on disk; logs of members that are not named are empty.
     pub logs: Vec<RecoveredLog>,
-    /// The records of the own log.
+    /// The records of the own Land, of all epochs as far as they count.
     pub services: OwnServices,
+    /// Resets that are kept here, one for each epoch that ended. A member whose epochs up to one
+    /// have ended writes the next one.
+    pub resets: Vec<TakenReset>,
     /// Evidence that is kept here; what does not verify is left out.
     pub evidence: Vec<bytes::Bytes>,
     /// The newest receipts that are kept here, of each holder and log.
@@ -88,6 +93,9 @@ pub struct Node {
     copies: Copies,
     /// Entries of the own log that were here before others came back, until the log says so.
     recovered_from: Option<u64>,
+    /// Of the epochs of the own Land that ended, one is not here as far as it counts: nothing is
+    /// signed in this life.
+    lacks_past: bool,
     clock: ClockWatch,
     freshened_mono_ms: u64,
     freshening: bool,
@@ -109,8 +117,9 @@ impl Node {
         let Setup {
             charter,
             me,
-            mut logs,
+            logs,
             services,
+            resets,
             evidence,
             receipts,
             cosigned,
@@ -121,32 +130,15 @@ impl Node {
             entropy,
         } = setup;
         let member = charter.member(me.land).ok_or(NotAMember(me.land))?;
-        let own_id = LogId { land: member.land, epoch: EPOCH };
-        let mut replicas = Vec::new();
-        let mut own = None;
-        for member in charter.members() {
-            let log = LogId { land: member.land, epoch: EPOCH };
-            let origin = Origin { verbund: charter.id(), log };
-            let recovered = match logs.iter().position(|it| it.log == log) {
-                Some(at) => logs.swap_remove(at),
-                None => RecoveredLog {
-                    log,
-                    frontier: registry_proto::log::Frontier::default(),
-                    head: None,
-                    head_proof: Vec::new(),
-                    complete: None,
-                    last_recorded_ms: 0,
-                    pulled_from: None,
-                },
-            };
-            if log == own_id {
-                let (last, pulled) = (recovered.last_recorded_ms, recovered.pulled_from);
-                own = Some((origin, recovered.frontier.clone(), last, pulled));
-            }
-            replicas.push(Replica::new(origin, member, recovered, now));
-        }
-        let (origin, frontier, last, pulled) = own.ok_or(NotAMember(me.land))?;
-        let own = OwnLog::new(origin, frontier, services, last);
+        let own_id = epoch::newest(member.land, &resets);
+        let recorded_ms = epochs::recorded_ms(member.land, &logs);
+        let own = logs.iter().find(|it| it.log == own_id);
+        let pulled = own.and_then(|it| it.pulled_from);
+        let frontier = own.map(|it| it.frontier.clone()).unwrap_or_default();
+        let replicas = epochs::replicas(&charter, &resets, logs, now);
+        let lacks_past = epochs::lacks_past(own_id, &replicas);
+        let origin = Origin { verbund: charter.id(), log: own_id };
+        let own = OwnLog::new(origin, frontier, services, recorded_ms);
         let others = charter.voters().filter(|it| it.land != me.land).count();
         let signed = replicas.iter().find(|it| it.log() == own_id).and_then(|it| it.head());
         let known = signed.map_or(0, |it| it.fresh_unix_seconds);
@@ -154,12 +146,13 @@ impl Node {
         let fence = match (ahead, others) {
             // a recovery that had not ended
             (Some(target), _) => Fence::Recovering { target },
-            (None, 0) => Fence::Open,
+            (None, 0) if !lacks_past => Fence::Open,
             (None, _) => Fence::closed(why_started(own.durable(), pulled, moved), 1, now),
         };
         let name = me.node.clone();
         let recovered_from = pulled.or_else(|| ahead.map(|_| own.durable()));
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
+        replication.ended(resets);
         replication.recall(receipts, cosigned);
         let forked = replication.remember(&evidence).map(Fence::Forked);
         let suspended = charter.member(own_id.land).filter(|it| !it.is_active());
@@ -179,6 +172,7 @@ impl Node {
             council: Council { partners, others },
             copies: Copies::new(known, moved, quiet_ms, now),
             recovered_from,
+            lacks_past,
             clock: ClockWatch::new(now),
             freshened_mono_ms: 0,
             freshening: false,
@@ -196,6 +190,7 @@ impl Node {
         if self.clock.jumped(now) {
             self.clock_jumped(now);
         }
+        self.begin_epoch(now);
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
@@ -230,6 +225,7 @@ impl Node {
             Input::Tick => self.tick(now),
             Input::Due => {}
         }
+        self.begin_epoch(now);
         self.anchor(now);
         self.commit(now);
         self.collect();
@@ -255,10 +251,8 @@ impl Node {
     /// The node in numbers.
     pub fn status(&self, now: Now) -> Status {
         let logs = self
-            .charter
-            .members()
-            .iter()
-            .filter_map(|it| self.replication.replica(LogId { land: it.land, epoch: EPOCH }))
+            .replication
+            .replicas()
             .map(|it| LogStatus {
                 log: it.log(),
                 size: it.durable(),
@@ -268,7 +262,8 @@ impl Node {
                 state: self.replication.state(it.log(), now),
                 forked: it.evidence().is_some(),
                 cosigned: self.replication.majority(it.log()).min(it.durable()),
-                ends_at: it.cut().map(|cut| cut.size),
+                ends_at: it.cut().filter(|cut| cut.epoch == it.log().epoch).map(|cut| cut.size),
+                ends: it.ends(),
             })
             .collect();
         let peers = self.replication.peers(now);
@@ -278,7 +273,7 @@ impl Node {
             logs,
             peers,
             connected,
-            fence: self.fence.to_string(),
+            fence: self.fence_text(),
             fence_open: self.fence.is_open() && !self.own_failed,
             copied: matches!(self.fence, Fence::Copied { .. }),
             submissions_waiting: self.room.len(),
@@ -394,6 +389,7 @@ impl Node {
 
     fn stored(&mut self, log: LogId, learned: &[Learned], now: Now) {
         self.replication.stored(log, now);
+        self.past_stored(log);
         if log != self.own.origin().log {
             return;
         }
@@ -455,6 +451,7 @@ impl Node {
         for heard in heard {
             match heard {
                 Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault)),
+                Heard::EpochEnded => self.shut(Fence::Ended),
                 Heard::OwnLog { session, member, size, nonce, shown } => {
                     let said = OwnLogSaid { session, member, size, nonce, shown };
                     self.heard_own_log(&said, now);
@@ -503,6 +500,7 @@ impl Node {
             Wish::KeepCosigned(it) => Effect::KeepCosigned(it),
             Wish::Examine(it) => Effect::Examine(it),
             Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
+            Wish::KeepReset(reset) => Effect::KeepReset(reset),
             Wish::Close { session, reason } => Effect::Close { session, reason },
             Wish::Report(report) => Effect::Report(Notice::Replication(report)),
         }));
@@ -531,6 +529,3 @@ fn own_log_failed() -> Reject {
             .to_owned(),
     }
 }
-
-/// Epochs other than the first begin with a signed reset, which format level 1 does not have.
-const EPOCH: u64 = 1;

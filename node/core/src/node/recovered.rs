@@ -18,7 +18,8 @@ impl Node {
     /// Opens the fence if enough have answered.
     pub(super) fn try_open(&mut self, now: Now) {
         let quiet = self.copies.is_quiet(now);
-        if !self.own_failed && self.fence.may_open(&self.council, quiet, now) {
+        let may = !self.own_failed && !self.lacks_past;
+        if may && self.fence.may_open(&self.council, quiet, now) {
             self.effects.push_back(Effect::Report(Notice::FenceOpened));
             self.opened(now);
         }

@@ -1,6 +1,7 @@
 //! What partners can do wrong, named by the deed.
 
 use registry_proto::{
+    epoch::ResetError,
     evidence::EvidenceError,
     log::{CheckpointError, HeaderError, ProofRejected},
     receipt::ReceiptError,
@@ -86,6 +87,16 @@ pub enum PeerFault {
         /// Why.
         #[source]
         source: EvidenceError,
+    },
+    /// More resets in one message than a log can have epochs.
+    #[error("sent {0} resets in one message, more than a log can have epochs")]
+    TooManyResets(usize),
+    /// A reset that is malformed, not signed by whom it names, or lacks countersignatures.
+    #[error("sent a reset of a log that does not count")]
+    Reset {
+        /// Why.
+        #[source]
+        source: ResetError,
     },
     /// More receipts or cosignatures in one message than the limit.
     #[error("sent {0} statements in one message, more than the limit")]
@@ -184,6 +195,14 @@ pub enum OwnerFault {
         /// Where it says it stands.
         said: String,
     },
+    /// An epoch that does not begin with the reset that made it, or a reset within an epoch.
+    #[error("{log}/{index} is no such entry as the beginning of its epoch demands")]
+    Beginning {
+        /// The log.
+        log: LogId,
+        /// The entry.
+        index: u64,
+    },
     /// Recorded time went back.
     #[error("{log}/{index} is recorded before the entry in front of it")]
     TimeWentBack {
@@ -213,6 +232,8 @@ impl PeerFault {
             Self::BeyondCut { .. } => "beyond_cut",
             Self::TooMuchEvidence(_) => "too_much_evidence",
             Self::Evidence { .. } => "evidence",
+            Self::TooManyResets(_) => "too_many_resets",
+            Self::Reset { .. } => "epoch_reset",
             Self::TooMuchTestimony(_) => "too_much_testimony",
             Self::Receipt { .. } => "receipt",
             Self::NotContiguous { .. } => "not_contiguous",
@@ -234,6 +255,7 @@ impl OwnerFault {
             Self::Equivocation { log, .. }
             | Self::Header { log, .. }
             | Self::Misplaced { log, .. }
+            | Self::Beginning { log, .. }
             | Self::TimeWentBack { log, .. } => *log,
         }
     }
@@ -244,6 +266,7 @@ impl OwnerFault {
             Self::Equivocation { .. } => "equivocation",
             Self::Header { .. } => "header",
             Self::Misplaced { .. } => "misplaced",
+            Self::Beginning { .. } => "epoch_beginning",
             Self::TimeWentBack { .. } => "time_went_back",
         }
     }

@@ -6,6 +6,7 @@ mod book;
 mod convict;
 mod doubts;
 mod entries;
+mod epochs;
 mod fault;
 mod plan;
 mod receive;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use registry_proto::{
     charter::{Charter, Standing},
+    epoch::TakenReset,
     log::{Cosigned, Hash, VerbundId},
     receipt::SignedReceipt,
     terms::{Land, LogId},
@@ -72,6 +74,8 @@ pub enum Wish {
         /// Encoded evidence.
         raw: bytes::Bytes,
     },
+    /// Keep a reset that is complete, and begin again under it.
+    KeepReset(TakenReset),
     /// End a stream.
     Close {
         /// Which.
@@ -142,6 +146,15 @@ pub enum Report {
         /// Number of its charter.
         number: u64,
     },
+    /// A partner told that an epoch of a log has ended.
+    EpochEnded {
+        /// Who.
+        peer: PeerIdentity,
+        /// The epoch.
+        log: LogId,
+        /// Entries of it that count.
+        size: u64,
+    },
     /// A partner refused to serve a log.
     Refused {
         /// Who.
@@ -159,6 +172,8 @@ pub(crate) struct Replication {
     me: PeerIdentity,
     own: LogId,
     replicas: BTreeMap<LogId, Replica>,
+    /// By the epoch that each ended.
+    resets: BTreeMap<LogId, TakenReset>,
     sessions: BTreeMap<SessionId, Session>,
     testimony: Testimony,
     wishes: VecDeque<Wish>,
@@ -182,6 +197,8 @@ pub(crate) enum Heard {
     },
     /// The own log has two signed heads.
     OwnLogForked(OwnerFault),
+    /// The own epoch has ended.
+    EpochEnded,
 }
 
 /// A verified head of the own log.
@@ -210,6 +227,7 @@ impl Replication {
             me,
             own,
             replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),
+            resets: BTreeMap::new(),
             sessions: BTreeMap::new(),
             testimony: Testimony::default(),
             wishes: VecDeque::new(),
@@ -222,6 +240,11 @@ impl Replication {
 
     pub(crate) fn replica(&self, log: LogId) -> Option<&Replica> {
         self.replicas.get(&log)
+    }
+
+    /// All logs in the order of (Land, epoch).
+    pub(crate) fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas.values()
     }
 
     pub(crate) fn replica_mut(&mut self, log: LogId) -> Option<&mut Replica> {
@@ -267,6 +290,8 @@ impl Replication {
                 charter: self.charter.number(),
             }),
         );
+        // before the heads: of an epoch that ended nothing is to be learned any more
+        self.send_resets(id);
         self.send_heads(id, 0, now);
         self.send_evidence(id);
         true
@@ -320,6 +345,9 @@ impl Replication {
     /// State of a log for status and metrics.
     pub(crate) fn state(&self, log: LogId, now: Now) -> LogState {
         let Some(replica) = self.replicas.get(&log) else { return LogState::Bootstrapping };
+        if replica.ends().is_some() {
+            return LogState::Ended;
+        }
         if replica.stopped().is_some() {
             return LogState::Quarantined;
         }

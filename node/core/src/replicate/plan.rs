@@ -98,6 +98,14 @@ impl Replication {
         if replica.stopped().is_some() || replica.is_abandoned() {
             return;
         }
+        if replica.is_over() {
+            // what was signed beyond is of no use to anybody
+            let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
+            if let Some(source) = source {
+                self.stop_following(source.session, log);
+            }
+            return;
+        }
         let Some(source) = replica.source else {
             if let Some(best) = self.best(log, None, now) {
                 self.follow_at(log, best.session, now);

@@ -64,6 +64,9 @@ impl Replication {
             Message::Evidence(it) => {
                 session.spend(it.items.len(), now).and_then(|()| self.shown_evidence(id, &it.items))
             }
+            Message::EpochResets(it) => {
+                session.spend(it.items.len(), now).and_then(|()| self.shown_resets(id, &it.items))
+            }
             Message::AskHeads(ask) => session.spend(self.replicas.len(), now).map(|()| {
                 self.send_heads(id, ask.nonce, now);
                 Vec::new()
@@ -117,7 +120,7 @@ impl Replication {
         nonce: u64,
         now: Now,
     ) -> Result<Vec<Heard>, PeerFault> {
-        if heads.len() > limits::MEMBERS_MAX {
+        if heads.len() > limits::MEMBERS_MAX * limits::EPOCHS_MAX {
             return Err(PeerFault::TooManyHeads(heads.len()));
         }
         // a log of another epoch or of a Land the charter does not know is not ours to judge

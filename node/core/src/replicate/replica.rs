@@ -1,14 +1,15 @@
 //! One log as this node holds it: what is verified, what is durable, which head is the newest.
 
+mod checks;
+
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use registry_proto::{
     charter::{LogCut, Member, Standing},
-    erasure::Erasing,
     evidence::{Equivocation, EvidenceError},
     log::{
-        CheckpointError, Frontier, Hash, Header, Keyring, Origin, OwnerKeys, SignedCheckpoint,
+        CheckpointError, Frontier, Hash, Keyring, Origin, OwnerKeys, SignedCheckpoint,
         check_consistency, leaf_hash,
     },
     terms::LogId,
@@ -21,7 +22,7 @@ use crate::{
     replicate::{
         SessionId,
         doubts::{Doubts, Examination, Found, Point, Suspect},
-        entries::{body_is_promised, counts, entry_bytes, withdraw},
+        entries::{counts, entry_bytes, withdraw},
         fault::{OwnerFault, PeerFault},
     },
 };
@@ -121,6 +122,10 @@ pub(crate) struct Replica {
     doubts: Doubts,
     /// The disk failed: nothing more is taken.
     abandoned: bool,
+    /// Digest of the reset that its epoch begins with; none for the first epoch.
+    begins: Option<Hash>,
+    /// Entries that count, if a reset ended the epoch.
+    ends: Option<u64>,
     /// Counts the Follows.
     pub(crate) follows: u64,
     pub(crate) source: Option<Source>,
@@ -174,14 +179,37 @@ impl Replica {
             stopped: None,
             doubts: Doubts::default(),
             abandoned: false,
+            begins: None,
+            ends: None,
             follows: 0,
             source: None,
             origin,
         }
     }
 
+    /// Between two resets: the one its epoch begins with, and how much counts since the other.
+    pub(crate) fn between(mut self, begins: Option<Hash>, ends: Option<u64>) -> Self {
+        (self.begins, self.ends) = (begins, ends);
+        self
+    }
+
     pub(crate) fn log(&self) -> LogId {
         self.origin.log
+    }
+
+    /// Entries that count, if a reset ended the epoch.
+    pub(crate) fn ends(&self) -> Option<u64> {
+        self.ends
+    }
+
+    /// True when a reset ended the epoch, and all that counts of it is here or under way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends.is_some_and(|it| self.received.size() >= it)
+    }
+
+    /// A reset ended the epoch.
+    pub(crate) fn end(&mut self, size: u64) {
+        self.ends = Some(size);
     }
 
     pub(crate) fn durable(&self) -> u64 {
@@ -505,85 +533,5 @@ impl Replica {
         found: Option<&Found>,
     ) -> Option<Equivocation> {
         self.doubts.examined(of, found)
-    }
-
-    fn check_size(&self, batch: &Batch, session: SessionId) -> Result<u64, PeerFault> {
-        let log = self.origin.log;
-        let expected = self.received.size();
-        if batch.first != expected {
-            return Err(PeerFault::NotContiguous { log, first: batch.first, expected });
-        }
-        let bytes: usize = batch.entries.iter().map(entry_bytes).sum();
-        let entries = batch.entries.len();
-        let too_large = bytes > limits::BATCH_BYTES_MAX && entries > 1;
-        if entries == 0 || entries > limits::BATCH_ENTRIES_MAX || too_large {
-            return Err(PeerFault::BatchSize { log, entries, bytes });
-        }
-        let bytes = bytes as u64;
-        // twice the credit: what was under way when this node followed here anew may still land,
-        // and the last batch may begin within the credit and end beyond it. Groups of former
-        // sources do not count, they had a credit of their own
-        let under_way: u64 =
-            self.flights.iter().filter(|it| it.session == session).map(|it| it.bytes).sum();
-        if under_way > 2 * limits::FOLLOW_CREDIT_BYTES {
-            return Err(PeerFault::CreditExceeded { log });
-        }
-        Ok(bytes)
-    }
-
-    fn check_tree(
-        &self,
-        batch: &Batch,
-        signed: &SignedCheckpoint,
-        upto: u64,
-        root: &Hash,
-    ) -> Result<Vec<Hash>, PeerFault> {
-        let log = self.origin.log;
-        if upto > signed.size() {
-            return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: signed.size() });
-        }
-        let mut proof = Vec::with_capacity(batch.proof.len().min(64));
-        for hash in &batch.proof {
-            let hash = Hash::try_from(hash.as_ref()).map_err(|_| PeerFault::BatchSize {
-                log,
-                entries: batch.entries.len(),
-                bytes: hash.len(),
-            })?;
-            proof.push(hash);
-        }
-        check_consistency(&proof, upto, root, signed.size(), signed.root())
-            .map_err(|source| PeerFault::Proof { log, source })?;
-        Ok(proof)
-    }
-
-    /// Recorded time of the last entry, and the erasures among them.
-    fn check_entries(
-        &self,
-        batch: &Batch,
-        signed: &SignedCheckpoint,
-    ) -> Result<(i64, Vec<Erasing>), BatchFault> {
-        let log = self.origin.log;
-        let mut recorded_ms = self.received_recorded_ms;
-        let mut erasures = Vec::new();
-        for (index, entry) in (batch.first..).zip(&batch.entries) {
-            let header = Header::parse(&entry.header)
-                .map_err(|source| BatchFault::Owner(OwnerFault::Header { log, index, source }))?;
-            let here =
-                header.verbund == self.origin.verbund && header.log == log && header.index == index;
-            if !here {
-                let said = format!("{}/{} of {}", header.log, header.index, header.verbund);
-                return Err(BatchFault::Owner(OwnerFault::Misplaced { log, index, said }));
-            }
-            if header.recorded_unix_ms < recorded_ms {
-                return Err(BatchFault::Owner(OwnerFault::TimeWentBack { log, index }));
-            }
-            recorded_ms = header.recorded_unix_ms;
-            if !body_is_promised(entry, &header, signed) {
-                return Err(BatchFault::Peer(PeerFault::Body { log, index }));
-            }
-            // one that names nothing erases nothing
-            erasures.extend(Erasing::read(&header, &entry.body).ok());
-        }
-        Ok((recorded_ms, erasures))
     }
 }

@@ -13,6 +13,7 @@ use registry_proto::{
 use super::{Entropy, Prepared, Submission};
 use crate::{
     authorize::{self, Action, Principal},
+    fold::Position,
     limits,
     reject::{FieldViolation, Reject},
 };
@@ -69,7 +70,7 @@ impl Submission {
             records.push(Prepared {
                 references: vec![Reference { land, object_id: object.uuid(), leaf_hash: leaf }],
                 action: Action::Operate,
-                erases: Some(header.index),
+                erases: Some(Position { log: header.log, index: header.index }.number()),
                 path: format!("entries[{at}]"),
                 ..Prepared::of(Kind::Erasure, object, salt, body)
             });
@@ -114,6 +115,15 @@ fn check_form(targets: &[ToErase], grund: &str) -> Result<(), Reject> {
 /// The object of an entry that may be erased here.
 fn erasable(own: LogId, header: &Header) -> Result<ServiceId, Reject> {
     let name = format!("{}/{}", header.log, header.index);
+    if header.log.land == own.land && header.log != own {
+        return Err(Reject::Precondition {
+            reason: "ERASE_ENDED",
+            description: format!(
+                "{name} steht in einer Epoche, die zurückgesetzt wurde; eine Löschung wirkt nur in \
+                 ihrer eigenen Epoche"
+            ),
+        });
+    }
     if header.log != own {
         return Err(Reject::Precondition {
             reason: "ERASE_FOREIGN",

@@ -86,11 +86,11 @@ impl<F: Facts> Judge<'_, F> {
             Some(number) => self.catalogue.standing(&lineage, &number)?,
             None => None,
         };
-        let stands = match same.filter(|it| it.state.position.log != self.own) {
+        let stands = match same.filter(|it| it.state.position.log.land != self.own.land) {
             Some(it) => {
                 let at = it.state.position;
                 let leaf = leaf(&it.fact.leaf)?;
-                Some((at, Mark { content: contents(at)?, index: at.index, leaf }))
+                Some((at, Mark { content: contents(at)?, number: at.number(), leaf }))
             }
             None => None,
         };
@@ -234,10 +234,10 @@ impl<F: Facts> Judge<'_, F> {
         Ok(Judged { references: vec![reference(offer)], ..Judged::default() })
     }
 
-    /// 1 + index of what this Land said last about a handover of a service, in the log of today.
+    /// 1 + number of what this Land said last about a handover of a service.
     fn seen(&self, found: &Lineages) -> u64 {
-        let own = found.said.iter().filter(|it| it.at.log == self.own);
-        own.map(|it| it.at.index + 1).max().unwrap_or_default()
+        let own = found.said.iter().filter(|it| it.at.log.land == self.own.land);
+        own.map(|it| it.at.number() + 1).max().unwrap_or_default()
     }
 }
 

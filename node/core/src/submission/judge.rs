@@ -329,7 +329,7 @@ impl<F: Facts> Judge<'_, F> {
             Some(known) if side == Side::Publisher => Some(self.mine(known.service)?.seen),
             _ => None,
         };
-        let judged_at = Some(known.map_or(0, |it| own_revision(&it, self.own)));
+        let judged_at = Some(known.map_or(0, |it| own_revision(&it, self.own.land)));
         Ok(Judged { references, judged_at, handovers_seen, warnings, ..Judged::default() })
     }
 
@@ -483,9 +483,9 @@ impl<F: Facts> Judge<'_, F> {
     }
 }
 
-fn own_revision(of: &Subscription, own: LogId) -> u64 {
+fn own_revision(of: &Subscription, own: Land) -> u64 {
     let all = of.history.iter().chain(&of.superseded).chain(&of.pending);
-    all.filter(|it| it.at.log == own).map(|it| it.at.index + 1).max().unwrap_or_default()
+    all.filter(|it| it.at.log.land == own).map(|it| it.at.number() + 1).max().unwrap_or_default()
 }
 
 fn head(of: &Subscription) -> Reference {

@@ -95,7 +95,7 @@ pub(crate) struct Prepared {
     pub(crate) schluessel: Vec<String>,
     /// Themenfeld of a definition.
     pub(crate) themenfeld: Option<Themenfeld>,
-    /// Index of the entry of this log that it erases.
+    /// Number of the entry of this log that it erases.
     pub(crate) erases: Option<u64>,
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,

@@ -38,8 +38,12 @@ pub(crate) struct Author {
 
 impl Author {
     pub(crate) fn new(verbund: VerbundId, land: Land, signer: LogSigner) -> Self {
+        Self::of_log(Origin { verbund, log: log(land) }, signer)
+    }
+
+    /// The owner of any epoch of a log.
+    pub(crate) fn of_log(origin: Origin, signer: LogSigner) -> Self {
         let seconds = u64::try_from(START_MS / 1_000).expect("after 1970");
-        let origin = Origin { verbund, log: log(land) };
         Self { origin, signer, leaves: Vec::new(), entries: Vec::new(), seconds }
     }
 

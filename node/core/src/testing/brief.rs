@@ -59,6 +59,8 @@ pub(crate) fn brief(effect: &Effect) -> String {
             };
             format!("close {} {reason}", session.0)
         }
+        Effect::KeepReset(it) => format!("keep reset of {}", it.said().log),
+        Effect::BeginAgain { log } => format!("begin again {log}"),
         Effect::Report(notice) => noticed(notice),
     }
 }
@@ -105,6 +107,7 @@ fn said(message: &Message) -> String {
         Message::Receipts(it) => format!("receipts {}", it.items.len()),
         Message::Cosignatures(it) => format!("cosignatures {}", it.items.len()),
         Message::Evidence(it) => format!("evidence {}", it.items.len()),
+        Message::EpochResets(it) => format!("resets {}", it.items.len()),
         Message::Batch(_) => "batch".to_owned(),
     }
 }
@@ -119,6 +122,9 @@ fn noticed(notice: &Notice) -> String {
         }
         Notice::Replication(Report::LaterCharter { peer, number }) => {
             format!("later charter {number} of {}", peer.land)
+        }
+        Notice::Replication(Report::EpochEnded { peer, log, size }) => {
+            format!("ended {log} at {size} by {}", peer.land)
         }
         Notice::Replication(Report::Refused { peer, log }) => {
             format!("refused {} {log}", peer.land)

@@ -10,7 +10,8 @@ use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use registry_proto::{
     charter::Charter,
-    log::{Checkpoint, Kind, LogSigner, SignedCheckpoint},
+    epoch::{EpochReset, Reset},
+    log::{Checkpoint, Hash, Kind, LogSigner, SignedCheckpoint},
     terms::{Land, LogId, SemVer, ServiceId},
     wire::{
         peer::{Hello, peer_message::Message},
@@ -66,6 +67,7 @@ impl Bench {
             me: peer(Land::SL),
             logs: Vec::new(),
             services: OwnServices::default(),
+            resets: Vec::new(),
             evidence: Vec::new(),
             receipts: Vec::new(),
             cosigned: Vec::new(),
@@ -233,6 +235,18 @@ pub(crate) fn heads(
 
 pub(crate) fn signer(land: Land) -> LogSigner {
     LogSigner::new(key(land, 1), key(land, 2))
+}
+
+/// A reset of an epoch that keeps what `root` covers, with the consent of these members.
+pub(crate) fn reset(log: LogId, size: u64, root: Hash, consents: &[Land]) -> Reset {
+    let verbund = charter(&LAENDER).id();
+    let said = EpochReset { log, size, root, reason: "verloren".to_owned(), unix_ms: START_MS };
+    let mut reset = said.sign(verbund, &key(log.land, 3).into()).expect("signed");
+    for land in consents {
+        let signer = signer(*land);
+        reset = reset.countersign(verbund, *land, signer.freshness(), START_MS).expect("signed");
+    }
+    reset
 }
 
 /// A submission of records `(service, version, content)`; a record without version is a

@@ -320,7 +320,7 @@ impl<F: Facts> Catalogue<'_, F> {
         Ok(life)
     }
 
-    /// 1 + index of the newest entry of a Land about a service; 0 if there is none.
+    /// 1 + number of the newest entry of a Land about a service; 0 if there is none.
     ///
     /// # Errors
     ///
@@ -348,7 +348,7 @@ impl<F: Facts> Catalogue<'_, F> {
                 note(row.at);
             }
         }
-        Ok(newest.map_or(0, |at| at.index + 1))
+        Ok(newest.map_or(0, |at| at.number() + 1))
     }
 }
 

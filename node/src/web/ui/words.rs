@@ -82,6 +82,7 @@ pub(super) fn replication(code: i32) -> Word {
         Ok(ReplicationState::Quarantined) => ("gesperrt nach Regelverstoß", Tone::Danger),
         Ok(ReplicationState::Suspended) => ("Mitgliedschaft ruht", Tone::Warning),
         Ok(ReplicationState::Removed) => ("ausgeschieden", Tone::Warning),
+        Ok(ReplicationState::Ended) => ("beendet", Tone::Info),
         Ok(ReplicationState::Unspecified) | Err(_) => ("unbekannt", Tone::Info),
     }
 }

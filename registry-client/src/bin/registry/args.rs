@@ -3,6 +3,7 @@
 mod artefact;
 mod charter;
 mod draft;
+mod epoch;
 mod erase;
 mod examples;
 mod freigabe;
@@ -37,6 +38,7 @@ pub(crate) use self::{
         Charter, CharterExport, CharterInvite, CharterPropose, CharterUninvite, CharterVote,
     },
     draft::{Draft, DraftCheck, DraftDelete, DraftPublish, DraftSave, DraftShow},
+    epoch::{Epoch, EpochApply, EpochCountersign},
     erase::{Erase, EraseEntry, EraseKontakt, EraseStatus, EraseVersion, Why},
     freigabe::{Freigabe, FreigabeAccept},
     held::{Held, HeldAccept},
@@ -168,6 +170,9 @@ pub(crate) enum Command {
     /// Wer Mitglied ist, und Abstimmungen über die nächste Charta
     #[command(subcommand)]
     Charter(Charter),
+    /// Protokolle, die in einer neuen Epoche neu beginnen, und Zustimmungen dazu
+    #[command(subcommand)]
+    Epoch(Epoch),
     /// Einträge des eigenen Landes löschen, überall und endgültig (Art. 17 DSGVO)
     #[command(subcommand)]
     Erase(Erase),

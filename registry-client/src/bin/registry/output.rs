@@ -180,6 +180,7 @@ pub(crate) fn replication_state(state: ReplicationState) -> &'static str {
         ReplicationState::Quarantined => "gesperrt (Protokoll gebrochen)",
         ReplicationState::Suspended => "ruhend (Mitgliedschaft ausgesetzt)",
         ReplicationState::Removed => "ausgeschieden",
+        ReplicationState::Ended => "beendet",
     }
 }
 

@@ -159,12 +159,24 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
 
 /// Why nothing is published, of what the node says about it.
 pub(crate) fn fence(text: &str) -> Option<&'static str> {
-    let all: [(&str, &str, &'static str); 7] = [
+    let all: [(&str, &str, &'static str); 9] = [
         (
             "waiting because somebody else",
             "",
             "mit den Schlüsseln des Landes scheint noch jemand zu signieren; läuft eine Kopie des \
              Knotens, hält der Betreiber sie an, dann geht es von selbst weiter",
+        ),
+        (
+            "waiting for what counts of the epochs",
+            "",
+            "dem Knoten fehlt noch, was von den früheren Epochen des eigenen Protokolls zählt; er \
+             holt es von den Partnern",
+        ),
+        (
+            "stopped: this epoch",
+            "",
+            "die Epoche des eigenen Protokolls ist beendet; der Knoten beginnt gleich in der \
+             nächsten",
         ),
         (
             "waiting",

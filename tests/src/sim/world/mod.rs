@@ -385,6 +385,7 @@ impl World {
             me: identity(land),
             logs: node.disk.recover(),
             services: node.disk.services(LogId { land, epoch: 1 }),
+            resets: Vec::new(),
             evidence: node.disk.evidence.values().cloned().collect(),
             receipts: node.disk.book.newest().cloned().collect(),
             cosigned: node.disk.cosigned.values().cloned().collect(),

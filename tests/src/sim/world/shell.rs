@@ -150,6 +150,9 @@ impl World {
             Effect::KeepEvidence { log, raw } => {
                 self.node_mut(land).disk.evidence.insert(log, raw);
             }
+            Effect::KeepReset(_) | Effect::BeginAgain { .. } => {
+                panic!("seed {}: no log begins again here", self.seed)
+            }
             Effect::Close { session, .. } => self.break_stream(session.0),
             Effect::Report(Notice::Replication(Report::PeerFault { peer, fault })) => {
                 // a liar may blame anyone, and what it passes on may be blamed on it only

@@ -2,6 +2,7 @@
 
 mod auditing;
 mod copies;
+mod epochs;
 mod fencing;
 mod own_log;
 mod recovery;

@@ -131,14 +131,15 @@ fn a_second_hello_closes_the_stream() {
 #[test]
 fn more_heads_than_logs_close_the_stream() {
     let unknown = Head { land: "BY".to_owned(), epoch: 1, ..Head::default() };
-    check_closes(|_| Message::Heads(heads(vec![unknown.clone(); 65], 0)), "too_many_heads");
+    let most = limits::MEMBERS_MAX * limits::EPOCHS_MAX;
+    check_closes(|_| Message::Heads(heads(vec![unknown.clone(); most + 1], 0)), "too_many_heads");
     check_closes(
         |bench| Message::Heads(heads(vec![bench.author(Land::RP).head(0, 0); 5], 0)),
         "too_many_heads",
     );
     // those of logs that are not ours count for nothing
     let mut bench = bench();
-    let said = bench.say(1, Message::Heads(heads(vec![unknown; 64], 0)));
+    let said = bench.say(1, Message::Heads(heads(vec![unknown; most], 0)));
     assert_eq!(said, Vec::<String>::new());
 }
 

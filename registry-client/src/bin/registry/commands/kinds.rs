@@ -25,6 +25,7 @@ pub(super) fn message(kind: Kind) -> Option<&'static str> {
         Kind::AuditHead => Some("AuditHead"),
         Kind::Erasure => Some("Erasure"),
         Kind::Recovered => Some("Recovered"),
+        Kind::EpochReset => Some("EpochReset"),
         Kind::Contact => Some("Kontakt"),
         Kind::Unknown(_) => None,
     }
@@ -46,6 +47,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::AuditHead => "Auditstand",
         Kind::Erasure => "Löschung",
         Kind::Recovered => "Wiederhergestellt",
+        Kind::EpochReset => "Neubeginn",
         Kind::Contact => "Kontakt",
         Kind::Unknown(_) => "Unbekannt",
     }
@@ -59,6 +61,7 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
             Kind::CharterVote => "Stimme zur nächsten Charta".to_owned(),
             Kind::AuditHead => "Stand des Auditlogs eines Knotens".to_owned(),
             Kind::Recovered => "das Land holte eigene Einträge von Partnern zurück".to_owned(),
+            Kind::EpochReset => "das Protokoll begann in dieser Epoche neu".to_owned(),
             Kind::Unknown(kind) => format!("Art {kind} braucht neuere Software"),
             _ => "Inhalt nicht hier".to_owned(),
         };

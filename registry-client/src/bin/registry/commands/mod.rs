@@ -5,6 +5,7 @@ mod charter;
 mod differences;
 mod draft;
 mod edit;
+mod epoch;
 mod erase;
 mod freigabe;
 mod held;
@@ -131,6 +132,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Charter(command) => charter::run(&connect(global).await?, format, command).await,
         Command::Held(command) => held::run(&connect(global).await?, format, command).await,
         Command::Kontakt(command) => kontakt::run(&connect(global).await?, format, command).await,
+        Command::Epoch(command) => epoch::run(&connect(global).await?, format, command).await,
         Command::Erase(command) => erase::run(&connect(global).await?, format, command).await,
         Command::Artefact(Artefact::Push(args)) => {
             // the digests first: a connection would only wait

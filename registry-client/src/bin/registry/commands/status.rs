@@ -126,6 +126,13 @@ fn marks(log: &AsOf) -> String {
              (Beweis: registry-node evidence list).\n"
         ));
     }
+    if let Some(from) = log.discarded_from {
+        let place = format!("{}/{}", output::clean(&log.land), log.epoch);
+        text.push_str(&format!(
+            "\n{place} ist beendet; Einträge ab {place}/{from} zählen nicht (Gründe: registry \
+             epoch list).\n"
+        ));
+    }
     text
 }
 

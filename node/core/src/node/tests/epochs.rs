@@ -1,0 +1,253 @@
+//! Logs that begin again: what is believed of a reset, and how a new epoch begins.
+
+use bytes::Bytes;
+use registry_proto::{
+    epoch::{Reset, TakenReset},
+    log::{Hash, Header, Kind, Origin},
+    terms::{
+        Land::{HE, RP, SL, TH},
+        LogId,
+    },
+    wire::peer::{EpochResets, peer_message::Message},
+};
+
+use super::words;
+use crate::{
+    fold::Position,
+    log::OwnServices,
+    node::{Effect, Input, Learned},
+    replicate::SessionId,
+    status::LogState,
+    testing::{Author, Bench, brief, charter, definition, heads, is_testimony, log, reset, signer},
+};
+
+/// The second epoch of a log.
+fn second(land: registry_proto::terms::Land) -> LogId {
+    LogId { land, epoch: 2 }
+}
+
+fn author_of(log: LogId) -> Author {
+    let verbund = charter(&crate::testing::LAENDER).id();
+    Author::of_log(Origin { verbund, log }, signer(log.land))
+}
+
+fn root(bench: &mut Bench, of: registry_proto::terms::Land, size: u64) -> Hash {
+    bench.author(of).checkpoint(size).root
+}
+
+fn taken(reset: Reset) -> TakenReset {
+    reset.complete(&charter(&crate::testing::LAENDER)).expect("complete")
+}
+
+fn show(bench: &mut Bench, session: u64, items: Vec<Bytes>) -> Vec<String> {
+    bench.say(session, Message::EpochResets(EpochResets { items }))
+}
+
+fn state(bench: &Bench, log: LogId) -> Option<(LogState, Option<u64>)> {
+    let status = bench.node.status(bench.now);
+    status.logs.iter().find(|it| it.log == log).map(|it| (it.state, it.ends))
+}
+
+/// Follows the log of Rheinland-Pfalz at Thüringen, and holds ten entries of it.
+fn follower() -> Bench {
+    let mut bench = Bench::open();
+    bench.author(RP).append(10);
+    bench.connect(2, TH);
+    bench.tell(2, RP, 10, 10);
+    bench.send(2, RP, 0, 10, 10);
+    bench.stored(RP);
+    bench
+}
+
+#[test]
+fn a_reset_counts_when_it_is_complete_and_nothing_is_asked_for_any_more() {
+    let mut bench = follower();
+    let root = root(&mut bench, RP, 6);
+    // the owner may not agree for others, and one of three others is not enough
+    for consents in [&[][..], &[HE], &[HE, HE]] {
+        let said = show(&mut bench, 2, vec![reset(log(RP), 6, root, consents).encode()]);
+        assert_eq!(said, ["fault TH epoch_reset"], "{consents:?}");
+        assert_eq!(state(&bench, log(RP)), Some((LogState::Live, None)));
+    }
+    let complete = reset(log(RP), 6, root, &[HE, TH]);
+    let said = show(&mut bench, 2, vec![complete.encode()]);
+    assert_eq!(said, ["ended RP/1 at 6 by TH", "keep reset of RP/1", "2 <- unfollow RP/1"]);
+    assert_eq!(state(&bench, log(RP)), Some((LogState::Ended, Some(6))));
+    // again, and another one of the same epoch: it has ended
+    let other = reset(log(RP), 5, root, &[HE, SL]);
+    assert!(show(&mut bench, 2, vec![complete.encode(), other.encode()]).is_empty());
+    // of an epoch that this node has not come to
+    assert!(
+        show(&mut bench, 2, vec![reset(second(RP), 0, Hash::EMPTY_ROOT, &[HE, SL]).encode()])
+            .is_empty()
+    );
+    assert_eq!(state(&bench, log(RP)), Some((LogState::Ended, Some(6))));
+    // whoever sends no reset at all speaks another language
+    let said = show(&mut bench, 2, vec![Bytes::from_static(b"\xff")]);
+    assert_eq!(said[0], "fault TH epoch_reset");
+    assert!(said[1].starts_with("close 2"), "{said:?}");
+}
+
+#[test]
+fn the_end_of_the_own_epoch_stops_signing() {
+    let mut bench = Bench::open();
+    bench.connect(2, TH);
+    let complete = reset(log(SL), 0, Hash::EMPTY_ROOT, &[HE, TH]);
+    let said = show(&mut bench, 2, vec![complete.encode()]);
+    assert_eq!(said, ["fence closed", "ended SL/1 at 0 by TH", "keep reset of SL/1"]);
+    assert_eq!(words(&bench.submit(1, definition(1))), ["reply 1 FENCED"]);
+    // nothing opens it but a new beginning
+    bench.connect(1, RP);
+    assert!(!bench.later(100_000).contains(&"fence open".to_owned()));
+}
+
+/// Started in the second epoch of the own log: of the first, ten entries were signed, six are here
+/// and count.
+fn begun_again(held: u64) -> (Bench, Reset) {
+    let mut first = author_of(log(SL));
+    first.append(10);
+    let ended = reset(log(SL), 6, first.checkpoint(6).root, &[HE, RP]);
+    let mut services = OwnServices::default();
+    for entry in first.batch(0, held.min(6), 6).entries {
+        let header = Header::parse(&entry.header).expect("a header");
+        let leaf = registry_proto::log::leaf_hash(&entry.header);
+        services.learn(&header, leaf, Some(&entry.body));
+    }
+    let kept = taken(ended.clone());
+    let logs = vec![first.recovered(held, held)];
+    let mut bench = Bench::with(|it| {
+        (it.logs, it.resets, it.services) = (logs, vec![kept], services);
+    });
+    *bench.author(SL) = first;
+    (bench, ended)
+}
+
+/// A partner that knows of nothing in the second epoch answers the fence.
+fn answer(bench: &mut Bench, session: u64, nonce: u64) -> Vec<Effect> {
+    let message = Message::Heads(heads(vec![author_of(second(SL)).head(0, 0)], nonce));
+    let effects = bench.handle(Input::Received { session: SessionId(session), message });
+    effects.into_iter().filter(|it| !is_testimony(it)).collect()
+}
+
+#[test]
+fn a_new_epoch_begins_with_its_reset_and_goes_on_behind_what_counts() {
+    let (mut bench, ended) = begun_again(6);
+    let told = bench.dial(1, RP, true);
+    assert_eq!(told, ["1 <- hello", "1 <- resets 1", "1 <- heads #0"]);
+    let hello = bench.hello(RP);
+    bench.say(1, Message::Hello(hello));
+    // heads of the epoch that ended answer nothing
+    let old = bench.author(SL).head(6, 6);
+    assert!(bench.say(1, Message::Heads(heads(vec![old], 1))).is_empty());
+    assert_eq!(words(&bench.submit(1, definition(77))), ["reply 1 FENCED"]);
+    let effects = answer(&mut bench, 1, 1);
+    let said: Vec<_> = effects.iter().map(brief).collect();
+    assert_eq!(said, ["fence open", "commit 0..1"]);
+    let Some(Effect::Commit(commit)) = effects.last() else { panic!("{said:?}") };
+    let header = Header::parse(&commit.entries[0].header).expect("a header");
+    assert_eq!((header.kind, header.log, header.index), (Kind::EpochReset, second(SL), 0));
+    let body = Reset::read(&commit.entries[0].body).expect("a reset");
+    assert_eq!(body, ended);
+    bench.committed(commit.checkpoint);
+    bench.folded(1);
+    // what stands in the first epoch stands, where it stands; a change goes behind
+    let [Effect::Reply { outcome: Ok(same), .. }] = &bench.submit(2, same_as(3))[..] else {
+        panic!("answered at once")
+    };
+    let record = &same.records[0];
+    assert!(record.unchanged);
+    assert_eq!((record.log, record.index, record.revision), (log(SL), Some(2), 3));
+    let said = words(&bench.submit(3, definition(3)));
+    assert_eq!(said, ["commit 1..2"]);
+}
+
+/// Service 3 as the author of the first epoch published it.
+fn same_as(service: u128) -> crate::submission::Submission {
+    crate::testing::submission(&[(service, None, "body")])
+}
+
+#[test]
+fn revisions_grow_from_one_epoch_to_the_next() {
+    let at = |log, index| Position { log, index }.number();
+    assert_eq!(at(log(SL), 7), 7);
+    assert!(at(second(SL), 0) > at(log(SL), 1 << 30));
+    let of = Position { log: second(SL), index: 5 };
+    assert_eq!(Position::of_number(SL, of.number()), of);
+}
+
+#[test]
+fn nothing_is_signed_before_what_counts_is_here() {
+    let (mut bench, _) = begun_again(4);
+    bench.connect(1, RP);
+    let said: Vec<_> = answer(&mut bench, 1, 1).iter().map(brief).collect();
+    assert!(said.is_empty(), "{said:?}");
+    let status = bench.node.status(bench.now);
+    assert!(status.fence.contains("epochs before SL/2"), "{}", status.fence);
+    // the epoch that ended comes back as any log does, up to what counts
+    assert_eq!(bench.tell(1, SL, 10, 10), ["1 <- follow SL/1 from 4"]);
+    assert_eq!(bench.send(1, SL, 4, 6, 10), ["store SL/1 +2 of 10", "1 <- unfollow SL/1"]);
+    let entries = bench.author(SL).batch(4, 6, 10).entries;
+    let learned = entries.into_iter().map(|it| Learned { header: it.header, body: it.body });
+    let said = bench.input(Input::Stored { log: log(SL), learned: learned.collect() });
+    assert_eq!(said, ["begin again SL/2", "1 <- ack SL/1 6"]);
+    assert_eq!(words(&bench.submit(1, definition(1))), ["reply 1 FENCED"]);
+}
+
+/// Rheinland-Pfalz began again; what its second epoch begins with.
+fn check_beginning(write: impl FnOnce(&mut Author, &Reset), expect: &[&str]) {
+    let mut first = author_of(log(RP));
+    first.append(10);
+    let ended = reset(log(RP), 6, first.checkpoint(6).root, &[HE, TH]);
+    let kept = taken(ended.clone());
+    let mut bench = Bench::with(|it| {
+        (it.logs, it.resets) = (vec![first.recovered(10, 10)], vec![kept]);
+    });
+    bench.connect(1, TH);
+    let mut author = author_of(second(RP));
+    write(&mut author, &ended);
+    let size = author.size();
+    let head = author.head(size, size);
+    let said = bench.say(1, Message::Heads(heads(vec![head], 0)));
+    assert_eq!(said, ["1 <- follow RP/2 from 0"]);
+    let mut batch = author.batch(0, size, size);
+    batch.follow = bench.follow(1, RP);
+    assert_eq!(bench.say(1, Message::Batch(batch)), expect);
+}
+
+#[test]
+fn an_epoch_that_does_not_begin_with_its_reset_is_not_accepted() {
+    let begin = |author: &mut Author, reset: &Reset| {
+        author.append_with(&reset.encode(), |it| {
+            (it.kind, it.object_id) = (Kind::EpochReset, None);
+        });
+    };
+    check_beginning(
+        |author, reset| {
+            begin(author, reset);
+            author.append(1);
+        },
+        &["store RP/2 +2 of 2"],
+    );
+    let refused = &["stopped by TH epoch_beginning", "1 <- unfollow RP/2"];
+    check_beginning(|author, _| author.append(2), refused);
+    check_beginning(
+        |author, _| begin(author, &reset(log(RP), 6, Hash::EMPTY_ROOT, &[HE, TH])),
+        refused,
+    );
+    check_beginning(
+        |author, reset| {
+            begin(author, reset);
+            begin(author, reset);
+        },
+        refused,
+    );
+    // entries of the first epoch do not become those of the second
+    let misplaced = &["stopped by TH misplaced", "1 <- unfollow RP/2"];
+    check_beginning(
+        |author, reset| {
+            begin(author, reset);
+            author.append_with(b"body", |it| it.log = log(RP));
+        },
+        misplaced,
+    );
+}

@@ -1,0 +1,90 @@
+//! Resets of logs: which partners are told, and what is believed of those they tell.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use registry_proto::{
+    epoch::{Reset, TakenReset},
+    terms::{Land, LogId},
+    wire::peer::{EpochResets, peer_message::Message},
+};
+
+use crate::{
+    limits,
+    replicate::{Heard, PeerFault, Replication, Report, SessionId, Wish},
+};
+
+impl Replication {
+    /// The resets that are taken, by the epoch that each ended.
+    pub(crate) fn resets(&self) -> &BTreeMap<LogId, TakenReset> {
+        &self.resets
+    }
+
+    /// Remembers the resets that the logs here rest on.
+    pub(crate) fn ended(&mut self, resets: Vec<TakenReset>) {
+        self.resets = resets.into_iter().map(|it| (it.said().log, it)).collect();
+    }
+
+    /// Tells a partner about every log that began again.
+    pub(super) fn send_resets(&mut self, id: SessionId) {
+        let mut of_land: BTreeMap<Land, Vec<Bytes>> = BTreeMap::new();
+        for (log, reset) in &self.resets {
+            of_land.entry(log.land).or_default().push(reset.encode());
+        }
+        for items in of_land.into_values() {
+            self.send(id, Message::EpochResets(EpochResets { items }));
+        }
+    }
+
+    /// A partner shows resets; nothing of them is believed that is not complete.
+    pub(super) fn shown_resets(
+        &mut self,
+        id: SessionId,
+        items: &[Bytes],
+    ) -> Result<Vec<Heard>, PeerFault> {
+        if items.len() > limits::EPOCHS_MAX {
+            return Err(PeerFault::TooManyResets(items.len()));
+        }
+        let mut heard = Vec::new();
+        for raw in items {
+            let reset = Reset::read(raw).map_err(|source| PeerFault::Reset { source })?;
+            let log = reset.said().log;
+            // known, of a member this node does not know, or of an epoch it has not come to
+            if self.resets.contains_key(&log) || !self.is_running(log) {
+                continue;
+            }
+            let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { continue };
+            match reset.complete(&self.charter) {
+                Ok(taken) => {
+                    let size = taken.said().size;
+                    self.wishes.push_back(Wish::Report(Report::EpochEnded { peer, log, size }));
+                    heard.extend(self.take_reset(taken));
+                }
+                // a partner that runs under a newer charter may know other keys: it stays a
+                // partner, and whatever made the charter comes from it
+                Err(source) => {
+                    let fault = PeerFault::Reset { source };
+                    self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));
+                }
+            }
+        }
+        Ok(heard)
+    }
+
+    /// Takes a reset. Until the node has begun again nothing more is accepted of the epoch that
+    /// ended, and the next one is not known yet.
+    fn take_reset(&mut self, taken: TakenReset) -> Option<Heard> {
+        let log = taken.said().log;
+        let replica = self.replicas.get_mut(&log)?;
+        replica.end(taken.said().size);
+        self.resets.insert(log, taken.clone());
+        self.wishes.push_back(Wish::KeepReset(taken));
+        (log == self.own).then_some(Heard::EpochEnded)
+    }
+
+    /// True for the newest epoch of a member, unless it has ended or would be the last one.
+    fn is_running(&self, log: LogId) -> bool {
+        let known = self.replicas.get(&log).is_some_and(|it| it.ends().is_none());
+        known && usize::try_from(log.epoch).is_ok_and(|it| it < limits::EPOCHS_MAX)
+    }
+}

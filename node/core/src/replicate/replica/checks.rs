@@ -1,0 +1,116 @@
+//! What a batch must be before anything of it is stored.
+
+use bytes::Bytes;
+use registry_proto::{
+    epoch::Reset,
+    erasure::Erasing,
+    log::{Hash, Header, Kind, SignedCheckpoint, check_consistency},
+    wire::peer::Batch,
+};
+
+use super::{BatchFault, Replica};
+use crate::{
+    limits,
+    replicate::{
+        SessionId,
+        entries::{body_is_promised, entry_bytes},
+        fault::{OwnerFault, PeerFault},
+    },
+};
+
+impl Replica {
+    pub(super) fn check_size(&self, batch: &Batch, session: SessionId) -> Result<u64, PeerFault> {
+        let log = self.origin.log;
+        let expected = self.received.size();
+        if batch.first != expected {
+            return Err(PeerFault::NotContiguous { log, first: batch.first, expected });
+        }
+        let bytes: usize = batch.entries.iter().map(entry_bytes).sum();
+        let entries = batch.entries.len();
+        let too_large = bytes > limits::BATCH_BYTES_MAX && entries > 1;
+        if entries == 0 || entries > limits::BATCH_ENTRIES_MAX || too_large {
+            return Err(PeerFault::BatchSize { log, entries, bytes });
+        }
+        let bytes = bytes as u64;
+        // twice the credit: what was under way when this node followed here anew may still land,
+        // and the last batch may begin within the credit and end beyond it. Groups of former
+        // sources do not count, they had a credit of their own
+        let under_way: u64 =
+            self.flights.iter().filter(|it| it.session == session).map(|it| it.bytes).sum();
+        if under_way > 2 * limits::FOLLOW_CREDIT_BYTES {
+            return Err(PeerFault::CreditExceeded { log });
+        }
+        Ok(bytes)
+    }
+
+    pub(super) fn check_tree(
+        &self,
+        batch: &Batch,
+        signed: &SignedCheckpoint,
+        upto: u64,
+        root: &Hash,
+    ) -> Result<Vec<Hash>, PeerFault> {
+        let log = self.origin.log;
+        if upto > signed.size() {
+            return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: signed.size() });
+        }
+        let mut proof = Vec::with_capacity(batch.proof.len().min(64));
+        for hash in &batch.proof {
+            let hash = Hash::try_from(hash.as_ref()).map_err(|_| PeerFault::BatchSize {
+                log,
+                entries: batch.entries.len(),
+                bytes: hash.len(),
+            })?;
+            proof.push(hash);
+        }
+        check_consistency(&proof, upto, root, signed.size(), signed.root())
+            .map_err(|source| PeerFault::Proof { log, source })?;
+        Ok(proof)
+    }
+
+    /// Recorded time of the last entry, and the erasures among them.
+    pub(super) fn check_entries(
+        &self,
+        batch: &Batch,
+        signed: &SignedCheckpoint,
+    ) -> Result<(i64, Vec<Erasing>), BatchFault> {
+        let log = self.origin.log;
+        let mut recorded_ms = self.received_recorded_ms;
+        let mut erasures = Vec::new();
+        for (index, entry) in (batch.first..).zip(&batch.entries) {
+            let header = Header::parse(&entry.header)
+                .map_err(|source| BatchFault::Owner(OwnerFault::Header { log, index, source }))?;
+            let here =
+                header.verbund == self.origin.verbund && header.log == log && header.index == index;
+            if !here {
+                let said = format!("{}/{} of {}", header.log, header.index, header.verbund);
+                return Err(BatchFault::Owner(OwnerFault::Misplaced { log, index, said }));
+            }
+            if header.recorded_unix_ms < recorded_ms {
+                return Err(BatchFault::Owner(OwnerFault::TimeWentBack { log, index }));
+            }
+            recorded_ms = header.recorded_unix_ms;
+            if !body_is_promised(entry, &header, signed) {
+                return Err(BatchFault::Peer(PeerFault::Body { log, index }));
+            }
+            if !self.begins_right(&header, &entry.body) {
+                return Err(BatchFault::Owner(OwnerFault::Beginning { log, index }));
+            }
+            // one that names nothing erases nothing
+            erasures.extend(Erasing::read(&header, &entry.body).ok());
+        }
+        Ok((recorded_ms, erasures))
+    }
+
+    /// True unless the entry is out of place at the beginning of an epoch: every one but the first
+    /// begins with the reset that made it, and has no other.
+    fn begins_right(&self, header: &Header, body: &Bytes) -> bool {
+        match self.begins.filter(|_| header.index == 0) {
+            None => header.kind != Kind::EpochReset,
+            Some(digest) => {
+                header.kind == Kind::EpochReset
+                    && Reset::read(body).is_ok_and(|it| it.digest() == digest)
+            }
+        }
+    }
+}

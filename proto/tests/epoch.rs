@@ -1,0 +1,194 @@
+//! Resets of a log: who must sign, what is refused, and the form of the file.
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use prost::Message as _;
+use registry_proto::{
+    charter::Charter,
+    epoch::{EpochReset, REASON_BYTES_MAX, RESET_BYTES_MAX, Reset, ResetError as E, TakenReset},
+    key::Key,
+    log::{VerbundId, leaf_hash},
+    statement::StatementError,
+    terms::{
+        Land::{self, HE, RP, SL, TH},
+        LogId,
+    },
+    wire::registry as wire,
+};
+
+const MEMBERS: [(Land, u8); 4] = [(HE, 10), (RP, 20), (SL, 30), (TH, 40)];
+const TIME: i64 = 1_795_449_600_123;
+
+fn key(seed: u8) -> Key {
+    SigningKey::from_bytes(&[seed; 32]).into()
+}
+
+fn seed(land: Land) -> u8 {
+    MEMBERS.iter().find(|it| it.0 == land).expect("a member").1
+}
+
+fn charter() -> Charter {
+    let public = |seed| Bytes::copy_from_slice(key(seed).public().as_bytes());
+    let members = MEMBERS.map(|(land, seed)| wire::Member {
+        land: land.code().to_owned(),
+        log_key: public(seed),
+        freshness_key: public(seed + 1),
+        offline_key: public(seed + 2),
+        nodes: vec![wire::MemberNode {
+            name: format!("node.{}.example", land.code().to_lowercase()),
+            spki_pins: vec![vec![seed; 32].into()],
+        }],
+        ..wire::Member::default()
+    });
+    let charter = wire::Charter {
+        format_level: 1,
+        name: "Verbund Mitte".to_owned(),
+        threshold: 3,
+        members: members.to_vec(),
+        ..wire::Charter::default()
+    };
+    Charter::parse(charter.encode_to_vec().into()).expect("a charter")
+}
+
+fn said() -> EpochReset {
+    EpochReset {
+        log: LogId { land: SL, epoch: 1 },
+        size: 4_711,
+        root: leaf_hash(b"root"),
+        reason: "Datenträger verloren".to_owned(),
+        unix_ms: TIME,
+    }
+}
+
+fn signed() -> Reset {
+    said().sign(charter().id(), &key(seed(SL) + 2)).expect("signed")
+}
+
+fn agreed(mut reset: Reset, laender: &[Land]) -> Reset {
+    for land in laender {
+        let freshness = key(seed(*land) + 1);
+        reset = reset.countersign(charter().id(), *land, &freshness, TIME).expect("signed");
+    }
+    reset
+}
+
+/// What becomes of a reset, on the way through its encoded form.
+#[track_caller]
+fn check(reset: &Reset, expect: Result<(), E>) {
+    let taken = Reset::read(&reset.encode()).and_then(|it| it.complete(&charter()));
+    assert_eq!(taken.map(|it| assert_eq!(it.encode(), reset.encode())), expect);
+}
+
+#[test]
+fn it_counts_when_more_than_half_of_the_others_agree() {
+    check(&signed(), Err(E::Missing { missing: 2 }));
+    check(&agreed(signed(), &[RP]), Err(E::Missing { missing: 1 }));
+    check(&agreed(signed(), &[RP, RP]), Err(E::Missing { missing: 1 }));
+    check(&agreed(signed(), &[RP, TH]), Ok(()));
+    check(&agreed(signed(), &[TH, HE, RP]), Ok(()));
+    // two copies that went to different members
+    let mut merged = agreed(signed(), &[RP]);
+    merged.merge(agreed(signed(), &[HE])).expect("the same reset");
+    check(&merged, Ok(()));
+    let other = EpochReset { size: 9, ..said() };
+    let other = other.sign(charter().id(), &key(seed(SL) + 2)).expect("signed");
+    assert_eq!(merged.merge(other), Err(E::Different));
+}
+
+#[test]
+fn whoever_has_no_say_does_not_count() {
+    let statement = |by, source| Err(E::Statement { by, source });
+    // the online keys of the owner are no offline key
+    for online in [key(seed(SL)), key(seed(SL) + 1)] {
+        let forged = said().sign(charter().id(), &online).expect("signed");
+        check(&agreed(forged, &[RP, TH]), statement(SL, StatementError::Key));
+    }
+    let elsewhere = VerbundId::from_bytes([9; 32]);
+    let forged = said().sign(elsewhere, &key(seed(SL) + 2)).expect("signed");
+    check(&agreed(forged, &[RP, TH]), statement(SL, StatementError::Signature));
+    // for a member with the key of another one
+    let forged =
+        signed().countersign(charter().id(), TH, &key(seed(RP) + 1), TIME).expect("signed");
+    check(&agreed(forged, &[RP]), statement(TH, StatementError::Key));
+    let forged = signed().countersign(elsewhere, TH, &key(seed(TH) + 1), TIME).expect("signed");
+    check(&agreed(forged, &[RP]), statement(TH, StatementError::Signature));
+    let stranger = signed().countersign(charter().id(), Land::BY, &key(1), TIME).expect("signed");
+    check(&agreed(stranger, &[RP, TH]), Err(E::NoMember(Land::BY)));
+    let own = signed().countersign(charter().id(), SL, &key(seed(SL) + 1), TIME);
+    assert_eq!(own, Err(E::NoMember(SL)));
+}
+
+/// A change of the encoded form of a reset that is complete.
+#[track_caller]
+fn check_changed(change: impl FnOnce(&mut wire::EpochReset), expect: E) {
+    let raw = agreed(signed(), &[RP, TH]).encode();
+    let mut changed = wire::EpochReset::decode(raw).expect("a reset");
+    change(&mut changed);
+    let raw = Bytes::from(changed.encode_to_vec());
+    assert_eq!(Reset::read(&raw).and_then(|it| it.complete(&charter())), Err(expect));
+}
+
+/// A change of what its owner signed, under the signature of before.
+#[track_caller]
+fn check_said(change: impl FnOnce(&mut wire::EpochResetStatement), expect: E) {
+    check_changed(
+        |it| {
+            let mut signed = wire::SignedStatement::decode(it.statement.clone()).expect("signed");
+            let mut said =
+                wire::EpochResetStatement::decode(signed.payload.clone()).expect("a statement");
+            change(&mut said);
+            signed.payload = said.encode_to_vec().into();
+            it.statement = signed.encode_to_vec().into();
+            it.consents.clear();
+        },
+        expect,
+    );
+}
+
+#[test]
+fn what_was_changed_is_refused_with_the_reason() {
+    let field = |field, expected| E::Field { field, expected };
+    let signature = E::Statement { by: SL, source: StatementError::Signature };
+    check_said(|it| it.size -= 1, signature.clone());
+    check_said(|it| it.epoch = 2, signature.clone());
+    check_said(|it| it.reason.push('!'), signature);
+    check_said(|it| it.epoch = 0, field("epoch", "a number from 1 that another one follows"));
+    check_said(
+        |it| it.epoch = u64::MAX,
+        field("epoch", "a number from 1 that another one follows"),
+    );
+    check_said(|it| it.root = Bytes::new(), field("root", "32 bytes"));
+    check_said(|it| it.size = 0, field("root", "the root of the empty tree"));
+    check_said(|it| it.land = "XX".to_owned(), field("land", "a Land"));
+    let long = "x".repeat(REASON_BYTES_MAX + 1);
+    check_said(|it| it.reason = long, field("reason", "at most 500 bytes"));
+    check_changed(|it| it.consents.push(it.consents[0].clone()), E::Twice(RP));
+    check_changed(|it| it.consents.push(Bytes::from_static(b"\xff")), E::Undecodable);
+    check_changed(|it| it.statement = Bytes::from_static(b"\xff"), E::Undecodable);
+    let other = EpochReset { size: 9, ..said() };
+    let other = other.sign(charter().id(), &key(seed(SL) + 2)).expect("signed");
+    let other = wire::EpochReset::decode(agreed(other, &[HE]).encode()).expect("a reset");
+    check_changed(|it| it.consents.extend(other.consents), E::OtherReset(HE));
+    let found = RESET_BYTES_MAX + 1;
+    assert_eq!(Reset::read(&vec![0; found].into()), Err(E::TooLong { found }));
+}
+
+#[test]
+fn the_form_of_a_reset() {
+    let fresh = agreed(signed(), &[RP, TH]);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/epoch-reset-1.hex");
+    if !path.exists() && std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let lines: Vec<_> = fresh.encode().chunks(32).map(hex::encode).collect();
+        fs::write(&path, lines.join("\n") + "\n").expect("written");
+    }
+    let text = fs::read_to_string(&path).expect("golden file");
+    let raw = Bytes::from(hex::decode(text.split_whitespace().collect::<String>()).expect("hex"));
+    let read = Reset::read(&raw).expect("a reset");
+    assert_eq!((read.said(), &read), (&said(), &fresh), "signing is deterministic");
+    assert_eq!(read.consents().collect::<Vec<_>>(), [RP, TH]);
+    assert_eq!(read.said().next(), LogId { land: SL, epoch: 2 });
+    let kept = TakenReset::kept(&raw).expect("kept");
+    assert_eq!((kept.digest(), kept.encode()), (fresh.digest(), raw));
+}

@@ -1,0 +1,176 @@
+//! `registry epoch`.
+
+use std::{fs, path::Path};
+
+use bytes::Bytes;
+use registry_client::Client;
+use registry_proto::{
+    epoch::{RESET_BYTES_MAX, Reset},
+    wire::registry::CountersignEpochResetResponse,
+};
+
+use crate::{
+    args::{Epoch as Command, EpochApply, EpochCountersign, Format},
+    errors::CliError,
+    json::{Node, Object},
+    output,
+};
+
+pub(super) async fn run(client: &Client, format: Format, command: Command) -> Result<(), CliError> {
+    match command {
+        Command::List => list(&client.epoch_resets().await?, format),
+        Command::Countersign(args) => countersign(client, format, &args).await,
+        Command::Apply(args) => apply(client, format, &args).await,
+    }
+}
+
+fn list(raw: &[Bytes], format: Format) -> Result<(), CliError> {
+    let read = raw.iter().map(Reset::read).collect::<Result<Vec<_>, _>>();
+    let resets =
+        read.map_err(|error| CliError::Internal(format!("Zurücksetzungen des Knotens: {error}")))?;
+    let object = || {
+        let resets = resets.iter().map(|it| Node::Object(described(it))).collect();
+        Ok(Object::default().with("resets", Node::List(resets)))
+    };
+    output::print(format, object, || {
+        if resets.is_empty() {
+            return "Kein Protokoll hat neu begonnen.\n".to_owned();
+        }
+        output::table(
+            ["Beendet", "Behalten", "Zugestimmt", "Signiert", "Grund"],
+            &[0],
+            resets.iter().map(|it| {
+                let said = it.said();
+                [
+                    said.log.to_string(),
+                    said.size.to_string(),
+                    laender(it),
+                    signed_at(it),
+                    output::clean(&said.reason),
+                ]
+            }),
+        )
+    })
+}
+
+async fn countersign(
+    client: &Client,
+    format: Format,
+    args: &EpochCountersign,
+) -> Result<(), CliError> {
+    let reset = read(&args.file)?;
+    let answer = client.countersign_epoch_reset(reset.encode(), args.dry_run).await?;
+    let agreed = Reset::read(&answer.reset)
+        .map_err(|error| CliError::Internal(format!("Antwort des Knotens: {error}")))?;
+    if !args.dry_run {
+        write(&args.file, &answer.reset)?;
+    }
+    let object = || {
+        Ok(described(&agreed)
+            .with("held", Node::Number(answer.held))
+            .with("known", Node::Number(answer.known))
+            .with("missing", Node::Number(u64::from(answer.missing))))
+    };
+    output::print(format, object, || told(&agreed, &answer, args))
+}
+
+fn told(reset: &Reset, answer: &CountersignEpochResetResponse, args: &EpochCountersign) -> String {
+    let said = reset.said();
+    let beyond = |size: u64| size.saturating_sub(said.size);
+    let mut text = output::pairs([
+        ("Protokoll", said.log.to_string()),
+        ("Behalten", format!("{} Einträge, {}", said.size, said.root)),
+        (
+            "Verworfen",
+            format!("{} Einträge, hier liegen davon {}", beyond(answer.known), beyond(answer.held)),
+        ),
+        ("Grund", output::clean(&said.reason)),
+        ("Signiert", signed_at(reset)),
+        ("Zugestimmt", laender(reset)),
+    ]);
+    if beyond(answer.held) > 0 {
+        text.push_str(
+            "\nAchtung: Einträge, die verworfen würden, liegen hier noch. Das Land kann sie \
+             zurückholen, wenn sein Knoten diesen erreicht.\n",
+        );
+    }
+    let file = args.file.display();
+    text.push_str(&match (args.dry_run, answer.missing) {
+        (true, _) => "\nNichts wurde unterschrieben.\n".to_owned(),
+        (false, 0) => {
+            format!("\n{file}: genug Zustimmungen. Weiter: registry epoch apply {file}\n")
+        }
+        (false, missing) => format!("\n{file}: es fehlen noch {missing} Zustimmungen.\n"),
+    });
+    text
+}
+
+async fn apply(client: &Client, format: Format, args: &EpochApply) -> Result<(), CliError> {
+    let mut merged: Option<Reset> = None;
+    for file in &args.files {
+        let reset = read(file)?;
+        match &mut merged {
+            None => merged = Some(reset),
+            Some(merged) => merged.merge(reset).map_err(|_| {
+                let (one, other) = (args.files[0].display(), file.display());
+                CliError::Usage(format!("{one} und {other} sind verschiedene Zurücksetzungen."))
+            })?,
+        }
+    }
+    let Some(reset) = merged else {
+        return Err(CliError::Usage("keine Datei genannt".to_owned()));
+    };
+    let taken = client.take_epoch_reset(reset.encode()).await?;
+    let next = format!("{}/{}", output::clean(&taken.land), taken.epoch);
+    let object = || Ok(described(&reset).with("next", Node::Text(next.clone())));
+    output::print(format, object, || {
+        format!(
+            "{} ist beendet, {} Einträge zählen. Der Knoten beginnt neu und sagt es seinen \
+             Partnern; {next} folgt.\n",
+            reset.said().log,
+            reset.said().size
+        )
+    })
+}
+
+fn described(reset: &Reset) -> Object {
+    let said = reset.said();
+    let consents = reset.consents().map(|it| Node::Text(it.code().to_owned())).collect();
+    Object::default()
+        .with("log", Node::Text(said.log.to_string()))
+        .with("size", Node::Number(said.size))
+        .with("root", Node::Text(said.root.to_string()))
+        .with("reason", Node::Text(said.reason.clone()))
+        .with("signed_at", Node::Text(signed_at(reset)))
+        .with("digest", Node::Text(reset.digest().to_string()))
+        .with("countersigned", Node::List(consents))
+}
+
+fn laender(reset: &Reset) -> String {
+    let laender: Vec<_> = reset.consents().map(|it| it.code()).collect();
+    if laender.is_empty() { "niemand".to_owned() } else { laender.join(", ") }
+}
+
+fn signed_at(reset: &Reset) -> String {
+    let seconds = reset.said().unix_ms.div_euclid(1_000);
+    output::instant(&prost_types::Timestamp { seconds, nanos: 0 })
+}
+
+fn read(path: &Path) -> Result<Reset, CliError> {
+    let unusable = |why: String| CliError::Usage(format!("{}: {why}", path.display()));
+    let length = fs::metadata(path).map_err(|error| unusable(format!("nicht lesbar: {error}.")))?;
+    if length.len() > RESET_BYTES_MAX as u64 {
+        return Err(unusable("zu groß für eine Zurücksetzung.".to_owned()));
+    }
+    let raw = fs::read(path).map_err(|error| unusable(format!("nicht lesbar: {error}.")))?;
+    Reset::read(&raw.into()).map_err(|error| unusable(format!("keine Zurücksetzung: {error}.")))
+}
+
+/// Replaces the file as a whole, so that a crash loses no countersignature.
+fn write(path: &Path, raw: &Bytes) -> Result<(), CliError> {
+    let fresh = path.with_extension("new");
+    let written = fs::write(&fresh, raw).and_then(|()| fs::rename(&fresh, path));
+    written.map_err(|error| {
+        CliError::Usage(format!("{} ist nicht beschreibbar: {error}.", path.display()))
+    })
+}
