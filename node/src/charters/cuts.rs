@@ -45,8 +45,9 @@ fn is_held(readers: &BTreeMap<LogId, Reader>, land: Land, cut: LogCut) -> Result
         return Err(Reject::Precondition {
             reason: "CUT_UNKNOWN",
             description: format!(
-                "the proposal ends {log} at {} entries, this node holds {size}; vote when it has \
-                 caught up, or propose a place that all hold (`registry charter cut {land}`)",
+                "der Vorschlag beendet {log} nach {} Einträgen, dieser Knoten hat {size}; abstimmen, \
+                 wenn er aufgeholt hat, oder eine Stelle vorschlagen, die alle haben (registry \
+                 charter cut {land})",
                 cut.size
             ),
         });
@@ -61,8 +62,8 @@ fn is_held(readers: &BTreeMap<LogId, Reader>, land: Land, cut: LogCut) -> Result
     Err(Reject::Precondition {
         reason: "CUT_WRONG",
         description: format!(
-            "the proposal ends {log} at {} entries with the root {}, this node holds another \
-             history there ({root})",
+            "der Vorschlag beendet {log} nach {} Einträgen mit der Wurzel {}, dieser Knoten hat dort \
+             einen anderen Verlauf ({root})",
             cut.size, cut.root
         ),
     })

@@ -161,8 +161,9 @@ impl Charters {
         if changes.iter().any(rekeys) && !fits {
             return Err(Reject::Precondition {
                 reason: "KEY_MISSING",
-                description: "this node does not have the new keys of its Land; put them into its \
-                              configuration as keys.next_log or keys.next_freshness and restart it"
+                description: "dieser Knoten hat die neuen Schlüssel seines Landes nicht; sie als \
+                              keys.next_log oder keys.next_freshness in seine node.toml eintragen \
+                              und ihn neu starten"
                     .to_owned(),
             });
         }
@@ -288,16 +289,28 @@ pub fn behind(past: &[InForce], followed: &Charter) -> String {
 }
 
 fn refused(why: VoteRefused) -> Reject {
-    let reason = match &why {
+    let (reason, description) = match why {
         VoteRefused::Successor(error) => {
             return Reject::field("successor", "CHARTER_RULE", error.to_string());
         }
-        VoteRefused::NoVoter(_) => "NO_VOTER",
-        VoteRefused::Said { .. } => "VOTED_ALREADY",
-        VoteRefused::Bound { .. } => "VOTE_BOUND",
-        VoteRefused::RoundsUsedUp => "ROUNDS_USED_UP",
+        VoteRefused::NoVoter(land) => {
+            ("NO_VOTER", format!("{land} hat nach der geltenden Charta keine Stimme"))
+        }
+        VoteRefused::Said { round, .. } => (
+            "VOTED_ALREADY",
+            format!("dieses Land hat in Runde {round} schon gestimmt; jetzt sind die anderen dran"),
+        ),
+        VoteRefused::Bound { round, to } => (
+            "VOTE_BOUND",
+            format!(
+                "in Runde {round} geht nur noch {to}: dieser Vorschlag kann schon entschieden sein"
+            ),
+        ),
+        VoteRefused::RoundsUsedUp => {
+            ("ROUNDS_USED_UP", "mehr Runden gibt es unter dieser Charta nicht".to_owned())
+        }
     };
-    Reject::Precondition { reason, description: why.to_string() }
+    Reject::Precondition { reason, description }
 }
 
 fn unread() -> Reject {

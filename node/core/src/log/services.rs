@@ -258,7 +258,12 @@ impl OwnServices {
             self.erased.judge(record.erases, current)?;
             let view = batch.entry(record.service).or_default();
             match judge_one(record, known, view) {
-                Ok(verdict) => verdicts.push(verdict),
+                Ok(verdict) => {
+                    if verdict == Verdict::New && came_between(record, known) {
+                        return Err(self.moved_on(record));
+                    }
+                    verdicts.push(verdict);
+                }
                 Err(Reject::Invalid(more)) => violations.extend(more),
                 Err(other) => return Err(other),
             }
@@ -272,15 +277,16 @@ impl OwnServices {
         let moved_on = record.expected_revision.is_some_and(|it| it != found)
             || record.judged_at.is_some_and(|it| it < found)
             || record.handovers_seen.is_some_and(|it| it < self.handover(record.of_service));
-        if !moved_on {
-            return Ok(());
-        }
-        Err(Reject::MovedOn {
+        if moved_on { Err(self.moved_on(record)) } else { Ok(()) }
+    }
+
+    fn moved_on(&self, record: &Prepared) -> Reject {
+        Reject::MovedOn {
             field: record.path.clone(),
             name: record.service.to_string(),
-            found,
+            found: self.revision(record.service),
             expected: record.expected_revision,
-        })
+        }
     }
 }
 
@@ -315,6 +321,13 @@ fn is_revision(kind: Kind) -> bool {
         | Kind::Contact
         | Kind::Unknown(_) => false,
     }
+}
+
+/// True if the log has a version between a new one and the one that it was compared with: two were
+/// published at once, and only the first was compared with what stands before it.
+fn came_between(record: &Prepared, known: Option<&OwnService>) -> bool {
+    let last = known.and_then(|it| it.versions.last_key_value()).map(|(version, _)| *version);
+    record.compared.is_some_and(|it| last.is_some_and(|last| it < last))
 }
 
 /// The principals that a definition names as editors.
@@ -647,6 +660,20 @@ mod tests {
         assert!(refused.contains("[p-1, p-2], gefragt hat p-3"), "{refused}");
         // a Nachnutzung of it belongs to others
         assert_eq!(judged(&services, Kind::SubscriptionMove, Some("p-3")), Ok(()));
+    }
+
+    #[test]
+    fn a_version_is_not_taken_when_another_came_after_it_was_compared() {
+        let services = standing(&[DEFINED, V1, V2]);
+        let mut batch = submission(&[(1, Some("3.0.0"), "c"), (1, Some("3.1.0"), "d")]).records;
+        for (compared, expect) in [(None, true), (Some("1.0.0"), false), (Some("2.0.0"), true)] {
+            batch[0].compared = compared.map(|it| it.parse().unwrap());
+            // with the one before it in the batch
+            batch[1].compared = Some("3.0.0".parse().unwrap());
+            let judged = services.judge(&batch, None);
+            assert_eq!(judged.is_ok(), expect, "{compared:?}");
+            assert!(expect || matches!(judged, Err(Reject::MovedOn { found: 3, .. })));
+        }
     }
 
     #[test]

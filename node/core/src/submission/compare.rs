@@ -66,7 +66,10 @@ impl Submission {
             }
             let verdict = compat::compare(&old, &new, artefacts);
             match verdict.allowed() {
-                Ok(()) => record.verdict = Some(verdict),
+                Ok(()) => {
+                    record.compared = Some(verdict.from);
+                    record.verdict = Some(verdict);
+                }
                 Err(refusal) => violations.extend(refused(&record.path, &refusal, &verdict)),
             }
             previous.insert(service, new);

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use registry_proto::{
     log::{Hash, Kind, Reference},
-    terms::{Ars, Date, Land, LogId},
+    terms::{Ars, Date, Land, LogId, SemVer},
     wire::registry::{
         Anschluss, Bestaetigung, Lifecycle, Mitzeichnung, SubscriptionMove, SubscriptionState,
         VersionStatus,
@@ -220,12 +220,34 @@ impl<F: Facts> Judge<'_, F> {
                 warnings.push((reason, text));
             }
         }
+        warnings.extend(self.unknown_successor(&lineage, it)?);
         Ok(Judged {
             references: vec![reference(&standing)?],
             judged_at: Some(self.catalogue.revision(own, service)?),
             warnings,
             ..Judged::default()
         })
+    }
+
+    /// A successor may be named before it is published, so an unknown one is only told.
+    fn unknown_successor(
+        &self,
+        lineage: &Lineage,
+        it: &VersionStatus,
+    ) -> Result<Option<(&'static str, String)>, QueryError> {
+        // of another service it may stand in a log that has not come here yet
+        if !it.nachfolger_service_id.is_empty() {
+            return Ok(None);
+        }
+        let Ok(number) = it.nachfolger_version.parse::<SemVer>() else { return Ok(None) };
+        if self.catalogue.standing(lineage, &number)?.is_some() {
+            return Ok(None);
+        }
+        let text = format!(
+            "die Nachfolgerin {number} ist von dieser Leistung noch nicht veröffentlicht; Nachnutzer \
+             finden sie erst dann"
+        );
+        Ok(Some(("NACHFOLGER_UNKNOWN", text)))
     }
 
     /// Deadlines: no deprecation in the past, a retirement not before its day, and a day once

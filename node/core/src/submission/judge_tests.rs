@@ -120,7 +120,7 @@ type Verdict = Result<Submission, QueryError>;
 fn shown(verdict: Verdict) -> String {
     match verdict {
         Ok(it) => {
-            let own = |text: &&str| text.contains("Bestätigung") || text.contains("Nachnutzung");
+            let own = |text: &&str| ["Bestätigung", "Nachnutz"].iter().any(|it| text.contains(it));
             let warnings = it.records.iter().flat_map(|it| &it.warnings);
             let warnings: Vec<_> = warnings.map(|it| it.description.as_str()).filter(own).collect();
             if warnings.is_empty() { "ok".to_owned() } else { format!("ok: {warnings:?}") }
@@ -212,6 +212,13 @@ fn a_version_moves_on_only_by_its_rules_and_days() {
     new.check(Land::SL, TODAY, backdated, "ABKUENDIGUNG_RUECKWIRKEND: 2026-01-01 liegt vor heute");
     let another = VersionStatus { version: "7.0.0".to_owned(), ..status(Abgekuendigt, TODAY, end) };
     new.check(Land::SL, TODAY, R::VersionStatus(another), "VERSION_UNKNOWN: 7.0.0");
+    let replaced = VersionStatus {
+        nachfolger_version: "2.0.0".to_owned(),
+        ..status(Abgekuendigt, TODAY, end)
+    };
+    let replaced = R::VersionStatus(replaced);
+    new.check(Land::SL, TODAY, replaced.clone(), "ok: Nachfolgerin 2.0.0");
+    Logs::new().breaking().check(Land::SL, TODAY, replaced, "ok");
     // the version of another Land is none of ours
     new.check(Land::TH, TODAY, moves(Abgekuendigt, TODAY, end), "VERSION_UNKNOWN: TH hat");
 

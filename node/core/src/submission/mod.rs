@@ -103,6 +103,8 @@ pub(crate) struct Prepared {
     pub(crate) release: Option<Arc<ServiceVersion>>,
     /// How it compares with the version before it.
     pub(crate) verdict: Option<Verdict>,
+    /// Number of that version. One that comes between is no longer compared with.
+    pub(crate) compared: Option<SemVer>,
     /// The record, then its warnings.
     pub(crate) body: Bytes,
     /// Bytes of the record in the body.
@@ -196,6 +198,7 @@ impl Prepared {
             said: None,
             release: None,
             verdict: None,
+            compared: None,
             salt,
             body_digest: body_digest(&salt, &body),
             content: content_of(&body),
