@@ -36,7 +36,7 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
     verbund.sees(RP, &["BY wird aufgenommen", "SL (Runde 1)", "fehlt: HE, RP, TH"]).await;
     verbund.operator(RP, &["charter", "vote", &digest[..12]]);
     let again = verbund.registry(RP, Who::Operator(RP), &["charter", "vote", &digest]);
-    assert!(text(&again).contains("equivocation"), "{}", text(&again));
+    assert!(text(&again).contains("VOTED_ALREADY"), "{}", text(&again));
     verbund.sees(HE, &["SL (Runde 1)", "RP (Runde 1)"]).await;
     verbund.operator(HE, &["charter", "vote", &digest]);
 
