@@ -255,12 +255,29 @@ fn a_fenced_land_refuses_until_a_partner_answers() {
 fn the_policy_available_signs_an_unfenced_entry_and_goes_on() {
     check(10, |seed| {
         let mut world = World::new(seed, &ALL, &LINE, CALM);
-        world.cut(HE, TH);
         world.set_fence(TH, FencePolicy::Available { after_ms: 30_000 });
-        world.until(60_000, "one entry", |it| it.disk(TH).size(LogId { land: TH, epoch: 1 }) == 1);
-        assert!(world.now_ms() >= 30_000, "seed {seed}: opened too early");
+        world.until(60_000, "fences open", World::all_open);
+        let record = request(vec![definition(&service_id(0), "Vorher")], vec![]);
+        world.publish(TH, record).expect("TH is up");
+        world.until(60_000, "one entry", |it| it.disk(SL).size(log(TH)) == 1 && it.converged());
+        // what it signed before is not here: it never goes on alone
+        world.cut(HE, TH);
+        world.lose_disk(TH);
+        world.run_for(600_000);
+        assert_eq!(world.disk(TH).size(log(TH)), 0, "seed {seed}: signed from an empty disk");
+        world.heal();
+        world.until(120_000, "back again", |it| it.converged() && it.all_open());
+        // it has all that it signed
+        world.cut(HE, TH);
+        world.crash(TH);
+        world.start(TH);
+        let begun = world.now_ms();
+        let unfenced = |it: &World| it.disk(TH).count(log(TH), Kind::Unfenced) == 1;
+        world.until(60_000, "goes on", unfenced);
+        assert!(world.now_ms() >= begun + 30_000, "seed {seed}: opened too early");
         world.heal();
         world.until(60_000, "converged", |it| it.converged() && it.all_open());
+        world.assert_nothing_lost();
     });
 }
 

@@ -211,7 +211,8 @@ impl Fence {
     }
 
     /// How long it waited, when the policy allows to go on without an answer. Never while
-    /// somebody else may sign: what the partners have seen of that is known to be missing here.
+    /// somebody else may sign: what the partners have seen of that is known to be missing here. And
+    /// never from an empty disk or a copy: what was signed before is not here, or may not be.
     pub(crate) fn may_open_unfenced(
         &self,
         policy: FencePolicy,
@@ -222,7 +223,11 @@ impl Fence {
             return None;
         };
         let waited_ms = now.mono_ms.saturating_sub(it.since_mono_ms);
-        let safe = it.why == Why::Start || (quiet && it.why != Why::Doubt);
+        let safe = match it.why {
+            Why::Start => true,
+            Why::ClockJump | Why::Behind => quiet,
+            Why::Empty | Why::Moved | Why::Doubt => false,
+        };
         (safe && waited_ms >= after_ms).then_some(waited_ms)
     }
 }

@@ -144,6 +144,8 @@ fn the_policy_opens_only_a_fence_that_waits_long_enough_and_no_copy_can_be_behin
         (waiting(Why::ClockJump), available, true, at(1_500), Some(500)),
         (waiting(Why::Behind), available, true, at(1_500), Some(500)),
         (waiting(Why::Behind), available, false, at(1_500), None),
+        (waiting(Why::Empty), available, true, at(u64::MAX), None),
+        (waiting(Why::Moved), available, true, at(u64::MAX), None),
         (waiting(Why::Doubt), available, true, at(u64::MAX), None),
         (Fence::Open, available, true, at(9_999), None),
         (recovering(1), available, true, at(9_999), None),

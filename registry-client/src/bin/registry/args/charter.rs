@@ -18,7 +18,6 @@ pub(crate) enum Charter {
     /// Wie weit das Protokoll eines Landes reicht, für einen Entwurf: LAND/EPOCHE/EINTRÄGE/WURZEL
     #[command(after_help = CUT_HELP)]
     Cut(CharterCut),
-    /// Einen Entwurf (registry-node charter amend) vorschlagen und für ihn stimmen (Rolle operator)
     /// Ein Land einladen: das Einmal-Token, mit dem es beitreten kann (Rolle operator)
     #[command(after_help = INVITE_EXAMPLES)]
     Invite(CharterInvite),

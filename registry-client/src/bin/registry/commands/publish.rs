@@ -56,6 +56,8 @@ fn result(record: &PublishedRecord, dry_run: bool) -> &'static str {
     match (record.unchanged, dry_run) {
         (true, _) => "unverändert",
         (false, true) => "in Ordnung",
+        // only what a second person has to confirm has no place yet
+        (false, false) if record.position.is_none() => "wartet auf Freigabe",
         (false, false) => "veröffentlicht",
     }
 }
