@@ -220,9 +220,10 @@ fn list(args: &ListArgs) -> Result<String, KeyCommandError> {
     let config = Config::load_with(&args.config, &unlock)?;
     let public = config.signer.keys();
     let mut told = format!("Schlüssel von {} ({}):", config.node, config.land.name());
-    for (name, place, public) in [
-        ("log", &config.keys.log, public.log),
-        ("freshness", &config.keys.freshness, public.freshness),
+    let keys = &config.keys;
+    for (name, place, next, public) in [
+        ("log", &keys.log, &keys.next_log, public.log),
+        ("freshness", &keys.freshness, &keys.next_freshness, public.freshness),
     ] {
         let kept = match place {
             KeyPlace::File(path) => kept_in_file(path)?,
@@ -232,13 +233,13 @@ fn list(args: &ListArgs) -> Result<String, KeyCommandError> {
             "\n\n{name}\n  Ort          {place}\n  Verwahrt     {kept}\n  Öffentlich   {}",
             hex::encode(public.as_bytes())
         ));
-    }
-    let next =
-        [("next_log", &config.keys.next_log), ("next_freshness", &config.keys.next_freshness)];
-    for (name, place) in next {
-        if let Some(place) = place {
+        if let Some(next) = next {
+            // which of the two it is only the keys themselves tell
             told.push_str(&format!(
-                "\n\n{name}\n  Ort          {place}\n  Benutzt      sobald die Charta ihn nennt"
+                " (nach der Charta)\n\nnext_{name}\n  Ort          {next}\n  Benutzt      sobald \
+                 die Charta ihn nennt. An welchem der beiden Orte der Schlüssel liegt, den sie \
+                 jetzt nennt, zeigt registry-node key show; den anderen erst löschen, wenn er das \
+                 nicht ist"
             ));
         }
     }

@@ -24,8 +24,9 @@ const _: () = assert!(QUERY_BYTES_MAX >= 3 * 4 * registry_core::limits::QUERY_CH
 const HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
+        // the icons of the design system are in its stylesheet, as data: URLs
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; \
+            "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self' data:; \
              form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
     ),
