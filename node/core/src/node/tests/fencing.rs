@@ -11,7 +11,7 @@ use crate::{
     fence::FencePolicy,
     limits,
     node::{Input, Node, NotAMember, Setup},
-    testing::{Bench, charter, definition, heads, peer},
+    testing::{Author, Bench, LAENDER, charter, definition, heads, peer, signer},
 };
 
 fn answer(bench: &mut Bench, session: u64, nonce: u64) -> Vec<String> {
@@ -132,13 +132,24 @@ fn the_freshness_is_not_signed_behind_a_closed_fence() {
 #[test]
 fn the_policy_available_signs_that_nobody_answered() {
     let fence = FencePolicy::Available { after_ms: 30_000 };
-    let mut bench = Bench::with(|it| it.fence = fence);
+    // from an empty disk it never goes on alone: what was signed before is not here
+    let mut empty = Bench::with(|it| it.fence = fence);
+    assert_eq!(empty.later(3_600_000), Vec::<String>::new());
+    check_fenced(&mut empty);
+
+    let mut own = Author::new(charter(&LAENDER).id(), Land::SL, signer(Land::SL));
+    own.append(1);
+    own.seconds -= 3_600;
+    let mut bench = Bench::with(|it| {
+        it.fence = fence;
+        it.logs = vec![own.recovered(1, 1)];
+    });
     assert_eq!(bench.later(29_999), Vec::<String>::new());
     check_fenced(&mut bench);
     bench.now.mono_ms += 1;
     bench.now.wall_ms += 1;
     let effects = bench.handle(Input::Tick);
-    assert_eq!(words(&effects), ["fence unfenced 30000", "commit 0..1"]);
+    assert_eq!(words(&effects), ["fence unfenced 30000", "commit 1..2"]);
     let crate::node::Effect::Commit(commit) = &effects[1] else { panic!("no commit") };
     let header = Header::parse(&commit.entries[0].header).expect("a header");
     assert_eq!((header.kind, header.object_id, header.batch_end), (Kind::Unfenced, None, true));
