@@ -19,7 +19,7 @@ use registry_proto::{
     join::{JoinToken, TokenError},
     wire::{
         peer::{
-            GetJoinRequest, JoinPartner, JoinPresented, JoinRequest, JoinResponse, JoinSecret,
+            GetJoinRequest, JoinPartner, JoinPresented, JoinRequest, JoinSecret, JoinState,
             join_service_client::JoinServiceClient,
         },
         registry::{CharterChain, SignedJoinCard},
@@ -158,12 +158,14 @@ impl Asking {
             let answer = if present && from == 0 {
                 let presented =
                     Some(JoinPresented { signed_card: self.card.encode_to_vec().into() });
-                client.join(JoinRequest { invitation_id, secret: secret(), presented, from }).await
+                let ask = JoinRequest { invitation_id, secret: secret(), presented, from };
+                client.join(ask).await.map(|it| it.into_inner().state)
             } else {
-                client.get_join(GetJoinRequest { invitation_id, secret: secret(), from }).await
+                let ask = GetJoinRequest { invitation_id, secret: secret(), from };
+                client.get_join(ask).await.map(|it| it.into_inner().state)
             };
-            let JoinResponse { charters, newest, waits_until, partners } =
-                answer.map_err(|status| refused(&status))?.into_inner();
+            let JoinState { charters, newest, waits_until, partners } =
+                answer.map_err(|status| refused(&status))?.unwrap_or_default();
             bytes += charters.iter().map(Bytes::len).sum::<usize>();
             if charters.is_empty() || bytes > CHAIN_BYTES_MAX {
                 return Err(JoinError::Protocol("keine oder zu viele Chartas"));

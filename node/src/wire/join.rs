@@ -10,8 +10,8 @@ use registry_proto::{
     charter::Charter,
     wire::{
         peer::{
-            GetJoinRequest, JoinPartner, JoinRequest, JoinResponse, JoinSecret,
-            join_service_server::JoinService,
+            GetJoinRequest, GetJoinResponse, JoinPartner, JoinRequest, JoinResponse, JoinSecret,
+            JoinState, join_service_server::JoinService,
         },
         registry::SignedJoinCard,
     },
@@ -49,7 +49,7 @@ impl JoinApi {
         Self { setup: Arc::new(setup) }
     }
 
-    fn answer(&self, invitation: &Invitation, from: u64) -> JoinResponse {
+    fn answer(&self, invitation: &Invitation, from: u64) -> JoinState {
         let chain = self.setup.charters.shown().chain;
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let mut room = ANSWER_BYTES;
@@ -59,7 +59,7 @@ impl JoinApi {
             room = left.unwrap_or_default();
             left.is_some()
         };
-        JoinResponse {
+        JoinState {
             charters: past.take_while(fits).collect(),
             newest: chain.current().number(),
             waits_until: Some(timestamp(invitation.expires_ms)),
@@ -109,17 +109,19 @@ impl JoinService for JoinApi {
             .unwrap_or(Err(Reject::Storage { operation: "working on invitations" }))
             .map_err(status)?;
         let object = format!("invitation_id={} land={}", presented.id, presented.land);
-        Ok(about(self.answer(&presented, from), object))
+        let state = Some(self.answer(&presented, from));
+        Ok(about(JoinResponse { state }, object))
     }
 
     async fn get_join(
         &self,
         request: Request<GetJoinRequest>,
-    ) -> Result<Response<JoinResponse>, Status> {
+    ) -> Result<Response<GetJoinResponse>, Status> {
         let GetJoinRequest { invitation_id, secret, from } = request.into_inner();
         let now_ms = self.setup.clock.wall_ms();
         let known = self.setup.invitations.ask(&invitation_id, &shown(secret), now_ms);
-        Ok(Response::new(self.answer(&known.map_err(status)?, from)))
+        let state = Some(self.answer(&known.map_err(status)?, from));
+        Ok(Response::new(GetJoinResponse { state }))
     }
 }
 

@@ -372,9 +372,23 @@ pub struct GetJoinRequest {
     #[prost(uint64, tag = "3")]
     pub from: u64,
 }
-/// Answer of Join and GetJoin.
+/// Answer of Join.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JoinResponse {
+    /// Where it stands.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<JoinState>,
+}
+/// Answer of GetJoin.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetJoinResponse {
+    /// Where it stands.
+    #[prost(message, optional, tag = "1")]
+    pub state: ::core::option::Option<JoinState>,
+}
+/// What a newcomer is told.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct JoinState {
     /// Consecutive charters from the number asked for, as many as fit: their bytes.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
@@ -522,7 +536,10 @@ pub mod join_service_client {
         pub async fn get_join(
             &mut self,
             request: impl tonic::IntoRequest<super::GetJoinRequest>,
-        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status> {
+        ) -> std::result::Result<
+            tonic::Response<super::GetJoinResponse>,
+            tonic::Status,
+        > {
             self.inner
                 .ready()
                 .await
@@ -566,7 +583,7 @@ pub mod join_service_server {
         async fn get_join(
             &self,
             request: tonic::Request<super::GetJoinRequest>,
-        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
+        ) -> std::result::Result<tonic::Response<super::GetJoinResponse>, tonic::Status>;
     }
     /// For Länder that are not members yet. Served alone on a port of its own, which asks for no client
     /// certificate: the secret of an invitation is what counts.
@@ -696,7 +713,7 @@ pub mod join_service_server {
                         T: JoinService,
                     > tonic::server::UnaryService<super::GetJoinRequest>
                     for GetJoinSvc<T> {
-                        type Response = super::JoinResponse;
+                        type Response = super::GetJoinResponse;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
