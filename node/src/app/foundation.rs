@@ -27,7 +27,7 @@ use crate::{
     observe::Metrics,
     sessions::{Connected, Ranges},
     status::StatusBoard,
-    witness::{self, Cabinet, Ledger, Place, Receipts},
+    witness::{self, Cabinet, Ledger, LeftOut, Place, Receipts},
 };
 
 /// What others need of the core that runs: the way to it, and what it shows.
@@ -161,12 +161,12 @@ fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
 
 /// Opens the receipts and cosignatures; tells how many were left out.
 fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
-    let (ledger, refused) = Ledger::open(&config.data_dir, &config.charter)?;
-    if refused > 0 {
-        tracing::error!(
-            refused,
-            "receipts or cosignatures that do not verify (or whose key was replaced) were left out"
-        );
+    let (ledger, LeftOut { damaged, replaced }) = Ledger::open(&config.data_dir, &config.charter)?;
+    if damaged > 0 {
+        tracing::error!(damaged, "receipts or cosignatures that do not verify were left out");
+    }
+    if replaced > 0 {
+        tracing::info!(replaced, "cosignatures by keys that were replaced were left out");
     }
     Ok(ledger)
 }

@@ -11,7 +11,7 @@ use registry_core::{
 };
 use registry_proto::terms::{Land, LogId};
 use tokio::sync::oneshot;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     audit::{Act, Audit},
@@ -21,7 +21,7 @@ use crate::{
     },
     lifecycle::{Shutdown, StopCause, chain},
     observe::Metrics,
-    sessions::{Outgoing, Ranges},
+    sessions::{Outgoing, Ranges, Unsent},
     witness,
 };
 
@@ -110,9 +110,14 @@ impl Performer {
             Effect::Store(store) => self.write(store.log, Job::Store(store)),
             Effect::Send { session, message } => {
                 let Some(outgoing) = self.sessions.get(&session) else { return };
-                if !outgoing.send(message) {
-                    warn!(session = session.0, "partner does not take its messages, closing");
-                    self.sessions.remove(&session);
+                let Err(why) = outgoing.send(message) else { return };
+                self.sessions.remove(&session);
+                match why {
+                    Unsent::NotTaken => {
+                        warn!(session = session.0, "partner does not take its messages, closing");
+                    }
+                    // each partner that stops or begins again
+                    Unsent::Gone => debug!(session = session.0, "the session has ended"),
                 }
             }
             Effect::SendRange(range) => {

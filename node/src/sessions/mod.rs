@@ -148,17 +148,31 @@ pub fn spawn<S>(
     });
 }
 
+/// Why a message is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsent {
+    /// The partner lets them pile up.
+    NotTaken,
+    /// The stream has ended: the partner is gone, or stops.
+    Gone,
+}
+
 // === impl Outgoing ===
 
 impl Outgoing {
-    /// Queues a control message; false when the partner does not take them, or is gone. The
-    /// session ends then.
-    pub(crate) fn send(&self, message: Message) -> bool {
-        let sent = self.control.try_send(message).is_ok();
-        if !sent {
+    /// Queues a control message.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not sent; the session ends then.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Unsent> {
+        self.control.try_send(message).map_err(|error| {
             self.closed.cancel();
-        }
-        sent
+            match error {
+                mpsc::error::TrySendError::Full(_) => Unsent::NotTaken,
+                mpsc::error::TrySendError::Closed(_) => Unsent::Gone,
+            }
+        })
     }
 
     /// Waits for room in the bulk queue; false when the session has ended.

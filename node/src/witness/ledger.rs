@@ -19,7 +19,7 @@ use prost::Message as _;
 use registry_core::replicate::Book;
 use registry_proto::{
     charter::Charter,
-    log::{COSIGNED_BYTES_MAX, Cosigned, Origin},
+    log::{COSIGNED_BYTES_MAX, CheckpointError, Cosigned, Origin},
     receipt::{RECEIPT_BYTES_MAX, SignedReceipt},
     terms::{Land, LogId},
     wire::peer::Cosignature,
@@ -42,6 +42,21 @@ pub struct Ledger {
     records: usize,
     receipts: Receipts,
     agreed: BTreeMap<(Land, LogId), Cosigned>,
+}
+
+/// Records that were left out when the file was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// They do not verify.
+    pub damaged: usize,
+    /// They are by a key that the charter has replaced since, and the next ones take their place.
+    pub replaced: usize,
+}
+
+/// Why a record is left out.
+enum Unverified {
+    Damaged,
+    Replaced,
 }
 
 /// Something to keep.
@@ -68,12 +83,12 @@ impl Receipts {
 
 impl Ledger {
     /// Opens or makes the file of a data directory. A torn or damaged tail is cut; records that do
-    /// not verify under the charter are left out. Tells how many of these there were.
+    /// not verify under the charter are left out. Tells of these.
     ///
     /// # Errors
     ///
     /// [`CabinetError`] when the file cannot be used, or is none of this format.
-    pub fn open(data_dir: &Path, charter: &Charter) -> Result<(Self, usize), CabinetError> {
+    pub fn open(data_dir: &Path, charter: &Charter) -> Result<(Self, LeftOut), CabinetError> {
         let path = data_dir.join("testimony.log");
         let at = |source| CabinetError { path: path.clone(), source };
         let bytes = match fs::read(&path) {
@@ -87,19 +102,20 @@ impl Ledger {
         }
         let receipts = Receipts::default();
         let mut agreed = BTreeMap::new();
-        let mut refused = 0;
+        let mut left_out = LeftOut::default();
         for (kind, record) in records(bytes.slice(bytes.len().min(MAGIC.len())..)) {
             match verified(kind, &record, charter) {
-                Some(Record::Receipt(receipt)) => receipts.enter(receipt),
-                Some(Record::Cosigned(it)) => {
+                Ok(Record::Receipt(receipt)) => receipts.enter(receipt),
+                Ok(Record::Cosigned(it)) => {
                     agreed.insert(pair(&it), it);
                 }
-                None => refused += 1,
+                Err(Unverified::Replaced) => left_out.replaced += 1,
+                Err(Unverified::Damaged) => left_out.damaged += 1,
             }
         }
         let file = rewrite(&path, &receipts.read(), &agreed).map_err(at)?;
         let records = receipts.read().len() + agreed.len();
-        Ok((Self { path, file, records, receipts, agreed }, refused))
+        Ok((Self { path, file, records, receipts, agreed }, left_out))
     }
 
     /// What readers see.
@@ -172,21 +188,38 @@ fn records(mut bytes: Bytes) -> impl Iterator<Item = (u8, Bytes)> {
     })
 }
 
-fn verified(kind: u8, raw: &Bytes, charter: &Charter) -> Option<Record> {
+fn verified(kind: u8, raw: &Bytes, charter: &Charter) -> Result<Record, Unverified> {
     match kind {
-        RECEIPT => SignedReceipt::verify_kept(raw, charter).ok().map(Record::Receipt),
-        COSIGNED => {
-            let it = Cosignature::decode(raw.clone()).ok()?;
-            let log = LogId { land: it.land.parse().ok()?, epoch: it.epoch };
-            let witness: Land = it.witness.parse().ok()?;
-            let key = charter.member(witness)?.keys.freshness;
-            let owner = charter.member(log.land)?;
-            let origin = Origin { verbund: charter.id(), log };
-            let it = Cosigned::verify(&it.note, &origin, &owner.keyring(), witness, &key);
-            it.ok().map(Record::Cosigned)
+        RECEIPT => {
+            let receipt = SignedReceipt::verify_kept(raw, charter);
+            receipt.map(Record::Receipt).map_err(|_| Unverified::Damaged)
         }
-        _ => None,
+        COSIGNED => cosigned(raw, charter).ok_or(Unverified::Damaged)?.map(Record::Cosigned),
+        _ => Err(Unverified::Damaged),
     }
+}
+
+/// `None` for what is no cosignature of a member about the log of one.
+fn cosigned(raw: &Bytes, charter: &Charter) -> Option<Result<Cosigned, Unverified>> {
+    let it = Cosignature::decode(raw.clone()).ok()?;
+    let log = LogId { land: it.land.parse().ok()?, epoch: it.epoch };
+    let witness: Land = it.witness.parse().ok()?;
+    let member = charter.member(witness)?;
+    let owner = charter.member(log.land)?.keyring();
+    let origin = Origin { verbund: charter.id(), log };
+    let verify = |key| Cosigned::verify(&it.note, &origin, &owner, witness, key);
+    // the owner signed it with a key that counts up to an earlier place only
+    let is_replaced = |error: &CheckpointError| matches!(error, CheckpointError::OtherKeys { .. });
+    let error = match verify(&member.keys.freshness) {
+        Ok(it) => return Some(Ok(it)),
+        Err(error) => error,
+    };
+    let by_former = member
+        .former
+        .iter()
+        .any(|it| verify(&it.keys.freshness).map_or_else(|error| is_replaced(&error), |_| true));
+    let replaced = is_replaced(&error) || by_former;
+    Some(Err(if replaced { Unverified::Replaced } else { Unverified::Damaged }))
 }
 
 /// Writes the file anew and opens it for appending.
@@ -254,8 +287,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (charter, signers) = charter_of(&[Land::RP, Land::SL]);
         let open = || Ledger::open(dir.path(), &charter).expect("opens");
-        let (mut ledger, refused) = open();
-        assert_eq!((sizes(&ledger), refused), (vec![], 0));
+        let (mut ledger, left_out) = open();
+        assert_eq!((sizes(&ledger), left_out), (vec![], LeftOut::default()));
         for size in [3, 5, 8] {
             ledger.keep(&[receipt(&charter, &signers[0], size)]).expect("kept");
         }
@@ -272,14 +305,14 @@ mod tests {
         let length = u32::try_from(first.raw().len()).expect("small").to_le_bytes();
         let form = [MAGIC, &[RECEIPT], &length, first.raw()].concat();
         assert_eq!(begin[..form.len()], form);
-        let (ledger, refused) = open();
-        assert_eq!((sizes(&ledger), refused), (vec![3, 5, 8], 0));
+        let (ledger, left_out) = open();
+        assert_eq!((sizes(&ledger), left_out), (vec![3, 5, 8], LeftOut::default()));
         assert_eq!(ledger.agreed().collect::<Vec<_>>(), [&cosigned]);
 
         let whole = fs::read(&path).expect("there");
         fs::write(&path, &whole[..whole.len() - 7]).expect("torn");
-        let (ledger, refused) = open();
-        assert_eq!((sizes(&ledger), refused), (vec![3, 5, 8], 0));
+        let (ledger, left_out) = open();
+        assert_eq!((sizes(&ledger), left_out), (vec![3, 5, 8], LeftOut::default()));
         assert_eq!(ledger.agreed().count(), 0);
     }
 
@@ -292,8 +325,8 @@ mod tests {
         // of a holder that somebody else signed for
         ledger.keep(&[receipt(&charter, &signers[1], 4)]).expect("kept");
         ledger.keep(&[receipt(&charter, &signers[0], 5)]).expect("kept");
-        let (ledger, refused) = open().expect("opens");
-        assert_eq!((sizes(&ledger), refused), (vec![5], 1));
+        let (ledger, left_out) = open().expect("opens");
+        assert_eq!((sizes(&ledger), left_out), (vec![5], LeftOut { damaged: 1, replaced: 0 }));
 
         let path = dir.path().join("testimony.log");
         fs::write(&path, b"something else").expect("written");

@@ -25,7 +25,7 @@ use tracing::{error, info};
 
 pub use evidence::{Cabinet, CabinetError};
 pub(crate) use ledger::Record;
-pub use ledger::{Ledger, Receipts};
+pub use ledger::{Ledger, LeftOut, Receipts};
 pub use place::Place;
 
 use crate::{
