@@ -11,7 +11,7 @@ use registry_node::{
     lifecycle::{Shutdown, StopCause, chain},
     observe::{self, Format},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 /// Requests are made by one thread and let go by another, which the allocator of glibc pays with
 /// locks.
@@ -72,12 +72,22 @@ fn run(args: &RunArgs) -> ExitCode {
         }
     };
     if args.check {
-        println!("{}: in Ordnung", args.config.display());
+        println!("{}: in Ordnung\n{}", args.config.display(), cli::remarks::charters(&config));
+        if let Some(remark) = cli::remarks::partners_missing(&config) {
+            eprintln!("Warnung: {remark}");
+        }
         return ExitCode::SUCCESS;
     }
     if let Err(failure) = observe::init(config.log.format, &level(&config.log.level)) {
         eprintln!("registry-node: {failure}");
         return ExitCode::from(BAD_CONFIG);
+    }
+    if let Some(remark) = cli::remarks::partners_missing(&config) {
+        warn!("no [[peers]] in the configuration: this node dials nobody");
+        // for people, who cannot read it as one field of a line
+        if config.log.format == Format::Human {
+            eprintln!("registry-node: Warnung: {remark}");
+        }
     }
     exit(with_runtime(serve(config)))
 }

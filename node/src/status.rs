@@ -9,7 +9,7 @@ use registry_core::{
 };
 use registry_proto::{
     terms::Land,
-    wire::registry::{AsOf, PeerLog, ReplicationState},
+    wire::registry::{AsOf, CharterStanding, PeerLog, ReplicationState},
 };
 
 use crate::certificates::CertificateBoard;
@@ -19,6 +19,7 @@ use crate::certificates::CertificateBoard;
 pub struct StatusBoard {
     status: Arc<ArcSwap<Status>>,
     certificates: CertificateBoard,
+    charter: Arc<ArcSwap<CharterStanding>>,
 }
 
 // === impl StatusBoard ===
@@ -36,7 +37,17 @@ impl StatusBoard {
             submissions_waiting: 0,
         };
         let status = Arc::new(ArcSwap::from_pointee(status));
-        Self { status, certificates: CertificateBoard::default() }
+        Self { status, certificates: CertificateBoard::default(), charter: Arc::default() }
+    }
+
+    /// What bears out the charter in force; its digest is empty before the votes were read.
+    pub fn charter(&self) -> CharterStanding {
+        CharterStanding::clone(&self.charter.load())
+    }
+
+    /// Replaces what is told about the charter in force.
+    pub fn set_charter(&self, standing: CharterStanding) {
+        self.charter.store(Arc::new(standing));
     }
 
     /// What is told about certificates.

@@ -337,3 +337,32 @@ fn a_successor_of_level_1_and_a_vote_for_it() {
     let raw = golden_bytes("charter-vote-1.hex", &fresh.encode());
     assert_eq!(CharterVote::decode(&raw), Ok(fresh));
 }
+
+#[test]
+fn a_chain_of_charters_with_and_without_what_proves_it() {
+    let genesis = golden_bytes("charter-1.hex", &[]);
+    let successor = golden_bytes("charter-1-successor.hex", &[]);
+    let charters = vec![genesis, successor];
+    let decision = wire::CharterDecision {
+        number: 1,
+        others: vec![Bytes::from_static(b"another successor")],
+        votes: vec![wire::CharterVoteProof {
+            header: Bytes::from_static(b"header"),
+            salt: vec![5; 16].into(),
+            vote: Bytes::from_static(b"vote"),
+            choice: 2,
+            checkpoint: Bytes::from_static(b"note"),
+            proof: vec![vec![6; 32].into()],
+        }],
+    };
+    let bare =
+        golden_bytes("charter-chain-1.hex", &Charter::encode_chain(charters.clone(), vec![]));
+    let fresh = Charter::encode_chain(charters.clone(), vec![decision.clone()]);
+    let proved = golden_bytes("charter-chain-1-decided.hex", &fresh);
+    assert_eq!(proved, fresh);
+    for (raw, decisions) in [(bare, vec![]), (proved, vec![decision])] {
+        let (read, found) = Charter::chain_and_decisions(raw).unwrap();
+        assert!(read.iter().map(Charter::raw).eq(&charters));
+        assert_eq!(found, decisions);
+    }
+}

@@ -240,7 +240,7 @@ fn a_chain_is_read_to_its_end_or_not_at_all() {
     let third = next(&second, |c| c.threshold = 3);
     let chain = |all: &[&Charter]| {
         let charters = all.iter().map(|it| it.raw().clone()).collect();
-        Charter::chain(wire::CharterChain { charters }.encode_to_vec().into())
+        Charter::chain(wire::CharterChain { charters, ..Default::default() }.encode_to_vec().into())
     };
     let all = chain(&[&first, &second, &third]).unwrap();
     assert_eq!(all, [first.clone(), second.clone(), third.clone()]);

@@ -4,6 +4,7 @@ use std::{fs, path::PathBuf, process::Output, time::Duration};
 
 use prost::Message as _;
 use registry_proto::{
+    charter::Charter,
     terms::Land::{self, BY, HE, RP, SL, TH},
     wire::registry as wire,
 };
@@ -28,6 +29,10 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
 
     // a proposal is a vote; whoever is not asked to may not vote
     let next = verbund.amend("1", &["--admit", &verbund.card(BY)]);
+    let shown = verbund.node(&["charter", "show", &next]);
+    assert!(text(&shown).contains("Entwurf von Charta Nr. 1"), "{}", text(&shown));
+    let shown = verbund.node(&["charter", "show", &next, "--from", &verbund.path("chain-1")]);
+    assert!(text(&shown).contains("BY wird aufgenommen"), "{}", text(&shown));
     let denied = verbund.registry(SL, Who::Reader, &["charter", "propose", &next]);
     assert!(!denied.status.success());
     let told = verbund.operator(SL, &["charter", "propose", &next]);
@@ -47,10 +52,16 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
     let late = verbund.registry(TH, Who::Operator(TH), &["charter", "propose", &next]);
     assert!(text(&late).contains("folgt nicht"), "{}", text(&late));
 
-    // the newcomer is given the chain, and its log goes round
+    // the newcomer is given the chain, and its log goes round; without proofs, as older software
+    // exports it, it is told so until the votes are there
     verbund.admit(BY);
+    verbund.tells_what_is_proved(BY);
     verbund.cluster.run(BY);
     verbund.cluster.wait_open(&[BY]).await;
+    verbund.says(BY, "neither votes for it nor a proof").await;
+    verbund.says(BY, "the votes for this charter are here now").await;
+    let status = verbund.registry(BY, Who::Reader, &["charter", "status"]);
+    assert!(!text(&status).contains("Achtung"), "{}", text(&status));
     let service = service_id(1);
     let records = request(vec![definition(&service, "Aus Bayern")], vec![]);
     verbund.cluster.publish(BY, records).await.expect("published");
@@ -59,6 +70,10 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
         text(&listed).contains("Aus Bayern")
     })
     .await;
+    let genesis = verbund.genesis().display().to_string();
+    let proof = ["proof", "BY/1/0", "--charter", &genesis];
+    let proof = text(&verbund.registry(TH, Who::Reader, &proof));
+    assert!(proof.contains("später beigetreten") && proof.contains("charter export"), "{proof}");
 
     // it votes like the others, four of five now; what everybody must follow is computed anew
     let next = verbund.amend("2", &["--threshold", "5"]);
@@ -182,6 +197,9 @@ async fn a_log_goes_on_under_new_keys_and_all_of_it_verifies() {
     verbund.decide(&next, &[HE, RP, TH]).await;
     verbund.follow(&FOUNDERS, 1).await;
     verbund.cluster.wait_open(&FOUNDERS).await;
+    // what proves the vote was kept before anything was set aside
+    let exported = verbund.operator(SL, &["charter", "export", &verbund.path("proved")]);
+    assert!(exported.contains("liegt bei") && !exported.contains("Achtung"), "{exported}");
     let new = verbund.publishes(SL, 3, "Mit neuem Schlüssel").await;
     let all = ["Mit altem Schlüssel", "Dazwischen", "Mit neuem Schlüssel"];
     verbund.lists(&FOUNDERS, "SL", &all, &[]).await;
@@ -389,6 +407,48 @@ impl Verbund {
             })
             .await;
         }
+    }
+
+    /// Whoever is given a chain hears which step of it is proved; a proof that does not hold is
+    /// refused. Leaves a chain without proofs.
+    fn tells_what_is_proved(&self, land: Land) {
+        let (path, config) = (self.path("for-the-newcomer"), self.cluster.prepared().config(land));
+        let config = config.display().to_string();
+        let check = || self.node(&["run", "--check", "--config", &config]);
+        let raw = fs::read(&path).expect("a chain");
+        let (charters, decisions) = Charter::chain_and_decisions(raw.into()).expect("a chain");
+        let raw = |it: &[Charter]| it.iter().map(|it| it.raw().clone()).collect::<Vec<_>>();
+        let last = charters.last().expect("a charter");
+
+        let proved = text(&check());
+        assert!(proved.contains(&last.digest().to_string()), "{proved}");
+        assert!(!proved.contains("Ohne Beweis"), "{proved}");
+        let shown = text(&self.node(&["charter", "show", &path]));
+        assert!(shown.contains("bewiesen, Stimmen von HE, RP, SL"), "{shown}");
+
+        // nobody voted for this one; the proof of another step does not help
+        let mut next = last.draft_of_next();
+        next.threshold = 5;
+        let (forged, _) = last.successor(next.encode_to_vec().into()).expect("a successor");
+        let longer = [&charters[..], &[forged]].concat();
+        let mut copied = decisions.clone();
+        copied.extend(decisions.iter().map(|it| wire::CharterDecision { number: 2, ..it.clone() }));
+        fs::write(&path, Charter::encode_chain(raw(&longer), copied)).expect("a chain");
+        let refused = check();
+        assert_eq!(refused.status.code(), Some(64), "{}", text(&refused));
+        assert!(text(&refused).contains("Charta 2 gilt nicht"), "{}", text(&refused));
+        fs::write(&path, Charter::encode_chain(raw(&longer), decisions)).expect("a chain");
+        let told = text(&check());
+        assert!(told.contains("Ohne Beweis der Abstimmung: Charta Nr. 2."), "{told}");
+
+        fs::write(&path, Charter::encode_chain(raw(&charters), Vec::new())).expect("a chain");
+        let told = text(&check());
+        assert!(told.contains("Ohne Beweis der Abstimmung: Charta Nr. 1."), "{told}");
+    }
+
+    fn node(&self, args: &[&str]) -> Output {
+        let mut command = std::process::Command::new(binary("registry-node"));
+        command.args(args).output().expect("registry-node runs")
     }
 
     /// Gives a newcomer all charters instead of the genesis charter alone.

@@ -99,6 +99,11 @@ async fn a_land_joins_with_a_token_that_counts_once() {
     let joined = verbund.join_and_wait(&token).await;
     assert!(joined.contains("BY ist Mitglied, seit Charta Nr. 1"), "{joined}");
     assert!(joined.contains("[[peers]]"), "{joined}");
+    // the votes came along, and verify from the genesis charter on
+    assert!(joined.contains("Charta Nr. 1") && !joined.contains("Ohne Beweis"), "{joined}");
+    let chain = fs::read(verbund.home(BY).join("charter.binpb")).expect("kept");
+    let (_, decisions) = Charter::chain_and_decisions(chain.into()).expect("charters");
+    assert_eq!(decisions.iter().map(|it| it.number).collect::<Vec<_>>(), [1]);
     verbund.sees(SL, &["aufgenommen"], &["charter", "invitations"]).await;
 
     // a full member

@@ -354,10 +354,13 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         land: parts.identity.land,
         data_dir: parts.config.data_dir.clone(),
         charters: parts.config.charters.clone(),
+        decisions: parts.config.decisions.clone(),
         readers: parts.readers.clone(),
         counts: parts.epochs.counts.clone(),
         driver: parts.driver.clone(),
         keys: parts.config.keys_held.clone(),
+        board: parts.board.clone(),
+        metrics: parts.metrics.clone(),
     };
     Charters::start(setup, &parts.shutdown)
 }

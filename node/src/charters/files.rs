@@ -13,6 +13,8 @@ use std::{
 
 use registry_proto::charter::{Charter, CharterError, SUCCESSOR_BYTES_MAX};
 
+use super::decisions::{self, Decisions};
+
 /// Why the charters cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -37,12 +39,23 @@ pub enum LoadError {
     },
 }
 
-/// Appends to `charters`, which MUST NOT be empty, what is kept here of those that follow.
+/// Appends to `charters`, which MUST NOT be empty, what is kept here of those that follow, and to
+/// `decisions` what is kept of why they did.
 ///
 /// # Errors
 ///
 /// See [`LoadError`].
-pub fn load(data_dir: &Path, charters: &mut Vec<Charter>) -> Result<(), LoadError> {
+pub fn load(
+    data_dir: &Path,
+    charters: &mut Vec<Charter>,
+    decisions: &mut Decisions,
+) -> Result<(), LoadError> {
+    follow(data_dir, charters)?;
+    decisions::load(data_dir, charters, decisions);
+    Ok(())
+}
+
+fn follow(data_dir: &Path, charters: &mut Vec<Charter>) -> Result<(), LoadError> {
     while let Some(last) = charters.last() {
         let path = path(data_dir, last.number().saturating_add(1));
         let length = match fs::metadata(&path) {
@@ -73,17 +86,21 @@ pub fn load(data_dir: &Path, charters: &mut Vec<Charter>) -> Result<(), LoadErro
 ///
 /// The disk fails.
 pub(super) fn keep(data_dir: &Path, charter: &Charter) -> io::Result<()> {
-    let path = path(data_dir, charter.number());
-    let dir = data_dir.join(DIR);
-    fs::create_dir_all(&dir)?;
-    let new = path.with_extension("new");
-    fs::write(&new, charter.raw())?;
-    fs::File::open(&new)?.sync_all()?;
-    fs::rename(&new, &path)?;
-    fs::File::open(&dir)?.sync_all()
+    write(&path(data_dir, charter.number()), charter.raw())
 }
 
-fn path(data_dir: &Path, number: u64) -> PathBuf {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or_else(|| Path::new(""));
+    fs::create_dir_all(dir)?;
+    let mut new = path.to_owned().into_os_string();
+    new.push(".new");
+    fs::write(&new, bytes)?;
+    fs::File::open(&new)?.sync_all()?;
+    fs::rename(&new, path)?;
+    fs::File::open(dir)?.sync_all()
+}
+
+pub(super) fn path(data_dir: &Path, number: u64) -> PathBuf {
     data_dir.join(DIR).join(format!("{number:020}.charter"))
 }
 

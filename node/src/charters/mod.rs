@@ -6,11 +6,15 @@
 //! is asked to begin again under it; nothing of a node changes its members while it runs.
 
 mod cuts;
+mod decisions;
 mod files;
 mod scan;
+mod standing;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use prost::Message as _;
 use registry_core::{
     authorize::Principal,
     charter::{Chain, InForce, VoteRefused, Wish},
@@ -20,17 +24,23 @@ use registry_journal::Reader;
 use registry_proto::{
     charter::{Change, Charter, CharterVote},
     terms::{Land, LogId},
+    wire::registry::CharterDecision,
 };
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info};
 
+pub use decisions::Decisions;
 pub use files::{LoadError, load};
 use scan::Scan;
+use standing::Standing;
+pub use standing::words;
 
 use crate::{
     config::KeysHeld,
     driver::Handle,
     lifecycle::{Shutdown, StopCause, TaskKind},
+    observe::Metrics,
+    status::StatusBoard,
     tls::{self, MemberTrust},
 };
 
@@ -44,6 +54,8 @@ pub struct Setup {
     /// All charters that are known at the start, the genesis charter first; the last one is the
     /// one the node runs under. MUST NOT be empty.
     pub charters: Vec<Charter>,
+    /// Why they followed, as far as that was told with them or is kept here; all verified.
+    pub decisions: Decisions,
     /// The logs.
     pub readers: BTreeMap<LogId, Reader>,
     /// How much counts of epochs that ended.
@@ -52,6 +64,10 @@ pub struct Setup {
     pub driver: Handle,
     /// The signing keys of this node.
     pub keys: KeysHeld,
+    /// Where the charter in force is shown.
+    pub board: StatusBoard,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The charters of a node. Clones share one state.
@@ -72,8 +88,19 @@ pub struct Charters {
 pub struct Shown {
     /// The chain.
     pub chain: Arc<Chain>,
+    /// Why charters of it followed, as far as this node can prove it to others.
+    pub decisions: Arc<Decisions>,
     /// Whether the journals were read to their end once.
     pub complete: bool,
+}
+
+/// Consecutive charters of a chain, and why they followed as far as that is proved.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Their bytes.
+    pub charters: Vec<Bytes>,
+    /// In the order of their numbers.
+    pub decisions: Vec<CharterDecision>,
 }
 
 /// What became of a vote of this Land.
@@ -85,20 +112,52 @@ pub struct Voted {
     pub index: Option<u64>,
 }
 
+// === impl Shown ===
+
+impl Shown {
+    /// Charters from a number on, as many as fit into so many bytes. Each comes with its decision;
+    /// one that alone is too large goes without.
+    pub fn part(&self, from: u64, bytes: usize) -> Part {
+        let mut part = Part { charters: Vec::new(), decisions: Vec::new() };
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let mut left = bytes;
+        for it in self.chain.past().iter().skip(from) {
+            let raw = it.charter.raw();
+            let decision = self.decisions.get(&it.charter.number());
+            let decision = decision
+                .map(|it| (it, it.encoded_len()))
+                .filter(|(_, size)| raw.len() + size <= bytes);
+            let needed = raw.len() + decision.map_or(0, |(_, size)| size);
+            let Some(rest) = left.checked_sub(needed) else { break };
+            left = rest;
+            part.charters.push(raw.clone());
+            part.decisions.extend(decision.map(|(it, _)| it.clone()));
+        }
+        part
+    }
+}
+
 // === impl Charters ===
 
 impl Charters {
     /// Starts the task that counts.
     pub fn start(setup: Setup, shutdown: &Shutdown) -> Option<Self> {
-        let Setup { land, data_dir, charters, readers, counts, driver, keys } = setup;
+        let Setup { land, data_dir, charters, decisions, readers, counts, driver, keys, .. } =
+            setup;
         let genesis = charters.first()?.clone();
         let followed = Arc::new(charters.last()?.clone());
         let chain = Chain::new(genesis);
-        let begin = Shown { chain: Arc::new(chain.clone()), complete: false };
+        let begin = Shown {
+            chain: Arc::new(chain.clone()),
+            decisions: Arc::new(decisions.clone()),
+            complete: false,
+        };
         let (show, shown) = watch::channel(begin);
         let held = Arc::new(readers.clone());
-        let scan = Scan::new(chain, charters, readers, &counts, shutdown.token().clone());
-        let counter = Counter { data_dir, followed: followed.clone(), show, told: None };
+        let known = scan::Known { charters, decisions };
+        let scan = Scan::new(chain, known, readers, &counts, shutdown.token().clone());
+        let standing = Standing::new(setup.board, setup.metrics);
+        let counter = Counter { data_dir, followed: followed.clone(), show, standing, told: None };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
         let (readers, turn) = (held, Arc::new(Semaphore::new(1)));
@@ -127,7 +186,7 @@ impl Charters {
         dry_run: bool,
     ) -> Result<Voted, Reject> {
         let _turn = self.turn.acquire().await.map_err(|_| unread())?;
-        let Shown { chain, complete } = self.shown();
+        let Shown { chain, complete, .. } = self.shown();
         if !complete || chain.current().digest() != self.followed.digest() {
             return Err(unread());
         }
@@ -195,6 +254,7 @@ struct Counter {
     data_dir: PathBuf,
     followed: Arc<Charter>,
     show: watch::Sender<Shown>,
+    standing: Standing,
     /// What was last told about a chain that cannot be followed.
     told: Option<u64>,
 }
@@ -216,9 +276,11 @@ impl Counter {
             scan = back;
             if grew || !self.show.borrow().complete {
                 let chain = Arc::new(scan.chain().clone());
-                self.show.send_replace(Shown { chain, complete: true });
+                let decisions = Arc::new(scan.decisions().clone());
+                self.show.send_replace(Shown { chain, decisions, complete: true });
+                self.standing.show(scan.chain());
             }
-            if let Some(number) = self.adopt(scan.chain()) {
+            if let Some(number) = self.adopt(&scan) {
                 info!(number, "another charter is in force; the node begins again under it");
                 shutdown.request(StopCause::Charter { number });
             }
@@ -231,7 +293,8 @@ impl Counter {
 
     /// Keeps what follows the charter in use, as far as this software can follow it; the number
     /// of the last one.
-    fn adopt(&mut self, chain: &Chain) -> Option<u64> {
+    fn adopt(&mut self, scan: &Scan) -> Option<u64> {
+        let chain = scan.chain();
         let used = usize::try_from(self.followed.number()).ok()?;
         let decided = chain.past().get(used)?;
         if decided.charter.digest() != self.followed.digest() {
@@ -248,7 +311,10 @@ impl Counter {
                 self.tell(number, "a charter is in force that this node cannot follow");
                 break;
             }
-            if let Err(failure) = files::keep(&self.data_dir, &next.charter) {
+            // before the charter: what proves it may be set aside under it
+            let proof = scan.decisions().get(&number);
+            let kept = proof.map_or(Ok(()), |it| decisions::keep(&self.data_dir, it));
+            if let Err(failure) = kept.and_then(|()| files::keep(&self.data_dir, &next.charter)) {
                 let cause = crate::lifecycle::chain(&failure);
                 if self.told.replace(number) != Some(number) {
                     error!(number, cause, "the charter cannot be kept; trying again");

@@ -12,16 +12,23 @@ use registry_proto::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::decisions::{self, Decisions};
 use crate::driver::writer::stored_body;
 
 /// How far each journal was read, and what came of it.
 #[derive(Debug)]
 pub(super) struct Scan {
     chain: Chain,
-    /// Charters that are known to have been in force.
-    told: Vec<Charter>,
+    known: Known,
     logs: BTreeMap<LogId, Log>,
     token: CancellationToken,
+}
+
+/// Charters that are known to have been in force, and why as far as that is proved.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) charters: Vec<Charter>,
+    pub(super) decisions: Decisions,
 }
 
 #[derive(Debug)]
@@ -39,7 +46,7 @@ struct Log {
 impl Scan {
     pub(super) fn new(
         chain: Chain,
-        told: Vec<Charter>,
+        known: Known,
         readers: BTreeMap<LogId, Reader>,
         counts: &BTreeMap<LogId, u64>,
         token: CancellationToken,
@@ -49,11 +56,16 @@ impl Scan {
             (log, Log { reader, counts, next: 0, told: false })
         });
         let logs = logs.collect();
-        Self { chain, told, logs, token }
+        Self { chain, known, logs, token }
     }
 
     pub(super) fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// Why charters of the chain followed, as far as that can be proved.
+    pub(super) fn decisions(&self) -> &Decisions {
+        &self.known.decisions
     }
 
     /// Reads what is new; true if votes were among it, or another charter is in force. Ends early
@@ -85,10 +97,35 @@ impl Scan {
         }
         // all that is here is counted now
         let before = self.chain.past().len();
-        if !self.token.is_cancelled() {
-            self.chain.follow_told(&self.told);
+        if self.token.is_cancelled() {
+            return votes;
         }
-        votes || self.chain.past().len() > before
+        self.chain.follow_told(&self.known.charters);
+        let grew = votes || self.chain.past().len() > before;
+        if grew {
+            self.prove();
+        }
+        grew
+    }
+
+    /// Holds what was told against its proofs, and proves what the votes here decided.
+    fn prove(&mut self) {
+        for it in self.known.decisions.values() {
+            if let Err(failure) = self.chain.prove(it) {
+                let cause = crate::lifecycle::chain(&failure);
+                warn!(number = it.number, cause, "the proof of a charter does not hold");
+            }
+        }
+        let readers: BTreeMap<_, _> =
+            self.logs.iter().map(|(log, it)| (*log, it.reader.clone())).collect();
+        for number in self.chain.past().iter().skip(1).map(|it| it.charter.number()) {
+            let known = &mut self.known.decisions;
+            if !known.contains_key(&number)
+                && let Some(proof) = decisions::prove(&self.chain, number, &readers)
+            {
+                known.insert(number, proof);
+            }
+        }
     }
 }
 

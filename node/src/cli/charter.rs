@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
+use registry_core::charter::DecisionError;
 use registry_proto::{
     charter::{Charter, CharterError, Standing},
     wire::registry as wire,
@@ -31,11 +32,14 @@ pub enum CharterCommand {
                             nennt `registry charter cut LAND` an einem Knoten, der es ganz hat."
     )]
     Amend(AmendArgs),
-    /// Zeigt eine Charta, oder alle einer Kette
+    /// Zeigt eine Charta, alle einer Kette oder einen Entwurf, mit dem, was zu vergleichen ist
     Show {
         /// Datei der Charta
         #[arg(value_name = "DATEI")]
         file: PathBuf,
+        /// Die Kette, auf die ein Entwurf folgt: zeigt, was er ändert
+        #[arg(long, value_name = "KETTE")]
+        from: Option<PathBuf>,
     },
 }
 
@@ -156,6 +160,18 @@ pub enum CharterCommandError {
     /// The charter breaks its rules.
     #[error("die Charta ist nicht gültig")]
     Charter(#[source] CharterError),
+    /// The proof that comes with a charter does not hold.
+    #[error(
+        "der Beweis der Abstimmung über Charta {number} gilt nicht; dieser Kette nicht trauen und \
+         sie bei einem anderen Land holen"
+    )]
+    Decision {
+        /// Number of the charter.
+        number: u64,
+        /// Why.
+        #[source]
+        why: DecisionError,
+    },
     /// The target exists: a charter never changes.
     #[error("{} besteht schon; eine Charta wird nie überschrieben", .0.display())]
     Exists(PathBuf),
@@ -170,10 +186,7 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
     match command {
         CharterCommand::Create(args) => create(&args),
         CharterCommand::Amend(args) => super::amend::run(&args),
-        CharterCommand::Show { file } => {
-            let all: Vec<_> = chain(&file)?.iter().map(describe).collect();
-            Ok(all.join("\n\n"))
-        }
+        CharterCommand::Show { file, from } => super::chain::show(&file, from.as_deref()),
     }
 }
 

@@ -13,6 +13,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
     cli::{
+        chain::to_compare,
         charter::{self, CharterCommandError},
         init::KEY_FILES,
         key::{PassphraseArgs, PinArgs},
@@ -115,7 +116,10 @@ impl JoinCommandError {
             Self::Expired(_)
                 | Self::OtherLand { .. }
                 | Self::Join(
-                    JoinError::Refused { .. } | JoinError::NotPinned { .. } | JoinError::Token(_)
+                    JoinError::Refused { .. }
+                        | JoinError::NotPinned { .. }
+                        | JoinError::Token(_)
+                        | JoinError::Decision { .. }
                 )
         )
     }
@@ -145,11 +149,11 @@ pub async fn run(args: &JoinArgs) -> Result<(), JoinCommandError> {
     };
     // whoever looked only has still to show that it is the same card
     told = if told.admits(&asking) { told } else { asking.present().await? };
-    join::keep(&newcomer.charter, &told.charters)?;
+    join::keep(&newcomer.charter, &told.charters, &told.decisions)?;
     println!("{}", described(&told, &asking, &newcomer.charter));
     if args.wait || args.run {
         told = wait(&asking, told).await?;
-        join::keep(&newcomer.charter, &told.charters)?;
+        join::keep(&newcomer.charter, &told.charters, &told.decisions)?;
     }
     if told.admits(&asking) {
         println!("{}", admitted(&told, &asking, &args.config));
@@ -213,14 +217,13 @@ fn described(told: &Told, asking: &Asking, path: &Path) -> String {
     let Some(charter) = told.newest() else { return String::new() };
     let invited = &asking.token.invited;
     let mut text = format!(
-        "Verbund   {}{}\nKennung   {}\nCharta    Nr. {}, {}\n\nVergleichen Sie die Kennung auf \
-         einem zweiten Weg mit {}.",
+        "Verbund   {}{}\nKennung   {}\nCharta    Nr. {}, {}\n\n{}",
         charter.name(),
         if charter.is_test() { " (Testverbund)" } else { "" },
         charter.id(),
         charter.number(),
         path.display(),
-        invited.issuer.name(),
+        to_compare(&told.charters, &told.unproved),
     );
     if !told.admits(asking) {
         text.push_str(&format!(
@@ -240,8 +243,9 @@ fn described(told: &Told, asking: &Asking, path: &Path) -> String {
 
 fn admitted(told: &Told, asking: &Asking, config: &Path) -> String {
     let number = told.newest().map_or(0, registry_proto::charter::Charter::number);
+    let compare = to_compare(&told.charters, &told.unproved);
     let mut text = format!(
-        "\n{} ist Mitglied, seit Charta Nr. {number}.\nStarten: registry-node run --config {}\n\
+        "\n{} ist Mitglied, seit Charta Nr. {number}.\n{compare}\nStarten: registry-node run --config {}\n\
          Partner für die node.toml, wie {} sie kennt:",
         asking.token.invited.land,
         config.display(),

@@ -3,6 +3,7 @@
 mod amend;
 pub mod audit;
 pub mod certificates;
+mod chain;
 pub mod charter;
 pub mod data;
 pub mod epoch;
@@ -12,6 +13,7 @@ pub mod join;
 pub mod key;
 pub mod pki;
 pub mod policy;
+pub mod remarks;
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use registry_core::authorize::PeerIdentity;
+use registry_core::{authorize::PeerIdentity, charter::decision::unproved};
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, Standing},
     terms::Land,
@@ -14,7 +14,7 @@ use super::{
     raw::RawPeer,
 };
 use crate::{
-    charters,
+    charters::{self, Decisions},
     lifecycle::chain,
     tls::{self, MemberTrust},
 };
@@ -22,16 +22,21 @@ use crate::{
 // === impl Check ===
 
 impl Check<'_> {
-    /// The genesis charter and all that is known to follow it; empty only if a problem was
-    /// reported.
-    pub(super) fn charters(&mut self, path: Option<&str>, data_dir: Option<&Path>) -> Vec<Charter> {
-        let Some(path) = path else { return Vec::new() };
+    /// The genesis charter and all that is known to follow it, and why they did as far as that is
+    /// proved; empty only if a problem was reported.
+    pub(super) fn charters(
+        &mut self,
+        path: Option<&str>,
+        data_dir: Option<&Path>,
+    ) -> (Vec<Charter>, Decisions) {
+        let nothing = <(Vec<Charter>, Decisions)>::default;
+        let Some(path) = path else { return nothing() };
         let full = self.path(path);
         let raw = match std::fs::metadata(&full).map(|data| data.len()) {
             Ok(length) if length > CHAIN_BYTES_MAX as u64 => {
                 let reason = format!("hat {length} Bytes, Chartas höchstens {CHAIN_BYTES_MAX}");
                 self.wrong("charter", path, reason);
-                return Vec::new();
+                return nothing();
             }
             Ok(_) => std::fs::read(&full),
             Err(error) => Err(error),
@@ -40,20 +45,30 @@ impl Check<'_> {
             Ok(raw) => raw,
             Err(error) => {
                 self.wrong("charter", path, format_args!("kann nicht gelesen werden: {error}"));
-                return Vec::new();
+                return nothing();
             }
         };
-        let mut charters = match Charter::chain(raw.into()) {
-            Ok(charters) => charters,
+        let (mut charters, decisions) = match Charter::chain_and_decisions(raw.into()) {
+            Ok(read) => read,
             Err(error) => {
                 for problem in error.problems {
                     self.wrong("charter", path, problem);
                 }
-                return Vec::new();
+                return nothing();
             }
         };
+        if let Err((number, error)) = unproved(&charters, &decisions) {
+            let why = chain(&error);
+            let reason = format!(
+                "der Beweis der Abstimmung über Charta {number} gilt nicht ({why}); die Kette bei \
+                 einem anderen Mitglied holen (registry charter export)"
+            );
+            self.wrong("charter", path, reason);
+            return nothing();
+        }
+        let mut decisions = decisions.into_iter().map(|it| (it.number, it)).collect();
         if let Some(data_dir) = data_dir
-            && let Err(error) = charters::load(data_dir, &mut charters)
+            && let Err(error) = charters::load(data_dir, &mut charters, &mut decisions)
         {
             self.wrong("data_dir", data_dir.display(), chain(&error));
         }
@@ -63,7 +78,7 @@ impl Check<'_> {
                 self.wrong("charter", path, reason);
             }
         }
-        charters
+        (charters, decisions)
     }
 
     pub(super) fn peers(
@@ -118,7 +133,8 @@ impl Config {
     pub fn under_kept_charters(&self) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let mut next = self.clone();
-        if let Err(error) = charters::load(&self.data_dir, &mut next.charters) {
+        let kept = charters::load(&self.data_dir, &mut next.charters, &mut next.decisions);
+        if let Err(error) = kept {
             problems.add("data_dir", self.data_dir.display(), chain(&error));
         }
         if let Some(last) = next.charters.last() {

@@ -46,7 +46,7 @@ impl<'a> Check<'a> {
     pub(super) fn config(&mut self, raw: RawConfig) -> Option<Config> {
         let land = self.land("land", raw.land.as_deref());
         let data_dir = self.data_dir(raw.data_dir.as_deref());
-        let charters = self.charters(raw.charter.as_deref(), data_dir.as_deref());
+        let (charters, decisions) = self.charters(raw.charter.as_deref(), data_dir.as_deref());
         let charter = charters.last().cloned();
         let member = land.and_then(|land| self.member(land, charter.as_ref()));
         let node = self.own_node(raw.node, charter.as_ref(), member);
@@ -80,6 +80,7 @@ impl<'a> Check<'a> {
             data_dir: data_dir?,
             charter: charter?,
             charters,
+            decisions,
             keys,
             keys_held,
             signer,

@@ -33,6 +33,7 @@ pub use newcomer::Newcomer;
 
 use crate::{
     audit::Target,
+    charters::Decisions,
     fit_connect::Roots,
     lifecycle::chain,
     observe::Format,
@@ -57,6 +58,8 @@ pub struct Config {
     pub charter: Charter,
     /// All charters so far, the genesis charter first.
     pub charters: Vec<Charter>,
+    /// Why they followed, as far as that is proved; all verified.
+    pub decisions: Decisions,
     /// Where the signing keys are.
     pub keys: KeyPlaces,
     /// All signing keys that were opened; none if the keys are sealed.

@@ -19,7 +19,7 @@ use registry_proto::{
     charter::{Charter, CharterError},
     join::{JoinToken, TokenError},
     terms::Land,
-    wire::registry::{CharterChain, PublishRequest, Record, record},
+    wire::registry::{CharterDecision, PublishRequest, Record, record},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -100,7 +100,7 @@ impl Demo {
     ///
     /// [`DemoError::Admit`].
     pub async fn has_newcomer(&self) -> Result<bool, DemoError> {
-        let newest = self.newest(Land::SL).await?;
+        let (newest, _) = self.newest(Land::SL).await?;
         Ok(newest.last().is_some_and(|it| it.member(NEWCOMER).is_some()))
     }
 
@@ -113,10 +113,12 @@ impl Demo {
     pub async fn admit(&self, listen: &Listen) -> Result<(), DemoError> {
         let listeners = Listeners::bind(listen).await?;
         let home = self.home(listeners.addresses())?;
-        let charters = self.newest(Land::SL).await?;
+        let (charters, decisions) = self.newest(Land::SL).await?;
         let is_member = charters.last().is_some_and(|it| it.member(NEWCOMER).is_some());
         if is_member {
-            join::keep(&home.charter(), &charters).map_err(AdmitError::Keep)?;
+            join::keep(&home.charter(), &charters, &decisions).map_err(AdmitError::Keep)?;
+            let number = charters.last().map_or(0, Charter::number);
+            println!("\n{} ist schon Mitglied (Charta Nr. {number}).", NEWCOMER.name());
         } else {
             println!("\n{} tritt bei:", NEWCOMER.name());
             self.vote_in(&home).await?;
@@ -130,6 +132,9 @@ impl Demo {
         if !is_member {
             println!("  Der Knoten von {NEWCOMER} hält alle Einträge aller Mitglieder.");
             self.publish_first(&home).await?;
+        } else {
+            println!("  Sein Knoten läuft und hält alle Einträge aller Mitglieder.");
+            home.describe();
         }
         Ok(())
     }
@@ -137,7 +142,7 @@ impl Demo {
     async fn vote_in(&self, home: &Home) -> Result<(), AdmitError> {
         let asking = self.invite(home).await?;
         let told = asking.present().await?;
-        join::keep(&home.charter(), &told.charters)?;
+        join::keep(&home.charter(), &told.charters, &told.decisions)?;
         println!(
             "  {NEWCOMER} legt es mit seiner Mitgliedskarte vor und steht als Anwärter bei SL."
         );
@@ -145,7 +150,7 @@ impl Demo {
         let votes = usize::try_from(charter.threshold()).unwrap_or(usize::MAX);
         self.vote(charter, votes).await?;
         let told = admitted(&asking).await?;
-        join::keep(&home.charter(), &told.charters)?;
+        join::keep(&home.charter(), &told.charters, &told.decisions)?;
         let number = told.newest().map_or(0, Charter::number);
         println!("  {votes} Stimmen: Charta Nr. {number} gilt, {NEWCOMER} ist Mitglied.");
         Ok(())
@@ -202,18 +207,12 @@ impl Demo {
         })
         .await?;
         println!("  {NEWCOMER} veröffentlicht »{name}«; der Knoten von SL zeigt es.");
-        let pki = home.dir.join("pki");
-        let pki = pki.display();
-        println!(
-            "  Dort fragen: registry --endpoint https://{} --ca {pki}/ca.pem --cert \
-             {pki}/reader.pem --key {pki}/reader.key service list",
-            localhost(home.bound.grpc)
-        );
+        home.describe();
         Ok(())
     }
 
     /// All charters as a node of the founders tells them.
-    async fn newest(&self, land: Land) -> Result<Vec<Charter>, AdmitError> {
+    async fn newest(&self, land: Land) -> Result<(Vec<Charter>, Vec<CharterDecision>), AdmitError> {
         let client = self.operator(land).await?;
         let mut told = client.charters().await.map_err(of(land))?;
         until("die Stimmen sind gezählt", async || {
@@ -224,8 +223,8 @@ impl Demo {
             told.newest >= told.followed
         })
         .await?;
-        let chain = CharterChain { charters: told.charters }.encode_to_vec();
-        Ok(Charter::chain(chain.into())?)
+        let chain = Charter::encode_chain(told.charters, told.decisions);
+        Ok(Charter::chain_and_decisions(chain.into())?)
     }
 
     async fn operator(&self, land: Land) -> Result<Client, AdmitError> {
@@ -262,6 +261,17 @@ impl Demo {
 // === impl Home ===
 
 impl Home {
+    /// Says how to ask the node of the newcomer.
+    fn describe(&self) {
+        let pki = self.dir.join("pki");
+        let pki = pki.display();
+        println!(
+            "  Dort fragen: registry --endpoint https://{} --ca {pki}/ca.pem --cert \
+             {pki}/reader.pem --key {pki}/reader.key service list",
+            localhost(self.bound.grpc)
+        );
+    }
+
     fn config(&self) -> PathBuf {
         self.dir.join("node.toml")
     }

@@ -13,7 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
-use registry_core::limits;
+use registry_core::{
+    charter::{DecisionError, decision::unproved},
+    limits,
+};
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, CharterError},
     join::{JoinToken, TokenError},
@@ -22,7 +25,7 @@ use registry_proto::{
             GetJoinRequest, JoinPartner, JoinPresented, JoinRequest, JoinSecret, JoinState,
             join_service_client::JoinServiceClient,
         },
-        registry::{CharterChain, SignedJoinCard},
+        registry::{CharterDecision, SignedJoinCard},
     },
 };
 use tonic::{
@@ -49,6 +52,10 @@ pub struct Asking {
 pub struct Told {
     /// All charters so far, the genesis charter first; at least one.
     pub charters: Vec<Charter>,
+    /// Why they followed, as far as that came with them; all verified.
+    pub decisions: Vec<CharterDecision>,
+    /// Numbers of those that came without.
+    pub unproved: Vec<u64>,
     /// Nodes that could be dialled.
     pub partners: Vec<JoinPartner>,
     /// Nobody waits longer, seconds since 1970-01-01 UTC.
@@ -95,6 +102,15 @@ pub enum JoinError {
     /// The charters break a rule.
     #[error("die Chartas des Knotens sind nicht gültig")]
     Charters(#[source] CharterError),
+    /// The proof of a vote does not hold.
+    #[error("der Beweis der Abstimmung über Charta {number} gilt nicht")]
+    Decision {
+        /// Number of the charter.
+        number: u64,
+        /// Why.
+        #[source]
+        why: DecisionError,
+    },
     /// The charters are not those of the token.
     #[error("das Token passt nicht zu den Chartas des Knotens")]
     Token(#[from] TokenError),
@@ -151,7 +167,7 @@ impl Asking {
         let invited = &self.token.invited;
         let secret =
             || Some(JoinSecret { secret: Bytes::copy_from_slice(invited.secret.expose()) });
-        let mut raw: Vec<Bytes> = Vec::new();
+        let (mut raw, mut decided) = (Vec::<Bytes>::new(), Vec::<Bytes>::new());
         let mut bytes = 0;
         loop {
             let (invitation_id, from) = (invited.id.to_string(), raw.len() as u64);
@@ -164,27 +180,38 @@ impl Asking {
                 let ask = GetJoinRequest { invitation_id, secret: secret(), from };
                 client.get_join(ask).await.map(|it| it.into_inner().state)
             };
-            let JoinState { charters, newest, waits_until, partners } =
+            let JoinState { charters, newest, waits_until, partners, decisions } =
                 answer.map_err(|status| refused(&status))?.unwrap_or_default();
-            bytes += charters.iter().map(Bytes::len).sum::<usize>();
+            bytes += charters.iter().chain(&decisions).map(Bytes::len).sum::<usize>();
             if charters.is_empty() || bytes > CHAIN_BYTES_MAX {
                 return Err(JoinError::Protocol("keine oder zu viele Chartas"));
             }
             raw.extend(charters);
+            decided.extend(decisions);
             if raw.len() as u64 > newest {
-                let charters = self.verified(raw)?;
                 let waits_until = waits_until.map_or(0, |it| it.seconds);
-                return Ok(Told { charters, partners, waits_until });
+                return self.verified(raw, decided, partners, waits_until);
             }
         }
     }
 
-    fn verified(&self, raw: Vec<Bytes>) -> Result<Vec<Charter>, JoinError> {
-        let chain = CharterChain { charters: raw }.encode_to_vec();
+    fn verified(
+        &self,
+        raw: Vec<Bytes>,
+        decided: Vec<Bytes>,
+        partners: Vec<JoinPartner>,
+        waits_until: i64,
+    ) -> Result<Told, JoinError> {
+        let chain = Charter::encode_chain(raw, Vec::new());
         let charters = Charter::chain(chain.into()).map_err(JoinError::Charters)?;
         let last = charters.last().ok_or(JoinError::Protocol("keine Charta"))?;
         self.token.require_made_under(last)?;
-        Ok(charters)
+        let decisions: Result<Vec<_>, _> =
+            decided.into_iter().map(CharterDecision::decode).collect();
+        let decisions = decisions.map_err(|_| JoinError::Protocol("ein Beweis ist keiner"))?;
+        let unproved = unproved(&charters, &decisions)
+            .map_err(|(number, why)| JoinError::Decision { number, why })?;
+        Ok(Told { charters, decisions, unproved, partners, waits_until })
     }
 
     /// Connects to the first address where the node of the token answers.
@@ -229,18 +256,23 @@ impl Told {
     }
 }
 
-/// Keeps all charters in the file that `charter` in `node.toml` names, in place of fewer of the
-/// same Verbund; what else stands there is never overwritten.
+/// Keeps all charters in the file that `charter` in `node.toml` names, with what proves them, in place
+/// of fewer of the same Verbund; what else stands there is never overwritten.
 ///
 /// # Errors
 ///
 /// See [`KeepError`].
-pub fn keep(path: &Path, charters: &[Charter]) -> Result<(), KeepError> {
+pub fn keep(
+    path: &Path,
+    charters: &[Charter],
+    decisions: &[CharterDecision],
+) -> Result<(), KeepError> {
     let failed = |source| KeepError::File { path: path.to_owned(), source };
     match fs::read(path) {
         Ok(before) => {
-            let known = Charter::chain(before.into()).unwrap_or_default();
-            if !known.is_empty() && known.starts_with(charters) {
+            let (known, proved) = Charter::chain_and_decisions(before.into()).unwrap_or_default();
+            let is_more = known.len() > charters.len() || proved.len() >= decisions.len();
+            if !known.is_empty() && known.starts_with(charters) && is_more {
                 return Ok(());
             }
             if known.is_empty() || !charters.starts_with(&known) {
@@ -251,7 +283,7 @@ pub fn keep(path: &Path, charters: &[Charter]) -> Result<(), KeepError> {
         Err(error) => return Err(failed(error)),
     }
     let raw = charters.iter().map(|it| it.raw().clone()).collect();
-    let chain = CharterChain { charters: raw }.encode_to_vec();
+    let chain = Charter::encode_chain(raw, decisions.to_vec());
     let new = path.with_extension("new");
     fs::write(&new, chain)
         .and_then(|()| fs::File::open(&new)?.sync_all())
@@ -272,9 +304,10 @@ fn refused(status: &Status) -> JoinError {
 
 fn told_by(reason: &str, message: &str) -> String {
     match reason {
-        "NOT_INVITED" => {
-            "der Knoten kennt dieses Token nicht, oder es wurde zurückgezogen".to_owned()
-        }
+        "NOT_INVITED" => "der Knoten kennt dieses Token nicht, oder es wurde zurückgezogen; das \
+                          Land, das es ausgegeben hat, um ein neues bitten (dort: registry charter \
+                          invite)"
+            .to_owned(),
         _ => format!("der Knoten lehnt ab: {message}"),
     }
 }

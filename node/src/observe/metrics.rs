@@ -69,6 +69,9 @@ struct NodeGauges {
     watches: Gauge,
     receipts: Gauge,
     certificate_expiry: Gauge,
+    charter: Gauge,
+    charter_unproved: Gauge,
+    charter_contradicted: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -192,6 +195,14 @@ impl Metrics {
     /// Entries of a log that more than half of the members cosigned.
     pub fn set_log_cosigned(&self, land: Land, entries: u64) {
         self.logs.cosigned.get_or_create(&of(land)).set(clamp(entries));
+    }
+
+    /// Number of the charter in force, and how many were told here without votes or a proof, and
+    /// against the votes.
+    pub fn set_charter(&self, number: u64, unproved: u64, contradicted: u64) {
+        self.node.charter.set(clamp(number));
+        self.node.charter_unproved.set(clamp(unproved));
+        self.node.charter_contradicted.set(clamp(contradicted));
     }
 
     /// Receipts of all Länder that are kept here.
@@ -388,6 +399,17 @@ impl NodeGauges {
             "certificate_expiry_timestamp_seconds",
             "End of validity of the node's certificate",
             self.certificate_expiry.clone(),
+        );
+        r.register("charter_number", "Number of the charter in force", self.charter.clone());
+        r.register(
+            "charters_unproved",
+            "Charters told to this node for which it has neither votes nor a proof of them",
+            self.charter_unproved.clone(),
+        );
+        r.register(
+            "charters_contradicted",
+            "Charters in force here while the votes decide another one",
+            self.charter_contradicted.clone(),
         );
     }
 }

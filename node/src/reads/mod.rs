@@ -358,6 +358,7 @@ impl Reads {
             now: Some(timestamp(self.clock.wall_ms())),
             index: self.index.status(),
             certificates: Some(self.board.certificates().status(self.clock.wall_ms())),
+            charter: Some(self.board.charter()).filter(|it| !it.digest.is_empty()),
         })
     }
 

@@ -16,7 +16,7 @@ use registry_proto::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    charters::{self, Charters},
+    charters::{self, Charters, Part, Shown},
     wire::{caller::caller, status::status},
 };
 
@@ -35,11 +35,13 @@ impl CharterApi {
         Self { own, charters }
     }
 
-    fn answer(&self, chain: &Chain, from: u64) -> GetChartersResponse {
+    fn answer(&self, shown: &Shown, from: u64) -> GetChartersResponse {
         let mut room = Room(ANSWER_BYTES);
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let charters = chain.past().iter().skip(from).map(|it| it.charter.raw().clone());
-        let charters: Vec<Bytes> = charters.take_while(|it| room.takes(it.len())).collect();
+        let chain = &shown.chain;
+        let Part { charters, decisions } = shown.part(from, ANSWER_BYTES);
+        charters.iter().for_each(|it| {
+            room.takes(it.len());
+        });
         let proposals = chain.proposals().into_iter().map(|it| {
             let charter = Some(it.charter.raw().clone()).filter(|it| room.takes(it.len()));
             let digest = raw(Some(it.charter.digest()));
@@ -57,6 +59,8 @@ impl CharterApi {
             statements: statements(chain, &rounds),
             round: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
             bound: raw(chain.bound()),
+            decisions,
+            standing: Some(charters::words(chain)),
         }
     }
 }
@@ -68,8 +72,8 @@ impl CharterService for CharterApi {
         request: Request<GetChartersRequest>,
     ) -> Result<Response<GetChartersResponse>, Status> {
         authorize::require(&*caller(&request)?, Action::Read).map_err(status)?;
-        let chain = self.charters.shown().chain;
-        Ok(Response::new(self.answer(&chain, request.into_inner().from)))
+        let shown = self.charters.shown();
+        Ok(Response::new(self.answer(&shown, request.into_inner().from)))
     }
 
     async fn vote_charter(

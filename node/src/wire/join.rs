@@ -20,7 +20,13 @@ use rustls::pki_types::CertificateDer;
 use tonic::{Request, Response, Status};
 
 use super::{audited::about, status::status};
-use crate::{batches::timestamp, charters::Charters, driver::Clock, invitations::Invitations, tls};
+use crate::{
+    batches::timestamp,
+    charters::{Charters, Part},
+    driver::Clock,
+    invitations::Invitations,
+    tls,
+};
 
 /// Handlers of the service. Clones share what is kept.
 #[derive(Clone, Debug)]
@@ -50,20 +56,14 @@ impl JoinApi {
     }
 
     fn answer(&self, invitation: &Invitation, from: u64) -> JoinState {
-        let chain = self.setup.charters.shown().chain;
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let mut room = ANSWER_BYTES;
-        let past = chain.past().iter().skip(from).map(|it| it.charter.raw().clone());
-        let fits = |it: &Bytes| {
-            let left = room.checked_sub(it.len());
-            room = left.unwrap_or_default();
-            left.is_some()
-        };
+        let shown = self.setup.charters.shown();
+        let Part { charters, decisions } = shown.part(from, ANSWER_BYTES);
         JoinState {
-            charters: past.take_while(fits).collect(),
-            newest: chain.current().number(),
+            charters,
+            newest: shown.chain.current().number(),
             waits_until: Some(timestamp(invitation.expires_ms)),
             partners: self.setup.partners.clone(),
+            decisions: decisions.iter().map(|it| it.encode_to_vec().into()).collect(),
         }
     }
 }

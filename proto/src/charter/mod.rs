@@ -27,6 +27,10 @@ pub const CHARTER_BYTES_MAX: usize = 1 << 20;
 pub const CHAIN_BYTES_MAX: usize = 16 << 20;
 /// Bytes of an encoded successor, so that a vote carries it in its body.
 pub const SUCCESSOR_BYTES_MAX: usize = 512 << 10;
+/// Bytes of the encoded proof that a charter was decided on.
+pub const DECISION_BYTES_MAX: usize = 1 << 20;
+/// Votes in it.
+pub const DECISION_VOTES_MAX: usize = 8 * MEMBERS_MAX;
 /// Members.
 pub const MEMBERS_MAX: usize = 64;
 /// Nodes of a member.
@@ -163,9 +167,20 @@ impl Charter {
     ///
     /// [`CharterError`] about the first one that breaks a rule.
     pub fn chain(raw: Bytes) -> Result<Vec<Self>, CharterError> {
+        Ok(Self::chain_and_decisions(raw)?.0)
+    }
+
+    /// The same, with what is said about why each one followed. Nothing of that is verified here.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Charter::chain`].
+    pub fn chain_and_decisions(
+        raw: Bytes,
+    ) -> Result<(Vec<Self>, Vec<wire::CharterDecision>), CharterError> {
         // the first field of a charter is a number, that of a chain is bytes
         if raw.first() != Some(&CHAIN_TAG) {
-            return Ok(vec![Self::parse(raw)?]);
+            return Ok((vec![Self::parse(raw)?], Vec::new()));
         }
         if raw.len() > CHAIN_BYTES_MAX {
             return Err(CharterProblem::TooLong { found: raw.len() }.into());
@@ -179,7 +194,17 @@ impl Charter {
             };
             charters.push(next);
         }
-        Ok(charters)
+        Ok((charters, chain.decisions))
+    }
+
+    /// The bytes that [`Charter::chain_and_decisions`] reads. Where they would be more than
+    /// [`CHAIN_BYTES_MAX`], decisions are left out, the oldest first.
+    pub fn encode_chain(charters: Vec<Bytes>, decisions: Vec<wire::CharterDecision>) -> Vec<u8> {
+        let mut chain = wire::CharterChain { charters, decisions };
+        while chain.encoded_len() > CHAIN_BYTES_MAX && !chain.decisions.is_empty() {
+            chain.decisions.remove(0);
+        }
+        chain.encode_to_vec()
     }
 
     /// Id of the Verbund: SHA-256 of the bytes of its genesis charter.

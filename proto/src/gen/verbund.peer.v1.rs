@@ -401,6 +401,10 @@ pub struct JoinState {
     /// Nodes of members that a newcomer can dial, as this node knows them; a suggestion.
     #[prost(message, repeated, tag = "4")]
     pub partners: ::prost::alloc::vec::Vec<JoinPartner>,
+    /// Encoded verbund.registry.v1.CharterDecision: why charters in `charters` followed; those that this
+    /// node cannot prove are missing.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub decisions: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// A node of a member.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -3221,6 +3221,718 @@ impl CertificateLevel {
         }
     }
 }
+/// Request of GetCharters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetChartersRequest {
+    /// Number of the first charter wanted; 0 begins with the genesis charter.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+}
+/// Answer of GetCharters.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetChartersResponse {
+    /// Consecutive charters from the number asked for, as many as fit: their bytes.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Number of the newest charter that was voted into force, as far as this node has the votes.
+    #[prost(uint64, tag = "2")]
+    pub newest: u64,
+    /// Number of the charter this node runs under.
+    #[prost(uint64, tag = "3")]
+    pub followed: u64,
+    /// Why that is not the newest; empty if it is, or will be in a moment.
+    #[prost(string, tag = "4")]
+    pub behind: ::prost::alloc::string::String,
+    /// What can follow the newest charter and was voted for.
+    #[prost(message, repeated, tag = "5")]
+    pub proposals: ::prost::alloc::vec::Vec<CharterProposal>,
+    /// What members said about the next charter, by round and Land.
+    #[prost(message, repeated, tag = "6")]
+    pub statements: ::prost::alloc::vec::Vec<CharterStatement>,
+    /// The round that is open, from 1.
+    #[prost(uint32, tag = "7")]
+    pub round: u32,
+    /// SHA-256 of the only successor that may be voted for in it; empty while the choice is free.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub bound: ::prost::bytes::Bytes,
+    /// Why charters in `charters` followed, in the order of their numbers; those that this node cannot
+    /// prove are missing.
+    #[prost(message, repeated, tag = "9")]
+    pub decisions: ::prost::alloc::vec::Vec<CharterDecision>,
+    /// What is known about the newest charter and those before it.
+    #[prost(message, optional, tag = "10")]
+    pub standing: ::core::option::Option<CharterStanding>,
+}
+/// What is known at a node about why its charters followed one another.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterStanding {
+    /// Number of the newest charter.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// SHA-256 of its bytes, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub digest: ::prost::bytes::Bytes,
+    /// Charters that were told to this node, and for which it has neither votes in the logs nor a proof
+    /// of them.
+    #[prost(uint64, repeated, tag = "3")]
+    pub unproved: ::prost::alloc::vec::Vec<u64>,
+    /// Charters in force here while the votes in the logs decide another one.
+    #[prost(uint64, repeated, tag = "4")]
+    pub contradicted: ::prost::alloc::vec::Vec<u64>,
+}
+/// A charter that members vote for.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterProposal {
+    /// SHA-256 of its bytes, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub digest: ::prost::bytes::Bytes,
+    /// Its bytes; empty in an answer that is full.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub charter: ::prost::bytes::Bytes,
+}
+/// What a member said in a round.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterStatement {
+    /// Round.
+    #[prost(uint32, tag = "1")]
+    pub round: u32,
+    /// Entry of the vote.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// SHA-256 of the successor it is for; empty for an abstention.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub choice: ::prost::bytes::Bytes,
+    /// False if it does not count: it breaks the rule, or what it rests on is not here yet.
+    #[prost(bool, tag = "4")]
+    pub counts: bool,
+}
+/// Request of VoteCharter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VoteCharterRequest {
+    /// Bytes of the successor; empty to abstain.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub successor: ::prost::bytes::Bytes,
+    /// Tell what would be written, and write nothing.
+    #[prost(bool, tag = "2")]
+    pub dry_run: bool,
+}
+/// Answer of VoteCharter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VoteCharterResponse {
+    /// Round of the vote.
+    #[prost(uint32, tag = "1")]
+    pub round: u32,
+    /// Where it stands; absent in a dry run.
+    #[prost(message, optional, tag = "2")]
+    pub position: ::core::option::Option<LogPosition>,
+    /// Number of the charter in force after it, as far as this node knows.
+    #[prost(uint64, tag = "3")]
+    pub newest: u64,
+}
+/// All charters of a Verbund, one after the other: what a newcomer is given instead of the genesis
+/// charter alone. Who holds the genesis charter can verify each step that comes with a decision; a
+/// step without one has to be compared by people, as the genesis charter is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CharterChain {
+    /// Bytes of the genesis charter and of each successor.
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Why they followed, in ascending order of their numbers; some or all may be missing.
+    #[prost(message, repeated, tag = "2")]
+    pub decisions: ::prost::alloc::vec::Vec<CharterDecision>,
+}
+/// Proof that the members of a charter voted its successor into force: their votes, each with a head
+/// that its member signed, and the way from the one to the other.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CharterDecision {
+    /// Number of the successor.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Bytes of other successors that were voted for, as far as votes below are for them.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub others: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Votes that decide, and in later rounds those that they rest on.
+    #[prost(message, repeated, tag = "3")]
+    pub votes: ::prost::alloc::vec::Vec<CharterVoteProof>,
+}
+/// A vote in a log, and that its member signed the log with it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterVoteProof {
+    /// Header of the entry.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub header: ::prost::bytes::Bytes,
+    /// Salt of its body, 16 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub salt: ::prost::bytes::Bytes,
+    /// The body, an encoded CharterVote, without the successor.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub vote: ::prost::bytes::Bytes,
+    /// What to put there: 0 nothing (an abstention), 1 the successor that the decision is about,
+    /// 2 and more one of `others`.
+    #[prost(uint32, tag = "4")]
+    pub choice: u32,
+    /// C2SP note of the log, both signatures.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub checkpoint: ::prost::bytes::Bytes,
+    /// RFC 6962 inclusion proof from the entry to the checkpoint.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// The charter of a Verbund. The verbund id is SHA-256 of the bytes of the
+/// genesis charter (number 0); they are distributed as they are, never re-encoded.
+/// A successor travels in the votes for it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Charter {
+    /// Format level; 1.
+    #[prost(uint32, tag = "1")]
+    pub format_level: u32,
+    /// 0 for the genesis charter, one more for each successor.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// Name people read.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// True for a Verbund made for testing; UI and CLI say so.
+    #[prost(bool, tag = "4")]
+    pub test: bool,
+    /// Votes that a successor needs, more than two thirds of the active members.
+    #[prost(uint32, tag = "5")]
+    pub threshold: u32,
+    /// Members in ascending order of their Land code; whoever was removed stays in the list, so that
+    /// what it said before stays verifiable.
+    #[prost(message, repeated, tag = "6")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+    /// SHA-256 of the bytes of the charter this one follows, 32 bytes; empty for the genesis charter.
+    #[prost(bytes = "bytes", tag = "7")]
+    pub predecessor: ::prost::bytes::Bytes,
+}
+/// A Land in the charter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Member {
+    /// Code of the Land ("SL").
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Ed25519 public key that signs checkpoints, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub log_key: ::prost::bytes::Bytes,
+    /// Ed25519 public key of the freshness cosignature, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub freshness_key: ::prost::bytes::Bytes,
+    /// Ed25519 public key kept offline, for epoch resets, 32 bytes.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub offline_key: ::prost::bytes::Bytes,
+    /// Nodes that may speak for the Land.
+    #[prost(message, repeated, tag = "5")]
+    pub nodes: ::prost::alloc::vec::Vec<MemberNode>,
+    /// Trust anchors (X.509 certificates, DER) under which the names of the nodes count.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub anchors: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// What the Land may add to its log per day.
+    #[prost(message, optional, tag = "7")]
+    pub quota: ::core::option::Option<Quota>,
+    /// Whether it takes part.
+    #[prost(enumeration = "MemberState", tag = "8")]
+    pub state: i32,
+    /// End of what counts of its log; only of a member that is suspended or removed.
+    #[prost(message, optional, tag = "9")]
+    pub cut: ::core::option::Option<LogCut>,
+    /// Keys of its log before the ones above, oldest first.
+    #[prost(message, repeated, tag = "10")]
+    pub former_keys: ::prost::alloc::vec::Vec<FormerKeys>,
+}
+/// A place in a log: all entries before it count.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogCut {
+    /// Epoch, from 1.
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+    /// Entries of the epoch that count.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// RFC 6962 root at size, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub root: ::prost::bytes::Bytes,
+}
+/// Keys of a log that were replaced.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FormerKeys {
+    /// Ed25519 public key that signed checkpoints, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub log_key: ::prost::bytes::Bytes,
+    /// Ed25519 public key of the freshness cosignature, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub freshness_key: ::prost::bytes::Bytes,
+    /// They count up to here; what follows counts under the keys after them.
+    #[prost(message, optional, tag = "3")]
+    pub cut: ::core::option::Option<LogCut>,
+}
+/// A node of a member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberNode {
+    /// DNS name in the SAN of the node's certificate.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// SHA-256 over the SubjectPublicKeyInfo, 32 bytes each; a pin counts without any anchor.
+    #[prost(bytes = "bytes", repeated, tag = "2")]
+    pub spki_pins: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Limits of a log; 0 means the built-in default.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quota {
+    /// Bytes a day.
+    #[prost(uint64, tag = "1")]
+    pub bytes_per_day: u64,
+    /// Entries a day.
+    #[prost(uint64, tag = "2")]
+    pub entries_per_day: u64,
+}
+/// Body of ENTRY_KIND_CHARTER_VOTE: what a member says in a round about the successor of a charter.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CharterVote {
+    /// SHA-256 of the bytes of the charter that is to be followed, 32 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub predecessor: ::prost::bytes::Bytes,
+    /// From 1. Of a member the first vote in a round counts.
+    #[prost(uint32, tag = "2")]
+    pub round: u32,
+    /// Bytes of the successor, at most 524,288; empty for an abstention.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub successor: ::prost::bytes::Bytes,
+    /// From round 2 on: votes of the round before of as many members as the threshold says, in
+    /// ascending order of their Land code.
+    #[prost(message, repeated, tag = "4")]
+    pub cited: ::prost::alloc::vec::Vec<CitedVote>,
+}
+/// A vote that another one rests on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CitedVote {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Leaf hash of the entry, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub leaf_hash: ::prost::bytes::Bytes,
+}
+/// Whether a member takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberState {
+    /// It votes, its nodes replicate, its log counts.
+    Unspecified = 0,
+    /// It does not vote, its nodes are not spoken to, its log counts up to the cut. It may come back.
+    Suspended = 1,
+    /// The same, without nodes and anchors.
+    Removed = 2,
+}
+impl MemberState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_STATE_UNSPECIFIED",
+            Self::Suspended => "MEMBER_STATE_SUSPENDED",
+            Self::Removed => "MEMBER_STATE_REMOVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_STATE_SUSPENDED" => Some(Self::Suspended),
+            "MEMBER_STATE_REMOVED" => Some(Self::Removed),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "grpc")]
+pub mod charter_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Who is a member, and what members say about the next charter.
+    #[derive(Debug, Clone)]
+    pub struct CharterServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CharterServiceClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CharterServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CharterServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CharterServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells the charters so far, and what was said about the next one. Needs the role reader.
+        pub async fn get_charters(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetChartersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChartersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CharterService/GetCharters",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.CharterService", "GetCharters"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says something about the next charter in the log of this node's Land. Needs the role operator.
+        pub async fn vote_charter(
+            &mut self,
+            request: impl tonic::IntoRequest<super::VoteCharterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VoteCharterResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/verbund.registry.v1.CharterService/VoteCharter",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("verbund.registry.v1.CharterService", "VoteCharter"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "grpc")]
+pub mod charter_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CharterServiceServer.
+    #[async_trait]
+    pub trait CharterService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells the charters so far, and what was said about the next one. Needs the role reader.
+        async fn get_charters(
+            &self,
+            request: tonic::Request<super::GetChartersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetChartersResponse>,
+            tonic::Status,
+        >;
+        /// Says something about the next charter in the log of this node's Land. Needs the role operator.
+        async fn vote_charter(
+            &self,
+            request: tonic::Request<super::VoteCharterRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::VoteCharterResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Who is a member, and what members say about the next charter.
+    #[derive(Debug)]
+    pub struct CharterServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CharterServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CharterServiceServer<T>
+    where
+        T: CharterService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/verbund.registry.v1.CharterService/GetCharters" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetChartersSvc<T: CharterService>(pub Arc<T>);
+                    impl<
+                        T: CharterService,
+                    > tonic::server::UnaryService<super::GetChartersRequest>
+                    for GetChartersSvc<T> {
+                        type Response = super::GetChartersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetChartersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CharterService>::get_charters(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetChartersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/verbund.registry.v1.CharterService/VoteCharter" => {
+                    #[allow(non_camel_case_types)]
+                    struct VoteCharterSvc<T: CharterService>(pub Arc<T>);
+                    impl<
+                        T: CharterService,
+                    > tonic::server::UnaryService<super::VoteCharterRequest>
+                    for VoteCharterSvc<T> {
+                        type Response = super::VoteCharterResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::VoteCharterRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as CharterService>::vote_charter(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = VoteCharterSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CharterServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "verbund.registry.v1.CharterService";
+    impl<T> tonic::server::NamedService for CharterServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
 /// A Nachnutzung, folded from the moves of both sides.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Subscription {
@@ -4908,6 +5620,9 @@ pub struct GetStatusResponse {
     /// Certificates of this node and of its partners.
     #[prost(message, optional, tag = "20")]
     pub certificates: ::core::option::Option<CertificatesStatus>,
+    /// The charter in force, and what is known about why it is.
+    #[prost(message, optional, tag = "21")]
+    pub charter: ::core::option::Option<CharterStanding>,
 }
 /// What a partner holds of a log, as far as it told us.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6145,654 +6860,6 @@ pub mod catalogue_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "verbund.registry.v1.CatalogueService";
     impl<T> tonic::server::NamedService for CatalogueServiceServer<T> {
-        const NAME: &'static str = SERVICE_NAME;
-    }
-}
-/// Request of GetCharters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct GetChartersRequest {
-    /// Number of the first charter wanted; 0 begins with the genesis charter.
-    #[prost(uint64, tag = "1")]
-    pub from: u64,
-}
-/// Answer of GetCharters.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct GetChartersResponse {
-    /// Consecutive charters from the number asked for, as many as fit: their bytes.
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// Number of the newest charter that was voted into force, as far as this node has the votes.
-    #[prost(uint64, tag = "2")]
-    pub newest: u64,
-    /// Number of the charter this node runs under.
-    #[prost(uint64, tag = "3")]
-    pub followed: u64,
-    /// Why that is not the newest; empty if it is, or will be in a moment.
-    #[prost(string, tag = "4")]
-    pub behind: ::prost::alloc::string::String,
-    /// What can follow the newest charter and was voted for.
-    #[prost(message, repeated, tag = "5")]
-    pub proposals: ::prost::alloc::vec::Vec<CharterProposal>,
-    /// What members said about the next charter, by round and Land.
-    #[prost(message, repeated, tag = "6")]
-    pub statements: ::prost::alloc::vec::Vec<CharterStatement>,
-    /// The round that is open, from 1.
-    #[prost(uint32, tag = "7")]
-    pub round: u32,
-    /// SHA-256 of the only successor that may be voted for in it; empty while the choice is free.
-    #[prost(bytes = "bytes", tag = "8")]
-    pub bound: ::prost::bytes::Bytes,
-}
-/// A charter that members vote for.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CharterProposal {
-    /// SHA-256 of its bytes, 32 bytes.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub digest: ::prost::bytes::Bytes,
-    /// Its bytes; empty in an answer that is full.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub charter: ::prost::bytes::Bytes,
-}
-/// What a member said in a round.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CharterStatement {
-    /// Round.
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    /// Entry of the vote.
-    #[prost(message, optional, tag = "2")]
-    pub position: ::core::option::Option<LogPosition>,
-    /// SHA-256 of the successor it is for; empty for an abstention.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub choice: ::prost::bytes::Bytes,
-    /// False if it does not count: it breaks the rule, or what it rests on is not here yet.
-    #[prost(bool, tag = "4")]
-    pub counts: bool,
-}
-/// Request of VoteCharter.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct VoteCharterRequest {
-    /// Bytes of the successor; empty to abstain.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub successor: ::prost::bytes::Bytes,
-    /// Tell what would be written, and write nothing.
-    #[prost(bool, tag = "2")]
-    pub dry_run: bool,
-}
-/// Answer of VoteCharter.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct VoteCharterResponse {
-    /// Round of the vote.
-    #[prost(uint32, tag = "1")]
-    pub round: u32,
-    /// Where it stands; absent in a dry run.
-    #[prost(message, optional, tag = "2")]
-    pub position: ::core::option::Option<LogPosition>,
-    /// Number of the charter in force after it, as far as this node knows.
-    #[prost(uint64, tag = "3")]
-    pub newest: u64,
-}
-/// All charters of a Verbund, one after the other: what a newcomer is given instead of the genesis
-/// charter alone. The charter that follows is known by its predecessor; nothing here is signed, and
-/// the file is handed over as the genesis charter is.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CharterChain {
-    /// Bytes of the genesis charter and of each successor.
-    #[prost(bytes = "bytes", repeated, tag = "1")]
-    pub charters: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-}
-/// The charter of a Verbund. The verbund id is SHA-256 of the bytes of the
-/// genesis charter (number 0); they are distributed as they are, never re-encoded.
-/// A successor travels in the votes for it.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Charter {
-    /// Format level; 1.
-    #[prost(uint32, tag = "1")]
-    pub format_level: u32,
-    /// 0 for the genesis charter, one more for each successor.
-    #[prost(uint64, tag = "2")]
-    pub number: u64,
-    /// Name people read.
-    #[prost(string, tag = "3")]
-    pub name: ::prost::alloc::string::String,
-    /// True for a Verbund made for testing; UI and CLI say so.
-    #[prost(bool, tag = "4")]
-    pub test: bool,
-    /// Votes that a successor needs, more than two thirds of the active members.
-    #[prost(uint32, tag = "5")]
-    pub threshold: u32,
-    /// Members in ascending order of their Land code; whoever was removed stays in the list, so that
-    /// what it said before stays verifiable.
-    #[prost(message, repeated, tag = "6")]
-    pub members: ::prost::alloc::vec::Vec<Member>,
-    /// SHA-256 of the bytes of the charter this one follows, 32 bytes; empty for the genesis charter.
-    #[prost(bytes = "bytes", tag = "7")]
-    pub predecessor: ::prost::bytes::Bytes,
-}
-/// A Land in the charter.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Member {
-    /// Code of the Land ("SL").
-    #[prost(string, tag = "1")]
-    pub land: ::prost::alloc::string::String,
-    /// Ed25519 public key that signs checkpoints, 32 bytes.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub log_key: ::prost::bytes::Bytes,
-    /// Ed25519 public key of the freshness cosignature, 32 bytes.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub freshness_key: ::prost::bytes::Bytes,
-    /// Ed25519 public key kept offline, for epoch resets, 32 bytes.
-    #[prost(bytes = "bytes", tag = "4")]
-    pub offline_key: ::prost::bytes::Bytes,
-    /// Nodes that may speak for the Land.
-    #[prost(message, repeated, tag = "5")]
-    pub nodes: ::prost::alloc::vec::Vec<MemberNode>,
-    /// Trust anchors (X.509 certificates, DER) under which the names of the nodes count.
-    #[prost(bytes = "bytes", repeated, tag = "6")]
-    pub anchors: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// What the Land may add to its log per day.
-    #[prost(message, optional, tag = "7")]
-    pub quota: ::core::option::Option<Quota>,
-    /// Whether it takes part.
-    #[prost(enumeration = "MemberState", tag = "8")]
-    pub state: i32,
-    /// End of what counts of its log; only of a member that is suspended or removed.
-    #[prost(message, optional, tag = "9")]
-    pub cut: ::core::option::Option<LogCut>,
-    /// Keys of its log before the ones above, oldest first.
-    #[prost(message, repeated, tag = "10")]
-    pub former_keys: ::prost::alloc::vec::Vec<FormerKeys>,
-}
-/// A place in a log: all entries before it count.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct LogCut {
-    /// Epoch, from 1.
-    #[prost(uint64, tag = "1")]
-    pub epoch: u64,
-    /// Entries of the epoch that count.
-    #[prost(uint64, tag = "2")]
-    pub size: u64,
-    /// RFC 6962 root at size, 32 bytes.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub root: ::prost::bytes::Bytes,
-}
-/// Keys of a log that were replaced.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct FormerKeys {
-    /// Ed25519 public key that signed checkpoints, 32 bytes.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub log_key: ::prost::bytes::Bytes,
-    /// Ed25519 public key of the freshness cosignature, 32 bytes.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub freshness_key: ::prost::bytes::Bytes,
-    /// They count up to here; what follows counts under the keys after them.
-    #[prost(message, optional, tag = "3")]
-    pub cut: ::core::option::Option<LogCut>,
-}
-/// A node of a member.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct MemberNode {
-    /// DNS name in the SAN of the node's certificate.
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// SHA-256 over the SubjectPublicKeyInfo, 32 bytes each; a pin counts without any anchor.
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    pub spki_pins: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-}
-/// Limits of a log; 0 means the built-in default.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Quota {
-    /// Bytes a day.
-    #[prost(uint64, tag = "1")]
-    pub bytes_per_day: u64,
-    /// Entries a day.
-    #[prost(uint64, tag = "2")]
-    pub entries_per_day: u64,
-}
-/// Body of ENTRY_KIND_CHARTER_VOTE: what a member says in a round about the successor of a charter.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct CharterVote {
-    /// SHA-256 of the bytes of the charter that is to be followed, 32 bytes.
-    #[prost(bytes = "bytes", tag = "1")]
-    pub predecessor: ::prost::bytes::Bytes,
-    /// From 1. Of a member the first vote in a round counts.
-    #[prost(uint32, tag = "2")]
-    pub round: u32,
-    /// Bytes of the successor, at most 524,288; empty for an abstention.
-    #[prost(bytes = "bytes", tag = "3")]
-    pub successor: ::prost::bytes::Bytes,
-    /// From round 2 on: votes of the round before of as many members as the threshold says, in
-    /// ascending order of their Land code.
-    #[prost(message, repeated, tag = "4")]
-    pub cited: ::prost::alloc::vec::Vec<CitedVote>,
-}
-/// A vote that another one rests on.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct CitedVote {
-    /// Owner of the log.
-    #[prost(string, tag = "1")]
-    pub land: ::prost::alloc::string::String,
-    /// Leaf hash of the entry, 32 bytes.
-    #[prost(bytes = "bytes", tag = "2")]
-    pub leaf_hash: ::prost::bytes::Bytes,
-}
-/// Whether a member takes part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
-#[repr(i32)]
-pub enum MemberState {
-    /// It votes, its nodes replicate, its log counts.
-    Unspecified = 0,
-    /// It does not vote, its nodes are not spoken to, its log counts up to the cut. It may come back.
-    Suspended = 1,
-    /// The same, without nodes and anchors.
-    Removed = 2,
-}
-impl MemberState {
-    /// String value of the enum field names used in the ProtoBuf definition.
-    ///
-    /// The values are not transformed in any way and thus are considered stable
-    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
-    pub fn as_str_name(&self) -> &'static str {
-        match self {
-            Self::Unspecified => "MEMBER_STATE_UNSPECIFIED",
-            Self::Suspended => "MEMBER_STATE_SUSPENDED",
-            Self::Removed => "MEMBER_STATE_REMOVED",
-        }
-    }
-    /// Creates an enum from field names used in the ProtoBuf definition.
-    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
-        match value {
-            "MEMBER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
-            "MEMBER_STATE_SUSPENDED" => Some(Self::Suspended),
-            "MEMBER_STATE_REMOVED" => Some(Self::Removed),
-            _ => None,
-        }
-    }
-}
-/// Generated client implementations.
-#[cfg(feature = "grpc")]
-pub mod charter_service_client {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    use tonic::codegen::http::Uri;
-    /// Who is a member, and what members say about the next charter.
-    #[derive(Debug, Clone)]
-    pub struct CharterServiceClient<T> {
-        inner: tonic::client::Grpc<T>,
-    }
-    impl CharterServiceClient<tonic::transport::Channel> {
-        /// Attempt to create a new client by connecting to a given endpoint.
-        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
-        where
-            D: TryInto<tonic::transport::Endpoint>,
-            D::Error: Into<StdError>,
-        {
-            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
-            Ok(Self::new(conn))
-        }
-    }
-    impl<T> CharterServiceClient<T>
-    where
-        T: tonic::client::GrpcService<tonic::body::Body>,
-        T::Error: Into<StdError>,
-        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
-        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
-    {
-        pub fn new(inner: T) -> Self {
-            let inner = tonic::client::Grpc::new(inner);
-            Self { inner }
-        }
-        pub fn with_origin(inner: T, origin: Uri) -> Self {
-            let inner = tonic::client::Grpc::with_origin(inner, origin);
-            Self { inner }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> CharterServiceClient<InterceptedService<T, F>>
-        where
-            F: tonic::service::Interceptor,
-            T::ResponseBody: Default,
-            T: tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-                Response = http::Response<
-                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
-                >,
-            >,
-            <T as tonic::codegen::Service<
-                http::Request<tonic::body::Body>,
-            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
-        {
-            CharterServiceClient::new(InterceptedService::new(inner, interceptor))
-        }
-        /// Compress requests with the given encoding.
-        ///
-        /// This requires the server to support it otherwise it might respond with an
-        /// error.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.send_compressed(encoding);
-            self
-        }
-        /// Enable decompressing responses.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.inner = self.inner.accept_compressed(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_decoding_message_size(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.inner = self.inner.max_encoding_message_size(limit);
-            self
-        }
-        /// Tells the charters so far, and what was said about the next one. Needs the role reader.
-        pub async fn get_charters(
-            &mut self,
-            request: impl tonic::IntoRequest<super::GetChartersRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetChartersResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/verbund.registry.v1.CharterService/GetCharters",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("verbund.registry.v1.CharterService", "GetCharters"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-        /// Says something about the next charter in the log of this node's Land. Needs the role operator.
-        pub async fn vote_charter(
-            &mut self,
-            request: impl tonic::IntoRequest<super::VoteCharterRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::VoteCharterResponse>,
-            tonic::Status,
-        > {
-            self.inner
-                .ready()
-                .await
-                .map_err(|e| {
-                    tonic::Status::unknown(
-                        format!("Service was not ready: {}", e.into()),
-                    )
-                })?;
-            let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/verbund.registry.v1.CharterService/VoteCharter",
-            );
-            let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(
-                    GrpcMethod::new("verbund.registry.v1.CharterService", "VoteCharter"),
-                );
-            self.inner.unary(req, path, codec).await
-        }
-    }
-}
-/// Generated server implementations.
-#[cfg(feature = "grpc")]
-pub mod charter_service_server {
-    #![allow(
-        unused_variables,
-        dead_code,
-        missing_docs,
-        clippy::wildcard_imports,
-        clippy::let_unit_value,
-    )]
-    use tonic::codegen::*;
-    /// Generated trait containing gRPC methods that should be implemented for use with CharterServiceServer.
-    #[async_trait]
-    pub trait CharterService: std::marker::Send + std::marker::Sync + 'static {
-        /// Tells the charters so far, and what was said about the next one. Needs the role reader.
-        async fn get_charters(
-            &self,
-            request: tonic::Request<super::GetChartersRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::GetChartersResponse>,
-            tonic::Status,
-        >;
-        /// Says something about the next charter in the log of this node's Land. Needs the role operator.
-        async fn vote_charter(
-            &self,
-            request: tonic::Request<super::VoteCharterRequest>,
-        ) -> std::result::Result<
-            tonic::Response<super::VoteCharterResponse>,
-            tonic::Status,
-        >;
-    }
-    /// Who is a member, and what members say about the next charter.
-    #[derive(Debug)]
-    pub struct CharterServiceServer<T> {
-        inner: Arc<T>,
-        accept_compression_encodings: EnabledCompressionEncodings,
-        send_compression_encodings: EnabledCompressionEncodings,
-        max_decoding_message_size: Option<usize>,
-        max_encoding_message_size: Option<usize>,
-    }
-    impl<T> CharterServiceServer<T> {
-        pub fn new(inner: T) -> Self {
-            Self::from_arc(Arc::new(inner))
-        }
-        pub fn from_arc(inner: Arc<T>) -> Self {
-            Self {
-                inner,
-                accept_compression_encodings: Default::default(),
-                send_compression_encodings: Default::default(),
-                max_decoding_message_size: None,
-                max_encoding_message_size: None,
-            }
-        }
-        pub fn with_interceptor<F>(
-            inner: T,
-            interceptor: F,
-        ) -> InterceptedService<Self, F>
-        where
-            F: tonic::service::Interceptor,
-        {
-            InterceptedService::new(Self::new(inner), interceptor)
-        }
-        /// Enable decompressing requests with the given encoding.
-        #[must_use]
-        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.accept_compression_encodings.enable(encoding);
-            self
-        }
-        /// Compress responses with the given encoding, if the client supports it.
-        #[must_use]
-        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
-            self.send_compression_encodings.enable(encoding);
-            self
-        }
-        /// Limits the maximum size of a decoded message.
-        ///
-        /// Default: `4MB`
-        #[must_use]
-        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
-            self.max_decoding_message_size = Some(limit);
-            self
-        }
-        /// Limits the maximum size of an encoded message.
-        ///
-        /// Default: `usize::MAX`
-        #[must_use]
-        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
-            self.max_encoding_message_size = Some(limit);
-            self
-        }
-    }
-    impl<T, B> tonic::codegen::Service<http::Request<B>> for CharterServiceServer<T>
-    where
-        T: CharterService,
-        B: Body + std::marker::Send + 'static,
-        B::Error: Into<StdError> + std::marker::Send + 'static,
-    {
-        type Response = http::Response<tonic::body::Body>;
-        type Error = std::convert::Infallible;
-        type Future = BoxFuture<Self::Response, Self::Error>;
-        fn poll_ready(
-            &mut self,
-            _cx: &mut Context<'_>,
-        ) -> Poll<std::result::Result<(), Self::Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, req: http::Request<B>) -> Self::Future {
-            match req.uri().path() {
-                "/verbund.registry.v1.CharterService/GetCharters" => {
-                    #[allow(non_camel_case_types)]
-                    struct GetChartersSvc<T: CharterService>(pub Arc<T>);
-                    impl<
-                        T: CharterService,
-                    > tonic::server::UnaryService<super::GetChartersRequest>
-                    for GetChartersSvc<T> {
-                        type Response = super::GetChartersResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::GetChartersRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as CharterService>::get_charters(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = GetChartersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                "/verbund.registry.v1.CharterService/VoteCharter" => {
-                    #[allow(non_camel_case_types)]
-                    struct VoteCharterSvc<T: CharterService>(pub Arc<T>);
-                    impl<
-                        T: CharterService,
-                    > tonic::server::UnaryService<super::VoteCharterRequest>
-                    for VoteCharterSvc<T> {
-                        type Response = super::VoteCharterResponse;
-                        type Future = BoxFuture<
-                            tonic::Response<Self::Response>,
-                            tonic::Status,
-                        >;
-                        fn call(
-                            &mut self,
-                            request: tonic::Request<super::VoteCharterRequest>,
-                        ) -> Self::Future {
-                            let inner = Arc::clone(&self.0);
-                            let fut = async move {
-                                <T as CharterService>::vote_charter(&inner, request).await
-                            };
-                            Box::pin(fut)
-                        }
-                    }
-                    let accept_compression_encodings = self.accept_compression_encodings;
-                    let send_compression_encodings = self.send_compression_encodings;
-                    let max_decoding_message_size = self.max_decoding_message_size;
-                    let max_encoding_message_size = self.max_encoding_message_size;
-                    let inner = self.inner.clone();
-                    let fut = async move {
-                        let method = VoteCharterSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
-                        let mut grpc = tonic::server::Grpc::new(codec)
-                            .apply_compression_config(
-                                accept_compression_encodings,
-                                send_compression_encodings,
-                            )
-                            .apply_max_message_size_config(
-                                max_decoding_message_size,
-                                max_encoding_message_size,
-                            );
-                        let res = grpc.unary(method, req).await;
-                        Ok(res)
-                    };
-                    Box::pin(fut)
-                }
-                _ => {
-                    Box::pin(async move {
-                        let mut response = http::Response::new(
-                            tonic::body::Body::default(),
-                        );
-                        let headers = response.headers_mut();
-                        headers
-                            .insert(
-                                tonic::Status::GRPC_STATUS,
-                                (tonic::Code::Unimplemented as i32).into(),
-                            );
-                        headers
-                            .insert(
-                                http::header::CONTENT_TYPE,
-                                tonic::metadata::GRPC_CONTENT_TYPE,
-                            );
-                        Ok(response)
-                    })
-                }
-            }
-        }
-    }
-    impl<T> Clone for CharterServiceServer<T> {
-        fn clone(&self) -> Self {
-            let inner = self.inner.clone();
-            Self {
-                inner,
-                accept_compression_encodings: self.accept_compression_encodings,
-                send_compression_encodings: self.send_compression_encodings,
-                max_decoding_message_size: self.max_decoding_message_size,
-                max_encoding_message_size: self.max_encoding_message_size,
-            }
-        }
-    }
-    /// Generated gRPC service name
-    pub const SERVICE_NAME: &str = "verbund.registry.v1.CharterService";
-    impl<T> tonic::server::NamedService for CharterServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

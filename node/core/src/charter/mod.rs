@@ -9,9 +9,11 @@
 //! round, or against the rule, wrote an entry that counts nowhere. Who signs two histories is
 //! convicted (`replicate/convict.rs`).
 
+pub mod decision;
 pub mod poll;
 #[cfg(test)]
 mod tests;
+mod told;
 mod vote;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +25,8 @@ use registry_proto::{
     terms::{Land, LogId},
 };
 
+pub use decision::DecisionError;
+pub use told::Told;
 pub use vote::{VoteRefused, Wish};
 
 use crate::limits;
@@ -39,6 +43,10 @@ pub struct Chain {
     /// What was proposed and can follow the charter in force.
     heirs: HashMap<Hash, InForce>,
     spent: BTreeMap<Land, Spent>,
+    /// Charters that were followed without their votes.
+    told: BTreeMap<u64, Told>,
+    /// Those of them about which something was said since that was looked at.
+    unsettled: BTreeSet<u64>,
 }
 
 /// A charter that is or was in force.
@@ -109,6 +117,8 @@ impl Chain {
             texts: HashMap::new(),
             heirs: HashMap::new(),
             spent: BTreeMap::new(),
+            told: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
         }
     }
 
@@ -145,29 +155,13 @@ impl Chain {
             self.texts.entry(digest).or_insert_with(|| text.clone());
         }
         if vote.predecessor != self.current().digest() {
+            self.said_late(vote.predecessor);
             return Taken::Kept { successors: 0 };
         }
         self.know(choice);
         let before = self.past.len();
         self.decide();
         Taken::Kept { successors: self.past.len() - before }
-    }
-
-    /// Goes on by charters that are known to have been in force, oldest first, where the votes that
-    /// are here do not suffice: a vote behind the end of a log that counts no longer (its member was
-    /// suspended or removed, or its keys were replaced) need not be here. Votes go before what is
-    /// told: callers MUST have taken all that are here.
-    pub fn follow_told(&mut self, told: &[Charter]) {
-        for charter in told {
-            if charter.number() != self.current().number() + 1 {
-                continue;
-            }
-            let Ok((charter, changes)) = self.current().successor(charter.raw().clone()) else {
-                return;
-            };
-            self.succeed(InForce { charter, changes });
-            self.decide();
-        }
     }
 
     /// Goes on as far as the votes do.

@@ -134,9 +134,15 @@ impl Frame {
 
     /// The logs in a sentence: all as they should be, or which are not.
     fn freshness(&self) -> Markup {
-        let logs = &self.status.logs;
-        let late = |it: &&AsOf| it.state != ReplicationState::Live as i32;
-        let late: Vec<_> = logs.iter().filter(late).collect();
+        let all = &self.status.logs;
+        // an epoch that ended is late no more once the next one is here
+        let is_over = |log: &AsOf| {
+            let next = |it: &AsOf| it.land == log.land && it.epoch > log.epoch;
+            log.state == ReplicationState::Ended as i32 && all.iter().any(next)
+        };
+        let logs: Vec<_> = all.iter().filter(|it| !is_over(it)).collect();
+        let late: Vec<_> =
+            logs.iter().filter(|it| it.state != ReplicationState::Live as i32).collect();
         let oldest = logs.iter().filter_map(|it| it.fresh_at.as_ref()).map(|it| it.seconds).min();
         html! {
             @if late.is_empty() {

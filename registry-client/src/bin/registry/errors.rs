@@ -8,6 +8,7 @@ use registry_client::{
     error::{ConfigError, ConnectError, Refusal, Violation},
     proof::ProofError,
 };
+use registry_proto::{receipt::ReceiptError, terms::Land};
 use rustls::{AlertDescription, CertificateError};
 use tonic::Code;
 
@@ -476,10 +477,10 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
 
 fn proof(error: &ProofError) -> String {
     let why = match error {
-        ProofError::Position(error) => error.to_string(),
-        ProofError::NoMember { land, verbund } => {
-            format!("{land} ist nach dieser Urkunde kein Mitglied des Verbunds {verbund}")
+        ProofError::NoMember { land, .. } | ProofError::Receipt(ReceiptError::NoMember(land)) => {
+            return joined_later(*land);
         }
+        ProofError::Position(error) => error.to_string(),
         ProofError::BeyondCut { land, size } => format!(
             "von {land} gilt nach dieser Urkunde, was vor Eintrag {size} steht, und dieser Eintrag nicht"
         ),
@@ -499,6 +500,16 @@ fn proof(error: &ProofError) -> String {
     format!(
         "der Beweis gilt NICHT: {why}.\n{NEXT}ist es die richtige Urkunde (--charter)? Wenn ja, \
          der Antwort nicht trauen und einen anderen Knoten fragen"
+    )
+}
+
+/// The charter at hand proves nothing about a Land that became a member after it.
+fn joined_later(land: Land) -> String {
+    format!(
+        "mit dieser Urkunde ist der Beweis nicht zu prüfen: sie nennt {land} nicht als Mitglied; {land} \
+         ist dem Verbund später beigetreten, oder es gehört nicht dazu.\n{NEXT}die ganze Kette der \
+         Chartas holen (registry charter export kette.binpb), die Prüfsumme der neuesten mit anderen \
+         Ländern vergleichen und mit --charter kette.binpb noch einmal prüfen"
     )
 }
 

@@ -131,11 +131,19 @@ pub(crate) fn clean(text: &str) -> String {
 pub(crate) fn notice_age(as_of: &[AsOf]) {
     for log in as_of {
         let state = log.state();
-        if state != ReplicationState::Live && state != ReplicationState::Unspecified {
+        // of an epoch that ended the next one tells, once it is here
+        let went_on = as_of.iter().any(|it| it.land == log.land && it.epoch > log.epoch);
+        let is_over = state == ReplicationState::Ended && went_on;
+        let is_fine = matches!(state, ReplicationState::Live | ReplicationState::Unspecified);
+        if !is_fine && !is_over {
             let since =
                 log.fresh_at.as_ref().map(|at| format!(", zuletzt bestätigt {}", instant(at)));
+            let epoch = match state {
+                ReplicationState::Ended => format!("/{}", log.epoch),
+                _ => String::new(),
+            };
             eprintln!(
-                "Hinweis: {} ist {}{}",
+                "Hinweis: {}{epoch} ist {}{}",
                 clean(&log.land),
                 replication_state(state),
                 since.unwrap_or_default()

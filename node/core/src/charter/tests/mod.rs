@@ -1,6 +1,7 @@
 //! The vote about the next charter: the rule explored exhaustively, the chain at random.
 
 mod chain;
+mod decision;
 mod model;
 mod random;
 

@@ -4,13 +4,13 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use prost::Message as _;
-use registry_client::{Client, ClientError, proof::verify_inclusion};
+use registry_client::{Client, ClientError, charter::change_words, proof::verify_inclusion};
 use registry_proto::{
     charter::{Change, Charter, Standing},
     log::Hash,
     terms::Land,
     wire::registry::{
-        CharterChain, CharterStatement, GetChartersResponse, Invitation, LogPosition,
+        CharterStanding, CharterStatement, GetChartersResponse, Invitation, LogPosition,
         VoteCharterResponse,
     },
 };
@@ -167,6 +167,9 @@ fn status(
             .with("newest", Node::Number(answer.newest))
             .with("followed", Node::Number(answer.followed))
             .with("behind", Node::Text(answer.behind.clone()))
+            .with("digest", Node::Text(last.digest().to_string()))
+            .with("unproved", numbers(answer.standing.as_ref().map(|it| &it.unproved[..])))
+            .with("contradicted", numbers(answer.standing.as_ref().map(|it| &it.contradicted[..])))
             .with("threshold", Node::Number(u64::from(last.threshold())))
             .with("round", Node::Number(u64::from(answer.round)))
             .with("bound", Node::Text(hex::encode(&answer.bound)))
@@ -193,11 +196,16 @@ fn votes(answer: &GetChartersResponse, digest: Option<Hash>) -> Vec<&CharterStat
 
 fn told_status(answer: &GetChartersResponse, last: &Charter, proposals: &[Proposal]) -> String {
     let mut text = format!(
-        "In Kraft ist Charta {}; der Knoten arbeitet unter Charta {}.\n",
-        answer.newest, answer.followed
+        "In Kraft ist Charta {} ({}); der Knoten arbeitet unter Charta {}.\n",
+        answer.newest,
+        last.digest(),
+        answer.followed
     );
     if !answer.behind.is_empty() {
         text.push_str(&format!("Nicht übernommen: {}\n", answer.behind));
+    }
+    if let Some(standing) = &answer.standing {
+        text.push_str(&warned(standing));
     }
     if answer.statements.is_empty() {
         text.push_str("Zur nächsten Charta liegt nichts vor.\n");
@@ -250,17 +258,56 @@ fn who(votes: &[&CharterStatement]) -> String {
 
 fn export(answer: &GetChartersResponse, args: &CharterExport) -> Result<(), CliError> {
     let chain = read(answer)?;
-    let raw = CharterChain { charters: answer.charters.clone() }.encode_to_vec();
+    let raw = Charter::encode_chain(answer.charters.clone(), answer.decisions.clone());
+    let (_, decisions) = Charter::chain_and_decisions(raw.clone().into()).map_err(untrue)?;
     let path = args.file.display();
     fs::write(&args.file, raw)
         .map_err(|error| CliError::Usage(format!("{path} ist nicht beschreibbar: {error}.")))?;
+    let proof = |number: u64| match decisions.iter().any(|it| it.number == number) {
+        _ if number == 0 => "vereinbart",
+        true => "liegt bei",
+        false => "fehlt",
+    };
+    let rows = chain.charters.iter().zip(&chain.changes).map(|(charter, changes)| {
+        let number = charter.number();
+        let what = if number == 0 { "Gründung".to_owned() } else { words(changes) };
+        [number.to_string(), charter.digest().to_string(), proof(number).to_owned(), what]
+    });
+    let head = ["Nr.", "Prüfsumme", "Beweis der Abstimmung", "Änderungen"];
+    let mut text = format!("{path}:\n{}", output::table(head, &[0, 1], rows));
     let (last, first) = (chain.last()?, chain.charters.first());
     let genesis = first.map(|it| it.id().to_string()).unwrap_or_default();
-    output::write(&format!(
-        "{path}: Chartas 0 bis {}.\nKennung des Verbunds {genesis}: auf einem zweiten Weg \
-         vergleichen.\n",
-        last.number()
-    ))
+    text.push_str(&format!(
+        "\nAuf einem zweiten Weg mit anderen Ländern vergleichen:\n  Kennung des Verbunds {genesis}\n"
+    ));
+    if last.number() > 0 {
+        text.push_str(&format!("  Charta Nr. {:<10}{}\n", last.number(), last.digest()));
+    }
+    let standing = answer.standing.clone().unwrap_or_default();
+    output::write(&(text + &warned(&standing)))
+}
+
+/// What is to be said of charters that nothing bears out at the node.
+pub(super) fn warned(standing: &CharterStanding) -> String {
+    let numbers = |all: &[u64]| all.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    if !standing.unproved.is_empty() {
+        text.push_str(&format!(
+            "\nAchtung: Charta Nr. {} wurde diesem Knoten nur mitgeteilt; weder Stimmen für sie noch \
+             ein Beweis liegen hier vor. Ihre Prüfsumme mit anderen Ländern vergleichen (dort: \
+             registry charter history).\n",
+            numbers(&standing.unproved)
+        ));
+    }
+    if !standing.contradicted.is_empty() {
+        text.push_str(&format!(
+            "\nAchtung: die Stimmen in den Protokollen haben eine andere Charta Nr. {} beschlossen als \
+             die, unter der dieser Knoten arbeitet. Die Kette bei anderen Ländern holen (registry \
+             charter export) und nicht weiter abstimmen.\n",
+            numbers(&standing.contradicted)
+        ));
+    }
+    text
 }
 
 /// The newest place in the log of a Land that its owner signed and this node holds in full.
@@ -364,30 +411,16 @@ fn text(path: &Path) -> Result<Bytes, CliError> {
         .map_err(|error| CliError::Usage(format!("{} ist nicht lesbar: {error}.", path.display())))
 }
 
+fn numbers(all: Option<&[u64]>) -> Node {
+    Node::List(all.unwrap_or_default().iter().map(|it| Node::Number(*it)).collect())
+}
+
 fn texts(changes: &[Change]) -> Node {
-    Node::List(changes.iter().map(|it| Node::Text(word(it))).collect())
+    Node::List(changes.iter().map(|it| Node::Text(change_words(it))).collect())
 }
 
 fn words(changes: &[Change]) -> String {
-    changes.iter().map(word).collect::<Vec<_>>().join("; ")
-}
-
-fn word(change: &Change) -> String {
-    match change {
-        Change::Admitted(land) => format!("{land} wird aufgenommen"),
-        Change::Suspended(land, cut) => format!("{land} ruht ab Eintrag {}", cut.size),
-        Change::Resumed(land) => format!("{land} nimmt wieder teil"),
-        Change::Removed(land, cut) => format!("{land} scheidet aus, ab Eintrag {}", cut.size),
-        Change::Threshold { from, to } => format!("Schwelle {to} statt {from}"),
-        Change::LogKey(land, cut) => format!("{land}: neuer Protokollschlüssel ab {}", cut.size),
-        Change::FreshnessKey(land, cut) => {
-            format!("{land}: neuer Frischeschlüssel ab {}", cut.size)
-        }
-        Change::OfflineKey(land) => format!("{land}: neuer Offline-Schlüssel"),
-        Change::Nodes(land) => format!("{land}: andere Knoten"),
-        Change::Anchors(land) => format!("{land}: andere Vertrauensanker"),
-        Change::Quota(land) => format!("{land}: andere Mengengrenze"),
-    }
+    changes.iter().map(change_words).collect::<Vec<_>>().join("; ")
 }
 
 fn standing(it: Standing) -> String {

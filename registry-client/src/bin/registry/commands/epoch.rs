@@ -100,6 +100,7 @@ fn told(reset: &Reset, answer: &CountersignEpochResetResponse, args: &EpochCount
         (false, 0) => {
             format!("\n{file}: genug Zustimmungen. Weiter: registry epoch apply {file}\n")
         }
+        (false, 1) => format!("\n{file}: es fehlt noch eine Zustimmung.\n"),
         (false, missing) => format!("\n{file}: es fehlen noch {missing} Zustimmungen.\n"),
     });
     text

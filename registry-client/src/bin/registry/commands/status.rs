@@ -34,6 +34,16 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
                 .with("certificates", json::list("CertificateStatus", &it.certificates)?)
                 .with("certificates_not_loaded", Node::List(not_loaded));
         }
+        if let Some(it) = &status.charter {
+            let numbers =
+                |all: &[u64]| Node::List(all.iter().map(|it| Node::Number(*it)).collect());
+            let charter = Object::default()
+                .with("number", Node::Number(it.number))
+                .with("digest", Node::Text(hex::encode(&it.digest)))
+                .with("unproved", numbers(&it.unproved))
+                .with("contradicted", numbers(&it.contradicted));
+            object = object.with("charter", Node::Object(charter));
+        }
         if let Some(now) = &status.now {
             object = object.with("now", Node::Text(output::instant(now).replacen(' ', "T", 1)));
         }
@@ -51,6 +61,10 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
         "ready" => "bereit".to_owned(),
         other => other.to_owned(),
     };
+    let charter = status
+        .charter
+        .as_ref()
+        .map_or_else(String::new, |it| format!("Nr. {}, {}", it.number, hex::encode(&it.digest)));
     let mut text = String::new();
     if status.test {
         text.push_str("*** Testverbund: Daten und Schlüssel sind nicht echt ***\n\n");
@@ -60,10 +74,14 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
         ("Kennung", status.verbund.clone()),
         ("Knoten", format!("{} ({}), {}", status.node, status.land, client.address())),
         ("Software", status.software.clone()),
+        ("Charta", charter),
         ("Zaun", fence),
         ("Katalog", index),
         ("Uhr", status.now.as_ref().map_or_else(String::new, output::instant)),
     ]));
+    if let Some(standing) = &status.charter {
+        text.push_str(&super::charter::warned(standing));
+    }
     text.push('\n');
     text.push_str(&output::table(
         ["Land", "Epoche", "Einträge", "im Katalog", "Stand", "Bestätigt"],

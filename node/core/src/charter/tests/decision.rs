@@ -1,0 +1,292 @@
+//! Proofs of votes, and charters that are told with and without them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use registry_proto::{
+    charter::{Charter, CharterVote},
+    log::{Checkpoint, Header, Kind, LogSigner, Origin, body_digest, leaf_hash, node_hash},
+    terms::{Land, LogId},
+    wire::registry::CharterDecision,
+};
+
+use super::{
+    super::{
+        Chain, DecisionError, Told, Wish,
+        decision::{Standing, VoteUnproved, assemble, unproved, verify},
+    },
+    genesis, proposal,
+};
+
+/// Logs of members with nothing but votes, two at most.
+struct Logs {
+    chain: Chain,
+    entries: BTreeMap<Land, Vec<(Bytes, Bytes)>>,
+}
+
+const SALT: [u8; 16] = [7; 16];
+
+// === impl Logs ===
+
+impl Logs {
+    fn new(genesis: &Charter) -> Self {
+        Self { chain: Chain::new(genesis.clone()), entries: BTreeMap::new() }
+    }
+
+    fn votes(&mut self, at: usize, number: u64) {
+        let wish = match number {
+            0 => Wish::Abstain,
+            number => Wish::For(proposal(self.chain.current(), number)),
+        };
+        let vote = self.chain.vote(Land::ALL[at], &wish).expect("may vote");
+        let (log, index, header) = self.write(Land::ALL[at], &vote);
+        self.chain.take(log, index, leaf_hash(&header), &vote);
+    }
+
+    fn write(&mut self, land: Land, vote: &CharterVote) -> (LogId, u64, Bytes) {
+        let (log, body) = (LogId { land, epoch: 1 }, vote.encode());
+        let entries = self.entries.entry(land).or_default();
+        let index = entries.len() as u64;
+        let header = Header {
+            verbund: self.chain.past()[0].charter.id(),
+            log,
+            index,
+            kind: Kind::CharterVote,
+            recorded_unix_ms: 1_795_449_600_000,
+            object_id: None,
+            audience: 1,
+            batch_end: true,
+            references: vec![],
+            principal: "operator".to_owned(),
+            body_length: u32::try_from(body.len()).expect("small"),
+            body_digest: body_digest(&SALT, &body),
+            request: None,
+        };
+        let header = header.encode().expect("a header");
+        entries.push((header.clone(), body));
+        (log, index, header)
+    }
+
+    fn standing(&self, land: Land, index: u64) -> Standing {
+        let entries = &self.entries[&land];
+        let leaves: Vec<_> = entries.iter().map(|(header, _)| leaf_hash(header)).collect();
+        let (root, proof) = match (&leaves[..], index) {
+            ([only], 0) => (*only, vec![]),
+            ([one, two], 0) => (node_hash(one, two), vec![*two]),
+            ([one, two], 1) => (node_hash(one, two), vec![*one]),
+            _ => panic!("no such tree here"),
+        };
+        let at = Land::ALL.iter().position(|it| *it == land).expect("a Land");
+        let seed = u8::try_from(3 * at + 1).expect("small");
+        let key = |seed| SigningKey::from_bytes(&[seed; 32]);
+        let verbund = self.chain.past()[0].charter.id();
+        let origin = Origin { verbund, log: LogId { land, epoch: 1 } };
+        let head = Checkpoint { origin, size: leaves.len() as u64, root };
+        let signer = LogSigner::new(key(seed), key(seed + 1));
+        let checkpoint = head.sign(&signer, 1_795_449_600).expect("signed").raw().clone();
+        let (header, body) = entries[index as usize].clone();
+        Standing { header, salt: SALT, body, checkpoint, proof }
+    }
+
+    /// The proof that charter `number` was decided on.
+    fn decision(&self, number: u64) -> CharterDecision {
+        let (before, next) = self.chain.step(number).expect("a step");
+        let grounds = self.chain.grounds(number).expect("decided");
+        let votes = grounds.iter().map(|it| self.standing(it.log.land, it.index)).collect();
+        assemble(before, next, votes).expect("proved")
+    }
+
+    fn charters(&self) -> Vec<Charter> {
+        self.chain.past().iter().map(|it| it.charter.clone()).collect()
+    }
+}
+
+/// Four members, three of which decide on a successor in the first round.
+fn decided() -> (Logs, CharterDecision) {
+    let mut logs = Logs::new(&genesis(4));
+    [0, 1, 3].into_iter().for_each(|at| logs.votes(at, 1));
+    let decision = logs.decision(1);
+    (logs, decision)
+}
+
+#[test]
+fn a_chain_is_proved_step_by_step_from_the_genesis_charter() {
+    let (mut logs, first) = decided();
+    [0, 2, 3].into_iter().for_each(|at| logs.votes(at, 2));
+    let second = logs.decision(2);
+    let charters = logs.charters();
+    assert_eq!(charters.len(), 3);
+    assert_eq!(unproved(&charters, &[first.clone(), second.clone()]), Ok(vec![]));
+    assert_eq!(unproved(&charters, &[second.clone()]), Ok(vec![1]));
+    // a proof of another step proves nothing
+    let moved = CharterDecision { number: 1, ..second };
+    let why = unproved(&charters, &[moved]).expect_err("another step");
+    assert_eq!(why.0, 1);
+}
+
+#[test]
+fn a_decision_in_a_later_round_comes_with_what_it_rests_on() {
+    let mut logs = Logs::new(&genesis(4));
+    for (at, number) in [(0, 1), (1, 2), (2, 0), (0, 2), (1, 2), (2, 2)] {
+        logs.votes(at, number);
+    }
+    let decision = logs.decision(1);
+    assert_eq!((decision.votes.len(), decision.others.len()), (6, 1));
+    let charters = logs.charters();
+    assert_eq!(verify(&charters[0], &charters[1], &decision), Ok(()));
+    // without one of the statements that it cites nothing counts in the second round
+    let mut less = decision;
+    less.votes.remove(0);
+    assert_eq!(verify(&charters[0], &charters[1], &less), Err(DecisionError::Undecided));
+}
+
+#[test]
+fn what_was_changed_proves_nothing() {
+    type Change = fn(&mut CharterDecision);
+    type Why = fn(&VoteUnproved) -> bool;
+    let cases: [(&str, Change, Why); 8] = [
+        (
+            "header",
+            |it| flip(&mut it.votes[0].header, 40),
+            |it| {
+                matches!(
+                    it,
+                    VoteUnproved::Header(_) | VoteUnproved::Foreign | VoteUnproved::Inclusion(_)
+                )
+            },
+        ),
+        ("salt", |it| flip(&mut it.votes[0].salt, 0), |it| *it == VoteUnproved::Body),
+        ("vote", |it| flip(&mut it.votes[0].vote, 9), |it| *it == VoteUnproved::Body),
+        ("choice", |it| it.votes[0].choice = 0, |it| *it == VoteUnproved::Body),
+        ("no such choice", |it| it.votes[0].choice = 2, |it| *it == VoteUnproved::Choice),
+        (
+            "head",
+            |it| flip(&mut it.votes[0].checkpoint, 90),
+            |it| matches!(it, VoteUnproved::Checkpoint(_)),
+        ),
+        (
+            "head of another",
+            |it| it.votes[0].checkpoint = it.votes[1].checkpoint.clone(),
+            |it| matches!(it, VoteUnproved::Checkpoint(_)),
+        ),
+        (
+            "way",
+            |it| it.votes[0].proof.push(vec![1; 32].into()),
+            |it| matches!(it, VoteUnproved::Inclusion(_)),
+        ),
+    ];
+    let (logs, decision) = decided();
+    let charters = logs.charters();
+    assert_eq!(verify(&charters[0], &charters[1], &decision), Ok(()));
+    for (what, change, why) in cases {
+        let mut changed = decision.clone();
+        change(&mut changed);
+        match verify(&charters[0], &charters[1], &changed) {
+            Err(DecisionError::Vote { at: 0, source }) if why(&source) => {}
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+    let empty = CharterDecision { number: 1, ..CharterDecision::default() };
+    assert_eq!(verify(&charters[0], &charters[1], &empty), Err(DecisionError::Undecided));
+    let mut less = decision.clone();
+    less.votes.truncate(2);
+    assert_eq!(verify(&charters[0], &charters[1], &less), Err(DecisionError::Undecided));
+    let mut twice = less;
+    twice.votes.push(twice.votes[0].clone());
+    assert_eq!(verify(&charters[0], &charters[1], &twice), Err(DecisionError::Undecided));
+    let mut many = decision;
+    many.votes = vec![many.votes[0].clone(); 1_000];
+    assert_eq!(verify(&charters[0], &charters[1], &many), Err(DecisionError::TooLong));
+}
+
+#[test]
+fn votes_under_keys_that_were_replaced_or_of_who_does_not_vote_prove_nothing() {
+    let (logs, decision) = decided();
+    let charters = logs.charters();
+    let five = genesis(5);
+    let next = five.successor(proposal(&five, 1)).expect("a successor").0;
+    let foreign = DecisionError::Vote { at: 0, source: VoteUnproved::Foreign };
+    assert_eq!(verify(&five, &next, &decision), Err(foreign));
+    // the first member signs with another key from here on
+    let mut next = charters[0].draft_of_next();
+    let old = next.members[0].log_key.clone();
+    next.members[0].log_key = super::key(99);
+    next.members[0].former_keys = vec![registry_proto::wire::registry::FormerKeys {
+        log_key: old,
+        freshness_key: next.members[0].freshness_key.clone(),
+        cut: Some(registry_proto::wire::registry::LogCut {
+            epoch: 1,
+            size: 5,
+            root: vec![1; 32].into(),
+        }),
+    }];
+    let rekeyed = charters[0].successor(prost::Message::encode_to_vec(&next).into());
+    let rekeyed = rekeyed.expect("a successor").0;
+    let last = rekeyed.successor(proposal(&rekeyed, 1)).expect("a successor").0;
+    let mut logs = Logs::new(&charters[0]);
+    let vote = CharterVote {
+        predecessor: rekeyed.digest(),
+        round: 1,
+        successor: Some(last.raw().clone()),
+        cited: vec![],
+    };
+    let lands = [0, 1, 3].map(|at| Land::ALL[at]);
+    lands.into_iter().for_each(|land| {
+        logs.write(land, &vote);
+    });
+    let votes = lands.map(|land| logs.standing(land, 0)).to_vec();
+    assert_eq!(assemble(&rekeyed, &last, votes), Err(DecisionError::Undecided));
+}
+
+#[test]
+fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
+    let (logs, decision) = decided();
+    let charters = logs.charters();
+    let told = |chain: &Chain| chain.told().get(&1).copied();
+    let fresh = || {
+        let mut chain = Chain::new(genesis(4));
+        chain.follow_told(&charters);
+        assert_eq!((told(&chain), chain.grounds(1)), (Some(Told::Unproved), None));
+        chain
+    };
+    let hears = |chain: &mut Chain, logs: &Logs, at: usize| {
+        let land = Land::ALL[at];
+        let (header, body) = &logs.entries[&land][0];
+        let vote = CharterVote::decode(body).expect("a vote");
+        chain.take(LogId { land, epoch: 1 }, 0, leaf_hash(header), &vote);
+        chain.follow_told(&charters);
+    };
+
+    let mut chain = fresh();
+    hears(&mut chain, &logs, 0);
+    hears(&mut chain, &logs, 3);
+    assert_eq!(told(&chain), Some(Told::Unproved), "two of three");
+    hears(&mut chain, &logs, 1);
+    assert_eq!(told(&chain), None);
+    assert!(chain.grounds(1).is_some());
+
+    let mut chain = fresh();
+    let mut forged = decision.clone();
+    forged.votes.pop();
+    assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
+    assert_eq!(told(&chain), Some(Told::Unproved));
+    assert_eq!(chain.prove(&decision), Ok(()));
+    assert_eq!(told(&chain), Some(Told::Proved));
+
+    // the logs decide something else: what is told, even with a proof, is not true
+    let mut others = Logs::new(&genesis(4));
+    [0, 1, 2].into_iter().for_each(|at| others.votes(at, 2));
+    assert_ne!(others.charters()[1].digest(), charters[1].digest());
+    for mut chain in [fresh(), chain] {
+        [0, 1, 2].into_iter().for_each(|at| hears(&mut chain, &others, at));
+        assert_eq!(told(&chain), Some(Told::Contradicted));
+        assert_eq!(chain.current().digest(), charters[1].digest(), "the node goes on, and says so");
+    }
+}
+
+fn flip(bytes: &mut Bytes, at: usize) {
+    let mut changed = bytes.to_vec();
+    changed[at] ^= 1;
+    *bytes = changed.into();
+}

@@ -1,0 +1,123 @@
+//! Charters that a node follows because it was told them: what bears them out here.
+
+use std::collections::BTreeMap;
+
+use registry_proto::{charter::Charter, wire::registry::CharterDecision};
+
+use super::{Chain, DecisionError, InForce, Said, decision, poll, threshold};
+
+/// What is known here about a charter that was told. One whose votes are here is none of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing bears it out yet: no votes here, and no proof of them came with it.
+    Unproved,
+    /// A proof of the votes came with it.
+    Proved,
+    /// The votes that are here decide another one.
+    Contradicted,
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// Goes on by charters that are said to have been in force, oldest first, where the votes that
+    /// are here do not suffice: a vote behind the end of a log that counts no longer (its member was
+    /// suspended or removed, or its keys were replaced) need not be here, and the logs may not have
+    /// come yet. Votes go before what is told: callers MUST have taken all that are here. What they
+    /// say about charters that were told before is settled too ([`Chain::told`]).
+    pub fn follow_told(&mut self, told: &[Charter]) {
+        for charter in told {
+            let number = charter.number();
+            if number != self.current().number() + 1 {
+                continue;
+            }
+            let Ok((charter, changes)) = self.current().successor(charter.raw().clone()) else {
+                break;
+            };
+            self.succeed(InForce { charter, changes });
+            self.told.insert(number, Told::Unproved);
+            self.unsettled.insert(number);
+            self.decide();
+        }
+        self.settle();
+    }
+
+    /// Takes a proof for a charter that was told; nothing changes for any other one.
+    ///
+    /// # Errors
+    ///
+    /// The proof does not hold; see [`DecisionError`].
+    pub fn prove(&mut self, proof: &CharterDecision) -> Result<(), DecisionError> {
+        let Some(Told::Unproved) = self.told.get(&proof.number) else { return Ok(()) };
+        let Some((before, next)) = self.step(proof.number) else { return Ok(()) };
+        decision::verify(before, next, proof)?;
+        self.told.insert(proof.number, Told::Proved);
+        Ok(())
+    }
+
+    /// Charters that were told and for which the votes are not here, by number.
+    pub fn told(&self) -> &BTreeMap<u64, Told> {
+        &self.told
+    }
+
+    /// The votes here by which the members decided on a charter in force: those for it in the round
+    /// that decided, and all that count in the rounds before. `None` if they do not decide it.
+    pub fn grounds(&self, number: u64) -> Option<Vec<Said>> {
+        let (before, next) = self.step(number)?;
+        let alone = self.alone(before);
+        let rounds = alone.rounds();
+        let (winner, threshold) = (Some(next.digest()), threshold(before));
+        let chosen = |it: &super::Round| poll::chosen(it.values().copied(), threshold);
+        let decided = rounds.iter().position(|it| chosen(it) == winner)?;
+        let mut grounds = Vec::new();
+        for (round, counted) in (1_u32..).zip(rounds.iter().take(decided + 1)) {
+            let is_last = round as usize == decided + 1;
+            let needed = counted.iter().filter(|(_, choice)| !is_last || **choice == winner);
+            grounds.extend(needed.filter_map(|(land, _)| alone.said(round, *land).cloned()));
+        }
+        Some(grounds)
+    }
+
+    /// A charter in force and the one that it followed.
+    pub fn step(&self, number: u64) -> Option<(&Charter, &Charter)> {
+        let at = self.past.iter().position(|it| it.charter.number() == number)?;
+        let before = self.past.get(at.checked_sub(1)?)?;
+        Some((&before.charter, &self.past.get(at)?.charter))
+    }
+
+    /// Notes that something new was said about what followed a charter that was followed already.
+    pub(super) fn said_late(&mut self, predecessor: registry_proto::log::Hash) {
+        if self.told.is_empty() {
+            return;
+        }
+        let found = self.past.iter().find(|it| it.charter.digest() == predecessor);
+        let number = found.map(|it| it.charter.number() + 1);
+        self.unsettled.extend(number.filter(|it| self.told.contains_key(it)));
+    }
+
+    /// Holds what was told against the votes that came since.
+    fn settle(&mut self) {
+        for number in std::mem::take(&mut self.unsettled) {
+            let Some((before, next)) = self.step(number) else { continue };
+            match self.alone(before).decided().map(|it| it.charter.digest()) {
+                Some(digest) if digest == next.digest() => self.told.remove(&number),
+                Some(_) => self.told.insert(number, Told::Contradicted),
+                None => None,
+            };
+        }
+    }
+
+    /// The vote about what follows one charter, by itself.
+    fn alone(&self, before: &Charter) -> Self {
+        let mut alone = Self::new(before.clone());
+        let Some(poll) = self.polls.get(&before.digest()) else { return alone };
+        alone.polls.insert(before.digest(), poll.clone());
+        for choice in poll.said.values().filter_map(|it| it.choice) {
+            if let Some(text) = self.texts.get(&choice) {
+                alone.texts.insert(choice, text.clone());
+                alone.know(Some(choice));
+            }
+        }
+        alone
+    }
+}

@@ -1,0 +1,77 @@
+//! Tells what bears out the charter in force: in the status, in metrics, and in the log.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use registry_core::charter::{Chain, Told};
+use registry_proto::wire::registry::CharterStanding;
+use tracing::{error, info, warn};
+
+use crate::{observe::Metrics, status::StatusBoard};
+
+/// What was told last.
+#[derive(Debug)]
+pub(super) struct Standing {
+    board: StatusBoard,
+    metrics: Arc<Metrics>,
+    said: BTreeMap<u64, Told>,
+}
+
+// === impl Standing ===
+
+impl Standing {
+    pub(super) fn new(board: StatusBoard, metrics: Arc<Metrics>) -> Self {
+        Self { board, metrics, said: BTreeMap::new() }
+    }
+
+    pub(super) fn show(&mut self, chain: &Chain) {
+        let standing = words(chain);
+        self.metrics.set_charter(
+            standing.number,
+            standing.unproved.len() as u64,
+            standing.contradicted.len() as u64,
+        );
+        self.board.set_charter(standing);
+        for (number, told) in chain.told() {
+            if self.said.get(number) == Some(told) {
+                continue;
+            }
+            let digest = chain.step(*number).map(|(_, it)| it.digest().to_string());
+            let digest = digest.unwrap_or_default();
+            match told {
+                Told::Unproved => warn!(
+                    number,
+                    digest,
+                    "this charter was told to the node, and neither votes for it nor a proof of \
+                     them are here; compare its digest with other Länder"
+                ),
+                Told::Contradicted => error!(
+                    number,
+                    digest,
+                    "the votes in the logs decide another charter than this one, which was told \
+                     to the node; get the chain of charters from other Länder"
+                ),
+                Told::Proved => {}
+            }
+        }
+        let settled = self.said.iter().filter(|(number, told)| {
+            **told == Told::Unproved && !chain.told().contains_key(number)
+        });
+        settled.for_each(|(number, _)| info!(number, "the votes for this charter are here now"));
+        self.said.clone_from(chain.told());
+    }
+}
+
+/// What bears out the charters of a chain.
+pub fn words(chain: &Chain) -> CharterStanding {
+    let of = |wanted: Told| {
+        let told = chain.told().iter().filter(move |(_, it)| **it == wanted);
+        told.map(|(number, _)| *number).collect()
+    };
+    CharterStanding {
+        number: chain.current().number(),
+        digest: Bytes::copy_from_slice(chain.current().digest().as_bytes()),
+        unproved: of(Told::Unproved),
+        contradicted: of(Told::Contradicted),
+    }
+}
