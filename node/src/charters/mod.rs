@@ -101,6 +101,8 @@ pub struct Part {
     pub charters: Vec<Bytes>,
     /// In the order of their numbers.
     pub decisions: Vec<CharterDecision>,
+    /// Bytes that are left of those that both may take.
+    pub left: usize,
 }
 
 /// What became of a vote of this Land.
@@ -118,9 +120,8 @@ impl Shown {
     /// Charters from a number on, as many as fit into so many bytes. Each comes with its decision;
     /// one that alone is too large goes without.
     pub fn part(&self, from: u64, bytes: usize) -> Part {
-        let mut part = Part { charters: Vec::new(), decisions: Vec::new() };
+        let mut part = Part { charters: Vec::new(), decisions: Vec::new(), left: bytes };
         let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let mut left = bytes;
         for it in self.chain.past().iter().skip(from) {
             let raw = it.charter.raw();
             let decision = self.decisions.get(&it.charter.number());
@@ -128,8 +129,8 @@ impl Shown {
                 .map(|it| (it, it.encoded_len()))
                 .filter(|(_, size)| raw.len() + size <= bytes);
             let needed = raw.len() + decision.map_or(0, |(_, size)| size);
-            let Some(rest) = left.checked_sub(needed) else { break };
-            left = rest;
+            let Some(left) = part.left.checked_sub(needed) else { break };
+            part.left = left;
             part.charters.push(raw.clone());
             part.decisions.extend(decision.map(|(it, _)| it.clone()));
         }
@@ -278,7 +279,7 @@ impl Counter {
                 let chain = Arc::new(scan.chain().clone());
                 let decisions = Arc::new(scan.decisions().clone());
                 self.show.send_replace(Shown { chain, decisions, complete: true });
-                self.standing.show(scan.chain());
+                self.standing.show(scan.chain(), &self.followed);
             }
             if let Some(number) = self.adopt(&scan) {
                 info!(number, "another charter is in force; the node begins again under it");

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use registry_core::charter::{Chain, Told};
-use registry_proto::wire::registry::CharterStanding;
+use registry_proto::{charter::Charter, wire::registry::CharterStanding};
 use tracing::{error, info, warn};
 
 use crate::{observe::Metrics, status::StatusBoard};
@@ -24,8 +24,8 @@ impl Standing {
         Self { board, metrics, said: BTreeMap::new() }
     }
 
-    pub(super) fn show(&mut self, chain: &Chain) {
-        let standing = words(chain);
+    pub(super) fn show(&mut self, chain: &Chain, followed: &Charter) {
+        let standing = words(chain, followed);
         self.metrics.set_charter(
             standing.number,
             standing.unproved.len() as u64,
@@ -62,16 +62,25 @@ impl Standing {
     }
 }
 
-/// What bears out the charters of a chain.
-pub fn words(chain: &Chain) -> CharterStanding {
+/// What bears out the charters of a chain, at a node that runs under one of them. After a start the
+/// votes go before what was told, so that a chain they contradict is not the one that is followed.
+pub fn words(chain: &Chain, followed: &Charter) -> CharterStanding {
     let of = |wanted: Told| {
         let told = chain.told().iter().filter(move |(_, it)| **it == wanted);
         told.map(|(number, _)| *number).collect()
     };
+    let mut contradicted: Vec<u64> = of(Told::Contradicted);
+    let number = followed.number();
+    let same = chain.past().iter().find(|it| it.charter.number() == number);
+    if same.is_some_and(|it| it.charter.digest() != followed.digest())
+        && !contradicted.contains(&number)
+    {
+        contradicted.push(number);
+    }
     CharterStanding {
         number: chain.current().number(),
         digest: Bytes::copy_from_slice(chain.current().digest().as_bytes()),
         unproved: of(Told::Unproved),
-        contradicted: of(Told::Contradicted),
+        contradicted,
     }
 }

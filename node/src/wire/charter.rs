@@ -36,12 +36,9 @@ impl CharterApi {
     }
 
     fn answer(&self, shown: &Shown, from: u64) -> GetChartersResponse {
-        let mut room = Room(ANSWER_BYTES);
         let chain = &shown.chain;
-        let Part { charters, decisions } = shown.part(from, ANSWER_BYTES);
-        charters.iter().for_each(|it| {
-            room.takes(it.len());
-        });
+        let Part { charters, decisions, left } = shown.part(from, ANSWER_BYTES);
+        let mut room = Room(left);
         let proposals = chain.proposals().into_iter().map(|it| {
             let charter = Some(it.charter.raw().clone()).filter(|it| room.takes(it.len()));
             let digest = raw(Some(it.charter.digest()));
@@ -60,7 +57,7 @@ impl CharterApi {
             round: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
             bound: raw(chain.bound()),
             decisions,
-            standing: Some(charters::words(chain)),
+            standing: Some(charters::words(chain, followed)),
         }
     }
 }

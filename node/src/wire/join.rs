@@ -57,7 +57,7 @@ impl JoinApi {
 
     fn answer(&self, invitation: &Invitation, from: u64) -> JoinState {
         let shown = self.setup.charters.shown();
-        let Part { charters, decisions } = shown.part(from, ANSWER_BYTES);
+        let Part { charters, decisions, .. } = shown.part(from, ANSWER_BYTES);
         JoinState {
             charters,
             newest: shown.chain.current().number(),

@@ -3,7 +3,7 @@
 use maud::{Markup, Render, html};
 use registry_proto::{
     charter::Charter,
-    wire::registry::{GetStatusResponse, PeerLog},
+    wire::registry::{CharterStanding, GetStatusResponse, PeerLog},
 };
 
 use super::{
@@ -199,7 +199,21 @@ impl VerbundPage<'_> {
             ("Uhr", status.now.as_ref().map(words::moment)),
             ("Software", Some(status.software.render())),
             ("Kennung des Verbunds", Some(html! { code.hash { (status.verbund) } })),
+            ("Charta", status.charter.as_ref().map(charter)),
         ])
+    }
+}
+
+/// Which charter is in force, and whether anything bears it out here.
+fn charter(it: &CharterStanding) -> Markup {
+    html! {
+        "Nr. " (it.number) " " code.hash { (hex::encode(&it.digest)) }
+        @if !it.contradicted.is_empty() {
+            " " (badge("widerspricht den Stimmen", Tone::Danger))
+        } @else if !it.unproved.is_empty() {
+            " " (badge("ohne Stimmen und Beweis", Tone::Warning))
+            " Prüfsumme mit anderen Ländern vergleichen."
+        }
     }
 }
 

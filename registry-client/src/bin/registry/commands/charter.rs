@@ -167,7 +167,7 @@ fn status(
             .with("newest", Node::Number(answer.newest))
             .with("followed", Node::Number(answer.followed))
             .with("behind", Node::Text(answer.behind.clone()))
-            .with("digest", Node::Text(last.digest().to_string()))
+            .with("newest_digest", Node::Text(last.digest().to_string()))
             .with("unproved", numbers(answer.standing.as_ref().map(|it| &it.unproved[..])))
             .with("contradicted", numbers(answer.standing.as_ref().map(|it| &it.contradicted[..])))
             .with("threshold", Node::Number(u64::from(last.threshold())))
