@@ -153,5 +153,6 @@ pub fn wire_state(state: LogState) -> ReplicationState {
         LogState::Suspended => ReplicationState::Suspended,
         LogState::Removed => ReplicationState::Removed,
         LogState::Ended => ReplicationState::Ended,
+        LogState::Slowed => ReplicationState::Slowed,
     }
 }

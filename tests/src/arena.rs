@@ -34,7 +34,7 @@ use registry_proto::{
         Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
         LogId,
     },
-    wire::registry::GetServiceRequest,
+    wire::registry::{self, GetServiceRequest},
 };
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -68,6 +68,8 @@ pub struct Run {
     pub patience: Patience,
     /// The clock of RP; SL has the right time.
     pub clock_of_rp: Clock,
+    /// Entries that members may add to their logs in a day.
+    pub quotas: &'static [(Land, u64)],
 }
 
 /// Publishes at SL and waits for it at RP, again and again.
@@ -81,7 +83,7 @@ pub struct Honest {
 
 impl Default for Run {
     fn default() -> Self {
-        Self { patience: Patience::default(), clock_of_rp: Clock::start() }
+        Self { patience: Patience::default(), clock_of_rp: Clock::start(), quotas: &[] }
     }
 }
 
@@ -108,6 +110,7 @@ impl Arena {
             listeners.insert(land, bound);
         }
         let prepared = prepare(dir.path(), "Arena", &members).expect("prepared");
+        limit(&prepared.charter(), run.quotas);
         let mut apps = BTreeMap::new();
         for (land, clock) in [(SL, Clock::start()), (RP, run.clock_of_rp)] {
             keep_links(&prepared.config(land), land, &[(SL, RP)]);
@@ -358,3 +361,15 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 const GOES_ON: Duration = Duration::from_secs(10);
 /// Numbers of the services they publish; those of tests are lower.
 const HONEST_FROM: u64 = 1_000_000;
+
+/// Gives members a quota in the charter.
+fn limit(path: &std::path::Path, quotas: &[(Land, u64)]) {
+    let raw = std::fs::read(path).expect("charter");
+    let mut charter: registry::Charter = prost::Message::decode(&raw[..]).expect("a charter");
+    for (land, entries_per_day) in quotas {
+        let member = charter.members.iter_mut().find(|it| it.land == land.code());
+        let quota = registry::Quota { entries_per_day: *entries_per_day, bytes_per_day: 0 };
+        member.expect("a member").quota = Some(quota);
+    }
+    std::fs::write(path, prost::Message::encode_to_vec(&charter)).expect("charter");
+}

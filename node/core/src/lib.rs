@@ -17,6 +17,7 @@ pub mod log;
 pub mod moves;
 pub mod node;
 pub mod now;
+mod quota;
 pub mod reject;
 pub mod replicate;
 pub mod status;

@@ -46,6 +46,16 @@ pub enum Reject {
         /// After this time the next call is let in, milliseconds.
         retry_ms: u64,
     },
+    /// More than the charter lets this Land add to its log in a day. gRPC `RESOURCE_EXHAUSTED` with
+    /// `LOG_QUOTA`.
+    OverQuota {
+        /// The limit ("entries a day").
+        limit: &'static str,
+        /// Its value.
+        max: u64,
+        /// After this time it fits, milliseconds; `None` if it is more than a day has.
+        retry_ms: Option<u64>,
+    },
     /// The thing does not exist here. gRPC `NOT_FOUND`.
     NotFound {
         /// Kind of thing ("service").
@@ -169,6 +179,14 @@ impl fmt::Display for Reject {
             | Self::ResyncRequired { description }
             | Self::Unavailable { description, .. } => f.write_str(description),
             Self::Busy { limit, max } => write!(f, "limit reached: {max} {limit}; try again later"),
+            Self::OverQuota { limit, max, retry_ms } => {
+                write!(f, "the charter lets this Land add {max} {limit} to its log; ")?;
+                match retry_ms {
+                    Some(ms) => write!(f, "this fits in {} s", ms.div_ceil(1_000))?,
+                    None => f.write_str("this is more than a day has, send it in parts")?,
+                }
+                f.write_str("; the members can decide on another quota")
+            }
             Self::AckTimeout { position, acknowledged_by, asked } => write!(
                 f,
                 "stored durably at {position}, but only {} of {asked} partners confirmed in time \

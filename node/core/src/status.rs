@@ -23,13 +23,15 @@ pub enum LogState {
     Removed,
     /// A reset ended the epoch.
     Ended,
+    /// It brought more than the quota that the charter gives its owner: more is taken as that refills.
+    Slowed,
 }
 
 // === impl LogState ===
 
 impl LogState {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Bootstrapping,
         Self::CatchingUp,
         Self::Live,
@@ -38,6 +40,7 @@ impl LogState {
         Self::Suspended,
         Self::Removed,
         Self::Ended,
+        Self::Slowed,
     ];
 
     /// Name for metrics and status.
@@ -51,6 +54,7 @@ impl LogState {
             Self::Suspended => "suspended",
             Self::Removed => "removed",
             Self::Ended => "ended",
+            Self::Slowed => "slowed",
         }
     }
 }

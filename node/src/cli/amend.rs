@@ -39,6 +39,9 @@ pub struct AmendArgs {
     /// Wo ein Protokoll endet oder der alte Schlüssel aufhört: LAND/EPOCHE/EINTRÄGE/WURZEL
     #[arg(long, value_name = "STELLE")]
     pub cut: Vec<String>,
+    /// Was ein Land am Tag in sein Protokoll schreiben darf: LAND/EINTRÄGE/BYTE; 0 nimmt die Vorgabe
+    #[arg(long, value_name = "MENGE")]
+    pub quota: Vec<String>,
     /// Stimmen für eine Nachfolge-Charta; ohne Angabe die bisherigen, soweit möglich
     #[arg(long, value_name = "ZAHL")]
     pub threshold: Option<u32>,
@@ -111,6 +114,10 @@ fn draft(args: &AmendArgs, last: &Charter) -> Result<wire::Charter, E> {
         }
         known.set_state(MemberState::Unspecified);
     }
+    for text in &args.quota {
+        let (land, quota) = quota(text).ok_or_else(|| E::QuotaForm { found: text.clone() })?;
+        find(&mut next, &land)?.quota = Some(quota);
+    }
     for path in &args.admit {
         next.members.push(member(&read_card(path)?, path)?);
     }
@@ -125,6 +132,14 @@ fn draft(args: &AmendArgs, last: &Charter) -> Result<wire::Charter, E> {
 fn find<'c>(charter: &'c mut wire::Charter, land: &str) -> Result<&'c mut wire::Member, E> {
     let member = charter.members.iter_mut().find(|it| it.land == land);
     member.ok_or_else(|| E::UnknownLand(land.to_owned()))
+}
+
+fn quota(text: &str) -> Option<(String, wire::Quota)> {
+    let mut parts = text.split('/');
+    let land = parts.next()?.to_owned();
+    let (entries, bytes) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let quota = wire::Quota { entries_per_day: entries, bytes_per_day: bytes };
+    parts.next().is_none().then_some((land, quota))
 }
 
 fn cuts(texts: &[String]) -> Result<BTreeMap<String, wire::LogCut>, E> {

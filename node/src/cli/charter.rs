@@ -145,6 +145,12 @@ pub enum CharterCommandError {
         /// What was said.
         found: String,
     },
+    /// A text that says no quota.
+    #[error("{found}: erwartet LAND/EINTRÄGE/BYTE, zum Beispiel SL/100000/1000000000")]
+    QuotaForm {
+        /// What was said.
+        found: String,
+    },
     /// Nobody said where a log ends.
     #[error("--cut {0}/… fehlt: wo das Protokoll endet, nennt `registry charter cut {0}`")]
     CutMissing(String),

@@ -209,6 +209,13 @@ impl Performer {
                     "this epoch of a log has ended; what was signed beyond does not count"
                 );
             }
+            Notice::Replication(Report::OverQuota { log }) => {
+                warn!(
+                    %log,
+                    "this log brought more than two days of the quota of the charter; more of it \
+                     is taken as the quota refills"
+                );
+            }
             Notice::Replication(Report::Refused { peer, log }) => {
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
@@ -273,7 +280,10 @@ fn traced(notice: &Notice) -> Option<Act> {
         Notice::LogFailed { log } => Act::new("log.write", "FAILED").on(log.to_string()),
         Notice::Unsigned
         | Notice::Replication(
-            Report::PeerFault { .. } | Report::Refused { .. } | Report::LaterCharter { .. },
+            Report::PeerFault { .. }
+            | Report::Refused { .. }
+            | Report::LaterCharter { .. }
+            | Report::OverQuota { .. },
         ) => return None,
     })
 }

@@ -46,6 +46,10 @@ pub fn status(reject: Reject) -> Status {
                 message.clone(),
             )]);
         }
+        Reject::OverQuota { retry_ms, .. } => {
+            details.set_retry_info(retry_ms.map(Duration::from_millis));
+            details.set_quota_failure(vec![QuotaViolation::new("charter:quota", message.clone())]);
+        }
         Reject::Denied { .. }
         | Reject::Forbidden(_)
         | Reject::NotInvited
@@ -87,6 +91,15 @@ fn told(reject: &Reject) -> (Code, &'static str, Vec<(&'static str, String)>) {
             Code::ResourceExhausted,
             "QUOTA",
             vec![("limit", (*limit).to_owned()), ("max", max.to_string())],
+        ),
+        Reject::OverQuota { limit, max, retry_ms } => (
+            Code::ResourceExhausted,
+            "LOG_QUOTA",
+            vec![
+                ("limit", (*limit).to_owned()),
+                ("max", max.to_string()),
+                ("retry_s", retry_ms.map_or_else(String::new, |it| it.div_ceil(1_000).to_string())),
+            ],
         ),
         Reject::NotFound { what, name } => (
             Code::NotFound,
@@ -205,6 +218,18 @@ mod tests {
                 Code::ResourceExhausted,
                 "QUOTA",
                 true,
+            ),
+            (
+                Reject::OverQuota { limit: "entries a day", max: 7, retry_ms: Some(5) },
+                Code::ResourceExhausted,
+                "LOG_QUOTA",
+                true,
+            ),
+            (
+                Reject::OverQuota { limit: "bytes a day", max: 7, retry_ms: None },
+                Code::ResourceExhausted,
+                "LOG_QUOTA",
+                false,
             ),
             (
                 Reject::NotFound { what: "service", name: text() },

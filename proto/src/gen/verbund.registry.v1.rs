@@ -351,6 +351,8 @@ pub enum ReplicationState {
     Removed = 7,
     /// A reset ended the epoch: nothing is added to it any more.
     Ended = 8,
+    /// The owner brought more than its quota; more is taken as that refills.
+    Slowed = 9,
 }
 impl ReplicationState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -368,6 +370,7 @@ impl ReplicationState {
             Self::Suspended => "REPLICATION_STATE_SUSPENDED",
             Self::Removed => "REPLICATION_STATE_REMOVED",
             Self::Ended => "REPLICATION_STATE_ENDED",
+            Self::Slowed => "REPLICATION_STATE_SLOWED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -382,6 +385,7 @@ impl ReplicationState {
             "REPLICATION_STATE_SUSPENDED" => Some(Self::Suspended),
             "REPLICATION_STATE_REMOVED" => Some(Self::Removed),
             "REPLICATION_STATE_ENDED" => Some(Self::Ended),
+            "REPLICATION_STATE_SLOWED" => Some(Self::Slowed),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ use crate::{
         waiting::{Published, PublishedRecord, Waiting},
     },
     now::Now,
+    quota::{Allowance, Exceeded},
     reject::Reject,
     submission::{Prepared, Submission},
 };
@@ -71,6 +72,8 @@ pub(crate) struct OwnLog {
     pending_bytes: usize,
     committing: bool,
     gather: Gather,
+    /// What the charter lets this Land add.
+    allowance: Allowance,
 }
 
 // === impl OwnLog ===
@@ -81,8 +84,10 @@ impl OwnLog {
         frontier: Frontier,
         services: OwnServices,
         last_recorded_ms: i64,
+        allowance: Allowance,
     ) -> Self {
         Self {
+            allowance,
             origin,
             durable: frontier.size(),
             sealed: frontier.clone(),
@@ -163,6 +168,7 @@ impl OwnLog {
         let operates = authorize::always(&submission.rules, Action::Operate);
         let editor = (!operates).then_some(submission.pseudonym.as_str());
         let verdicts = self.services.judge(&submission.records, editor)?;
+        self.require_quota(&submission, &verdicts, now)?;
         if submission.dry_run {
             return Ok(Outcome::Answered(self.dry_answer(submission, &verdicts)));
         }
@@ -191,6 +197,27 @@ impl OwnLog {
         }
         let published = Published { records, acknowledged_by: Vec::new() };
         Ok(self.waits(ticket, published, submission.ack_peers, now))
+    }
+
+    /// Whether what is new in a submission may be added today. What is erased always may.
+    fn require_quota(
+        &self,
+        submission: &Submission,
+        verdicts: &[Verdict],
+        now: Now,
+    ) -> Result<(), Reject> {
+        let new = submission.records.iter().zip(verdicts);
+        let new = new.filter(|(it, verdict)| **verdict == Verdict::New && it.kind != Kind::Erasure);
+        let (mut entries, mut bytes) = (0, 0);
+        for (record, _) in new {
+            entries += 1;
+            bytes += record.body.len() as u64;
+        }
+        if entries == 0 {
+            return Ok(());
+        }
+        let fits = self.allowance.require(entries, bytes, now);
+        fits.map_err(|Exceeded { limit, max, retry_ms }| Reject::OverQuota { limit, max, retry_ms })
     }
 
     fn waits(&self, ticket: Ticket, published: Published, ack_peers: u32, now: Now) -> Outcome {
@@ -266,7 +293,7 @@ impl OwnLog {
         let digest = registry_proto::log::body_digest(&salt, &body);
         let header = self.header(kind, None, true, "node", &body, digest, now);
         self.gather.hurry();
-        self.push(&header, salt, body).map(|_| header.index)
+        self.push(&header, salt, body, now).map(|_| header.index)
     }
 
     /// Stages what an operator says about the next charter. If it is not signed it never was, as
@@ -281,7 +308,7 @@ impl OwnLog {
         let digest = registry_proto::log::body_digest(&salt, &body);
         let header = self.header(Kind::CharterVote, None, true, principal, &body, digest, now);
         self.gather.hurry();
-        self.push(&header, salt, body).map(|_| ())
+        self.push(&header, salt, body, now).map(|_| ())
     }
 
     /// Takes what is staged as the next group, if none is under way and it waits for nobody.
@@ -390,7 +417,7 @@ impl OwnLog {
         header.request = request;
         let index = header.index;
         let leaf = self
-            .push(&header, record.salt, record.body.clone())
+            .push(&header, record.salt, record.body.clone(), now)
             .map_err(|_| Reject::Storage { operation: "encoding the header" })?;
         let number = Position { log: self.origin.log, index }.number();
         let mark = Mark { content: record.content, number, leaf };
@@ -435,10 +462,17 @@ impl OwnLog {
         }
     }
 
-    fn push(&mut self, header: &Header, salt: [u8; 16], body: Bytes) -> Result<Hash, HeaderError> {
+    fn push(
+        &mut self,
+        header: &Header,
+        salt: [u8; 16],
+        body: Bytes,
+        now: Now,
+    ) -> Result<Hash, HeaderError> {
         let raw = header.encode()?;
         let leaf = leaf_hash(&raw);
         self.frontier.push(leaf);
+        self.allowance.spend(1, (raw.len() + body.len()) as u64, now);
         self.pending_bytes += raw.len() + body.len();
         self.pending.push(CommitEntry { header: raw, salt, body });
         Ok(leaf)

@@ -36,6 +36,7 @@ use crate::{
     limits,
     log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
     now::Now,
+    quota::Allowance,
     reject::Reject,
     replicate::{Heard, RecoveredLog, Replication, SessionId, Wish},
     status::{LogStatus, Status},
@@ -138,7 +139,8 @@ impl Node {
         let replicas = epochs::replicas(&charter, &resets, logs, now);
         let lacks_past = epochs::lacks_past(own_id, &replicas);
         let origin = Origin { verbund: charter.id(), log: own_id };
-        let own = OwnLog::new(origin, frontier, services, recorded_ms);
+        let allowance = Allowance::new(member.quota, 1, now);
+        let own = OwnLog::new(origin, frontier, services, recorded_ms, allowance);
         let others = charter.voters().filter(|it| it.land != me.land).count();
         let signed = replicas.iter().find(|it| it.log() == own_id).and_then(|it| it.head());
         let known = signed.map_or(0, |it| it.fresh_unix_seconds);

@@ -155,6 +155,11 @@ pub enum Report {
         /// Entries of it that count.
         size: u64,
     },
+    /// A log brought more than its quota, and is taken slower.
+    OverQuota {
+        /// The log.
+        log: LogId,
+    },
     /// A partner refused to serve a log.
     Refused {
         /// Who.
@@ -360,6 +365,9 @@ impl Replication {
             None => LogState::Bootstrapping,
             // also while entries are missing: whoever withholds them may withhold newer heads too
             Some(_) if replica.is_stale(now) => LogState::Stale,
+            Some(head) if head.size() > replica.durable() && replica.is_slowed() => {
+                LogState::Slowed
+            }
             Some(head) if head.size() > replica.durable() => LogState::CatchingUp,
             Some(_) => LogState::Live,
         }

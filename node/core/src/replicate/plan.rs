@@ -11,7 +11,7 @@ use registry_proto::{
 use crate::{
     limits,
     now::Now,
-    replicate::{Replication, Session, SessionId, replica::Source},
+    replicate::{Replication, Report, Session, SessionId, Wish, replica::Source},
 };
 
 /// A partner that could serve a log; the greatest is the best.
@@ -106,6 +106,14 @@ impl Replication {
             }
             return;
         }
+        if self.has_to_wait(log, now) {
+            let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
+            if let Some(source) = source {
+                self.stop_following(source.session, log);
+            }
+            return;
+        }
+        let Some(replica) = self.replicas.get(&log) else { return };
         let Some(source) = replica.source else {
             if let Some(best) = self.best(log, None, now) {
                 self.follow_at(log, best.session, now);
@@ -139,6 +147,22 @@ impl Replication {
             session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
         }
         self.follow_at(log, other.session, now);
+    }
+
+    /// Whether a log brought more than its quota; told once each time.
+    fn has_to_wait(&mut self, log: LogId, now: Now) -> bool {
+        let Some(replica) = self.replicas.get_mut(&log) else { return false };
+        if !replica.may_be_slow(now) {
+            return false;
+        }
+        let was_slowed = replica.is_slowed();
+        let held = self.held_by_most(log);
+        let Some(replica) = self.replicas.get_mut(&log) else { return false };
+        let slowed = replica.slow(held, now);
+        if slowed && !was_slowed {
+            self.wishes.push_back(Wish::Report(Report::OverQuota { log }));
+        }
+        slowed
     }
 
     /// The best partner for a log, apart from one. Who has less than is here would refuse.

@@ -244,6 +244,7 @@ impl Replication {
         };
         match replica.accept(batch, id, &peer.node, now) {
             Ok(store) => {
+                replica.spend(&store, now);
                 let held = session.heads.entry(log).or_default();
                 *held = (*held).max(replica.received());
                 if let Some(source) = &mut replica.source {

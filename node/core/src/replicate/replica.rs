@@ -1,6 +1,7 @@
 //! One log as this node holds it: what is verified, what is durable, which head is the newest.
 
 mod checks;
+mod pace;
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -26,6 +27,8 @@ use crate::{
         fault::{OwnerFault, PeerFault},
     },
 };
+
+use pace::Pace;
 
 /// Verified entries to write, in one group under their checkpoint.
 ///
@@ -126,6 +129,7 @@ pub(crate) struct Replica {
     begins: Option<Hash>,
     /// Entries that count, if a reset ended the epoch.
     ends: Option<u64>,
+    pace: Pace,
     /// Counts the Follows.
     pub(crate) follows: u64,
     pub(crate) source: Option<Source>,
@@ -170,7 +174,7 @@ impl Replica {
             erasing: BTreeSet::new(),
             erases: false,
             durable_point,
-            received: recovered.frontier,
+            received: recovered.frontier.clone(),
             received_recorded_ms: recovered.last_recorded_ms,
             flights: VecDeque::new(),
             head,
@@ -181,6 +185,7 @@ impl Replica {
             abandoned: false,
             begins: None,
             ends: None,
+            pace: Pace::new(owner.quota, recovered.frontier.size() == 0, now),
             follows: 0,
             source: None,
             origin,

@@ -107,6 +107,18 @@ impl Replication {
         sizes.get(self.charter.voters().count() / 2).copied().unwrap_or_default()
     }
 
+    /// Entries of a log that more than half of the members besides its owner and this one say they
+    /// hold; `None` if there is no such member.
+    pub(crate) fn held_by_most(&self, log: LogId) -> Option<u64> {
+        let others = self.charter.voters().map(|it| it.land);
+        let others = others.filter(|it| *it != log.land && *it != self.me.land);
+        let size = |it: &SignedReceipt| it.receipt().size;
+        let mut sizes: Vec<u64> =
+            others.map(|it| self.testimony.receipts.get(&(it, log)).map_or(0, size)).collect();
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.get(sizes.len() / 2).copied()
+    }
+
     /// States what is new about the logs that are followed, and tells partners what they lack.
     pub(super) fn testify(&mut self, now: Now) {
         // the owner holds what it signs; that it has erased something it states like all others

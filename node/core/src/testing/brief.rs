@@ -72,6 +72,7 @@ fn refused(reject: &Reject) -> String {
             (*reason).to_owned()
         }
         Reject::Busy { limit, .. } => format!("busy {limit}"),
+        Reject::OverQuota { limit, max, retry_ms } => format!("over {max} {limit}, {retry_ms:?}"),
         Reject::AckTimeout { position, acknowledged_by, asked } => {
             format!("timeout at {position}: {} of {asked}", acknowledged_by.join(" "))
         }
@@ -126,6 +127,7 @@ fn noticed(notice: &Notice) -> String {
         Notice::Replication(Report::EpochEnded { peer, log, size }) => {
             format!("ended {log} at {size} by {}", peer.land)
         }
+        Notice::Replication(Report::OverQuota { log }) => format!("over quota {log}"),
         Notice::Replication(Report::Refused { peer, log }) => {
             format!("refused {} {log}", peer.land)
         }

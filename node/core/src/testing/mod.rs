@@ -328,6 +328,14 @@ pub(crate) fn charter(laender: &[Land]) -> Charter {
     Charter::parse(charter.encode_to_vec().into()).expect("a valid charter")
 }
 
+/// The same with a quota of entries a day for one of them.
+pub(crate) fn charter_with_quota(land: Land, entries_per_day: u64) -> Charter {
+    let mut all = wire::Charter::decode(&charter(&LAENDER).raw()[..]).expect("a charter");
+    let member = all.members.iter_mut().find(|it| it.land == land.code()).expect("a member");
+    member.quota = Some(wire::Quota { entries_per_day, bytes_per_day: 0 });
+    Charter::parse(all.encode_to_vec().into()).expect("a valid charter")
+}
+
 /// What nodes testify of logs has tests of its own; elsewhere it would only be in the way.
 pub(crate) fn is_testimony(effect: &Effect) -> bool {
     match effect {

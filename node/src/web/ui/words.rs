@@ -83,6 +83,7 @@ pub(super) fn replication(code: i32) -> Word {
         Ok(ReplicationState::Suspended) => ("Mitgliedschaft ruht", Tone::Warning),
         Ok(ReplicationState::Removed) => ("ausgeschieden", Tone::Warning),
         Ok(ReplicationState::Ended) => ("beendet", Tone::Info),
+        Ok(ReplicationState::Slowed) => ("gebremst (Mengengrenze)", Tone::Warning),
         Ok(ReplicationState::Unspecified) | Err(_) => ("unbekannt", Tone::Info),
     }
 }

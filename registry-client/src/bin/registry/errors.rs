@@ -461,6 +461,10 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
             "denselben Aufruf wiederholen, oder für einen anderen einen anderen Schlüssel nehmen"
         }
         Code::AlreadyExists => "eine höhere Version vergeben; Veröffentlichtes ist unveränderlich",
+        Code::ResourceExhausted if refusal.reason.as_deref() == Some("LOG_QUOTA") => {
+            "später senden, oder mit den anderen Mitgliedern eine größere Menge beschließen \
+             (registry-node charter amend --quota, dann registry charter propose)"
+        }
         Code::Unavailable | Code::ResourceExhausted => "später erneut versuchen; registry status",
         Code::Unimplemented => "Softwarestand des Knotens mit registry status ansehen",
         Code::Internal | Code::DataLoss => "dem Betreiber melden; das Protokoll nennt die Ursache",

@@ -189,6 +189,7 @@ pub(crate) fn replication_state(state: ReplicationState) -> &'static str {
         ReplicationState::Suspended => "ruhend (Mitgliedschaft ausgesetzt)",
         ReplicationState::Removed => "ausgeschieden",
         ReplicationState::Ended => "beendet",
+        ReplicationState::Slowed => "gebremst (Mengengrenze)",
     }
 }
 

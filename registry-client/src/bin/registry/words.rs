@@ -40,6 +40,18 @@ pub(crate) fn german(of: &Refusal) -> Option<String> {
         "LIMIT_REACHED" => format!("höchstens {} {}", value("max"), limit(value("limit"))),
         "ROLE_MISSING" | "RULE_DENIES" | "OUT_OF_SCOPE" | "SAME_PERSON" => rights(of)?,
         "QUOTA" => format!("mehr als {} {}", value("max"), limit(value("limit"))),
+        "LOG_QUOTA" => {
+            let fits = match value("retry_s").parse::<u64>() {
+                Ok(seconds) => format!("passt wieder in {} min", seconds.div_ceil(60)),
+                Err(_) => "ist mehr, als ein Tag hat: in Teilen senden".to_owned(),
+            };
+            format!(
+                "die Charta erlaubt diesem Land {} {} in seinem Protokoll; diese Veröffentlichung \
+                 {fits}",
+                value("max"),
+                limit(value("limit"))
+            )
+        }
         "ACK_TIMEOUT" => {
             let by = value("acknowledged_by");
             let count = if by.is_empty() { 0 } else { by.split(',').count() };
@@ -269,6 +281,8 @@ fn limit(what: &str) -> &str {
         "calls at once" => "Aufrufe zugleich mit einem Zertifikat",
         "streams at once" => "offene Ströme mit einem Zertifikat",
         "certificates at once" => "Zertifikate zugleich",
+        "entries a day" => "Einträge am Tag",
+        "bytes a day" => "Byte am Tag",
         other => other,
     }
 }

@@ -5,6 +5,7 @@ mod copies;
 mod epochs;
 mod fencing;
 mod own_log;
+mod quota;
 mod recovery;
 
 use registry_proto::log::Checkpoint;

@@ -5,6 +5,7 @@ mod erasure;
 mod evidence;
 mod faults;
 mod owners;
+mod quota;
 mod serving;
 mod sessions;
 mod sources;
