@@ -47,7 +47,9 @@ pub fn status(reject: Reject) -> Status {
             )]);
         }
         Reject::OverQuota { retry_ms, .. } => {
-            details.set_retry_info(retry_ms.map(Duration::from_millis));
+            if let Some(ms) = retry_ms {
+                details.set_retry_info(Some(Duration::from_millis(*ms)));
+            }
             details.set_quota_failure(vec![QuotaViolation::new("charter:quota", message.clone())]);
         }
         Reject::Denied { .. }
