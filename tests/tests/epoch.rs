@@ -44,7 +44,7 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
     let told = verbund.operator(RP, &["epoch", "countersign", &reset, "--dry-run"]);
     assert!(told.contains("1 Einträge, hier liegen davon 1"), "{told}");
     let told = verbund.operator(RP, &["epoch", "countersign", &reset]);
-    assert!(told.contains("es fehlen noch 1"), "{told}");
+    assert!(told.contains("es fehlt noch eine Zustimmung"), "{told}");
     verbund.refused(HE, &["epoch", "apply", &reset], "COUNTERSIGNATURES_MISSING");
     let other = verbund.reset(&verbund.stand("other", 1), "offline.key", "other.reset");
     verbund.refused(RP, &["epoch", "countersign", &other], "OTHER_RESET_COUNTERSIGNED");
