@@ -27,8 +27,9 @@ use crate::{
 
 /// A group to sign, write and sync as one.
 ///
-/// The shell MUST hash and sign nothing but this checkpoint, not any more when the order is void,
-/// MUST write entries and signed checkpoint in one write, and MUST answer with `Input::Committed` only after they are durable.
+/// The shell MUST hash and sign nothing but this checkpoint, and not any more when the order is
+/// void, MUST write entries and signed checkpoint in one write, and MUST answer with
+/// `Input::Committed` only after they are durable.
 #[derive(Debug)]
 pub struct Commit {
     /// Entries in the order of their index.
