@@ -30,25 +30,29 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let outcome = match args.command {
-        Command::Init(args) => cli::init::run(&args).map(told).map_err(|it| chain(&it)),
-        Command::Pki(args) => cli::pki::run(&args).map(told).map_err(|it| chain(&it)),
-        Command::Key(command) => cli::key::run(&command).map(told).map_err(|it| chain(&it)),
-        Command::Charter(command) => cli::charter::run(command).map(told).map_err(|it| chain(&it)),
+        Command::Init(args) => cli::init::run(&args).map_err(|it| chain(&it)).and_then(told),
+        Command::Pki(args) => cli::pki::run(&args).map_err(|it| chain(&it)).and_then(told),
+        Command::Key(command) => cli::key::run(&command).map_err(|it| chain(&it)).and_then(told),
+        Command::Charter(command) => {
+            cli::charter::run(command).map_err(|it| chain(&it)).and_then(told)
+        }
         Command::Certificates(args) => {
-            cli::certificates::run(&args).map(told).map_err(|it| chain(&it))
+            cli::certificates::run(&args).map_err(|it| chain(&it)).and_then(told)
         }
         Command::Evidence(command) => {
-            cli::evidence::run(&command).map(told).map_err(|it| chain(&it))
+            cli::evidence::run(&command).map_err(|it| chain(&it)).and_then(told)
         }
         Command::Audit(command) => match cli::audit::run(&command) {
-            Ok(done) => {
-                print!("{}", done.text);
-                return ExitCode::from(done.code);
-            }
+            Ok(done) => match cli::print(&done.text) {
+                Ok(()) => return ExitCode::from(done.code),
+                Err(failure) => Err(unsaid(&failure)),
+            },
             Err(failure) => Err(chain(&failure)),
         },
-        Command::Epoch(command) => cli::epoch::run(&command).map(told).map_err(|it| chain(&it)),
-        Command::Data(command) => cli::data::run(&command).map(told).map_err(|it| chain(&it)),
+        Command::Epoch(command) => {
+            cli::epoch::run(&command).map_err(|it| chain(&it)).and_then(told)
+        }
+        Command::Data(command) => cli::data::run(&command).map_err(|it| chain(&it)).and_then(told),
         Command::Policy(cli::policy::PolicyCommand::Check(args)) => return explain(&args),
         Command::Run(args) => return run(&args),
         Command::Join(args) => return join(&args),
@@ -72,11 +76,11 @@ fn run(args: &RunArgs) -> ExitCode {
         }
     };
     if args.check {
-        println!("{}: in Ordnung\n{}", args.config.display(), cli::remarks::charters(&config));
         if let Some(remark) = cli::remarks::partners_missing(&config) {
             eprintln!("Warnung: {remark}");
         }
-        return ExitCode::SUCCESS;
+        let charters = cli::remarks::charters(&config);
+        return exit(told(format!("{}: in Ordnung\n{charters}", args.config.display())));
     }
     if let Err(failure) = observe::init(config.log.format, &level(&config.log.level)) {
         eprintln!("registry-node: {failure}");
@@ -123,7 +127,9 @@ fn join(args: &cli::join::JoinArgs) -> ExitCode {
 fn explain(args: &cli::policy::CheckArgs) -> ExitCode {
     match cli::policy::check(args) {
         Ok(explained) => {
-            println!("{}", explained.text);
+            if let Err(cause) = told(explained.text) {
+                return exit(Err(cause));
+            }
             if explained.allowed { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) }
         }
         Err(failure) => exit(Err(chain(&failure))),
@@ -180,8 +186,12 @@ fn level(configured: &str) -> String {
     std::env::var("RUST_LOG").unwrap_or_else(|_| configured.to_owned())
 }
 
-fn told(text: String) {
-    println!("{text}");
+fn told(text: String) -> Result<(), String> {
+    cli::print(&(text + "\n")).map_err(|it| unsaid(&it))
+}
+
+fn unsaid(failure: &std::io::Error) -> String {
+    format!("Standardausgabe nicht beschreibbar: {failure}")
 }
 
 fn exit(outcome: Result<(), String>) -> ExitCode {

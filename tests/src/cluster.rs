@@ -159,6 +159,18 @@ impl Cluster {
         );
     }
 
+    /// SIGSTOP: the process stands still and its clocks go on, as in a paused container.
+    pub fn freeze(&self, land: Land) {
+        let process = self.processes.get(&land).expect("a process that runs");
+        signal(process, rustix::process::Signal::STOP);
+    }
+
+    /// SIGCONT: a process that stood still goes on.
+    pub fn thaw(&self, land: Land) {
+        let process = self.processes.get(&land).expect("a process that stands still");
+        signal(process, rustix::process::Signal::CONT);
+    }
+
     /// The metrics of a node, as a monitoring system gets them.
     pub async fn metrics(&self, land: Land) -> String {
         http_get(self.bound[&land].monitoring, "/metrics").await

@@ -313,6 +313,8 @@ async fn an_old_checkpoint_that_is_replayed_takes_nothing_back() {
     let after = heads_of(&mut he, 3).await;
     assert!(after["SL"].size >= new["SL"].size, "{after:?}");
     assert_eq!(after["BY"].checkpoint, newer.checkpoint, "the newest that BY signed");
+    // counted as often as it was tried: of SL it never showed a newer one on this stream
+    assert_eq!(arena.metric(RP, &fault(HE, "replayed_head")).await, 4);
     assert_eq!(arena.metric(RP, &state(SL, "quarantined")).await, 0);
     assert_eq!(arena.metric(RP, &state(BY, "quarantined")).await, 0);
     honest.goes_on().await;
@@ -405,7 +407,8 @@ async fn a_clock_that_is_set_back_fences_and_takes_no_time_back() {
     };
     let before = recorded(1).await;
     skew.set_ms.fetch_sub(HOUR_MS, Ordering::Relaxed);
-    // it may be open again within a moment, so the audit log is asked
+    // it may be open again within a moment, so what was counted and written is asked
+    arena.counted(RP, "registry_fence_closed_total{why=\"clock_jump\"}", 1).await;
     let audit = arena.home(RP).join("data/audit");
     eventually(LIMIT, "RP asks again before it signs", async || {
         let files = std::fs::read_dir(&audit).expect("audit log");

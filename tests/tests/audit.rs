@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use registry_client::{Client, ClientConfig};
 use registry_node::{audit::line::Line, pki::Pki};
 use registry_proto::{
     terms::Land::{self, RP, SL},
-    wire::admin::{AcceptHeldRequest, admin_service_client::AdminServiceClient},
+    wire::{
+        admin::{AcceptHeldRequest, admin_service_client::AdminServiceClient},
+        registry::LogPosition,
+    },
 };
 use registry_tests::{
     cluster::{Cluster, Who, binary, eventually},
@@ -25,6 +29,8 @@ const LAENDER: [Land; 2] = [SL, RP];
 const LINK: [(Land, Land); 1] = [(SL, RP)];
 const LIMIT: Duration = Duration::from_secs(60);
 const PUBLISH: &str = "verbund.registry.v1.PublishService/Publish";
+const ERASE: &str = "verbund.registry.v1.ErasureService/Erase";
+const VOTE: &str = "verbund.registry.v1.CharterService/VoteCharter";
 const ACCEPT: &str = "verbund.admin.v1.AdminService/AcceptHeld";
 
 //     SL - RP
@@ -84,6 +90,49 @@ async fn what_is_done_leaves_lines_that_cannot_be_changed_unnoticed() {
     cluster.terminate(SL, LIMIT).await;
     assert!(lines(&cluster).len() > told.len());
     tampered(&cluster);
+}
+
+//     SL - RP        what decides about more than what one publishes
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_decides_is_durable_and_anchored_and_says_about_what() {
+    let mut cluster = Cluster::start(&LAENDER, &LINK).await;
+    for name in ["Alt", "Neu"] {
+        let records = request(vec![definition(&service_id(1), name)], vec![]);
+        cluster.publish(SL, records).await.expect("published");
+    }
+    let operator = cluster.client(SL, Who::Operator(SL)).await.expect("connected");
+    let old = vec![LogPosition { land: "SL".to_owned(), epoch: 1, index: 0 }];
+    let erase = async |dry_run| operator.erase(old.clone(), "Irrtum".to_owned(), dry_run).await;
+    // what was only tried, and what was refused, is not hurried into the log of the Land
+    erase(true).await.expect("tried");
+    let publisher = cluster.client(SL, Who::Publisher(SL)).await.expect("connected");
+    publisher.vote_charter(Bytes::new(), false).await.expect_err("no operator");
+    assert_eq!(size_at(&cluster, SL).await, 2);
+    erase(false).await.expect("erased");
+    let erased = lines(&cluster);
+    let erased: Vec<_> = erased.iter().filter(|it| it.act == ERASE).collect();
+    assert_eq!(erased.len(), 2, "there as soon as it is answered: {erased:#?}");
+    eventually(LIMIT, "RP holds the anchor of SL", async || size_at(&cluster, RP).await == 4).await;
+    // nobody can erase twice; without a change it is counted with the refusals
+    erase(false).await.expect_err("erased already");
+    operator.vote_charter(Bytes::new(), false).await.expect("said");
+    let status = cluster.terminate(SL, LIMIT).await;
+    assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));
+    let told = lines(&cluster);
+    for (act, outcome, object) in [
+        (ERASE, "OK", "dry run: SL/1/0 grund=Irrtum"),
+        (ERASE, "OK", "SL/1/0 by SL/1/2 grund=Irrtum"),
+        (ERASE, "FAILED_PRECONDITION", "grund=Irrtum"),
+        (VOTE, "PERMISSION_DENIED", ""),
+        (VOTE, "OK", "abstain round=1 at SL/1/4"),
+    ] {
+        let found = told.iter().any(|it| {
+            (it.act.as_str(), it.outcome.as_str(), it.object.as_str()) == (act, outcome, object)
+        });
+        assert!(found, "{act} {outcome} {object} in {told:#?}");
+    }
+    let (code, text) = verify(&cluster, &[]);
+    assert_eq!(code, Some(0), "{text}");
 }
 
 //     SL - RP        SL sends its lines to a syslog as it writes them

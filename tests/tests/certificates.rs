@@ -93,7 +93,7 @@ async fn a_new_certificate_is_used_and_a_wrong_one_is_not() {
 //     no connection works meanwhile
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expired_node_can_be_helped() {
-    let mut world = World::new();
+    let mut world = World::linked(&[(SL, RP)]);
     let now = OffsetDateTime::now_utc();
     let expired = world.issue_sl(now - time::Duration::hours(1));
     world.put(&expired);
@@ -111,10 +111,18 @@ async fn an_expired_node_can_be_helped() {
         assert!(text.contains(shown), "{args:?}\n{text}");
     }
 
+    world.cluster.run(RP);
     world.cluster.run(SL);
     let monitoring = world.cluster.bound(SL).monitoring;
     eventually(LIMIT, "SL starts", async || {
         tokio::net::TcpStream::connect(monitoring).await.is_ok()
+    })
+    .await;
+    // its partner says why it gets no session, and so does its own log
+    eventually(LIMIT, &format!("SL is told\n{}", world.cluster.stderr(SL)), async || {
+        world.cluster.stderr(SL).lines().any(|it| {
+            it.contains("refuses the certificate of this node") && it.contains("CertificateExpired")
+        })
     })
     .await;
     let words = ["ERROR", "has ended", "what=\"own\"", "sl-1.demo.example"];
@@ -138,6 +146,11 @@ async fn an_expired_node_can_be_helped() {
 
 impl World {
     fn new() -> Self {
+        Self::linked(&[])
+    }
+
+    /// The same with nodes that dial each other.
+    fn linked(links: &[(Land, Land)]) -> Self {
         let now = OffsetDateTime::now_utc();
         let ca = |name: &str| Authority::root(name, now).expect("root").sub(name, now).expect("CA");
         let (sl, rp) = (ca("Neue CA von SL"), ca("Neue CA von RP"));
@@ -145,7 +158,7 @@ impl World {
             ca.issue(&Request::node(Pki::node_name(land), now)).expect("issued")
         };
         let (sl_node, rp_node) = (issue(&sl, SL), issue(&rp, RP));
-        let cluster = Cluster::prepare_with(&[SL, RP, HE], &[], |pki| {
+        let cluster = Cluster::prepare_with(&[SL, RP, HE], links, |pki| {
             for (land, ca, node) in [(SL, &sl, &sl_node), (RP, &rp, &rp_node)] {
                 fs::write(pki.anchor(land), ca.pem()).expect("anchor");
                 let Files { certificate, key } = pki.node(land);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use registry_proto::{
+    charter::Charter,
     terms::Land::{self, HE, RP, SL},
     wire::registry::{AsOf, ReplicationState},
 };
@@ -36,7 +37,9 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
     // signed on a machine without a network; the log itself cannot sign what the key is for
     let stand = verbund.stand("stand", 2);
     let reset = verbund.reset(&stand, "offline.key", "sl.reset");
-    let by_log_key = verbund.reset(&stand, "log.key", "forged.reset");
+    let told = verbund.resets_not(&stand, "log.key");
+    assert!(told.contains("ist nicht der Offline-Schlüssel von SL"), "{told}");
+    let by_log_key = verbund.reset(&verbund.stand_for_log_key(&stand), "log.key", "forged.reset");
     verbund.refused(RP, &["epoch", "countersign", &by_log_key], "EPOCH_RESET");
 
     // one of two others is not enough, and nobody agrees twice
@@ -73,6 +76,12 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
         verbund.shows(land, &["Erster", "Zweiter", "Vierter"], &["Dritter"]).await;
     }
     verbund.refused(RP, &["epoch", "countersign", &reset], "EPOCH_NOT_RUNNING");
+    verbund.audited(
+        RP,
+        "CountersignEpochReset",
+        &["dry run: SL/1 size=2 root=", "\"SL/1 size=2 root="],
+    );
+    verbund.audited(HE, "TakeEpochReset", &["\"SL/1 size=2 root="]);
 
     // the disk is lost with all that was known of epochs; both come back
     verbund.cluster.kill(SL);
@@ -105,6 +114,17 @@ impl Verbund {
         self.cluster.dir().join(name)
     }
 
+    /// The audit log of a Land says what was done to what.
+    #[track_caller]
+    fn audited(&self, land: Land, act: &str, objects: &[&str]) {
+        let path = self.cluster.home(land).join("data/audit/00000000000000000000.jsonl");
+        let text = fs::read_to_string(path).expect("lines");
+        for object in objects {
+            let is_there = |it: &str| it.contains(act) && it.contains(object);
+            assert!(text.lines().any(is_there), "{act} {object} in\n{text}");
+        }
+    }
+
     /// What SL would keep of its log, in a file.
     #[track_caller]
     fn stand(&self, name: &str, size: u64) -> PathBuf {
@@ -114,6 +134,31 @@ impl Verbund {
         let (config, file) = (text_of(&config), text_of(&out));
         node(&["epoch", "stand", "--config", &config, "--size", &size, "--out", &file]);
         out
+    }
+
+    /// The same for a machine that is told another key.
+    fn stand_for_log_key(&self, stand: &Path) -> PathBuf {
+        let raw = fs::read(self.cluster.prepared().charter()).expect("charter");
+        let charter = Charter::parse(raw.into()).expect("charter");
+        let member = charter.member(SL).expect("a member");
+        let [offline, log] =
+            [member.offline_key, member.keys.log].map(|it| hex::encode(it.as_bytes()));
+        let text = fs::read_to_string(stand).expect("read");
+        assert!(text.contains(&offline), "{text}");
+        let out = self.path("other-key.toml");
+        fs::write(&out, text.replace(&offline, &log)).expect("written");
+        out
+    }
+
+    /// What is said about a key that signs no reset.
+    #[track_caller]
+    fn resets_not(&self, stand: &Path, key: &str) -> String {
+        let (key, out) = (self.cluster.home(SL).join(key), self.path("never.reset"));
+        let mut command = Command::new(binary("registry-node"));
+        command.args(["epoch", "reset", "--reason", "verloren", "--stand"]).arg(stand);
+        let output = command.arg("--key").arg(key).arg("--out").arg(&out).output().expect("runs");
+        assert!(!output.status.success() && !out.exists());
+        String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
     /// A reset that keeps this, signed with one of the keys of SL.

@@ -1,21 +1,24 @@
 //! Four eyes over real processes: what is submitted waits until another person has confirmed it.
 
-use std::{fs, process::Output};
+use std::{fs, process::Output, time::Duration};
 
 use registry_client::{ClientError, error::Refusal};
 use registry_proto::{
+    log::{Header, Kind},
     terms::Land::{self, RP, SL},
     wire::registry::{
-        Approval, Lifecycle, PublishRequest, PublishResponse, Record, VersionStatus, record,
+        Approval, Lifecycle, LogPosition, PublishRequest, PublishResponse, Record, VersionStatus,
+        record,
     },
 };
 use registry_tests::{
-    cluster::{Cluster, Who},
+    cluster::{Cluster, Who, eventually},
     records::{definition, request, service_id, version},
 };
 
 const LAENDER: [Land; 2] = [SL, RP];
 const LINK: [(Land, Land); 1] = [(SL, RP)];
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The operator of SL is the second publisher here; the reader may only confirm elsewhere.
 const POLICY: &str = r#"format = 1
@@ -150,6 +153,46 @@ async fn a_retirement_waits_too_and_can_be_thrown_away() {
     cluster.saw(SL, counted, &["a submission was thrown away"]).await;
 }
 
+//     SL - RP        who submitted loses the right to before another person confirms it
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_not_published_for_somebody_who_may_not_publish_it_any_more() {
+    let mut cluster = with_four_eyes();
+    for land in LAENDER {
+        cluster.run(land);
+    }
+    cluster.wait_open(&LAENDER).await;
+    let asked = request(vec![definition(&service_id(1), "Versuch")], vec![]);
+    let held = publish(&cluster, Who::Publisher(SL), asked.clone()).await.expect("held");
+    let digest: [u8; 32] =
+        approvals(&cluster).await[0].digest.to_vec().try_into().expect("32 bytes");
+    let before = size(&cluster).await;
+    let accept = async || {
+        let client = cluster.client(SL, Who::Operator(SL)).await.expect("connected");
+        client.accept_approval(held.approval_id.clone(), digest).await
+    };
+    let deny = "\n[[rules]]\nname = \"gesperrt\"\neffect = \"deny\"\nrole = \"publisher\"\n\
+                san = \"publisher-sl.demo.example\"\n";
+    let elsewhere = POLICY.replacen("publisher-sl", "niemand", 1);
+    for (policy, why) in [(POLICY.to_owned() + deny, "gesperrt"), (elsewhere, "die nötige Rolle")]
+    {
+        fs::write(cluster.home(SL).join("policy.toml"), policy).expect("policy");
+        cluster.hangup(SL);
+        eventually(LIMIT, "the rules of today count", async || {
+            let tried = PublishRequest { dry_run: true, ..asked.clone() };
+            publish(&cluster, Who::Publisher(SL), tried).await.is_err()
+        })
+        .await;
+        let refusal = refused(accept().await);
+        assert_eq!(refusal.reason.as_deref(), Some("SUBMITTER_RIGHTS"), "{refusal:?}");
+        assert!(refusal.message.contains(why), "{refusal:?}");
+        assert_eq!(size(&cluster).await, before, "nothing was written");
+    }
+    fs::write(cluster.home(SL).join("policy.toml"), POLICY).expect("policy");
+    cluster.hangup(SL);
+    eventually(LIMIT, "it may again", async || accept().await.is_ok()).await;
+    assert_eq!(size(&cluster).await, before + 1);
+}
+
 fn with_four_eyes() -> Cluster {
     let cluster = Cluster::prepare(&LAENDER, &LINK);
     let config = cluster.prepared().config(SL);
@@ -177,10 +220,19 @@ async fn approvals(cluster: &Cluster) -> Vec<Approval> {
     client.approvals().await.expect("listed")
 }
 
-/// Entries of SL's log.
-async fn size(cluster: &Cluster) -> u64 {
-    let status = cluster.status(SL).await.expect("status");
-    status.logs.iter().filter(|it| it.land == "SL").map(|it| it.size).sum()
+/// Entries of SL's log; anchors of its audit log come when they are due, and count as none.
+async fn size(cluster: &Cluster) -> usize {
+    let reader = cluster.client(SL, Who::Reader).await.expect("connected");
+    let status = reader.status().await.expect("status");
+    let size = status.logs.iter().find(|it| it.land == "SL").map_or(0, |it| it.size);
+    let mut written = 0;
+    for index in 0..size {
+        let at = LogPosition { land: "SL".to_owned(), epoch: 1, index };
+        let proof = reader.inclusion_proof(at).await.expect("proved");
+        let header = Header::parse(&proof.header).expect("a header");
+        written += usize::from(header.kind != Kind::AuditHead);
+    }
+    written
 }
 
 fn run(cluster: &Cluster, who: Who, args: &[&str]) -> (Option<i32>, String) {

@@ -130,6 +130,11 @@ async fn a_token_that_ended_is_refused() {
     verbund.refuses(&verbund.home(BY), &made.token, 3, "abgelaufen").await;
     let status = verbund.operator(SL, &["charter", "status"]);
     assert!(!status.contains("Anwärter"), "{status}");
+    // an address of the wrong port: what answers there wants a certificate
+    let address = vec![format!("localhost:{}", verbund.cluster.bound(SL).grpc.port())];
+    let made = client.invite("BY".to_owned(), address, 60).await.expect("invited");
+    let output = verbund.join(&verbund.home(BY), &made.token).await;
+    assert!(!output.status.success() && text(&output).contains("listen.join"), "{}", text(&output));
 }
 
 //     SL - RP - HE - TH, then BY

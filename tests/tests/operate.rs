@@ -152,6 +152,90 @@ async fn a_port_that_is_taken_is_named() {
     assert!(told.contains(&named), "{told}");
 }
 
+//     SL - RP        what only reads, on a day on which something is wrong
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_read_need_only_what_they_use_and_say_so() {
+    let mut cluster = Cluster::start(&LAENDER, &LINK).await;
+    // each port says what it is not for
+    let bound = cluster.bound(SL);
+    for (args, address) in [(&["held", "list"][..], bound.grpc), (&["status"], bound.admin)] {
+        let mut command = cluster.registry(SL, Who::Operator(SL), args);
+        command.env("REGISTRY_ENDPOINT", format!("https://{address}"));
+        let output = command.output().expect("registry runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains("listen.admin"), "{args:?}: {told}");
+    }
+    let status = cluster.terminate(SL, LIMIT).await;
+    assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));
+
+    let config = cluster.prepared().config(SL);
+    let mut table: toml::Table =
+        std::fs::read_to_string(&config).expect("configuration").parse().expect("TOML");
+    let write = |table: &toml::Table| std::fs::write(&config, table.to_string()).expect("written");
+    table.insert(
+        "log".to_owned(),
+        toml::Table::from_iter([("format".to_owned(), "x".into())]).into(),
+    );
+    table["tls"].as_table_mut().expect("tls").remove("key");
+    write(&table);
+    let run = |args: &[&str]| {
+        let mut command = Command::new(binary("registry-node"));
+        let output = command.args(args).arg("--config").arg(&config).output().expect("runs");
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&told).into_owned())
+    };
+    let (code, told) = run(&["run", "--check"]);
+    assert!(code == Some(64) && told.contains("log.format") && told.contains("tls.key"), "{told}");
+    let stand = cluster.dir().join("stand.toml");
+    let stand = ["epoch", "stand", "--out", stand.to_str().expect("UTF-8")];
+    for args in [
+        &["audit", "verify"][..],
+        &["audit", "export"],
+        &["certificates"],
+        &["evidence", "list"],
+        &stand,
+    ] {
+        let (code, told) = run(args);
+        assert_eq!(code, Some(0), "{args:?}: {told}");
+    }
+    // and what they use has to be right
+    table.insert("charter".to_owned(), "missing.binpb".into());
+    write(&table);
+    for args in [&["audit", "verify"][..], &["certificates"], &["evidence", "list"]] {
+        let (code, told) = run(args);
+        assert!(code == Some(1) && told.contains("charter = missing.binpb"), "{args:?}: {told}");
+        assert!(!told.contains("log.format") && !told.contains("tls.key"), "{args:?}: {told}");
+    }
+    assert_eq!(run(&["audit", "export"]).0, Some(0));
+
+    // whoever reads the beginning only (`| head`) breaks nothing
+    let mut command = Command::new(binary("registry-node"));
+    command.args(["audit", "export", "--config"]).arg(&config);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ends");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && told.is_empty(), "{told}");
+}
+
+#[test]
+fn free_ports_are_written_where_partners_look_for_them() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let mut command = Command::new(binary("registry-node"));
+    command.args(["demo", "--prepare", "--any-port", "--dir"]).arg(dir.path());
+    let output = command.output().expect("runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let table = |land: &str| -> toml::Table {
+        let path = dir.path().join(land).join("node.toml");
+        std::fs::read_to_string(path).expect("configuration").parse().expect("TOML")
+    };
+    let rp = table("rp")["listen"]["grpc"].as_str().expect("an address").to_owned();
+    let sl = table("sl");
+    let peers = sl["peers"].as_array().expect("partners");
+    assert!(peers.iter().any(|it| it["address"].as_str() == Some(&rp)), "{rp} in {peers:?}");
+    assert!(!sl.to_string().contains(":0\""), "{sl}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_start_of_the_demo_goes_on_where_the_first_ended() {
     let dir = tempfile::tempdir().expect("temporary directory");

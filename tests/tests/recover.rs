@@ -61,6 +61,39 @@ async fn a_lost_disk_and_an_old_backup_come_back_from_partners() {
     check_one_history(&cluster, 7).await;
 }
 
+//     SL - RP        SL stands still, as a paused container; nobody is there when it wakes up
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stood_still_signs_nothing_before_a_partner_answers() {
+    let mut cluster = Cluster::prepare(&[SL, RP], &LINE[..1]);
+    start(&mut cluster, &[SL, RP]).await;
+    assert_eq!(publish(&cluster, 1).await, 0);
+    let client = cluster.client(SL, Who::Publisher(SL)).await.expect("connected");
+    cluster.freeze(SL);
+    // waits for a process that does not run
+    let record = request(vec![definition(&service_id(2), "Zuerst")], vec![]);
+    let mut waiting = tokio::task::JoinSet::new();
+    waiting.spawn(async move { client.publish(record).await });
+    // its partner gives it up: by now a copy could have taken its place
+    eventually(LIMIT, "RP gives SL up", async || {
+        cluster.metrics(RP).await.lines().any(|it| it == "registry_sessions 0")
+    })
+    .await;
+    cluster.freeze(RP);
+    cluster.thaw(SL);
+    let refused = waiting.join_next().await.expect("one").expect("asked").expect_err("fenced");
+    assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
+    let closed = "registry_fence_closed_total{why=\"frozen\"}";
+    cluster.saw(SL, closed, &["publishing is closed", "stood still"]).await;
+    check_refused(&cluster, "noch hat kein Knoten eines anderen Landes").await;
+    let log = cluster.home(SL).join("data/journal/SL/1/00000000000000000000.seg");
+    let before = fs::metadata(&log).expect("a segment").len();
+    cluster.thaw(RP);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(fs::metadata(&log).expect("a segment").len(), before, "nothing was written");
+    assert_eq!(publish(&cluster, 3).await, 1);
+    check_one_history_at(&cluster, &[RP], 2).await;
+}
+
 //     SL - RP - HE - (a copy of SL)
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_copies_only_one_goes_on_and_an_operator_says_which() {
@@ -243,7 +276,11 @@ async fn check_recovered(cluster: &Cluster, index: u64, words: &[&str]) {
 
 /// The log of the Saarland is alike everywhere, and no node has proof of another one.
 async fn check_one_history(cluster: &Cluster, size: u64) {
-    for land in [RP, HE] {
+    check_one_history_at(cluster, &[RP, HE], size).await;
+}
+
+async fn check_one_history_at(cluster: &Cluster, laender: &[Land], size: u64) {
+    for land in laender.iter().copied() {
         eventually(LIMIT, &format!("{land} holds {size} entries of SL"), async || {
             let status = cluster.status(land).await.expect("status");
             let log = status.logs.iter().find(|it| it.land == "SL").expect("a log");

@@ -176,6 +176,44 @@ fn a_machine_that_was_suspended_signs_nothing_before_a_partner_answers() {
     });
 }
 
+//     SL - RP - HE - TH        both clocks of TH go on; what waited for it comes first
+#[test]
+fn a_process_that_stood_still_signs_nothing_before_a_partner_answers() {
+    check(8, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0xF02E);
+        let chaos = if seed % 2 == 0 { CALM } else { WILD };
+        let mut world = World::new(seed, &ALL, &LINE, CALM);
+        world.until(60_000, "fences open", World::all_open);
+        // a busy machine lets a process wait for a while
+        world.freeze(TH);
+        world.run_for(rng.random_range(100..limits::FROZEN_MS - 1_000));
+        world.resume(TH);
+        world.run_for(300);
+        assert!(world.all_open(), "seed {seed}: a stall is no freeze");
+        publish_some(&mut world, &mut rng, 30, 0);
+        world.set_chaos(chaos);
+        world.freeze(TH);
+        // streams stand for the shorter ones: answers to earlier questions wait in them
+        world.run_for(rng.random_range(limits::FROZEN_MS + 500..40_000));
+        world.cut(HE, TH);
+        world.resume(TH);
+        let record = request(vec![definition(&service_id(500), "Zuerst")], vec![]);
+        if let Some(ticket) = world.publish(TH, record) {
+            let refused = world.answer(TH, ticket).and_then(|it| it.as_ref().err());
+            assert!(refused.is_some_and(|it| it.to_string().contains("stood still")));
+        }
+        // what was under way to the disk is there, and nothing comes behind it
+        world.run_for(2_000);
+        let size = world.disk(TH).size(log(TH));
+        world.run_for(30_000);
+        assert!(!world.all_open(), "seed {seed}: opened without an answer");
+        assert!(seed % 2 == 1 || world.disk(TH).size(log(TH)) == size, "seed {seed}: it signed");
+        world.calm();
+        world.until(300_000, "converged", |it| it.converged() && it.all_open());
+        world.assert_nothing_lost();
+    });
+}
+
 //     SL -/- RP, two members: each is the only one that can confirm the other
 #[test]
 fn of_two_members_one_alone_waits_or_says_that_it_did_not() {

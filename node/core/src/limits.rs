@@ -144,6 +144,10 @@ pub const RECEIPTS_PER_HOLDER_MAX: usize = 512;
 pub const PEER_SILENCE_MS: u64 = 15_000;
 /// A wall clock that moves against the monotonic one by more than this fences again, milliseconds.
 pub const CLOCK_JUMP_MS: i64 = 10_000;
+/// A process to which nothing happened for longer than this, not even a tick, stood still and fences
+/// again, milliseconds. More than a busy machine makes a thread wait, and less than partners take
+/// to give a node up: whoever puts a copy in its place before that had no sign that it is gone.
+pub const FROZEN_MS: u64 = 10_000;
 /// After the first answer a fence that needs more waits for this long, milliseconds.
 pub const FENCE_GRACE_MS: u64 = 30_000;
 /// Nobody else may have signed with the keys of the Land for this long before a node that was
@@ -277,6 +281,7 @@ const _: () =
 const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
 const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
 const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
+const _: () = assert!(FROZEN_MS < PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);
 const _: () = assert!(SIGN_RETRY_MS < FRESHNESS_RENEW_MS);
 const _: () = assert!(FENCE_QUIET_MS >= FRESHNESS_RENEW_MS + 2 * BEACON_MS);

@@ -300,6 +300,7 @@ fn serve_grpc(parts: &Parts<'_>, charters: Option<&Charters>, incoming: Incoming
         artefacts: parts.artefacts.clone(),
         roots: Arc::new(parts.config.fit_connect.clone()),
         approvals: parts.desk.approvals.clone(),
+        tls: parts.tls.clone(),
     });
     let approvals = ApprovalApi::new(parts.desk.approvals.clone(), publish.clone());
     let drafts = DraftApi::new(parts.desk.drafts.clone(), publish.clone());

@@ -26,6 +26,7 @@ use registry_proto::{
     approval::digest,
     wire::registry::{Approval, KeptApproval},
 };
+use rustls::pki_types::CertificateDer;
 use uuid::Uuid;
 
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
     kept::{Kind, OpenError, Shelf},
     lifecycle::chain,
     observe::Metrics,
+    tls::Chain,
 };
 
 /// What waits at a node. Clones share it. Every operation works on the disk and blocks.
@@ -58,10 +60,12 @@ pub struct Waiting {
     pub request: Bytes,
     /// Whose it is.
     pub person: Person,
+    /// The certificates they showed; empty if the transport showed none.
+    pub chain: Chain,
 }
 
 /// What someone submits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Submitted<'a> {
     /// UUID; that of a request which comes again is the same.
     pub id: Uuid,
@@ -73,6 +77,8 @@ pub struct Submitted<'a> {
     pub by: &'a str,
     /// Whose it is.
     pub person: Person,
+    /// The certificates they show.
+    pub chain: Chain,
     /// Wall clock, milliseconds since 1970-01-01 UTC.
     pub wall_ms: i64,
 }
@@ -152,6 +158,7 @@ impl Approvals {
             person_subject: it.person.subject.to_vec().into(),
             submitted_at: Some(timestamp(it.wall_ms)),
             expires_at: Some(timestamp(it.wall_ms.saturating_add(APPROVAL_MS_MAX))),
+            certificates: it.chain.iter().map(|it| Bytes::copy_from_slice(it)).collect(),
         };
         let written = self.shared.shelf.write(it.id, &kept);
         written.map_err(|error| KIND.failed(&error, "keeping a submission"))?;
@@ -311,6 +318,7 @@ fn waiting(kept: KeptApproval) -> Result<Waiting, String> {
         },
         request: kept.request,
         person: Person { key, subject },
+        chain: kept.certificates.iter().map(|it| CertificateDer::from(it.to_vec())).collect(),
     })
 }
 
@@ -318,5 +326,6 @@ fn waiting(kept: KeptApproval) -> Result<Waiting, String> {
 const KIND: Kind = Kind {
     name: "approval",
     none: "keine wartende Einreichung",
-    message_bytes_max: MESSAGE_BYTES_MAX + (4 << 10),
+    // a handshake takes no longer chain of certificates
+    message_bytes_max: MESSAGE_BYTES_MAX + (68 << 10),
 };

@@ -32,6 +32,7 @@ impl Place {
             records,
             by: "p-1",
             person: person(by),
+            chain: [CertificateDer::from(vec![by; 300])].into(),
             wall_ms,
         })
     }
@@ -67,6 +68,7 @@ fn what_waits_is_still_there_after_a_restart() {
     assert_eq!(again.list(NOW), std::slice::from_ref(&held));
     let waiting = again.get(&held.approval_id, NOW).unwrap();
     assert_eq!((waiting.request, waiting.person, waiting.approval), (request(3), person(1), held));
+    assert_eq!(waiting.chain[..], [CertificateDer::from(vec![1; 300])]);
     again.remove(&Uuid::from_u128(1).to_string(), "accepted").unwrap();
     assert!(!place.file(1).exists());
     assert!(matches!(again.remove("x", "accepted"), Err(Reject::NotFound { .. })));
@@ -126,9 +128,15 @@ fn files_of_format_1_stay_readable() {
         person_subject: vec![8; 32].into(),
         submitted_at: Some(prost_types::Timestamp { seconds: 1_795_000_000, nanos: 0 }),
         expires_at: Some(prost_types::Timestamp { seconds: 1_796_209_600, nanos: 0 }),
+        // not kept in the beginning
+        certificates: Vec::new(),
     };
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/approval-1.approval");
-    let bytes = fs::read(golden).unwrap();
-    assert_eq!(KIND.decode(&bytes), Ok(kept.clone()));
-    assert_eq!(KIND.encode(&kept), bytes);
+    let certificates = [1, 2].map(|n| vec![0x30, 3, 2, 1, n].into()).into();
+    let newer = KeptApproval { certificates, ..kept.clone() };
+    for (name, kept) in [("approval-1", kept), ("approval-1-certificates", newer)] {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let bytes = fs::read(golden.join(name).with_extension("approval")).unwrap();
+        assert_eq!(KIND.decode(&bytes), Ok(kept.clone()), "{name}");
+        assert_eq!(KIND.encode(&kept), bytes, "{name}");
+    }
 }

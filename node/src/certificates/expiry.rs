@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use registry_core::authorize::PeerIdentity;
 use registry_proto::wire::registry::{CertificateKind, CertificateLevel, CertificateStatus};
 use rustls::pki_types::CertificateDer;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{error, warn};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::tls::Material;
+use crate::tls::{Crls, Material, MemberTrust};
 
 /// Something that ends at a known time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +51,30 @@ pub enum Level {
     Days3,
     /// Over.
     Expired,
+}
+
+/// Where the ends are found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends<'a> {
+    /// Name of this node.
+    pub(crate) node: &'a str,
+    /// Its certificate, then its sub-CAs.
+    pub(crate) chain: &'a [CertificateDer<'static>],
+    /// Members of the charters.
+    pub(crate) members: &'a [MemberTrust],
+    /// Anchors for clients.
+    pub(crate) client_anchors: &'a [CertificateDer<'static>],
+    /// Revocation lists.
+    pub(crate) crls: &'a Crls,
+}
+
+// === impl Ends ===
+
+impl<'a> Ends<'a> {
+    pub(super) fn of(node: &'a str, material: &'a Material) -> Self {
+        let Material { chain, members, client_anchors, crls, .. } = material;
+        Self { node, chain, members, client_anchors, crls }
+    }
 }
 
 /// Who was warned of what.
@@ -165,12 +188,8 @@ fn log(it: &Expiry, level: Level, now: i64) {
 
 /// All that can end, the first end first. Of what has one name the last end counts: an anchor whose
 /// successor is there already is none to warn of.
-pub(crate) fn collect(
-    own: &PeerIdentity,
-    material: &Material,
-    partners: BTreeMap<String, (i64, i64)>,
-) -> Vec<Expiry> {
-    let Material { chain, members, client_anchors, crls, .. } = material;
+pub(crate) fn collect(of_node: &Ends<'_>, partners: BTreeMap<String, (i64, i64)>) -> Vec<Expiry> {
+    let Ends { node, chain, members, client_anchors, crls } = *of_node;
     let mut all: BTreeMap<(What, String), Expiry> = BTreeMap::new();
     let mut add = |it: Expiry| {
         let kept = all.entry((it.what, it.name.clone())).or_insert_with(|| it.clone());
@@ -180,7 +199,7 @@ pub(crate) fn collect(
     };
     if let Some((leaf, cas)) = chain.split_first() {
         of(What::Own, leaf)
-            .map(|it| Expiry { name: own.node.clone(), ..it })
+            .map(|it| Expiry { name: node.to_owned(), ..it })
             .into_iter()
             .for_each(&mut add);
         cas.iter().filter_map(|ca| of(What::Chain, ca)).for_each(&mut add);

@@ -21,7 +21,7 @@ use rustls::pki_types::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Instrument, error, info, info_span, warn};
 
-pub(crate) use expiry::collect;
+pub(crate) use expiry::{Ends, collect};
 pub use expiry::{Expiry, Level, What};
 pub use files::{Digests, Part};
 
@@ -323,7 +323,8 @@ impl Keeper {
     fn tell(&mut self, at: UnixTime) {
         let now = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         let material = self.tls.material();
-        let expiries = collect(&self.own, &material, self.tls.standing().partners());
+        let ends = Ends::of(&self.own.node, &material);
+        let expiries = collect(&ends, self.tls.standing().partners());
         self.tell_own_revocation(&material, at);
         self.metrics.set_certificate_expiry(self.tls.not_after());
         let ends = expiries.iter().map(|it| (it.what.label(), it.name.as_str(), it.left(now)));

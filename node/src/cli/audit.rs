@@ -7,12 +7,13 @@ use std::{
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use super::seen_enough;
 use crate::{
     audit::{
         self, Anchor, AnchorError, Anchors, FileError, Judgement, Lines, Run, Target, Verdict,
         line::Line,
     },
-    config::{Config, ConfigError},
+    config::{ConfigError, Reading},
 };
 
 /// Unterbefehle von `audit`.
@@ -26,14 +27,16 @@ pub enum AuditCommand {
                             nennt.\n\nZeilen nach dem letzten Anker kann ändern oder abschneiden, wer \
                             die Dateien schreiben darf, ohne dass es auffällt. Die Anker sind so viel \
                             wert wie das Journal, aus dem sie gelesen werden; am meisten gilt das eines \
-                            Partners.")]
+                            Partners.\n\nVon der Konfiguration zählen nur land, node, charter und \
+                            data_dir.")]
     Verify(VerifyArgs),
     /// Gibt Zeilen des Auditlogs aus oder sendet sie an einen Syslog
     #[command(
         after_help = "Beispiele:\n  registry-node audit export --since 2026-11-01 > november.jsonl\n  \
                             registry-node audit export --format syslog --to \
                             udp://127.0.0.1:514\n\nEndcodes: 0 in Ordnung, 1 Fehler, 3 es gab Zeilen, \
-                            die keine sind (registry-node audit verify nennt sie)."
+                            die keine sind (registry-node audit verify nennt sie).\n\nVon der Konfiguration \
+                            zählt nur data_dir, wenn --dir fehlt, und node für --format syslog."
     )]
     Export(ExportArgs),
 }
@@ -132,11 +135,11 @@ pub fn run(command: &AuditCommand) -> Result<Told, AuditCommandError> {
 }
 
 fn verify(args: &VerifyArgs) -> Result<Told, AuditCommandError> {
-    let config = Config::load_sealed(&args.config)?;
-    let dir = args.dir.clone().unwrap_or_else(|| config.data_dir.join(audit::DIR));
-    let journal = args.journal.clone().unwrap_or_else(|| config.data_dir.join("journal"));
+    let reading = Reading::load(&args.config)?;
+    let dir = args.dir.clone().unwrap_or_else(|| reading.data_dir.join(audit::DIR));
+    let journal = args.journal.clone().unwrap_or_else(|| reading.data_dir.join("journal"));
     // anchors first: a node that runs only adds lines
-    let anchors = Anchors::read(&journal, &config.charter, config.land, &config.node)?;
+    let anchors = Anchors::read(&journal, &reading.charter, reading.member.land, &reading.node)?;
     let verdict = audit::verify(&mut Lines::of(&dir)?, &anchors.all)?;
     if verdict.lines == 0 && verdict.breaks.is_empty() && verdict.foreign.is_empty() {
         return Err(AuditCommandError::None(dir));
@@ -150,8 +153,14 @@ fn verify(args: &VerifyArgs) -> Result<Told, AuditCommandError> {
 }
 
 fn export(args: &ExportArgs) -> Result<Told, AuditCommandError> {
-    let config = Config::load_sealed(&args.config)?;
-    let dir = args.dir.clone().unwrap_or_else(|| config.data_dir.join(audit::DIR));
+    let dir = match &args.dir {
+        Some(dir) => dir.clone(),
+        None => Reading::data_dir(&args.config)?.join(audit::DIR),
+    };
+    let node = match args.format {
+        Format::Jsonl => String::new(),
+        Format::Syslog => Reading::node(&args.config)?,
+    };
     let to = args.to.as_ref().map_or_else(|| "Standardausgabe".to_owned(), Target::to_string);
     let failed = |source| AuditCommandError::Send { to: to.clone(), source };
     let mut wire = args.to.as_ref().map(Target::open).transpose().map_err(failed)?;
@@ -170,15 +179,18 @@ fn export(args: &ExportArgs) -> Result<Told, AuditCommandError> {
         }
         let text = match args.format {
             Format::Jsonl => raw.text,
-            Format::Syslog => audit::message(&line, &hash.to_string(), &config.node),
+            Format::Syslog => audit::message(&line, &hash.to_string(), &node),
         };
         match &mut wire {
             Some(wire) => wire.send(&text).map_err(failed)?,
-            None => writeln!(out, "{text}").map_err(failed)?,
+            None if seen_enough(writeln!(out, "{text}")).map_err(failed)? => {
+                return Ok(Told { text: String::new(), code: 0 });
+            }
+            None => {}
         }
         given += 1;
     }
-    out.flush().map_err(failed)?;
+    seen_enough(out.flush()).map_err(failed)?;
     if wrong > 0 {
         eprintln!("{wrong} Zeilen sind keine; registry-node audit verify nennt sie");
     }

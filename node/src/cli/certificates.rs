@@ -2,20 +2,19 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use registry_core::authorize::PeerIdentity;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    certificates::{Expiry, Level, What, collect},
-    config::{Config, ConfigError},
-    tls::MaterialError,
+    certificates::{Ends, Expiry, Level, What, collect},
+    config::{ConfigError, Dated},
 };
 
 /// Argumente von `certificates`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Liest nur Dateien: der Knoten muss nicht laufen, und nichts davon muss noch \
-                        gültig sein."
+    after_help = "Liest nur Dateien: der Knoten muss nicht laufen, und nichts davon muss noch gültig \
+                  sein. Von der Konfiguration zählen nur node, charter, data_dir, tls.certificate, \
+                  tls.client_anchors und tls.crls."
 )]
 pub struct CertificatesArgs {
     /// Konfigurationsdatei
@@ -23,28 +22,17 @@ pub struct CertificatesArgs {
     pub config: PathBuf,
 }
 
-/// Why nothing is shown.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificatesError {
-    /// The configuration cannot be used.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Files cannot be read.
-    #[error("die Dateien sind nicht verwendbar")]
-    Material(#[from] MaterialError),
-}
-
 /// Reads the files of a configuration and returns a line for each certificate and list.
 ///
 /// # Errors
 ///
-/// See [`CertificatesError`].
-pub fn run(args: &CertificatesArgs) -> Result<String, CertificatesError> {
-    let config = Config::load_sealed(&args.config)?;
-    let material = config.material()?;
-    let own = PeerIdentity { land: config.land, node: config.node };
+/// All problems of the files at once.
+pub fn run(args: &CertificatesArgs) -> Result<String, ConfigError> {
+    let dated = Dated::load(&args.config)?;
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let lines = collect(&own, &material, BTreeMap::new()).into_iter().map(|it| line(&it, now));
+    let Dated { node, chain, members, client_anchors, crls } = &dated;
+    let ends = Ends { node, chain, members, client_anchors, crls };
+    let lines = collect(&ends, BTreeMap::new()).into_iter().map(|it| line(&it, now));
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 

@@ -11,13 +11,13 @@ use registry_journal::{Label, OpenError, look};
 use registry_proto::{
     epoch::{EpochReset, Reset, ResetError, newest},
     log::{Frontier, Hash, VerbundId, leaf_hash},
-    terms::LogId,
+    terms::{Land, LogId},
 };
 use serde::{Deserialize, Serialize};
 
 use super::key::{KeyCommandError, PassphraseArgs, PinArgs, place};
 use crate::{
-    config::{Config, ConfigError, Unlock},
+    config::{ConfigError, Reading},
     epochs::{Resets, ResetsError},
     keys::{KeyError, Opener},
 };
@@ -27,8 +27,10 @@ use crate::{
 pub enum EpochCommand {
     /// Schreibt auf, was vom eigenen Protokoll da ist und behalten werden kann
     #[command(after_help = "Beispiel:\n  registry-node epoch stand --config node.toml --out \
-                            stand.toml\n\nDie Datei geht zu dem Rechner mit dem \
-                            Offline-Schlüssel; sie enthält keine Geheimnisse.")]
+                            stand.toml\n\nVon der Konfiguration zählen nur land, node, charter und \
+                            data_dir.\nDie Datei geht zu dem Rechner mit dem Offline-Schlüssel; sie \
+                            enthält keine Geheimnisse, und den öffentlichen Teil des \
+                            Offline-Schlüssels: reset signiert mit keinem anderen.")]
     Stand(StandArgs),
     /// Signiert mit dem Offline-Schlüssel, dass die Epoche endet; braucht keinen Knoten
     #[command(after_help = "Beispiel:\n  systemd-ask-password -n | registry-node epoch reset \
@@ -90,6 +92,8 @@ struct Stand {
     log: String,
     size: u64,
     root: String,
+    /// Public half of the key that may sign a reset, in hexadecimal digits.
+    offline_key: String,
 }
 
 /// Why a command about epochs fails.
@@ -133,6 +137,21 @@ pub enum EpochCommandError {
     /// The key cannot be used.
     #[error("der Offline-Schlüssel ist nicht brauchbar")]
     Place(#[from] KeyCommandError),
+    /// It is another one.
+    #[error(
+        "{key} ist nicht der Offline-Schlüssel von {land}: sein öffentlicher Teil ist {found}, die \
+         Charta nennt {named}; nichts wurde signiert"
+    )]
+    OtherKey {
+        /// Which key.
+        key: String,
+        /// Whose log it is.
+        land: Land,
+        /// Its public half.
+        found: String,
+        /// That of the charter.
+        named: String,
+    },
     /// The key cannot be opened.
     #[error("der Offline-Schlüssel lässt sich nicht öffnen")]
     Key(#[from] KeyError),
@@ -158,11 +177,11 @@ pub fn run(command: &EpochCommand) -> Result<String, EpochCommandError> {
 }
 
 fn stand(args: &StandArgs) -> Result<String, EpochCommandError> {
-    let config = Config::load_with(&args.config, &Unlock::Sealed)?;
-    let taken = Resets::of(&config.data_dir).load()?;
-    let log = newest(config.land, &taken);
-    let dir = config.data_dir.join("journal").join(log.land.code()).join(log.epoch.to_string());
-    let verbund = config.charter.id();
+    let reading = Reading::load(&args.config)?;
+    let taken = Resets::of(&reading.data_dir).load()?;
+    let log = newest(reading.member.land, &taken);
+    let dir = reading.data_dir.join("journal").join(log.land.code()).join(log.epoch.to_string());
+    let verbund = reading.charter.id();
     let label =
         Label { verbund: *verbund.as_bytes(), land: log.land.code().to_owned(), epoch: log.epoch };
     let mut tree = Frontier::default();
@@ -182,6 +201,7 @@ fn stand(args: &StandArgs) -> Result<String, EpochCommandError> {
         log: log.to_string(),
         size: tree.size(),
         root: tree.root().to_string(),
+        offline_key: hex::encode(reading.member.offline_key.as_bytes()),
     };
     let text = toml::to_string(&stand).map_err(|_| EpochCommandError::Stand(args.out.clone()))?;
     write_new(&args.out, text.as_bytes())?;
@@ -206,6 +226,11 @@ fn reset(args: &ResetArgs) -> Result<String, EpochCommandError> {
     };
     let mut opener = Opener::new(args.passphrase.source(), args.pin.source());
     let opened = opener.open(&place(&args.key)?, None)?;
+    let found = hex::encode(opened.key.public().as_bytes());
+    if found != stand.offline_key.to_ascii_lowercase() {
+        let (key, land) = (args.key.clone(), said.log.land);
+        return Err(EpochCommandError::OtherKey { key, land, found, named: stand.offline_key });
+    }
     let reset = said.sign(verbund, &opened.key)?;
     write_new(&args.out, &reset.encode())?;
     Ok(format!(

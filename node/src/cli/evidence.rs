@@ -12,7 +12,7 @@ use registry_proto::{
 };
 
 use crate::{
-    config::{Config, ConfigError},
+    config::{ConfigError, Reading},
     witness::{Cabinet, CabinetError, evidence},
 };
 
@@ -35,7 +35,7 @@ pub enum EvidenceCommand {
 /// Argumente von `evidence list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
-    /// Konfigurationsdatei des Knotens; er darf dabei laufen
+    /// Konfigurationsdatei des Knotens, von der nur charter und data_dir zählen; er darf laufen
     #[arg(long, short, value_name = "DATEI", default_value = "node.toml")]
     pub config: PathBuf,
 }
@@ -43,7 +43,7 @@ pub struct ListArgs {
 /// Argumente von `evidence export`.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
-    /// Konfigurationsdatei des Knotens; er darf dabei laufen
+    /// Konfigurationsdatei des Knotens, von der nur charter und data_dir zählen; er darf laufen
     #[arg(long, short, value_name = "DATEI", default_value = "node.toml")]
     pub config: PathBuf,
     /// Land, gegen das sich der Beweis richtet; nötig, wenn es mehrere gibt
@@ -137,8 +137,8 @@ pub fn run(command: &EvidenceCommand) -> Result<String, EvidenceCommandError> {
 }
 
 fn list(config: &Path) -> Result<String, EvidenceCommandError> {
-    let config = Config::load_sealed(config)?;
-    let kept = Cabinet::of(&config.data_dir).load(&config.charter)?;
+    let (data_dir, charter) = Reading::kept(config)?;
+    let kept = Cabinet::of(&data_dir).load(&charter)?;
     let mut parts: Vec<String> = kept.proofs.iter().map(describe).collect();
     parts.extend(
         kept.refused
@@ -152,8 +152,8 @@ fn list(config: &Path) -> Result<String, EvidenceCommandError> {
 }
 
 fn export(args: &ExportArgs) -> Result<String, EvidenceCommandError> {
-    let config = Config::load_sealed(&args.config)?;
-    let kept = Cabinet::of(&config.data_dir).load(&config.charter)?;
+    let (data_dir, charter) = Reading::kept(&args.config)?;
+    let kept = Cabinet::of(&data_dir).load(&charter)?;
     let wanted = |it: &&Equivocation| args.land.is_none_or(|land| it.log().land == land);
     let found: Vec<&Equivocation> = kept.proofs.iter().filter(wanted).collect();
     let proof = match &found[..] {

@@ -101,6 +101,9 @@ pub enum JoinCommandError {
     /// The node told nothing.
     #[error(transparent)]
     Join(#[from] JoinError),
+    /// Standard output cannot be written.
+    #[error("die Standardausgabe ist nicht beschreibbar")]
+    Output(#[source] io::Error),
     /// The charters cannot be kept.
     #[error(transparent)]
     Keep(#[from] KeepError),
@@ -118,6 +121,7 @@ impl JoinCommandError {
                 | Self::Join(
                     JoinError::Refused { .. }
                         | JoinError::NotPinned { .. }
+                        | JoinError::OtherPort { .. }
                         | JoinError::Token(_)
                         | JoinError::Decision { .. }
                 )
@@ -150,13 +154,13 @@ pub async fn run(args: &JoinArgs) -> Result<(), JoinCommandError> {
     // whoever looked only has still to show that it is the same card
     told = if told.admits(&asking) { told } else { asking.present().await? };
     join::keep(&newcomer.charter, &told.charters, &told.decisions)?;
-    println!("{}", described(&told, &asking, &newcomer.charter));
+    say(described(&told, &asking, &newcomer.charter))?;
     if args.wait || args.run {
         told = wait(&asking, told).await?;
         join::keep(&newcomer.charter, &told.charters, &told.decisions)?;
     }
     if told.admits(&asking) {
-        println!("{}", admitted(&told, &asking, &args.config));
+        say(admitted(&told, &asking, &args.config))?;
     }
     Ok(())
 }
@@ -192,6 +196,10 @@ pub fn prepare(
     Ok(Asking { token, card, profile: newcomer.profile })
 }
 
+fn say(text: String) -> Result<(), JoinCommandError> {
+    super::print(&(text + "\n")).map_err(JoinCommandError::Output)
+}
+
 async fn wait(asking: &Asking, mut told: Told) -> Result<Told, JoinCommandError> {
     let mut silent = false;
     while !told.admits(asking) {
@@ -202,7 +210,11 @@ async fn wait(asking: &Asking, mut told: Told) -> Result<Told, JoinCommandError>
                 told = now;
             }
             // the node begins again under each new charter
-            Err(error @ (JoinError::Unreachable { .. } | JoinError::Unavailable(_))) => {
+            Err(
+                error @ (JoinError::Unreachable { .. }
+                | JoinError::Ended { .. }
+                | JoinError::Unavailable(_)),
+            ) => {
                 if !std::mem::replace(&mut silent, true) {
                     eprintln!("{error}; es wird weiter versucht");
                 }

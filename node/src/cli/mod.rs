@@ -15,7 +15,10 @@ pub mod pki;
 pub mod policy;
 pub mod remarks;
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -105,5 +108,24 @@ impl RunArgs {
     /// How the keys are opened.
     pub fn unlock(&self) -> Unlock {
         Unlock::With { passphrase: self.passphrase.source(), pin: self.pin.source() }
+    }
+}
+
+/// Writes to standard output. Whoever closed it has seen enough (`| head`): that is no failure.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    seen_enough(out.write_all(text.as_bytes()).and_then(|()| out.flush())).map(|_| ())
+}
+
+/// True when the reader of standard output has gone.
+fn seen_enough(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Ok(()) => Ok(false),
+        Err(failure) if failure.kind() == io::ErrorKind::BrokenPipe => Ok(true),
+        Err(failure) => Err(failure),
     }
 }

@@ -13,7 +13,7 @@ use registry_proto::{
     log::VerifierKey,
     terms::Land,
 };
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::{
     config::{
@@ -106,7 +106,11 @@ impl<'a> Check<'a> {
         text.parse().map_err(|error| self.wrong(key, text, error)).ok()
     }
 
-    fn member<'c>(&mut self, land: Land, charter: Option<&'c Charter>) -> Option<&'c Member> {
+    pub(super) fn member<'c>(
+        &mut self,
+        land: Land,
+        charter: Option<&'c Charter>,
+    ) -> Option<&'c Member> {
         let charter = charter?;
         let member = charter.member(land);
         if member.is_none() {
@@ -142,7 +146,7 @@ impl<'a> Check<'a> {
         Some(node)
     }
 
-    fn data_dir(&mut self, path: Option<&str>) -> Option<PathBuf> {
+    pub(super) fn data_dir(&mut self, path: Option<&str>) -> Option<PathBuf> {
         let path = path?;
         let full = self.path(path);
         if full.exists() && !full.is_dir() {
@@ -204,13 +208,8 @@ impl<'a> Check<'a> {
             tls12: raw.tls12.unwrap_or(default.tls12),
             hybrid: raw.hybrid.unwrap_or(default.hybrid),
         };
-        let certificates = |check: &mut Self, key, path: Option<&str>| {
-            let path = path?;
-            let read = read_certificates(&check.path(path));
-            read.map_err(|error| check.wrong(key, path, of_material(&error))).ok()
-        };
-        let own_chain = certificates(self, "tls.certificate", raw.certificate.as_deref());
-        let anchors = certificates(self, "tls.client_anchors", raw.client_anchors.as_deref());
+        let own_chain = self.certificates("tls.certificate", raw.certificate.as_deref());
+        let anchors = self.certificates("tls.client_anchors", raw.client_anchors.as_deref());
         if let (Some(anchors), Some(path)) = (&anchors, &raw.client_anchors) {
             if let Err(error) = tls::check_anchors(anchors) {
                 self.wrong("tls.client_anchors", path, error);
@@ -250,7 +249,17 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
+    pub(super) fn certificates(
+        &mut self,
+        key: &str,
+        path: Option<&str>,
+    ) -> Option<Vec<CertificateDer<'static>>> {
+        let path = path?;
+        let read = read_certificates(&self.path(path));
+        read.map_err(|error| self.wrong(key, path, of_material(&error))).ok()
+    }
+
+    pub(super) fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
         if required == Some(true) && paths.is_empty() {
             self.wrong("tls.crl_required", true, "braucht Listen in tls.crls");
         }

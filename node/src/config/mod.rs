@@ -10,6 +10,7 @@ mod fit_connect;
 mod keys;
 mod newcomer;
 mod raw;
+mod reading;
 mod rights;
 
 use std::{
@@ -30,6 +31,7 @@ pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
 pub(crate) use check::{is_dns_name, is_host_and_port};
 pub use keys::{KeyPlaces, KeysHeld, Unlock};
 pub use newcomer::Newcomer;
+pub use reading::{Dated, Reading};
 
 use crate::{
     audit::Target,

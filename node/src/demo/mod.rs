@@ -273,9 +273,21 @@ impl Demo {
 /// See [`DemoError`].
 pub async fn run(args: &DemoArgs) -> Result<(), DemoError> {
     if args.prepare {
-        let bound = (0..).map(|at| prepare::as_bound(&listen(at, args)));
-        let members: Vec<_> = LAENDER.into_iter().zip(bound).collect();
+        let mut members = Vec::with_capacity(LAENDER.len());
+        // held until all are found, so that none is found twice
+        let mut found = Vec::new();
+        for (at, land) in LAENDER.into_iter().enumerate() {
+            let wanted = listen(at, args);
+            let mut bound = prepare::as_bound(&wanted);
+            if args.any_port {
+                let listeners = Listeners::bind(&wanted).await?;
+                bound = listeners.addresses();
+                found.push(listeners);
+            }
+            members.push((land, bound));
+        }
         let prepared = prepare(&args.dir, NAME, &members)?;
+        drop(found);
         println!("{}", prepared.how_to_run());
         return Ok(());
     }

@@ -106,7 +106,9 @@ impl Performer {
                 }
             }
             Effect::Commit(commit) => self.write(own, Job::Commit(commit)),
-            Effect::Freshen { checkpoint } => self.write(own, Job::Freshen(checkpoint)),
+            Effect::Freshen { checkpoint, ordered } => {
+                self.write(own, Job::Freshen(checkpoint, ordered));
+            }
             Effect::Store(store) => self.write(store.log, Job::Store(store)),
             Effect::Send { session, message } => {
                 let Some(outgoing) = self.sessions.get(&session) else { return };
@@ -216,6 +218,16 @@ impl Performer {
                      is taken as the quota refills"
                 );
             }
+            Notice::Replication(Report::Replayed { peer, log, first }) => {
+                metrics.peer_fault(peer.land, REPLAYED_HEAD);
+                // it may do that as often as it may tell heads
+                if first {
+                    warn!(
+                        peer.land = %peer.land, peer.node, %log,
+                        "partner shows an older head than before; further ones are only counted"
+                    );
+                }
+            }
             Notice::Replication(Report::Refused { peer, log }) => {
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
@@ -234,7 +246,10 @@ impl Performer {
                 self.surroundings.witness.send(witness::Job::Settled(true));
                 warn!(waited_ms, "nobody confirmed the own log, publishing opens by policy");
             }
-            Notice::FenceClosed { state } => warn!(state, "publishing is closed"),
+            Notice::FenceClosed { state, why } => {
+                metrics.fence_closed(why);
+                warn!(state, why, "publishing is closed");
+            }
             Notice::Recovered { from, upto } => {
                 warn!(from, upto, "entries of the own log came back from partners");
             }
@@ -269,7 +284,7 @@ fn traced(notice: &Notice) -> Option<Act> {
         Notice::FenceOpenedUnfenced { waited_ms } => {
             Act::new("fence.unfenced", "OK").because(format!("nobody answered for {waited_ms} ms"))
         }
-        Notice::FenceClosed { state } => Act::new("fence.close", "OK").because(state.clone()),
+        Notice::FenceClosed { state, .. } => Act::new("fence.close", "OK").because(state.clone()),
         Notice::Recovered { from, upto } => {
             Act::new("log.recover", "OK").because(format!("entries {from} to {upto}, exclusive"))
         }
@@ -281,9 +296,13 @@ fn traced(notice: &Notice) -> Option<Act> {
         Notice::Unsigned
         | Notice::Replication(
             Report::PeerFault { .. }
+            | Report::Replayed { .. }
             | Report::Refused { .. }
             | Report::LaterCharter { .. }
             | Report::OverQuota { .. },
         ) => return None,
     })
 }
+
+/// A head that is older than one shown before, beside the faults that have a type.
+const REPLAYED_HEAD: &str = "replayed_head";

@@ -7,6 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use registry_core::{
+    Ordered,
     log::Commit,
     node::{Input, Learned},
     replicate::Store,
@@ -14,11 +15,11 @@ use registry_core::{
 use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal};
 use registry_proto::{
     erasure::Erasing,
-    log::{Checkpoint, Kind, LogSigner},
+    log::{Checkpoint, Kind, LogSigner, SignedCheckpoint},
     terms::LogId,
     wire::peer::{BatchEntry, BodyState},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     driver::Handle,
@@ -36,7 +37,7 @@ pub(crate) enum Job {
     /// A group of the own log.
     Commit(Commit),
     /// The own head, for its freshness.
-    Freshen(Checkpoint),
+    Freshen(Checkpoint, Ordered),
     /// A group of a followed log.
     Store(Store),
 }
@@ -121,7 +122,9 @@ impl Writer {
                     let found = self.found(&input, entries);
                     (input, found)
                 }
-                Job::Freshen(checkpoint) => (self.freshen(&checkpoint), Vec::new()),
+                Job::Freshen(checkpoint, ordered) => {
+                    (self.freshen(&checkpoint, ordered), Vec::new())
+                }
                 Job::Store(store) => {
                     let input = self.store(&store);
                     let entries = store.entries.iter().map(|it| (&it.header, &it.body));
@@ -160,13 +163,9 @@ impl Writer {
 
     fn commit(&mut self, commit: &Commit) -> Input {
         let Some(signer) = &self.signer else { return Input::CommitFailed };
-        let signed = match commit.checkpoint.sign(signer, unix_seconds(commit.wall_ms)) {
-            Ok(signed) => signed,
-            Err(failure) => {
-                let cause = crate::lifecycle::chain(&failure);
-                error!(log = %self.log, cause, "cannot sign a group of the own log");
-                return Input::CommitUnsigned;
-            }
+        let signed_at = unix_seconds(commit.wall_ms);
+        let Some(signed) = self.sign(signer, &commit.checkpoint, signed_at, commit.ordered) else {
+            return Input::CommitUnsigned;
         };
         let entries: Vec<EntryRef<'_>> = commit
             .entries
@@ -204,17 +203,37 @@ impl Writer {
         }
     }
 
-    fn freshen(&self, checkpoint: &Checkpoint) -> Input {
+    fn freshen(&self, checkpoint: &Checkpoint, ordered: Ordered) -> Input {
         let Some(signer) = &self.signer else { return Input::CommitFailed };
         let now = unix_seconds(self.driver.clock().wall_ms());
-        match checkpoint.sign(signer, now) {
-            Ok(signed) => Input::Freshened { signed },
-            Err(failure) => {
+        match self.sign(signer, checkpoint, now, ordered) {
+            Some(signed) => Input::Freshened { signed },
+            None => Input::FreshenFailed,
+        }
+    }
+
+    /// Signs a head of the own log. None if that fails, or if this process stood still since it was
+    /// ordered, or while it signed: what nobody has seen is dropped, and partners are asked first.
+    fn sign(
+        &self,
+        signer: &LogSigner,
+        checkpoint: &Checkpoint,
+        unix_seconds: u64,
+        ordered: Ordered,
+    ) -> Option<SignedCheckpoint> {
+        let (log, clock) = (self.log, self.driver.clock());
+        let is_void = || ordered.is_void(clock.now());
+        match (!is_void()).then(|| checkpoint.sign(signer, unix_seconds)) {
+            Some(Ok(signed)) if !is_void() => return Some(signed),
+            Some(Err(failure)) => {
                 let cause = crate::lifecycle::chain(&failure);
-                error!(log = %self.log, cause, "cannot renew the freshness of the own log");
-                Input::FreshenFailed
+                error!(%log, cause, "cannot sign the head of the own log");
+            }
+            Some(Ok(_)) | None => {
+                warn!(%log, "this process stood still before it had signed; nothing is signed");
             }
         }
+        None
     }
 
     fn store(&mut self, store: &Store) -> Input {

@@ -28,13 +28,14 @@ use registry_proto::{
         registry::{CharterDecision, SignedJoinCard},
     },
 };
+use rustls::AlertDescription;
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
 };
 use tonic_types::StatusExt as _;
 
-use crate::tls::{ConnectError, MaterialError, PinnedConnector, Pins, Profile};
+use crate::tls::{Alerts, ConnectError, MaterialError, PinnedConnector, Pins, Profile};
 
 /// What a newcomer asks with.
 #[derive(Clone, Debug)]
@@ -92,6 +93,25 @@ pub enum JoinError {
         reason: String,
         /// What the node says.
         message: String,
+    },
+    /// The node wants a certificate that a newcomer has not.
+    #[error(
+        "{address} verlangt ein Client-Zertifikat: das ist nicht der Port für Beitritte (listen.join), \
+         sondern wohl der gRPC-Port; das einladende Land lädt mit der Adresse des Ports für Beitritte \
+         neu ein (registry charter invite)"
+    )]
+    OtherPort {
+        /// Where.
+        address: String,
+    },
+    /// The connection ended without an answer.
+    #[error(
+        "{address} beendet die Verbindung, ohne zu antworten; ist das der Port für Beitritte \
+         (listen.join)?"
+    )]
+    Ended {
+        /// Where.
+        address: String,
     },
     /// Not at the moment.
     #[error("der Knoten antwortet gerade nicht: {0}")]
@@ -161,7 +181,8 @@ impl Asking {
     }
 
     async fn ask(&self, present: bool) -> Result<Told, JoinError> {
-        let mut client = JoinServiceClient::new(self.connect().await?)
+        let (channel, reached) = self.connect().await?;
+        let mut client = JoinServiceClient::new(channel)
             .max_decoding_message_size(limits::MESSAGE_BYTES_MAX)
             .max_encoding_message_size(limits::JOIN_MESSAGE_BYTES_MAX);
         let invited = &self.token.invited;
@@ -181,7 +202,7 @@ impl Asking {
                 client.get_join(ask).await.map(|it| it.into_inner().state)
             };
             let JoinState { charters, newest, waits_until, partners, decisions } =
-                answer.map_err(|status| refused(&status))?.unwrap_or_default();
+                answer.map_err(|status| refused(&status, &reached))?.unwrap_or_default();
             bytes += charters.iter().chain(&decisions).map(Bytes::len).sum::<usize>();
             if charters.is_empty() || bytes > CHAIN_BYTES_MAX {
                 return Err(JoinError::Protocol("keine oder zu viele Chartas"));
@@ -215,7 +236,7 @@ impl Asking {
     }
 
     /// Connects to the first address where the node of the token answers.
-    async fn connect(&self) -> Result<Channel, JoinError> {
+    async fn connect(&self) -> Result<(Channel, Reached), JoinError> {
         let invited = &self.token.invited;
         let pins = Pins { node: invited.node.clone(), pins: invited.pins.clone() };
         let connector = PinnedConnector::new(self.profile, pins).map_err(JoinError::Name)?;
@@ -231,7 +252,10 @@ impl Asking {
                 }
             };
             match endpoint.connect_with_connector(connector.clone()).await {
-                Ok(channel) => return Ok(channel),
+                Ok(channel) => {
+                    let address = address.to_owned();
+                    return Ok((channel, Reached { address, alerts: connector.alerts() }));
+                }
                 Err(error) => failed = not_connected(address, &error),
             }
         }
@@ -291,7 +315,21 @@ pub fn keep(
         .map_err(failed)
 }
 
-fn refused(status: &Status) -> JoinError {
+/// Where a connection stands.
+struct Reached {
+    address: String,
+    alerts: Alerts,
+}
+
+fn refused(status: &Status, reached: &Reached) -> JoinError {
+    // what no node said, but the connection
+    if status.source().is_some() {
+        let address = reached.address.clone();
+        return match reached.alerts.take() {
+            Some(AlertDescription::CertificateRequired) => JoinError::OtherPort { address },
+            Some(_) | None => JoinError::Ended { address },
+        };
+    }
     let message = status.message().to_owned();
     let info = status.get_details_error_info();
     match (status.code(), info) {

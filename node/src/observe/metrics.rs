@@ -62,6 +62,7 @@ struct Logs {
 struct NodeGauges {
     fence_open: Gauge,
     fence_copied: Gauge,
+    fence_closed: Family<Closed, Counter>,
     submissions_waiting: Gauge,
     sessions: Gauge,
     journal_bytes: Gauge,
@@ -112,6 +113,11 @@ struct OfState {
 struct PeerFault {
     land: &'static str,
     fault: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Closed {
+    why: &'static str,
 }
 
 /// Makes the histogram of one method.
@@ -269,6 +275,11 @@ impl Metrics {
         self.node.watches.set(clamp(streams as u64));
     }
 
+    /// Counts that the fence closed while the node ran; `why` from a closed list.
+    pub fn fence_closed(&self, why: &'static str) {
+        self.node.fence_closed.get_or_create(&Closed { why }).inc();
+    }
+
     /// Counts a fault of a member; `fault` from a closed enum.
     pub fn peer_fault(&self, land: Land, fault: &'static str) {
         self.peer_faults.get_or_create(&PeerFault { land: land.code(), fault }).inc();
@@ -382,6 +393,11 @@ impl NodeGauges {
             self.fence_copied.clone(),
         );
         r.register(
+            "fence_closed",
+            "Times the fence was closed, or closed anew, while this node ran, by cause",
+            self.fence_closed.clone(),
+        );
+        r.register(
             "submissions_waiting",
             "Submissions between authorisation and answer",
             self.submissions_waiting.clone(),
@@ -457,6 +473,7 @@ mod tests {
         metrics.set_recorded_ahead(Land::RP, Duration::from_secs(90));
         metrics.set_fence_open(true);
         metrics.set_fence_copied(false);
+        metrics.fence_closed("frozen");
         metrics.set_submissions_waiting(1);
         metrics.set_sessions(3);
         metrics.set_journal_bytes(u64::MAX);
@@ -486,6 +503,7 @@ mod tests {
             r#"registry_recorded_ahead_seconds{land="RP"} 90.0"#,
             "registry_fence_open 1",
             "registry_fence_copied 0",
+            r#"registry_fence_closed_total{why="frozen"} 1"#,
             "registry_submissions_waiting 1",
             "registry_sessions 3",
             "registry_journal_bytes 9223372036854775807",

@@ -14,7 +14,7 @@ use crate::{
     lifecycle::{Shutdown, TaskKind, chain},
     serving::WINDOW_BYTES,
     sessions,
-    tls::{PeerConnector, TlsContext},
+    tls::{Alerts, PeerConnector, TlsContext},
 };
 
 /// Shortest wait between two attempts.
@@ -56,11 +56,10 @@ pub fn dial(
                 return;
             }
             let begun = tokio::time::Instant::now();
-            match connect(&peer, &tls).await {
-                Ok(channel) => {
+            match dialled(&peer, &tls).await {
+                Ok((channel, alerts)) => {
                     if let Err(status) = hold(&peer, channel, driver.clone()).await {
-                        let (code, message) = (status.code(), status.message());
-                        warn!(?code, message, "partner refuses the session");
+                        refused(&status, &alerts);
                     }
                 }
                 Err(failure) => {
@@ -91,11 +90,33 @@ pub fn dial(
     );
 }
 
+/// Tells the operator why there is no session. What TLS says goes first: of a certificate that
+/// expired or was revoked HTTP/2 knows only that the call was cancelled.
+fn refused(status: &tonic::Status, alerts: &Alerts) {
+    match alerts.take() {
+        Some(alert) => {
+            warn!(?alert, "partner refuses the certificate of this node, see tls.certificate");
+        }
+        None => {
+            let (code, message) = (status.code(), status.message());
+            warn!(?code, message, "partner refuses the session");
+        }
+    }
+}
+
 /// Connects to a node of a partner.
 pub(crate) async fn connect(
     peer: &Peer,
     tls: &Arc<TlsContext>,
 ) -> Result<Channel, tonic::transport::Error> {
+    dialled(peer, tls).await.map(|(channel, _)| channel)
+}
+
+/// The connection, and what the partner says in TLS once a call on it has failed.
+async fn dialled(
+    peer: &Peer,
+    tls: &Arc<TlsContext>,
+) -> Result<(Channel, Alerts), tonic::transport::Error> {
     let connector = PeerConnector::new(tls.clone(), peer.identity.clone());
     let endpoint = Endpoint::from_shared(format!("http://{}", peer.address))?
         .connect_timeout(Duration::from_secs(10))
@@ -104,7 +125,8 @@ pub(crate) async fn connect(
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(2 * WINDOW_BYTES);
-    endpoint.connect_with_connector(connector).await
+    let alerts = connector.alerts();
+    Ok((endpoint.connect_with_connector(connector).await?, alerts))
 }
 
 async fn hold(peer: &Peer, channel: Channel, driver: Handle) -> Result<(), tonic::Status> {

@@ -15,7 +15,10 @@ use registry_core::limits::{
     HANDSHAKES_PER_ADDRESS_MAX, JOIN_CONNECTION_MS_MAX, JOIN_CONNECTIONS_MAX, JOIN_HANDSHAKES_MAX,
     JOIN_PER_ADDRESS_MAX,
 };
-use rustls::{CertificateError, pki_types::UnixTime};
+use rustls::{
+    CertificateError,
+    pki_types::{CertificateDer, UnixTime},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -126,7 +129,12 @@ pub struct Caller {
     pub remote: SocketAddr,
     /// What its certificate proves; may hold no role at all.
     pub identity: Arc<Identity>,
+    /// The certificate itself, then its sub-CAs; empty where none is shown.
+    pub chain: Chain,
 }
+
+/// Certificates of a client. Clones share them.
+pub type Chain = Arc<[CertificateDer<'static>]>;
 
 /// Where what became of a handshake is told.
 struct Told {
@@ -302,17 +310,18 @@ impl Handshake {
         if self.listener == Listener::Join {
             let identity = Arc::new(Identity::stranger(network(self.remote.ip())));
             let stream = Judged::for_at_most(JOIN_CONNECTION, stream);
-            return Ok((stream, Caller { remote: self.remote, identity }));
+            let chain = Chain::default();
+            return Ok((stream, Caller { remote: self.remote, identity, chain }));
         }
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let refused = |error: rustls::Error| (Outcome::of(&error), reason(&error));
         let identity = current.trust.identify(chain, UnixTime::now()).map_err(refused)?;
         let identity = Arc::new(identity);
-        let (chain, known_as) = (chain.to_vec(), As::Caller(Arc::clone(&identity)));
+        let (chain, known_as) = (Chain::from(chain), As::Caller(Arc::clone(&identity)));
         let (standing, place) = (self.context.standing(), self.listener.name());
         let stream =
             standing.keep(place, self.remote, known_as, &chain, stream).map_err(refused)?;
-        Ok((stream, Caller { remote: self.remote, identity }))
+        Ok((stream, Caller { remote: self.remote, identity, chain }))
     }
 }
 

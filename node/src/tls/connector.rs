@@ -18,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::tls::{
-    As, Judged, TlsContext,
+    Alerted, Alerts, As, Judged, TlsContext,
     identity::{OnlyThisPeer, PeerRefused},
 };
 
@@ -28,6 +28,7 @@ use crate::tls::{
 pub struct PeerConnector {
     context: Arc<TlsContext>,
     expect: PeerIdentity,
+    alerts: Alerts,
     connect_timeout: Duration,
     handshake_timeout: Duration,
 }
@@ -134,9 +135,15 @@ impl PeerConnector {
         Self {
             context,
             expect,
+            alerts: Alerts::default(),
             connect_timeout: CONNECT_TIMEOUT,
             handshake_timeout: Duration::from_millis(HANDSHAKE_MS_MAX),
         }
+    }
+
+    /// What the other side said of our certificate, once a call on its connection has failed.
+    pub fn alerts(&self) -> Alerts {
+        self.alerts.clone()
     }
 
     /// Connects, and returns only if the other side proved to be the expected node.
@@ -186,7 +193,7 @@ impl PeerConnector {
 }
 
 impl Service<Uri> for PeerConnector {
-    type Response = TokioIo<Judged<TlsStream<TcpStream>>>;
+    type Response = TokioIo<Alerted<Judged<TlsStream<TcpStream>>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -201,7 +208,8 @@ impl Service<Uri> for PeerConnector {
                 return Err(ConnectError::Address { uri });
             };
             let host = host.trim_start_matches('[').trim_end_matches(']'); // IPv6
-            connector.connect(host, port).await.map(TokioIo::new)
+            let stream = connector.connect(host, port).await?;
+            Ok(TokioIo::new(Alerted::new(stream, connector.alerts)))
         })
     }
 }

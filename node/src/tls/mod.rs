@@ -6,6 +6,7 @@
 //! only if their own certificate does not count any more.
 
 mod acceptor;
+mod alerted;
 mod connector;
 mod crl;
 mod identity;
@@ -30,7 +31,10 @@ use rustls::{
 };
 
 pub(crate) use acceptor::network;
-pub use acceptor::{AcceptLimits, Acceptor, Caller, Incoming, Listener, Outcome, TlsConnection};
+pub use acceptor::{
+    AcceptLimits, Acceptor, Caller, Chain, Incoming, Listener, Outcome, TlsConnection,
+};
+pub use alerted::{Alerted, Alerts};
 pub use connector::{ConnectError, PeerConnector};
 pub use crl::{Crl, CrlError, Crls, read_crls};
 pub use identity::{Bar, Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
@@ -127,6 +131,24 @@ impl TlsContext {
     /// The trust that new handshakes use; asks for an identity again after a reload.
     pub fn trust(&self) -> Arc<Trust> {
         Arc::clone(&self.current.load().trust)
+    }
+
+    /// What a chain proves by the trust of today that was shown before.
+    ///
+    /// # Errors
+    ///
+    /// It would not be let in any more.
+    pub fn recognise(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Identity, rustls::Error> {
+        let Some((end_entity, intermediates)) = chain.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        let trust = self.trust();
+        trust.verify_client(end_entity, intermediates, now)?;
+        trust.identify(chain, now)
     }
 
     /// End of validity of the node's own certificate, Unix seconds.

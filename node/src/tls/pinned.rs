@@ -26,7 +26,8 @@ use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::tls::{
-    ConnectError, H2, MaterialError, Profile, crl::Crls, leaf::Leaf, strength, verifiers::Verifiers,
+    Alerted, Alerts, ConnectError, H2, MaterialError, Profile, crl::Crls, leaf::Leaf, strength,
+    verifiers::Verifiers,
 };
 
 /// Under what a node counts: its name, and SHA-256 over the SubjectPublicKeyInfo of anchors above
@@ -44,6 +45,7 @@ pub struct Pins {
 pub struct PinnedConnector {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
+    alerts: Alerts,
 }
 
 /// Accepts a server under pins only.
@@ -139,7 +141,12 @@ impl PinnedConnector {
         config.resumption = Resumption::disabled();
         config.enable_early_data = false;
         config.require_ems = true;
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config: Arc::new(config), name, alerts: Alerts::default() })
+    }
+
+    /// What the other side said of us, once a call on its connection has failed.
+    pub fn alerts(&self) -> Alerts {
+        self.alerts.clone()
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<TlsStream<TcpStream>, ConnectError> {
@@ -165,7 +172,7 @@ impl PinnedConnector {
 }
 
 impl Service<Uri> for PinnedConnector {
-    type Response = TokioIo<TlsStream<TcpStream>>;
+    type Response = TokioIo<Alerted<TlsStream<TcpStream>>>;
     type Error = ConnectError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -180,7 +187,8 @@ impl Service<Uri> for PinnedConnector {
                 return Err(ConnectError::Address { uri });
             };
             let host = host.trim_start_matches('[').trim_end_matches(']'); // IPv6
-            connector.connect(host, port).await.map(TokioIo::new)
+            let stream = connector.connect(host, port).await?;
+            Ok(TokioIo::new(Alerted::new(stream, connector.alerts)))
         })
     }
 }

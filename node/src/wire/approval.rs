@@ -15,8 +15,9 @@ use tonic::{Request, Response, Status};
 use tracing::{info, warn};
 
 use super::{
+    audited::about,
     caller::caller,
-    publish::{PublishApi, response},
+    publish::{PublishApi, response, said},
     status::status,
 };
 use crate::approvals::{Approvals, Waiting};
@@ -122,8 +123,11 @@ impl ApprovalService for ApprovalApi {
         request: Request<AcceptApprovalRequest>,
     ) -> Result<Response<AcceptApprovalResponse>, Status> {
         let principal = caller(&request)?;
-        let accepted = self.accept(&principal, request.into_inner()).await;
-        Ok(Response::new(accepted.map_err(status)?))
+        let asked = request.into_inner();
+        let (id, digest) = (asked.approval_id.clone(), hex::encode(&asked.digest));
+        let accepted = self.accept(&principal, asked).await.map_err(status)?;
+        let published = accepted.published.as_ref().map(said).unwrap_or_default();
+        Ok(about(accepted, format!("approval_id={id} digest={digest}: {published}")))
     }
 
     async fn reject_approval(

@@ -3,7 +3,7 @@
 //!
 //! All methods are acts but those that `READS` names, so a method that is new is traced. A place
 //! in the queue is taken before an act begins; the answer goes out only after its line is written,
-//! and, for the admin service, durable. Refusals change nothing and are counted together.
+//! and, for administrative acts, durable. Refusals change nothing and are counted together.
 
 use std::{
     pin::Pin,
@@ -44,7 +44,11 @@ pub struct AuditedService<S> {
 
 /// What an act was done to; see [`about`].
 #[derive(Clone, Debug)]
-struct About(String);
+struct About {
+    object: String,
+    /// Nothing was done; see [`rehearsed`].
+    rehearsed: bool,
+}
 
 /// How a method is traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +143,7 @@ where
             let answer = answer.await;
             let code = answer.as_ref().map_or(Code::Internal, code_of);
             let about = answer.as_ref().ok().and_then(|it| it.extensions().get::<About>());
-            let about = about.map(|it| it.0.clone());
+            let about = about.cloned();
             match going.end(code, about).await {
                 true => answer,
                 false => Ok(status(unwritten()).into_http()),
@@ -152,23 +156,31 @@ where
 
 impl Going {
     /// Leaves the line; false if it could not be written and the answer MUST NOT go out.
-    async fn end(&mut self, code: Code, about: Option<String>) -> bool {
+    async fn end(&mut self, code: Code, about: Option<About>) -> bool {
         let denied = matches!(code, Code::PermissionDenied | Code::Unauthenticated);
         let place = self.place.take();
-        if denied || (self.trace == Trace::Act && changed_nothing(code)) {
+        // at the port of the operators also what they tried in vain has a line of its own
+        let in_vain = match self.trace {
+            Trace::Read | Trace::Noted => false,
+            Trace::Act | Trace::Administrative => {
+                changed_nothing(code) && !name(self.method).starts_with(ADMIN)
+            }
+        };
+        if denied || in_vain {
             self.refused(code);
             return true;
         }
         let Some(place) = place else { return true };
-        let act = self.act(label(code), about);
+        let rehearsed = about.as_ref().is_some_and(|it| it.rehearsed);
+        let act = self.act(label(code), about.map(|it| it.object));
         match self.trace {
             Trace::Read => true,
             Trace::Noted => {
                 place.leave(act);
                 true
             }
-            Trace::Act => place.write(&act).is_ok(),
-            Trace::Administrative => place.record(act).await.is_ok(),
+            Trace::Administrative if !rehearsed => place.record(act).await.is_ok(),
+            Trace::Act | Trace::Administrative => place.write(&act).is_ok(),
         }
     }
 
@@ -250,8 +262,19 @@ where
 
 /// An answer with what the act was done to, for requests that do not say it.
 pub fn about<A>(answer: A, object: String) -> tonic::Response<A> {
+    with(answer, About { object, rehearsed: false })
+}
+
+/// The same, of an act that may have been a dry run: then it leaves a line as any act does, and
+/// nothing is anchored for it.
+pub fn rehearsed<A>(answer: A, object: String, dry_run: bool) -> tonic::Response<A> {
+    let object = if dry_run { format!("dry run: {object}") } else { object };
+    with(answer, About { object, rehearsed: dry_run })
+}
+
+fn with<A>(answer: A, about: About) -> tonic::Response<A> {
     let mut answer = tonic::Response::new(answer);
-    answer.extensions_mut().insert(About(object));
+    answer.extensions_mut().insert(about);
     answer
 }
 
@@ -267,7 +290,7 @@ fn trace(method: &'static str) -> Trace {
         Trace::Read
     } else if name == SESSION {
         Trace::Noted
-    } else if name.starts_with("verbund.admin.") {
+    } else if ADMINISTRATIVE.iter().any(|it| name.starts_with(it)) {
         Trace::Administrative
     } else {
         Trace::Act
@@ -299,6 +322,19 @@ fn changed_nothing(code: Code) -> bool {
 
 /// Opened by partners all the time, and without it nothing comes in any more.
 const SESSION: &str = "verbund.peer.v1.PeerService/Session";
+
+/// The service of the operators' own port.
+const ADMIN: &str = "verbund.admin.";
+
+/// Services whose acts decide about the node, the Verbund, or what others did.
+const ADMINISTRATIVE: &[&str] = &[
+    ADMIN,
+    "verbund.registry.v1.ApprovalService/",
+    "verbund.registry.v1.CharterService/",
+    "verbund.registry.v1.EpochService/",
+    "verbund.registry.v1.ErasureService/",
+    "verbund.registry.v1.InvitationService/",
+];
 
 /// Methods that change nothing.
 const READS: &[&str] = &[
@@ -416,9 +452,22 @@ mod tests {
         for act in ["Publish", "SaveDraft", "PublishDraft", "DeleteDraft", "PushChunk", "Join"] {
             assert!(traced(Trace::Act).contains(&act), "{act}");
         }
-        for act in ["RebuildIndex", "AcceptHeld", "CollectArtefacts"] {
-            assert!(traced(Trace::Administrative).contains(&act), "{act}");
-        }
+        let mut administrative = traced(Trace::Administrative);
+        administrative.sort_unstable();
+        let expected = [
+            "AcceptApproval",
+            "AcceptHeld",
+            "CollectArtefacts",
+            "CountersignEpochReset",
+            "CreateInvitation",
+            "Erase",
+            "RebuildIndex",
+            "RejectApproval",
+            "RevokeInvitation",
+            "TakeEpochReset",
+            "VoteCharter",
+        ];
+        assert_eq!(administrative, expected);
         assert_eq!(trace("/verbund.registry.v1.ForNow/NotKnown"), Trace::Act);
         assert_eq!(trace(METHOD_UNKNOWN), Trace::Read);
     }

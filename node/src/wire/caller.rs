@@ -6,7 +6,7 @@ use registry_core::authorize::Principal;
 use tonic::{Request, Status};
 
 use super::status;
-use crate::tls;
+use crate::tls::{self, Chain};
 
 /// The principal of a request: what the certificate of its connection proves, or what the
 /// listener put into its extensions (an `Arc<Principal>`).
@@ -23,4 +23,9 @@ pub fn caller<T>(request: &Request<T>) -> Result<Arc<Principal>, Status> {
         Some(caller) => Ok(Arc::clone(&caller.identity.principal)),
         None => Err(status::unauthenticated()),
     }
+}
+
+/// The certificates behind the connection of a request; none if the transport shows none.
+pub(super) fn chain<T>(request: &Request<T>) -> Chain {
+    request.extensions().get::<tls::Caller>().map(|it| it.chain.clone()).unwrap_or_default()
 }

@@ -6,6 +6,7 @@ use registry_core::{
     charter::{Chain, Round, Wish},
 };
 use registry_proto::{
+    charter::Charter,
     log::Hash,
     terms::{Land, LogId},
     wire::registry::{
@@ -17,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     charters::{self, Charters, Part, Shown},
-    wire::{caller::caller, status::status},
+    wire::{audited::rehearsed, caller::caller, status::status},
 };
 
 /// Handlers of the service.
@@ -80,13 +81,28 @@ impl CharterService for CharterApi {
         let principal = caller(&request)?;
         authorize::require(&principal, Action::Operate).map_err(status)?;
         let VoteCharterRequest { successor, dry_run } = request.into_inner();
+        let choice = said(&successor);
         let wish = if successor.is_empty() { Wish::Abstain } else { Wish::For(successor) };
         let voted = self.charters.vote(&principal, wish, dry_run).await.map_err(status)?;
-        Ok(Response::new(VoteCharterResponse {
+        let at = voted.index.map(|index| format!(" at {}/{index}", self.own)).unwrap_or_default();
+        let object = format!("{choice} round={}{at}", voted.round);
+        let answer = VoteCharterResponse {
             round: voted.round,
             position: voted.index.map(|index| place(self.own, index)),
             newest: self.charters.shown().chain.current().number(),
-        }))
+        };
+        Ok(rehearsed(answer, object, dry_run))
+    }
+}
+
+/// What the audit log says of the choice of a member.
+fn said(successor: &Bytes) -> String {
+    if successor.is_empty() {
+        return "abstain".to_owned();
+    }
+    match Charter::parse(successor.clone()) {
+        Ok(it) => format!("charter={} digest={}", it.number(), it.digest()),
+        Err(_) => "charter=unreadable".to_owned(),
     }
 }
 

@@ -17,11 +17,14 @@ use tracing::{info, warn};
 
 use super::{
     audited::about,
-    caller::caller,
+    caller::{caller, chain},
     publish::{PublishApi, answered, response, said},
     status::status,
 };
-use crate::drafts::{Drafts, Hand};
+use crate::{
+    drafts::{Drafts, Hand},
+    tls::Chain,
+};
 
 /// Handlers of the draft service.
 #[derive(Clone, Debug)]
@@ -117,6 +120,7 @@ impl DraftApi {
     async fn publish(
         &self,
         principal: &Arc<Principal>,
+        chain: Chain,
         request: PublishDraftRequest,
     ) -> Result<PublishDraftResponse, Reject> {
         let PublishDraftRequest { draft_id, expected_revision, ack_peers } = request;
@@ -136,7 +140,7 @@ impl DraftApi {
             false => String::new(),
         };
         let asked = PublishRequest { records, ack_peers, idempotency_key, dry_run: false };
-        let answer = self.publish.as_principal(principal, asked).await?;
+        let answer = self.publish.as_principal(principal, chain, asked).await?;
         if answer.approval.is_some() {
             // it may be rejected, so the draft stays
             return Ok(PublishDraftResponse { published: Some(answered(answer)), deleted: false });
@@ -200,8 +204,8 @@ impl DraftService for DraftApi {
         request: Request<PublishDraftRequest>,
     ) -> Result<Response<PublishDraftResponse>, Status> {
         let principal = drafter(&request)?;
-        let draft = request.get_ref().draft_id.clone();
-        let answer = self.publish(&principal, request.into_inner()).await.map_err(status)?;
+        let (draft, chain) = (request.get_ref().draft_id.clone(), chain(&request));
+        let answer = self.publish(&principal, chain, request.into_inner()).await.map_err(status)?;
         let published = answer.published.as_ref().map(said).unwrap_or_default();
         Ok(about(answer, format!("draft {draft}: {published}")))
     }

@@ -31,7 +31,11 @@ use crate::{
     epochs::{Resets, ResetsError},
     lifecycle::{Shutdown, StopCause, chain},
     status::StatusBoard,
-    wire::{caller::caller, status::status},
+    wire::{
+        audited::{about, rehearsed},
+        caller::caller,
+        status::status,
+    },
 };
 
 /// Handlers of the service.
@@ -259,8 +263,9 @@ impl EpochService for EpochApi {
     ) -> Result<Response<CountersignEpochResetResponse>, Status> {
         authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
         let CountersignEpochResetRequest { reset, dry_run } = request.into_inner();
+        let object = said(&reset);
         let answer = self.blocking(move |api| api.countersign(&reset, dry_run)).await?;
-        Ok(Response::new(answer))
+        Ok(rehearsed(answer, object, dry_run))
     }
 
     async fn take_epoch_reset(
@@ -269,7 +274,8 @@ impl EpochService for EpochApi {
     ) -> Result<Response<TakeEpochResetResponse>, Status> {
         authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
         let TakeEpochResetRequest { reset } = request.into_inner();
-        Ok(Response::new(self.blocking(move |api| api.take(&reset)).await?))
+        let object = said(&reset);
+        Ok(about(self.blocking(move |api| api.take(&reset)).await?, object))
     }
 
     async fn list_epoch_resets(
@@ -279,6 +285,17 @@ impl EpochService for EpochApi {
         authorize::require(&*caller(&request)?, Action::Read).map_err(status)?;
         let resets = self.setup.taken.iter().map(TakenReset::encode).collect();
         Ok(Response::new(ListEpochResetsResponse { resets }))
+    }
+}
+
+/// What the audit log says of a reset.
+fn said(raw: &Bytes) -> String {
+    match Reset::read(raw) {
+        Ok(reset) => {
+            let it = reset.said();
+            format!("{} size={} root={} reset={}", it.log, it.size, it.root, reset.digest())
+        }
+        Err(_) => "reset=unreadable".to_owned(),
     }
 }
 

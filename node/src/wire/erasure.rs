@@ -25,7 +25,7 @@ use crate::{
     erasure::{Erasures, Known},
     index::Index,
     reads::position,
-    wire::{caller::caller, status::status},
+    wire::{audited::rehearsed, caller::caller, status::status},
     witness::Receipts,
 };
 
@@ -194,6 +194,26 @@ fn wire_position(at: Position) -> LogPosition {
     LogPosition { land: at.log.land.code().to_owned(), epoch: at.log.epoch, index: at.index }
 }
 
+/// What the audit log says: the first entries, each with its erasure, and how many there are.
+fn said(erasures: &[ErasureState]) -> String {
+    let place = |at: &LogPosition| format!("{}/{}/{}", at.land, at.epoch, at.index);
+    let one = |it: &ErasureState| {
+        let entry = it.entry.as_ref().map(place).unwrap_or_default();
+        match it.erasure.as_ref().map(place) {
+            Some(by) => format!("{entry} by {by}"),
+            None => entry,
+        }
+    };
+    let mut said: Vec<_> = erasures.iter().take(SAID_MAX).map(one).collect();
+    if let Some(more) = erasures.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
+        said.push(format!("and {more} more"));
+    }
+    said.join(", ")
+}
+
+/// Entries that are named in the audit log.
+const SAID_MAX: usize = 4;
+
 #[tonic::async_trait]
 impl ErasureService for ErasureApi {
     async fn erase(
@@ -201,8 +221,11 @@ impl ErasureService for ErasureApi {
         request: Request<EraseRequest>,
     ) -> Result<Response<EraseResponse>, Status> {
         let principal = caller(&request)?;
-        let erasures = self.erased(&principal, request.into_inner()).await.map_err(status)?;
-        Ok(Response::new(EraseResponse { erasures }))
+        let request = request.into_inner();
+        let (grund, dry_run) = (request.grund.clone(), request.dry_run);
+        let erasures = self.erased(&principal, request).await.map_err(status)?;
+        let object = format!("{} grund={grund}", said(&erasures));
+        Ok(rehearsed(EraseResponse { erasures }, object, dry_run))
     }
 
     async fn list_erasures(

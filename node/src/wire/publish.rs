@@ -38,7 +38,13 @@ use crate::{
     fit_connect::{At, Roots},
     index::Index,
     observe::Metrics,
-    wire::{audited::about, caller::caller, previous::Previous, status::status},
+    tls::{Chain, TlsContext, reason},
+    wire::{
+        audited::about,
+        caller::{caller, chain},
+        previous::Previous,
+        status::status,
+    },
 };
 
 /// Handlers of the publish service.
@@ -54,6 +60,7 @@ pub struct PublishApi {
     artefacts: Artefacts,
     roots: Arc<Roots>,
     approvals: Approvals,
+    tls: Arc<TlsContext>,
 }
 
 /// What became of a submission, or under which id it waits.
@@ -70,6 +77,7 @@ struct Hold {
     request: Bytes,
     person: Person,
     by: String,
+    chain: Chain,
     wall_ms: i64,
 }
 
@@ -94,6 +102,8 @@ pub struct Setup {
     pub roots: Arc<Roots>,
     /// What waits for a second person.
     pub approvals: Approvals,
+    /// Whose certificates count.
+    pub tls: Arc<TlsContext>,
 }
 
 // === impl PublishApi ===
@@ -101,10 +111,22 @@ pub struct Setup {
 impl PublishApi {
     /// Publishes by what it is given.
     pub fn new(setup: Setup) -> Self {
-        let Setup { own, members, lists, index, driver, metrics, artefacts, roots, approvals } =
+        let Setup { own, members, lists, index, driver, metrics, artefacts, roots, approvals, tls } =
             setup;
         let previous = Previous::new(index.clone(), own.land);
-        Self { own, members, lists, index, previous, driver, metrics, artefacts, roots, approvals }
+        Self {
+            own,
+            members,
+            lists,
+            index,
+            previous,
+            driver,
+            metrics,
+            artefacts,
+            roots,
+            approvals,
+            tls,
+        }
     }
 
     /// Has erased versions forgotten that are kept in memory.
@@ -118,10 +140,12 @@ impl PublishApi {
         self.driver.clock().wall_ms()
     }
 
-    /// Publishes what a principal asks for, or keeps it for a second person to confirm.
+    /// Publishes what a principal asks for, or keeps it for a second person to confirm, with the
+    /// certificates it showed.
     pub(super) async fn as_principal(
         &self,
         principal: &Principal,
+        chain: Chain,
         mut request: PublishRequest,
     ) -> Result<Answer, Reject> {
         if request.dry_run || !principal.may_need_second() {
@@ -139,19 +163,46 @@ impl PublishApi {
             request: request.encode_to_vec().into(),
             person: principal.person,
             by,
+            chain,
             wall_ms: self.wall_ms(),
         };
         self.ask(principal, request, Purpose::Publish, Some(hold)).await
     }
 
     /// Publishes what waits, because a principal confirms it: by its rules, under the pseudonym
-    /// and idempotency key of who submitted it, so that confirming it twice writes it once.
+    /// and idempotency key of who submitted it, so that confirming it twice writes it once. Who
+    /// submitted it must still be allowed to.
     pub(super) async fn confirmed(
         &self,
         principal: &Principal,
         waiting: &Waiting,
     ) -> Result<Published, Reject> {
+        self.may_still_submit(waiting).await?;
         self.confirm(principal, waiting, false).await
+    }
+
+    /// Asks again for the rights of who submitted what waits: rules may have changed since, and a
+    /// certificate may have been revoked. Whether it can be published still is not asked.
+    async fn may_still_submit(&self, waiting: &Waiting) -> Result<(), Reject> {
+        let by = &waiting.approval.submitted_by;
+        let (tls, chain) = (Arc::clone(&self.tls), waiting.chain.clone());
+        let recognised = tokio::task::spawn_blocking(move || {
+            tls.recognise(&chain, UnixTime::now()).map_err(|error| not_recognised(&error))
+        });
+        let failed = |_| Reject::Storage { operation: "judging a certificate" };
+        let identity = recognised.await.map_err(failed)?;
+        let identity = identity.map_err(|why: String| lost_rights(by, &why))?;
+        let request = PublishRequest { dry_run: true, ..submitted(waiting)? };
+        match self.ask(&identity.principal, request, Purpose::Publish, None).await {
+            Err(Reject::Denied { .. }) => {
+                Err(lost_rights(by, "das Zertifikat hat hier die nötige Rolle nicht mehr"))
+            }
+            Err(Reject::Forbidden(it)) => {
+                let rules = it.rules.join(", ");
+                Err(lost_rights(by, &format!("die Regeln decken es nicht ({} {rules})", it.reason)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Judges whether a principal may confirm what waits; whether it can be published still is
@@ -173,9 +224,7 @@ impl PublishApi {
         waiting: &Waiting,
         dry_run: bool,
     ) -> Result<Published, Reject> {
-        let unreadable = |_| Reject::Storage { operation: "reading a submission that waits" };
-        let request = PublishRequest::decode(waiting.request.clone()).map_err(unreadable)?;
-        let request = PublishRequest { dry_run, ..request };
+        let request = PublishRequest { dry_run, ..submitted(waiting)? };
         let by = principal.confirming(&waiting.approval.submitted_by);
         Ok(self.ask(&by, request, Purpose::Confirm, None).await?.published)
     }
@@ -220,8 +269,9 @@ impl PublishApi {
             wall_ms,
             entropy,
         };
+        let dry_run = envelope.request.dry_run;
         let outcome = self.run(envelope, hold).await;
-        if let Ok(Answer { published, approval: None }) = &outcome {
+        if let (false, Ok(Answer { published, approval: None })) = (dry_run, &outcome) {
             self.metrics.published(published.records.len() as u64);
         }
         outcome
@@ -259,9 +309,9 @@ impl PublishApi {
         }
         let (approvals, records) = (self.approvals.clone(), published.records.len());
         let kept = tokio::task::spawn_blocking(move || {
-            let Hold { id, request, person, by, wall_ms } = hold;
+            let Hold { id, request, person, by, chain, wall_ms } = hold;
             let (request, by) = (&request, by.as_str());
-            approvals.hold(Submitted { id, request, records, by, person, wall_ms })
+            approvals.hold(Submitted { id, request, records, by, person, chain, wall_ms })
         });
         let failed = |_| Reject::Storage { operation: "keeping a submission" };
         let kept = kept.await.map_err(failed)??;
@@ -354,8 +404,8 @@ impl PublishService for PublishApi {
         &self,
         request: Request<PublishRequest>,
     ) -> Result<Response<PublishResponse>, Status> {
-        let principal = caller(&request)?;
-        let answer = self.as_principal(&principal, request.into_inner()).await;
+        let (principal, chain) = (caller(&request)?, chain(&request));
+        let answer = self.as_principal(&principal, chain, request.into_inner()).await;
         let answer = answered(answer.map_err(status)?);
         let said = said(&answer);
         Ok(about(answer, said))
@@ -366,6 +416,38 @@ impl PublishService for PublishApi {
 const JUDGED_HERE_MAX: usize = 64;
 /// Versions before new ones that are read where they are asked for: a few microseconds each.
 const COMPARED_HERE_MAX: usize = 8;
+
+fn submitted(waiting: &Waiting) -> Result<PublishRequest, Reject> {
+    let unreadable = |_| Reject::Storage { operation: "reading a submission that waits" };
+    PublishRequest::decode(waiting.request.clone()).map_err(unreadable)
+}
+
+fn not_recognised(error: &rustls::Error) -> String {
+    use rustls::{CertificateError as It, Error};
+
+    let why = match error {
+        Error::NoCertificatesPresented => "mit der Einreichung ist kein Zertifikat aufbewahrt",
+        Error::InvalidCertificate(It::Revoked) => "das Zertifikat ist widerrufen",
+        Error::InvalidCertificate(It::Expired | It::ExpiredContext { .. }) => {
+            "das Zertifikat ist abgelaufen"
+        }
+        Error::InvalidCertificate(It::UnknownIssuer) => {
+            "der Anker des Zertifikats zählt nicht mehr"
+        }
+        other => return format!("das Zertifikat zählt nicht mehr: {}", reason(other)),
+    };
+    why.to_owned()
+}
+
+fn lost_rights(by: &str, why: &str) -> Reject {
+    Reject::Precondition {
+        reason: "SUBMITTER_RIGHTS",
+        description: format!(
+            "wer eingereicht hat ({by}), dürfte es heute nicht mehr: {why}; nichts wurde \
+             veröffentlicht. Ablehnen oder neu einreichen lassen"
+        ),
+    }
+}
 
 /// What the audit log says of an answer.
 pub(super) fn said(published: &PublishResponse) -> String {

@@ -21,7 +21,10 @@ use registry_node::{
     },
 };
 use registry_proto::terms::Land;
-use rustls::AlertDescription;
+use rustls::{
+    AlertDescription,
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
+};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -49,6 +52,9 @@ async fn a_client_that_is_revoked_is_disconnected_and_the_others_are_not() {
     let server = Server::start(&node.context, AcceptLimits::default()).await;
     let bad = node.pki.issue_publisher();
     let revoked = node.pki.sl_ca.crl(2, &[&bad], in_a_week()).unwrap();
+    let chain: Vec<CertificateDer<'_>> =
+        CertificateDer::pem_slice_iter(bad.chain_pem.as_bytes()).map(Result::unwrap).collect();
+    assert!(node.context.recognise(&chain, UnixTime::now()).is_ok());
     let bad = Client::with(&node.pki, bad);
     let good = Client::with(&node.pki, node.pki.issue_publisher());
     let mut bad_stream = bad.connect(server.address).await.unwrap();
@@ -61,6 +67,9 @@ async fn a_client_that_is_revoked_is_disconnected_and_the_others_are_not() {
     assert!(ping(&mut bad_stream).await.is_err(), "disconnected");
     ping(&mut good_stream).await.unwrap();
     node.counts(r#"registry_tls_disconnects_total{listener="grpc",cause="revoked"} 1"#);
+    // what it submitted before does not count for it any more either
+    let refused = node.context.recognise(&chain, UnixTime::now()).unwrap_err();
+    assert_eq!(refused, rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked));
     let (remote, alert) = bad.refused(server.address).await;
     assert_eq!(alert, AlertDescription::CertificateRevoked);
     server.assert_refused(remote, "revoked").await;
@@ -381,7 +390,7 @@ fn lists_that_are_required_must_be_there() {
     assert!(Crls::new(Vec::new(), true).is_err());
     let weak = fs::read(keys().join("rsa2048.pem")).unwrap();
     let mut material = pki.sl_material();
-    material.chain = vec![rustls::pki_types::pem::PemObject::from_pem_slice(&weak).unwrap()];
+    material.chain = vec![PemObject::from_pem_slice(&weak).unwrap()];
     let refused = TlsContext::new(Profile::BSI, material).unwrap_err();
     assert!(matches!(&refused, MaterialError::Weak(why) if why.contains("2048")), "{refused}");
 }
@@ -405,7 +414,7 @@ async fn a_weak_client_is_refused_with_the_reason_and_a_weak_anchor_does_not_cou
     material.members.push(MemberTrust {
         land: Land::HE,
         nodes: Vec::new(),
-        anchors: vec![rustls::pki_types::pem::PemObject::from_pem_slice(&weak).unwrap()],
+        anchors: vec![PemObject::from_pem_slice(&weak).unwrap()],
         bar: None,
     });
     TlsContext::new(Profile::BSI, material).unwrap();
@@ -569,8 +578,7 @@ async fn ask(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + U
 }
 
 /// A certificate with a short key, with a chain to nobody.
-fn weak_publisher()
--> (Vec<rustls::pki_types::CertificateDer<'static>>, rustls::pki_types::PrivateKeyDer<'static>) {
+fn weak_publisher() -> (Vec<CertificateDer<'static>>, rustls::pki_types::PrivateKeyDer<'static>) {
     let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048)
         .unwrap();
     let params =

@@ -1790,6 +1790,10 @@ pub struct KeptApproval {
     /// From then on it is not there any more.
     #[prost(message, optional, tag = "7")]
     pub expires_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Certificate of who submitted it (DER), then its sub-CAs: their rights are asked again when it is
+    /// confirmed.
+    #[prost(bytes = "bytes", repeated, tag = "8")]
+    pub certificates: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Request of ListApprovals.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -9,7 +9,7 @@ use crate::{limits, now::Now};
 /// Signatures of the own log, by their time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Copies {
-    /// Begin of this life of the node, or of the time after its clock jumped.
+    /// Begin of this life of the node, or of the time after it was asleep or stood still.
     since: Now,
     /// Newest signature that is known, seconds since 1970-01-01 UTC.
     known: u64,
@@ -31,8 +31,9 @@ impl Copies {
         Self { since: now, known, foreign, signs: 0, quiet_ms }
     }
 
-    /// The clock jumped: times of before compare with those of now no more.
-    pub(crate) fn jumped(&mut self, now: Now) {
+    /// The clock jumped, or this process stood still: a copy that took its place meanwhile is
+    /// waited for until it is quiet, and only what it signs from now on says that it is still there.
+    pub(crate) fn woke(&mut self, now: Now) {
         self.since = now;
         self.signs = 0;
     }
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn after_a_jump_of_the_clock_only_what_is_signed_later_is_a_sign() {
         let mut copies = begun();
-        copies.jumped(at(5_000));
+        copies.woke(at(5_000));
         assert!(!copies.heard(4_000, false, at(5_010)), "while the machine was asleep");
         assert!(copies.heard(5_005, false, at(5_010)));
     }

@@ -1,10 +1,11 @@
 //! No signature before a partner has said how much of our own log it knows.
 //!
 //! A restored backup or a cloned machine would otherwise sign a second history. The fence closes
-//! at every start, after a jump of the wall clock (a resumed machine), when anyone shows more of
-//! the own log than is here, and when somebody else signs with the keys of this Land. One answer
-//! is enough after a start from the disk this node wrote last; whatever else closed it needs more
-//! (`Council`), and that nobody else signs meanwhile (`Copies`).
+//! at every start, after a jump of the wall clock (a resumed machine), after a time in which the
+//! process stood still (a paused container), when anyone shows more of the own log than is here,
+//! and when somebody else signs with the keys of this Land. One answer is enough after a start from
+//! the disk this node wrote last; whatever else closed it needs more (`Council`), and that nobody
+//! else signs meanwhile (`Copies`).
 
 mod clock;
 mod copies;
@@ -19,6 +20,7 @@ use std::{
 use registry_proto::{log::Hash, terms::Land};
 
 pub(crate) use clock::ClockWatch;
+pub use clock::Ordered;
 pub(crate) use copies::Copies;
 
 use crate::{limits, now::Now, replicate::OwnerFault};
@@ -84,6 +86,8 @@ pub(crate) enum Why {
     Moved,
     /// The machine was asleep, or its clock was set.
     ClockJump,
+    /// The process stood still while both clocks went on.
+    Frozen,
     /// Entries of the own log had to come back.
     Behind,
     /// Somebody else seems to sign with the keys of this Land.
@@ -156,6 +160,19 @@ impl Fence {
         }
     }
 
+    /// What keeps it closed, in one word for metrics; of an open one, `open`.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Waiting(it) => it.why.label(),
+            Self::Recovering { .. } => Why::Behind.label(),
+            Self::Copied { .. } => "copied",
+            Self::Forked(_) => "forked",
+            Self::Suspended => "suspended",
+            Self::Ended => "ended",
+        }
+    }
+
     /// A node knows of `size` entries of the own log, of which `own` are here (staged ones
     /// included).
     pub(crate) fn heard(&mut self, size: u64, own: u64) -> Verdict {
@@ -225,7 +242,7 @@ impl Fence {
         let waited_ms = now.mono_ms.saturating_sub(it.since_mono_ms);
         let safe = match it.why {
             Why::Start => true,
-            Why::ClockJump | Why::Behind => quiet,
+            Why::ClockJump | Why::Frozen | Why::Behind => quiet,
             Why::Empty | Why::Moved | Why::Doubt => false,
         };
         (safe && waited_ms >= after_ms).then_some(waited_ms)
@@ -288,6 +305,20 @@ impl fmt::Display for Fence {
 
 // === impl Why ===
 
+impl Why {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Empty => "empty",
+            Self::Moved => "moved",
+            Self::ClockJump => "clock_jump",
+            Self::Frozen => "frozen",
+            Self::Behind => "behind",
+            Self::Doubt => "doubt",
+        }
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -295,6 +326,7 @@ impl fmt::Display for Why {
             Self::Empty => "after the start without an own log",
             Self::Moved => "after the start from a directory that was copied or restored",
             Self::ClockJump => "after a jump of the clock",
+            Self::Frozen => "after a time in which this process stood still",
             Self::Behind => "after a partner knew more of our log",
             Self::Doubt => "after somebody else signed",
         })

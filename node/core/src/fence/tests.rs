@@ -84,7 +84,7 @@ fn how_many_answers_open_depends_on_why_it_closed() {
         check_opens(Why::Start, &[RP, HE], &[HE], quiet, 1);
         check_opens(Why::Start, &[], &[HE], quiet, 1);
     }
-    for why in [Why::Empty, Why::Moved, Why::ClockJump, Why::Behind, Why::Doubt] {
+    for why in [Why::Empty, Why::Moved, Why::ClockJump, Why::Frozen, Why::Behind, Why::Doubt] {
         // three of four others are more than half
         check_opens(why, &[RP, HE, TH, BY], &[RP, HE], true, 0);
         check_opens(why, &[RP, HE, TH, BY], &[RP, HE, TH], true, 3);
@@ -142,6 +142,8 @@ fn the_policy_opens_only_a_fence_that_waits_long_enough_and_no_copy_can_be_behin
         (waiting(Why::Start), available, true, at(0), None),
         (waiting(Why::Start), FencePolicy::Strict, true, at(u64::MAX), None),
         (waiting(Why::ClockJump), available, true, at(1_500), Some(500)),
+        (waiting(Why::Frozen), available, true, at(1_500), Some(500)),
+        (waiting(Why::Frozen), available, false, at(1_500), None),
         (waiting(Why::Behind), available, true, at(1_500), Some(500)),
         (waiting(Why::Behind), available, false, at(1_500), None),
         (waiting(Why::Empty), available, true, at(u64::MAX), None),
@@ -165,6 +167,7 @@ fn every_state_says_what_to_do() {
         (waiting(Why::Empty), "without an own log"),
         (waiting(Why::Moved), "copied or restored"),
         (waiting(Why::ClockJump), "jump of the clock"),
+        (waiting(Why::Frozen), "stood still"),
         (waiting(Why::Behind), "knew more"),
         (waiting(Why::Doubt), "copy of this node"),
         (answered, "more members than RP"),

@@ -11,6 +11,7 @@ use registry_proto::{
 
 use crate::{
     authorize::{self, Action},
+    fence::Ordered,
     fold::Position,
     limits,
     log::{
@@ -27,8 +28,9 @@ use crate::{
 
 /// A group to sign, write and sync as one.
 ///
-/// The shell MUST hash and sign nothing but this checkpoint, MUST write entries and signed
-/// checkpoint in one write, and MUST answer with `Input::Committed` only after they are durable.
+/// The shell MUST hash and sign nothing but this checkpoint, and not any more when the order is
+/// void, MUST write entries and signed checkpoint in one write, and MUST answer with
+/// `Input::Committed` only after they are durable.
 #[derive(Debug)]
 pub struct Commit {
     /// Entries in the order of their index.
@@ -38,6 +40,8 @@ pub struct Commit {
     /// Time to sign, milliseconds since 1970-01-01 UTC: the wall clock, but never before an entry
     /// or a signature of this log.
     pub wall_ms: i64,
+    /// When it was ordered.
+    pub ordered: Ordered,
 }
 
 /// An entry of a [`Commit`].
@@ -329,6 +333,7 @@ impl OwnLog {
             entries: std::mem::take(&mut self.pending),
             checkpoint: self.checkpoint(),
             wall_ms: now.wall_ms.max(self.last_recorded_ms).max(signed_ms),
+            ordered: Ordered::at(now),
         })
     }
 

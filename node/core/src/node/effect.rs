@@ -10,6 +10,7 @@ use registry_proto::{
 };
 
 use crate::{
+    fence::Ordered,
     log::{Commit, Published, Ticket},
     reject::Reject,
     replicate::{Attest, CloseReason, Examination, Report, SendRange, SessionId, Store},
@@ -31,6 +32,8 @@ pub enum Effect {
     Freshen {
         /// The head.
         checkpoint: Checkpoint,
+        /// When.
+        ordered: Ordered,
     },
     /// Write and sync a group of a log.
     Store(Store),
@@ -93,6 +96,8 @@ pub enum Notice {
     FenceClosed {
         /// Its state in words.
         state: String,
+        /// What closed it, of a closed list; a label of a metric.
+        why: &'static str,
     },
     /// Entries of the own log came back from partners.
     Recovered {

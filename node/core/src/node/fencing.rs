@@ -90,17 +90,18 @@ impl Node {
         false
     }
 
-    /// The wall clock moved against the monotonic one: the answer of before counts no more.
-    pub(super) fn clock_jumped(&mut self, now: Now) {
+    /// The machine was asleep, its clock was set, or this process stood still: the answer of before
+    /// counts no more.
+    pub(super) fn woke(&mut self, woken: Why, now: Now) {
         if self.charter.voters().count() == 1 {
             return;
         }
-        self.copies.jumped(now);
+        self.copies.woke(now);
         match self.fence.waits() {
             // what closed it before weighs more
             Some(why) if why != Why::Start => self.close_fence(why, now),
-            Some(_) => self.close_fence(Why::ClockJump, now),
-            None if self.fence.is_open() => self.close_fence(Why::ClockJump, now),
+            Some(_) => self.close_fence(woken, now),
+            None if self.fence.is_open() => self.close_fence(woken, now),
             // these end with a question, or never
             None => {}
         }
@@ -123,8 +124,8 @@ impl Node {
         let mut due = Vec::new();
         self.room.fail(sealed, &fenced, &mut due);
         self.reply(due);
-        let state = self.fence.to_string();
-        self.effects.push_back(Effect::Report(Notice::FenceClosed { state }));
+        let (state, why) = (self.fence.to_string(), self.fence.label());
+        self.effects.push_back(Effect::Report(Notice::FenceClosed { state, why }));
     }
 
     /// Why nothing is signed.

@@ -43,8 +43,8 @@ pub enum Input {
     },
     /// The disk of the own log failed; nothing more can be written before a restart.
     CommitFailed,
-    /// The commit under way was not signed, because the token with the key does not answer; nothing
-    /// of it was written or shown.
+    /// The commit under way was not signed, because the token with the key does not answer or the
+    /// order was void; nothing of it was written or shown.
     CommitUnsigned,
     /// The own head was not signed again, for the same reason.
     FreshenFailed,

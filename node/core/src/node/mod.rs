@@ -32,7 +32,7 @@ pub use input::{Input, Learned};
 use crate::{
     audit::Anchoring,
     authorize::PeerIdentity,
-    fence::{ClockWatch, Copies, Council, Fence, FencePolicy, Why},
+    fence::{ClockWatch, Copies, Council, Fence, FencePolicy, Ordered, Why},
     limits,
     log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
     now::Now,
@@ -187,10 +187,10 @@ impl Node {
 
     /// Takes one input; what is to be done is in [`Node::effects`] afterwards.
     pub fn handle(&mut self, now: Now, input: Input) {
-        // before anything else: a machine that was asleep, or a copy of one, must not sign what
-        // it still has at hand
-        if self.clock.jumped(now) {
-            self.clock_jumped(now);
+        // before anything else: a machine that was asleep, a process that stood still, or a copy
+        // of one, must not sign what it still has at hand
+        if let Some(why) = self.clock.woke(now) {
+            self.woke(why, now);
         }
         self.begin_epoch(now);
         match input {
@@ -483,7 +483,7 @@ impl Node {
         }
         if let Some(checkpoint) = self.own.settled_checkpoint() {
             self.freshening = true;
-            self.effects.push_back(Effect::Freshen { checkpoint });
+            self.effects.push_back(Effect::Freshen { checkpoint, ordered: Ordered::at(now) });
         }
     }
 

@@ -160,6 +160,16 @@ pub enum Report {
         /// The log.
         log: LogId,
     },
+    /// A partner showed an older head of a log than on the same stream before. It takes nothing
+    /// back; an honest node never does it.
+    Replayed {
+        /// Who.
+        peer: PeerIdentity,
+        /// The log.
+        log: LogId,
+        /// False if it did that on this stream already.
+        first: bool,
+    },
     /// A partner refused to serve a log.
     Refused {
         /// Who.

@@ -97,6 +97,9 @@ pub(crate) struct Landed {
     pub(crate) bytes: u64,
 }
 
+/// Size, generation of the keys and freshness of a head; the greater one is newer.
+pub(crate) type HeadRank = (u64, usize, u64);
+
 /// State of one log.
 #[derive(Debug)]
 pub(crate) struct Replica {
@@ -345,6 +348,12 @@ impl Replica {
         }
     }
 
+    /// What makes a verified head of this log newer than another. Who has keys that were replaced
+    /// may state any time.
+    pub(crate) fn rank(&self, signed: &SignedCheckpoint) -> HeadRank {
+        (signed.size(), self.keys.generation(signed), signed.fresh_unix_seconds)
+    }
+
     /// Verifies a checkpoint of this log.
     pub(crate) fn verify(&self, raw: &Bytes) -> Result<SignedCheckpoint, PeerFault> {
         if let Some(known) = self.head.iter().chain(&self.served).find(|it| it.raw() == raw) {
@@ -377,12 +386,9 @@ impl Replica {
             self.stopped = Some(fault.clone());
             return Err(fault);
         }
-        // who has keys that were replaced may state any time
-        let made = |it: &SignedCheckpoint| self.keys.generation(it);
-        let rank = |it: &SignedCheckpoint| (it.size(), made(it), it.fresh_unix_seconds);
-        let newer = self.head.as_ref().is_none_or(|head| rank(&signed) > rank(head));
+        let newer = self.head.as_ref().is_none_or(|head| self.rank(&signed) > self.rank(head));
         if newer {
-            let fresh = |it: &SignedCheckpoint| (made(it), it.fresh_unix_seconds);
+            let fresh = |it: &SignedCheckpoint| (self.keys.generation(it), it.fresh_unix_seconds);
             let fresher = self.head.as_ref().is_none_or(|head| fresh(&signed) > fresh(head));
             if fresher {
                 self.fresh_seen_mono_ms = now.mono_ms;

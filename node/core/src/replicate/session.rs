@@ -8,7 +8,7 @@ use crate::{
     authorize::PeerIdentity,
     limits,
     now::Now,
-    replicate::{Untold, fault::PeerFault},
+    replicate::{Untold, fault::PeerFault, replica::HeadRank},
 };
 
 /// Names a stream between the shell and the core; never used twice in the life of a node.
@@ -27,6 +27,10 @@ pub(crate) struct Session {
     last_heard_mono_ms: u64,
     /// Entries the partner holds durably of each log, as far as it told.
     pub(crate) heads: BTreeMap<LogId, u64>,
+    /// The newest head of each log that the partner showed.
+    shown: BTreeMap<LogId, HeadRank>,
+    /// Whether it showed an older one afterwards.
+    replayed: bool,
     /// What the partner follows here.
     pub(crate) serving: BTreeMap<LogId, Serving>,
     /// Logs of which the shell is sending a range; outlives the Follow it was read for, so that
@@ -75,6 +79,8 @@ impl Session {
             charter: 0,
             last_heard_mono_ms: now.mono_ms,
             heads: BTreeMap::new(),
+            shown: BTreeMap::new(),
+            replayed: false,
             serving: BTreeMap::new(),
             sending: BTreeSet::new(),
             told: BTreeMap::new(),
@@ -126,6 +132,17 @@ impl Session {
         self.said_hello = true;
         self.charter = hello.charter;
         Ok(())
+    }
+
+    /// The partner shows a head. If it is older than one it showed before: whether that is the
+    /// first time.
+    pub(crate) fn replays(&mut self, log: LogId, rank: HeadRank) -> Option<bool> {
+        let newest = self.shown.entry(log).or_insert(rank);
+        if rank >= *newest {
+            *newest = rank;
+            return None;
+        }
+        Some(!std::mem::replace(&mut self.replayed, true))
     }
 
     /// Counts heads that the partner tells or asks for: each costs the check of a signature, or

@@ -28,7 +28,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
             let size = it.checkpoint.size;
             format!("commit {}..{size}", size - it.entries.len() as u64)
         }
-        Effect::Freshen { checkpoint } => format!("freshen {}", checkpoint.size),
+        Effect::Freshen { checkpoint, .. } => format!("freshen {}", checkpoint.size),
         Effect::Store(it) => format!("store {} +{} of {}", it.log, it.entries.len(), it.note_size),
         Effect::Send { session, message } => format!("{} <- {}", session.0, said(message)),
         Effect::SendRange(it) => {
@@ -128,6 +128,10 @@ fn noticed(notice: &Notice) -> String {
             format!("ended {log} at {size} by {}", peer.land)
         }
         Notice::Replication(Report::OverQuota { log }) => format!("over quota {log}"),
+        Notice::Replication(Report::Replayed { peer, log, first }) => {
+            let again = if *first { "" } else { " again" };
+            format!("replayed {log} by {}{again}", peer.land)
+        }
         Notice::Replication(Report::Refused { peer, log }) => {
             format!("refused {} {log}", peer.land)
         }

@@ -184,11 +184,32 @@ impl Bench {
         self.input(Input::Stored { log: log(land), learned: Vec::new() })
     }
 
-    /// Lets time pass, then ticks.
-    pub(crate) fn later(&mut self, ms: u64) -> Vec<String> {
+    /// Both clocks go on, and nothing happens.
+    pub(crate) fn freeze(&mut self, ms: u64) {
         self.now.mono_ms += ms;
         self.now.wall_ms += i64::try_from(ms).expect("a short time");
-        self.input(Input::Tick)
+    }
+
+    /// Lets time pass, in which the node sees that it runs.
+    pub(crate) fn pass(&mut self, ms: u64) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut left = ms;
+        while left > 0 {
+            let step = left.min(limits::FROZEN_MS);
+            self.freeze(step);
+            left -= step;
+            if left > 0 {
+                effects.extend(self.handle(Input::Due));
+            }
+        }
+        effects
+    }
+
+    /// Lets time pass, then ticks.
+    pub(crate) fn later(&mut self, ms: u64) -> Vec<String> {
+        let mut effects = self.pass(ms);
+        effects.extend(self.handle(Input::Tick));
+        effects.iter().filter(|it| !is_testimony(it)).map(brief).collect()
     }
 
     /// Publishes and answers in words; the shell has done nothing yet.

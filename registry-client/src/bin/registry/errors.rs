@@ -354,6 +354,9 @@ fn alerted(address: &str, alert: AlertDescription) -> String {
 }
 
 fn refused(refusal: &Refusal, sources: Option<&Sources>) -> String {
+    if refusal.code == Code::Unimplemented && refusal.message.is_empty() {
+        return OTHER_PORT.to_owned();
+    }
     let what = match refusal.code {
         Code::InvalidArgument => "abgelehnt",
         Code::PermissionDenied | Code::Unauthenticated => "nicht erlaubt",
@@ -522,3 +525,8 @@ const NEXT: &str = "Nächster Schritt: ";
 const DIFFERENCES: u8 = 1;
 /// Exit code in place of the same for other errors.
 const COMPARISON_FAILED: u8 = 6;
+/// A port that does not know a service says so without a word.
+const OTHER_PORT: &str = "der Knoten kann das nicht: an diesem Port gibt es den Dienst nicht.\nNächster \
+                          Schritt: registry held fragt den Admin-Port (listen.admin des Knotens), alle \
+                          anderen Befehle den gRPC-Port (listen.grpc); ist es der richtige, den \
+                          Softwarestand mit registry status ansehen";

@@ -193,8 +193,8 @@ pub(crate) fn fence(text: &str) -> Option<&'static str> {
         (
             "waiting",
             "more members than",
-            "nach einer Wiederherstellung, einer Kopie oder einem Sprung der Uhr bestätigen erst \
-             mehrere Länder das eigene Protokoll, und niemand sonst darf eine Weile damit \
+            "nach einer Wiederherstellung, einer Kopie, einem Sprung der Uhr oder einem Stillstand \
+             bestätigen erst mehrere Länder das eigene Protokoll, und niemand sonst darf eine Weile damit \
              signiert haben; das Veröffentlichen beginnt von selbst",
         ),
         (

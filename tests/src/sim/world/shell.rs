@@ -99,7 +99,7 @@ impl World {
                     Some(signed),
                 );
             }
-            Effect::Freshen { checkpoint } => {
+            Effect::Freshen { checkpoint, .. } => {
                 let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
                 let signed = checkpoint.sign(&self.nodes[&land].signer, seconds);
                 let signed = signed.expect("a key in memory signs");

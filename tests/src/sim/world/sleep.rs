@@ -4,27 +4,39 @@ use registry_proto::terms::Land;
 
 use super::{Event, World};
 
-/// A machine that is asleep.
+/// A machine that is asleep, or a process that stands still.
 #[derive(Debug)]
 pub(super) struct Sleep {
     since_ms: u64,
+    /// True if both clocks and the streams go on.
+    frozen: bool,
     waiting: Vec<Event>,
 }
 
 impl World {
     /// Suspends the machine of a node: its monotonic clock stands still and its streams break.
     pub fn suspend(&mut self, land: Land) {
-        let sleep = Sleep { since_ms: self.now_ms, waiting: Vec::new() };
+        let sleep = Sleep { since_ms: self.now_ms, frozen: false, waiting: Vec::new() };
         self.node_mut(land).asleep.get_or_insert(sleep);
         self.break_streams(land);
     }
 
-    /// Wakes it up; its wall clock has jumped against the monotonic one.
+    /// Stops the process of a node, as a paused container: its clocks go on, and what partners say
+    /// waits for it until they give it up.
+    pub fn freeze(&mut self, land: Land) {
+        let sleep = Sleep { since_ms: self.now_ms, frozen: true, waiting: Vec::new() };
+        self.node_mut(land).asleep.get_or_insert(sleep);
+    }
+
+    /// Wakes it up; of a machine that was asleep the wall clock has jumped against the monotonic
+    /// one.
     pub fn resume(&mut self, land: Land) {
         let now_ms = self.now_ms;
         let node = self.node_mut(land);
         let Some(sleep) = node.asleep.take() else { return };
-        node.slept_ms += now_ms - sleep.since_ms;
+        if !sleep.frozen {
+            node.slept_ms += now_ms - sleep.since_ms;
+        }
         for event in sleep.waiting {
             self.at(1, event);
         }
@@ -41,8 +53,14 @@ impl World {
             | Event::RangeSent { node, .. }
             | Event::Attested { node, .. }
             | Event::Examined { node, .. } => *node,
-            // no stream reaches it
-            Event::Dial(_) | Event::Opened { .. } | Event::Deliver { .. } => return Some(event),
+            // of streams that are gone nothing comes, as of those that broke when it fell asleep
+            Event::Opened { stream, side: end } | Event::Deliver { stream, to: end, .. } => {
+                match self.streams.get(stream) {
+                    Some(stream) => stream.ends[*end].0,
+                    None => return Some(event),
+                }
+            }
+            Event::Dial(_) => return Some(event),
         };
         match &mut self.node_mut(land).asleep {
             Some(sleep) => {

@@ -27,9 +27,9 @@ fn grows(bench: &mut Bench, size: u64, soon: bool) -> Vec<Effect> {
 
 /// Time passes, and what comes of it is at most one commit.
 fn later(bench: &mut Bench, ms: u64) -> Option<Commit> {
-    bench.now.mono_ms += ms;
-    bench.now.wall_ms += i64::try_from(ms).expect("a short time");
-    let mut commits = bench.handle(Input::Tick).into_iter().filter_map(|it| match it {
+    let mut effects = bench.pass(ms);
+    effects.extend(bench.handle(Input::Tick));
+    let mut commits = effects.into_iter().filter_map(|it| match it {
         Effect::Commit(it) => Some(it),
         _ => None,
     });
@@ -140,8 +140,7 @@ fn an_anchor_that_was_not_signed_or_taken_back_is_said_again() {
 
     // staged behind a group under way when the clock jumps
     let commit = commits(&mut bench, 2, definition(2));
-    bench.now.mono_ms += limits::AUDIT_ANCHOR_SOON_MS;
-    bench.now.wall_ms += i64::try_from(limits::AUDIT_ANCHOR_SOON_MS).expect("short");
+    bench.pass(limits::AUDIT_ANCHOR_SOON_MS);
     assert!(grows(&mut bench, 2, true).is_empty());
     bench.now.wall_ms += 60_000;
     assert!(bench.input(Input::Tick).contains(&"fence closed".to_owned()));

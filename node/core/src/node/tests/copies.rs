@@ -238,8 +238,7 @@ fn the_policy_available_says_both_that_nobody_answered_and_what_came_back() {
         it.logs = vec![disk()];
         it.fence = FencePolicy::Available { after_ms: 30_000 };
     });
-    bench.now.mono_ms += 30_000;
-    bench.now.wall_ms += 30_000;
+    bench.pass(30_000);
     let effects = bench.handle(Input::Tick);
     let Some(Effect::Commit(commit)) = effects.last() else { panic!("{:?}", words(&effects)) };
     let kinds: Vec<Kind> = commit

@@ -84,8 +84,39 @@ fn a_jump_of_the_clock_closes_before_anything_is_signed() {
     let mut bench = Bench::open();
     jump(&mut bench, limits::CLOCK_JUMP_MS + 1);
     commits(&mut bench, 1, definition(1));
-    // time that both clocks saw is no jump
+    // time that both clocks saw, and in which the node ran, is no jump
     assert!(!bench.later(3_600_000).contains(&"fence closed".to_owned()));
+}
+
+#[test]
+fn a_process_that_stood_still_signs_nothing_before_a_partner_answers() {
+    let mut bench = Bench::open();
+    bench.connect(1, Land::RP);
+    // a busy machine lets a process wait for as long
+    bench.freeze(limits::FROZEN_MS);
+    publishes(&mut bench, 1, definition(1));
+    bench.freeze(limits::FROZEN_MS + 1);
+    // what waited in the queue: a submission, an answer to a question of before, a tick
+    let said = words(&bench.submit(2, definition(2)));
+    assert_eq!(said, ["fence closed", "reply 2 FENCED", "1 <- ask #2"]);
+    assert_eq!(answer(&mut bench, 1, 1), Vec::<String>::new());
+    assert!(!bench.input(Input::Tick).iter().any(|it| it.starts_with("freshen")));
+    check_fenced(&mut bench);
+    assert!(bench.node.status(bench.now).fence.contains("stood still"));
+    assert_eq!(answer(&mut bench, 1, 2), ["fence open"]);
+    // a group under way that the shell finds void is taken back, and so is what is staged behind it
+    let commit = commits(&mut bench, 3, definition(3));
+    bench.submit(4, definition(4));
+    assert!(!commit.ordered.is_void(bench.now));
+    bench.freeze(limits::FROZEN_MS + 1);
+    assert!(commit.ordered.is_void(bench.now));
+    let said = bench.input(Input::CommitUnsigned);
+    let expect =
+        ["reply 4 FENCED", "fence closed", "reply 3 SIGNING_FAILED", "unsigned", "1 <- ask #3"];
+    assert_eq!(said, expect);
+    assert_eq!(answer(&mut bench, 1, 3), ["fence open"]);
+    let again = commits(&mut bench, 5, definition(3));
+    assert_eq!(again.checkpoint.size, commit.checkpoint.size);
 }
 
 #[test]

@@ -82,7 +82,8 @@ fn a_smaller_head_of_another_history_convicts_the_owner() {
     let other = other_history(&bench, Land::RP, 9);
     let effects = show(&mut bench, 2, head_of(&other.signed(9), 9));
     let said = look(&mut bench, effects);
-    assert_eq!(said, convicted("TH"));
+    assert_eq!(said[0], "replayed RP/1 by TH");
+    assert_eq!(said[1..], convicted("TH"));
     assert_eq!(state(&bench, Land::RP), (LogState::Quarantined, true));
     assert_eq!(held(&bench, Land::RP), 10);
     delivers(&mut bench, 1, Land::HE);
@@ -94,9 +95,11 @@ fn a_smaller_head_of_the_same_history_is_looked_at_once() {
     delivers(&mut bench, 1, Land::RP);
     let note = bench.author(Land::RP).signed(9);
     let effects = show(&mut bench, 2, head_of(&note, 9));
-    assert_eq!(effects.iter().map(brief).collect::<Vec<_>>(), ["examine RP/1 at 9 by 10"]);
-    assert_eq!(look(&mut bench, effects), Vec::<String>::new());
-    assert!(show(&mut bench, 1, head_of(&note, 9)).is_empty(), "known by now");
+    let said: Vec<_> = effects.iter().map(brief).collect();
+    assert_eq!(said, ["replayed RP/1 by TH", "examine RP/1 at 9 by 10"]);
+    assert_eq!(look(&mut bench, effects), ["replayed RP/1 by TH"]);
+    let again = show(&mut bench, 2, head_of(&note, 9));
+    assert_eq!(again.iter().map(brief).collect::<Vec<_>>(), ["replayed RP/1 by TH again"]);
     assert_eq!(state(&bench, Land::RP), (LogState::Live, false));
 }
 

@@ -20,9 +20,9 @@ use crate::{
 
 /// Lets time pass; what is said about testimony only.
 fn later(bench: &mut Bench, ms: u64) -> Vec<Effect> {
-    bench.now.mono_ms += ms;
-    bench.now.wall_ms += i64::try_from(ms).expect("short");
-    bench.handle(Input::Tick).into_iter().filter(is_testimony).collect()
+    let mut effects = bench.pass(ms);
+    effects.extend(bench.handle(Input::Tick));
+    effects.into_iter().filter(is_testimony).collect()
 }
 
 fn words(effects: &[Effect]) -> Vec<String> {
