@@ -9,12 +9,13 @@ use std::{
 };
 
 use registry_proto::{
-    terms::Land::{self, HE, RP, SL},
-    wire::registry::{AsOf, ReplicationState},
+    terms::Land::{self, HE, RP, SL, TH},
+    wire::registry::{AsOf, LogPosition, PublishRequest, ReplicationState},
 };
 use registry_tests::{
     cluster::{Cluster, Who, binary, eventually},
-    records::{definition, request, service_id},
+    records::{definition, request, service_id, version},
+    traces::{confirmed, files_with},
 };
 
 const ALL: [Land; 3] = [SL, RP, HE];
@@ -24,7 +25,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 //     SL - RP - HE    of three entries of SL two are kept
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_counts() {
-    let mut verbund = Verbund::start().await;
+    let mut verbund = Verbund::start(&ALL, &LINE, &ALL, 2).await;
     let pids = ALL.map(|land| verbund.cluster.pid(land));
     for (n, name) in [(1, "Erster"), (2, "Zweiter"), (3, "Dritter")] {
         assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
@@ -88,17 +89,79 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
     }
 }
 
+/// In a definition that was corrected, in a version, and beyond what is kept.
+const NAMES: [&str; 3] = ["Zebrafinkenmeier", "Kuckuckswalderin", "Nachtigallenhuberin"];
+
+//     SL - RP - HE - TH    of four entries of SL three are kept; HE is away while they are erased, TH
+//                          comes when nobody has the bodies any more
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_ended_epoch_says_of_people_is_erased_by_the_next_one() {
+    let line = [(SL, RP), (RP, HE), (HE, TH)];
+    let mut verbund = Verbund::start(&[SL, RP, HE, TH], &line, &ALL, 3).await;
+    let id = service_id(1);
+    assert_eq!(verbund.publish(1, NAMES[0]).await, "SL/1/0");
+    assert_eq!(verbund.publish(1, "Antrag beim Amt").await, "SL/1/1");
+    let named = request(vec![], vec![version(&id, "1.0.0", NAMES[1])]);
+    assert_eq!(verbund.publish_all(named).await, "SL/1/2");
+    assert_eq!(verbund.publish(2, NAMES[2]).await, "SL/1/3");
+    for land in ALL {
+        verbund.shows(land, &["Antrag beim Amt", NAMES[2]], &[]).await;
+        assert!(NAMES.iter().all(|it| !verbund.traces(land, it).is_empty()), "{land}");
+    }
+    let reset = verbund.reset(&verbund.stand("stand", 3), "offline.key", "sl.reset");
+    for land in [RP, HE] {
+        verbund.operator(land, &["epoch", "countersign", &reset]);
+    }
+    verbund.operator(HE, &["epoch", "apply", &reset]);
+    for land in ALL {
+        verbund.in_epoch(land, 2, 1).await;
+    }
+    verbund.cluster.wait_open(&ALL).await;
+    verbund.cluster.kill(HE);
+
+    // the owner alone, and not what counts
+    let of = |entry| ["erase", "entry", entry, "--grund", "Widerruf"];
+    verbund.refused(RP, &of("SL/1/0"), "ERASE_FOREIGN");
+    verbund.refused(SL, &of("SL/1/1"), "STILL_CURRENT");
+    verbund.refused(SL, &of("SL/3/0"), "SL/3/0");
+    let erase = ["erase", "entry", "SL/1/0", "SL/1/2", "SL/1/3", "--grund", "Widerruf"];
+    verbund.operator(SL, &erase);
+    verbund.refused(SL, &of("SL/1/2"), "ALREADY_ERASED");
+    verbund.erased(&[SL, RP], &[HE, TH]).await;
+
+    // back with the bodies on its disk, and then one with an empty disk, whose only partner it is
+    verbund.cluster.run(HE);
+    verbund.erased(&[SL, RP, HE], &[TH]).await;
+    verbund.cluster.run(TH);
+    verbund.erased(&[SL, RP, HE, TH], &[]).await;
+    for land in [SL, RP, HE, TH] {
+        verbund.shows(land, &["Antrag beim Amt"], &NAMES).await;
+        verbund.still_verifies(land, "SL/1/0");
+    }
+    for land in [SL, TH] {
+        verbund.cluster.kill(land);
+        verbund.cluster.run(land);
+    }
+    verbund.cluster.wait_open(&[SL, TH]).await;
+    verbund.erased(&[SL, RP, HE, TH], &[]).await;
+    // the number is free again
+    let again = request(vec![], vec![version(&id, "1.0.0", "ohne Namen")]);
+    assert!(verbund.publish_all(again).await.starts_with("SL/2/"));
+}
+
 struct Verbund {
     cluster: Cluster,
+    /// Entries of the first epoch of SL that are kept.
+    kept: u64,
 }
 
 impl Verbund {
-    async fn start() -> Self {
-        let mut cluster = Cluster::prepare(&ALL, &LINE);
+    async fn start(all: &[Land], links: &[(Land, Land)], run: &[Land], kept: u64) -> Self {
+        let mut cluster = Cluster::prepare(all, links);
         set_quiet(&cluster.prepared().config(SL));
-        ALL.iter().for_each(|land| cluster.run(*land));
-        cluster.wait_open(&ALL).await;
-        Self { cluster }
+        run.iter().for_each(|land| cluster.run(*land));
+        cluster.wait_open(run).await;
+        Self { cluster, kept }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -147,7 +210,10 @@ impl Verbund {
 
     /// Publishes at SL, held by RP; answers where it stands.
     async fn publish(&self, n: u64, name: &str) -> String {
-        let mut record = request(vec![definition(&service_id(n), name)], vec![]);
+        self.publish_all(request(vec![definition(&service_id(n), name)], vec![])).await
+    }
+
+    async fn publish_all(&self, mut record: PublishRequest) -> String {
         record.ack_peers = 1;
         let answer = self.cluster.publish(SL, record).await.expect("published");
         let at = answer.records[0].position.as_ref().expect("a place");
@@ -173,11 +239,43 @@ impl Verbund {
             let Ok(status) = self.cluster.status(land).await else { return false };
             let of = |epoch| status.logs.iter().find(|it| it.land == "SL" && it.epoch == epoch);
             let ended = |it: &AsOf| {
-                (it.state(), it.discarded_from, it.folded) == (ReplicationState::Ended, Some(2), 2)
+                let (from, folded) = (it.discarded_from, it.folded);
+                (it.state(), from, folded) == (ReplicationState::Ended, Some(self.kept), self.kept)
             };
             of(1).is_some_and(ended) && of(epoch).is_some_and(|it| it.size >= size)
         })
         .await;
+    }
+
+    /// Waits until these Länder have confirmed that the entries 0, 2 and 3 of the first epoch of SL
+    /// are erased; then nothing of them is left in a file of theirs.
+    async fn erased(&self, laender: &[Land], open: &[Land]) {
+        for land in laender {
+            for index in [0, 2, 3] {
+                let entry = LogPosition { land: "SL".to_owned(), epoch: 1, index };
+                // who never had what is beyond the cut has nothing to tell of it
+                if index < self.kept || *land != TH {
+                    confirmed(&self.cluster, *land, &entry, laender, open).await;
+                }
+            }
+            for name in NAMES {
+                let files = self.traces(*land, name);
+                assert!(files.is_empty(), "{land} {name} {files:?}");
+            }
+        }
+    }
+
+    fn traces(&self, land: Land, name: &str) -> Vec<PathBuf> {
+        files_with(&self.cluster.home(land), name)
+    }
+
+    #[track_caller]
+    fn still_verifies(&self, land: Land, entry: &str) {
+        let charter = text_of(&self.cluster.prepared().charter());
+        let shown = self.registry(land, Who::Reader, &["proof", entry, "--charter", &charter]);
+        assert!(shown.status.success(), "{land} {}", text(&shown));
+        let shown = text(&shown);
+        assert!(shown.contains("Geprüft") && shown.contains("liegt nicht bei"), "{land} {shown}");
     }
 
     /// RP proves that this entry is of this kind.
