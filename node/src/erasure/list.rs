@@ -1,5 +1,5 @@
-//! The erasures that stand in a log, on disk: `<data>/erasures/<land>-<epoch>.list`. Derived from the journal; so
-//! that after a crash nobody has to read a whole log to know what was not carried out.
+//! The erasures that stand in a log, on disk: `<data>/erasures/<land>-<epoch>.list`. Derived from the
+//! journal; so that after a crash nobody has to read a whole log to know what was not carried out.
 //!
 //! ```text
 //! erasures 2
@@ -170,7 +170,7 @@ mod tests {
             (at(None, 5), row(12, false, None)),
             (at(Some(1), 7), row(13, false, Some(leaf))),
         ];
-        let list = List { upto: 40, rows: rows.clone().into() };
+        let list = List { upto: 40, rows: rows.into() };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("SL-1.list");
         assert_eq!(List::read(&path).unwrap(), List::default());

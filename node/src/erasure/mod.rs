@@ -1,9 +1,9 @@
 //! Erasures at this node: from the signed entry to the last byte.
 //!
 //! The writer of a log finds erasures in what it has just made durable, overwrites the bodies in the
-//! journal (those of an earlier epoch the writer of that one) and notes both here; [`Tasks`] waits until every other part has followed: facts, full-text
-//! index, files of versions, what is kept in memory, copies that were moved aside. Only then the core
-//! is told, whose next receipt confirms it.
+//! journal (those of an earlier epoch the writer of that one) and notes both here; [`Tasks`] waits until
+//! every other part has followed: facts, full-text index, files of versions, what is kept in memory,
+//! copies that were moved aside. Only then the core is told, whose next receipt confirms it.
 //!
 //! Every step can be repeated, and none is forgotten: what a crash cut off is found at the next start
 //! ([`Erasures::resume`]).
@@ -118,7 +118,7 @@ impl Erasures {
 
     /// Looks for erasures that an earlier run did not come to, and overwrites the bodies of all that
     /// are open. Reads the disk from where it was read last. What a later epoch erases is known only
-    /// when that was looked through as well, see [`Erasures::settle`].
+    /// when that was looked through as well, see `Erasures::settle`.
     ///
     /// # Errors
     ///

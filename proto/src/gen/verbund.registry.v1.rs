@@ -8964,6 +8964,9 @@ pub struct KeptInvitation {
     /// What was presented; absent while nothing was.
     #[prost(message, optional, tag = "8")]
     pub presented: ::core::option::Option<SignedJoinCard>,
+    /// Number and birth of its file: a file that was copied or restored has others.
+    #[prost(string, tag = "9")]
+    pub place: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 #[cfg(feature = "grpc")]
