@@ -8,12 +8,21 @@ use std::{
     time::Duration,
 };
 
+use registry_node::cli::init::ensure_key;
 use registry_proto::{
-    terms::Land::{self, HE, RP, SL, TH},
+    charter::Charter,
+    key::Key,
+    log::{Checkpoint, Hash, LogSigner, Origin, leaf_hash},
+    terms::{
+        Land::{self, HE, RP, SL, TH},
+        LogId,
+    },
+    wire::peer::{Head, Heads, peer_message::Message},
     wire::registry::{AsOf, LogPosition, PublishRequest, ReplicationState},
 };
 use registry_tests::{
     cluster::{Cluster, Who, binary, eventually},
+    partner::Partner,
     records::{definition, request, service_id, version},
     traces::{confirmed, files_with},
 };
@@ -86,6 +95,37 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
     for land in ALL {
         let there = ["Erster", "Zweiter", "Vierter", "Fünfter"];
         verbund.shows(land, &there, &["Dritter"]).await;
+    }
+}
+
+//     SL - RP - HE    SL is shown a head of its own log whose entries nobody has
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_whose_entries_nobody_holds_ends_with_a_reset() {
+    let verbund = Verbund::start(&ALL, &LINE, &ALL, 2).await;
+    for (n, name) in [(1, "Erster"), (2, "Zweiter")] {
+        assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
+    }
+    let lost = verbund.lost_head(5);
+    let mut he = Partner::dial(verbund.cluster.client_config(SL, Who::Node(HE))).await;
+    let he = he.as_mut().expect("a member may open a session");
+    he.hello(verbund.charter().id(), HE).await;
+    he.send(Message::Heads(Heads { heads: vec![lost], nonce: 0 })).await;
+    let status = async || verbund.cluster.status(SL).await.map(|it| it.fence).unwrap_or_default();
+    eventually(LIMIT, "the fence closes", async || status().await.contains("lacks")).await;
+    let refused = request(vec![definition(&service_id(3), "Dritter")], vec![]);
+    assert!(verbund.cluster.publish(SL, refused).await.is_err());
+
+    let reset = verbund.reset(&verbund.stand("stand", 2), "offline.key", "sl.reset");
+    verbund.operator(RP, &["epoch", "countersign", &reset]);
+    verbund.operator(HE, &["epoch", "countersign", &reset]);
+    verbund.operator(RP, &["epoch", "apply", &reset]);
+    for land in ALL {
+        verbund.in_epoch(land, 2, 1).await;
+    }
+    verbund.cluster.wait_open(&ALL).await;
+    assert_eq!(verbund.publish(3, "Dritter").await, "SL/2/1");
+    for land in ALL {
+        verbund.shows(land, &["Erster", "Zweiter", "Dritter"], &[]).await;
     }
 }
 
@@ -162,6 +202,30 @@ impl Verbund {
         run.iter().for_each(|land| cluster.run(*land));
         cluster.wait_open(run).await;
         Self { cluster, kept }
+    }
+
+    fn charter(&self) -> Charter {
+        let raw = fs::read(self.cluster.prepared().charter()).expect("the charter");
+        Charter::parse(raw.into()).expect("a charter")
+    }
+
+    /// A head of SL that it signed long ago, as somebody knows it who holds nothing of it.
+    fn lost_head(&self, size: u64) -> Head {
+        let key =
+            |name: &str| Key::from(ensure_key(&self.cluster.home(SL).join(name)).expect("key"));
+        let signer = LogSigner::new(key("log.key"), key("freshness.key"));
+        let log = LogId { land: SL, epoch: 1 };
+        let origin = Origin { verbund: self.charter().id(), log };
+        let checkpoint = Checkpoint { origin, size, root: leaf_hash(b"lost") };
+        let signed = checkpoint.sign(&signer, 1_700_000_000).expect("signed");
+        Head {
+            land: "SL".to_owned(),
+            epoch: 1,
+            size: 0,
+            root: Hash::EMPTY_ROOT.as_bytes().to_vec().into(),
+            checkpoint: signed.raw().clone(),
+            held: Default::default(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
