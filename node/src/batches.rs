@@ -253,7 +253,7 @@ pub fn event(entry: &Parsed, record: Record) -> Event {
         Record::Definition(definition) => Some(watch_event::Record::ServiceDefinition(*definition)),
         Record::Version(version) => Some(watch_event::Record::ServiceVersion(*version)),
         Record::Move(it) => Some(moved(*it)),
-        Record::Erasure(it) => Some(watch_event::Record::Erasure(erasure(*it))),
+        Record::Erasure(it) => Some(watch_event::Record::Erasure(erasure(entry.header.log, *it))),
         Record::Hidden => None,
     };
     let message = WatchEvent {
@@ -266,9 +266,10 @@ pub fn event(entry: &Parsed, record: Record) -> Event {
     Event { index: entry.header.index, about, message }
 }
 
-fn erasure(it: Erasing) -> Erasure {
+fn erasure(log: LogId, it: Erasing) -> Erasure {
     let leaf_hash = it.leaf.as_bytes().to_vec().into();
-    Erasure { index: it.index, leaf_hash, grund: it.grund }
+    let epoch = if it.log == log { 0 } else { it.log.epoch };
+    Erasure { index: it.index, leaf_hash, grund: it.grund, epoch }
 }
 
 fn moved(it: Move) -> watch_event::Record {

@@ -15,6 +15,11 @@ pub trait JournalRead: Send + Sync {
     /// Entries that can be read.
     fn size(&self) -> u64;
 
+    /// Entries that count at all, if a reset ended the epoch; not all of them need to be here.
+    fn ends(&self) -> Option<u64> {
+        None
+    }
+
     /// Entries from `from` on: at least one, then at most `entries_max` and about `bytes_max`.
     ///
     /// # Errors
@@ -178,6 +183,10 @@ impl Parsed {
 impl JournalRead for Beginning {
     fn size(&self) -> u64 {
         self.whole.size().min(self.size)
+    }
+
+    fn ends(&self) -> Option<u64> {
+        Some(self.size)
     }
 
     fn read(

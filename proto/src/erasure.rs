@@ -1,25 +1,29 @@
 //! Erasures: which entry one names, and the proof that a body is missing for a reason.
 //!
-//! An erasure stands in the log of the entry it erases, behind it, signed like every other entry. So
-//! only the owner of a log can erase in it, and whoever has the proof can check that it did.
+//! An erasure stands in the log of the entry it erases, behind it or in a later epoch, signed like
+//! every other entry. So only the owner of a log can erase in it, and whoever has the proof can check
+//! that it did.
 
 use bytes::Bytes;
 use prost::Message as _;
 
 use crate::{
-    log::{Hash, Header, Kind, ProofRejected, body_digest, check_inclusion, leaf_hash},
+    log::{Checkpoint, Hash, Header, Kind, ProofRejected, body_digest, check_inclusion, leaf_hash},
+    terms::LogId,
     wire::{peer::ErasureProof, registry as wire},
 };
 
 /// Characters of the reason.
 pub const GRUND_CHARS_MAX: usize = 500;
 
-/// What an erasure says: this entry of the same log has no body any more.
+/// What an erasure says: this entry of the same Land has no body any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Erasing {
     /// Index of the erasure itself.
     pub by: u64,
-    /// Index of the erased entry; smaller.
+    /// Log of the erased entry: that of the erasure, or an earlier epoch of it.
+    pub log: LogId,
+    /// Index of the erased entry; in the same epoch smaller.
     pub index: u64,
     /// Leaf hash of the erased entry.
     pub leaf: Hash,
@@ -44,7 +48,15 @@ pub enum ErasureError {
         /// Index it names.
         index: u64,
     },
-    /// It stands in another log, epoch or Verbund than the entry.
+    /// It names no epoch before its own.
+    #[error("the erasure names epoch {named} and stands in epoch {stands}")]
+    Epoch {
+        /// Epoch it names.
+        named: u64,
+        /// Epoch it stands in.
+        stands: u64,
+    },
+    /// It stands in another log or Verbund than the checkpoint, or in the log of another Land.
     #[error("the erasure stands in another log")]
     OtherLog,
     /// It names another entry.
@@ -87,7 +99,8 @@ impl Erasing {
     ///
     /// # Errors
     ///
-    /// [`ErasureError::Kind`], [`ErasureError::Body`] or [`ErasureError::Order`].
+    /// [`ErasureError::Kind`], [`ErasureError::Body`], [`ErasureError::Epoch`] or
+    /// [`ErasureError::Order`].
     pub fn read(header: &Header, body: &[u8]) -> Result<Self, ErasureError> {
         if header.kind != Kind::Erasure {
             return Err(ErasureError::Kind);
@@ -95,27 +108,31 @@ impl Erasing {
         let it = wire::Erasure::decode(body).map_err(|_| ErasureError::Body)?;
         let leaf = Hash::try_from(&it.leaf_hash[..]).map_err(|_| ErasureError::Body)?;
         let (by, index) = (header.index, it.index);
-        if index >= by {
-            return Err(ErasureError::Order { by, index });
-        }
-        Ok(Self { by, index, leaf, grund: it.grund })
+        let stands = header.log.epoch;
+        let log = match it.epoch {
+            0 if index >= by => return Err(ErasureError::Order { by, index }),
+            0 => header.log,
+            named if named >= stands => return Err(ErasureError::Epoch { named, stands }),
+            epoch => LogId { land: header.log.land, epoch },
+        };
+        Ok(Self { by, log, index, leaf, grund: it.grund })
     }
 
-    /// Says whether it erases this entry of its log.
+    /// Says whether it erases this entry.
     ///
     /// # Errors
     ///
     /// [`ErasureError::OtherEntry`] or [`ErasureError::Protected`].
     pub fn erases(&self, target: &Header, leaf: &Hash) -> Result<(), ErasureError> {
-        if target.index != self.index || *leaf != self.leaf {
+        if (target.log, target.index, *leaf) != (self.log, self.index, self.leaf) {
             return Err(ErasureError::OtherEntry);
         }
         if may_be_erased(target.kind) { Ok(()) } else { Err(ErasureError::Protected(target.kind)) }
     }
 }
 
-/// Verifies that an entry is erased: the erasure stands in the tree of `size` and `root`, which a
-/// checkpoint signs, in the log of the entry, and names it.
+/// Verifies that an entry is erased: the erasure stands in the tree that a checkpoint signs, in the log
+/// of the entry or in a later epoch of it, and names it. That the checkpoint counts is not verified.
 ///
 /// # Errors
 ///
@@ -124,11 +141,12 @@ pub fn verify(
     proof: &ErasureProof,
     target: &Header,
     leaf: &Hash,
-    size: u64,
-    root: &Hash,
+    signed: &Checkpoint,
 ) -> Result<Erasing, ErasureError> {
     let header = Header::parse(&proof.header).map_err(|_| ErasureError::Body)?;
-    if (header.verbund, header.log) != (target.verbund, target.log) {
+    let (origin, land) = (&signed.origin, target.log.land);
+    let stands = (header.verbund, header.log) == (origin.verbund, origin.log);
+    if !stands || header.verbund != target.verbund || header.log.land != land {
         return Err(ErasureError::OtherLog);
     }
     let salt = <&[u8; 16]>::try_from(&proof.salt[..]).map_err(|_| ErasureError::Body)?;
@@ -143,22 +161,26 @@ pub fn verify(
     for hash in &proof.inclusion {
         path.push(Hash::try_from(&hash[..]).map_err(|_| ErasureError::Body)?);
     }
-    check_inclusion(&path, size, root, header.index, &leaf_hash(&proof.header))
+    let leaf = leaf_hash(&proof.header);
+    check_inclusion(&path, signed.size, &signed.root, header.index, &leaf)
         .map_err(ErasureError::Proof)?;
     Ok(erasing)
 }
 
-/// The proof that travels, from the erasure as it is stored.
+/// The proof that travels, from the erasure as it is stored. If the erasure stands in a later epoch
+/// than the entry, the checkpoint of that one MUST be put in.
 pub fn prove(header: Bytes, salt: [u8; 16], body: Bytes, path: &[Hash]) -> ErasureProof {
     let raw = |hash: &Hash| Bytes::copy_from_slice(hash.as_bytes());
     let inclusion = path.iter().map(raw).collect();
-    ErasureProof { header, salt: Bytes::copy_from_slice(&salt), body, inclusion }
+    let (salt, checkpoint) = (Bytes::copy_from_slice(&salt), Bytes::new());
+    ErasureProof { header, salt, body, inclusion, checkpoint }
 }
 
 /// Bytes that a proof adds to its entry.
 pub fn proof_bytes(proof: &ErasureProof) -> usize {
     let path: usize = proof.inclusion.iter().map(Bytes::len).sum();
-    proof.header.len() + proof.salt.len() + proof.body.len() + path
+    let said = proof.header.len() + proof.salt.len() + proof.body.len();
+    said + path + proof.checkpoint.len()
 }
 
 /// True if the bytes are the header of an erasure; cheap enough for every entry of a busy log.

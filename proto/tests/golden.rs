@@ -9,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
     charter::{Charter, CharterVote, CitedVote},
-    erasure::{self, Erasing},
+    erasure::{self, Erasing, ErasureError},
     evidence::Equivocation,
     join::{InvitationId, Invited, JoinCard, JoinSecret, JoinToken},
     key::Key,
@@ -232,6 +232,7 @@ fn an_erasure_and_its_proof() {
         index: target.index,
         leaf_hash: Bytes::copy_from_slice(leaf.as_bytes()),
         grund: "Widerruf der Einwilligung".to_owned(),
+        epoch: 0,
     };
     let body = golden_bytes("erasure-1.hex", &body.encode_to_vec());
     let salt = [6; 16];
@@ -251,6 +252,45 @@ fn an_erasure_and_its_proof() {
     assert_eq!(read.grund, "Widerruf der Einwilligung");
     assert_eq!(read.erases(&target, &leaf), Ok(()));
     assert_eq!(proof.encode_to_vec(), fresh);
+}
+
+#[test]
+fn an_erasure_of_an_earlier_epoch_and_its_proof() {
+    let target = header();
+    let leaf = leaf_hash(&target.encode().unwrap());
+    let body = wire::Erasure {
+        index: target.index,
+        leaf_hash: Bytes::copy_from_slice(leaf.as_bytes()),
+        grund: "Widerruf der Einwilligung".to_owned(),
+        epoch: target.log.epoch,
+    };
+    let body = golden_bytes("erasure-2.hex", &body.encode_to_vec());
+    let salt = [6; 16];
+    let later = LogId { epoch: target.log.epoch + 1, ..target.log };
+    let by = Header {
+        log: later,
+        index: 0,
+        kind: Kind::Erasure,
+        body_length: u32::try_from(body.len()).unwrap(),
+        body_digest: body_digest(&salt, &body),
+        ..header()
+    };
+    let raw = by.encode().unwrap();
+    let origin = Origin { verbund: target.verbund, log: later };
+    let signed = Checkpoint { origin, size: 1, root: leaf_hash(&raw) };
+    let fresh = ErasureProof {
+        checkpoint: signed.sign(&LogSigner::new(key(1), key(2)), TIME).unwrap().raw().clone(),
+        ..erasure::prove(raw, salt, body, &[])
+    }
+    .encode_to_vec();
+    let proof = ErasureProof::decode(golden_bytes("erasure-proof-2.hex", &fresh)).unwrap();
+    let read = erasure::verify(&proof, &target, &leaf, &signed).unwrap();
+    assert_eq!((read.by, read.log, read.index, read.leaf), (0, target.log, 4_711, leaf));
+    assert_eq!(proof.encode_to_vec(), fresh);
+    // under the checkpoint of the epoch of the entry it proves nothing
+    let origin = Origin { verbund: target.verbund, log: target.log };
+    let other = Checkpoint { origin, ..signed };
+    assert_eq!(erasure::verify(&proof, &target, &leaf, &other), Err(ErasureError::OtherLog));
 }
 
 #[test]

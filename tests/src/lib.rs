@@ -9,3 +9,4 @@ pub mod frames;
 pub mod partner;
 pub mod records;
 pub mod sim;
+pub mod traces;

@@ -8,14 +8,23 @@ use std::{
     time::Duration,
 };
 
+use registry_node::cli::init::ensure_key;
 use registry_proto::{
     charter::Charter,
-    terms::Land::{self, HE, RP, SL},
-    wire::registry::{AsOf, ReplicationState},
+    key::Key,
+    log::{Checkpoint, Hash, LogSigner, Origin, leaf_hash},
+    terms::{
+        Land::{self, HE, RP, SL, TH},
+        LogId,
+    },
+    wire::peer::{Head, Heads, peer_message::Message},
+    wire::registry::{AsOf, LogPosition, PublishRequest, ReplicationState},
 };
 use registry_tests::{
     cluster::{Cluster, Who, binary, eventually},
-    records::{definition, request, service_id},
+    partner::Partner,
+    records::{definition, request, service_id, version},
+    traces::{confirmed, files_with},
 };
 
 const ALL: [Land; 3] = [SL, RP, HE];
@@ -25,7 +34,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 //     SL - RP - HE    of three entries of SL two are kept
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_counts() {
-    let mut verbund = Verbund::start().await;
+    let mut verbund = Verbund::start(&ALL, &LINE, &ALL, 2).await;
     let pids = ALL.map(|land| verbund.cluster.pid(land));
     for (n, name) in [(1, "Erster"), (2, "Zweiter"), (3, "Dritter")] {
         assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
@@ -97,17 +106,134 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
     }
 }
 
+//     SL - RP - HE    SL is shown a head of its own log whose entries nobody has
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_whose_entries_nobody_holds_ends_with_a_reset() {
+    let verbund = Verbund::start(&ALL, &LINE, &ALL, 2).await;
+    for (n, name) in [(1, "Erster"), (2, "Zweiter")] {
+        assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
+    }
+    let lost = verbund.lost_head(5);
+    let mut he = Partner::dial(verbund.cluster.client_config(SL, Who::Node(HE))).await;
+    let he = he.as_mut().expect("a member may open a session");
+    he.hello(verbund.charter().id(), HE).await;
+    he.send(Message::Heads(Heads { heads: vec![lost], nonce: 0 })).await;
+    let status = async || verbund.cluster.status(SL).await.map(|it| it.fence).unwrap_or_default();
+    eventually(LIMIT, "the fence closes", async || status().await.contains("lacks")).await;
+    let refused = request(vec![definition(&service_id(3), "Dritter")], vec![]);
+    assert!(verbund.cluster.publish(SL, refused).await.is_err());
+
+    let reset = verbund.reset(&verbund.stand("stand", 2), "offline.key", "sl.reset");
+    verbund.operator(RP, &["epoch", "countersign", &reset]);
+    verbund.operator(HE, &["epoch", "countersign", &reset]);
+    verbund.operator(RP, &["epoch", "apply", &reset]);
+    for land in ALL {
+        verbund.in_epoch(land, 2, 1).await;
+    }
+    verbund.cluster.wait_open(&ALL).await;
+    assert_eq!(verbund.publish(3, "Dritter").await, "SL/2/1");
+    for land in ALL {
+        verbund.shows(land, &["Erster", "Zweiter", "Dritter"], &[]).await;
+    }
+}
+
+/// In a definition that was corrected, in a version, and beyond what is kept.
+const NAMES: [&str; 3] = ["Zebrafinkenmeier", "Kuckuckswalderin", "Nachtigallenhuberin"];
+
+//     SL - RP - HE - TH    of four entries of SL three are kept; HE is away while they are erased, TH
+//                          comes when nobody has the bodies any more
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_ended_epoch_says_of_people_is_erased_by_the_next_one() {
+    let line = [(SL, RP), (RP, HE), (HE, TH)];
+    let mut verbund = Verbund::start(&[SL, RP, HE, TH], &line, &ALL, 3).await;
+    let id = service_id(1);
+    assert_eq!(verbund.publish(1, NAMES[0]).await, "SL/1/0");
+    assert_eq!(verbund.publish(1, "Antrag beim Amt").await, "SL/1/1");
+    let named = request(vec![], vec![version(&id, "1.0.0", NAMES[1])]);
+    assert_eq!(verbund.publish_all(named).await, "SL/1/2");
+    assert_eq!(verbund.publish(2, NAMES[2]).await, "SL/1/3");
+    for land in ALL {
+        verbund.shows(land, &["Antrag beim Amt", NAMES[2]], &[]).await;
+        assert!(NAMES.iter().all(|it| !verbund.traces(land, it).is_empty()), "{land}");
+    }
+    let reset = verbund.reset(&verbund.stand("stand", 3), "offline.key", "sl.reset");
+    for land in [RP, HE] {
+        verbund.operator(land, &["epoch", "countersign", &reset]);
+    }
+    verbund.operator(HE, &["epoch", "apply", &reset]);
+    for land in ALL {
+        verbund.in_epoch(land, 2, 1).await;
+    }
+    verbund.cluster.wait_open(&ALL).await;
+    verbund.cluster.kill(HE);
+
+    // the owner alone, and not what counts
+    let of = |entry| ["erase", "entry", entry, "--grund", "Widerruf"];
+    verbund.refused(RP, &of("SL/1/0"), "ERASE_FOREIGN");
+    verbund.refused(SL, &of("SL/1/1"), "STILL_CURRENT");
+    verbund.refused(SL, &of("SL/3/0"), "SL/3/0");
+    let erase = ["erase", "entry", "SL/1/0", "SL/1/2", "SL/1/3", "--grund", "Widerruf"];
+    verbund.operator(SL, &erase);
+    verbund.refused(SL, &of("SL/1/2"), "ALREADY_ERASED");
+    verbund.erased(&[SL, RP], &[HE, TH]).await;
+
+    // back with the bodies on its disk, and then one with an empty disk, whose only partner it is
+    verbund.cluster.run(HE);
+    verbund.erased(&[SL, RP, HE], &[TH]).await;
+    verbund.cluster.run(TH);
+    verbund.erased(&[SL, RP, HE, TH], &[]).await;
+    for land in [SL, RP, HE, TH] {
+        verbund.shows(land, &["Antrag beim Amt"], &NAMES).await;
+        verbund.still_verifies(land, "SL/1/0");
+    }
+    for land in [SL, TH] {
+        verbund.cluster.kill(land);
+        verbund.cluster.run(land);
+    }
+    verbund.cluster.wait_open(&[SL, TH]).await;
+    verbund.erased(&[SL, RP, HE, TH], &[]).await;
+    // the number is free again
+    let again = request(vec![], vec![version(&id, "1.0.0", "ohne Namen")]);
+    assert!(verbund.publish_all(again).await.starts_with("SL/2/"));
+}
+
 struct Verbund {
     cluster: Cluster,
+    /// Entries of the first epoch of SL that are kept.
+    kept: u64,
 }
 
 impl Verbund {
-    async fn start() -> Self {
-        let mut cluster = Cluster::prepare(&ALL, &LINE);
+    async fn start(all: &[Land], links: &[(Land, Land)], run: &[Land], kept: u64) -> Self {
+        let mut cluster = Cluster::prepare(all, links);
         set_quiet(&cluster.prepared().config(SL));
-        ALL.iter().for_each(|land| cluster.run(*land));
-        cluster.wait_open(&ALL).await;
-        Self { cluster }
+        run.iter().for_each(|land| cluster.run(*land));
+        cluster.wait_open(run).await;
+        Self { cluster, kept }
+    }
+
+    fn charter(&self) -> Charter {
+        let raw = fs::read(self.cluster.prepared().charter()).expect("the charter");
+        Charter::parse(raw.into()).expect("a charter")
+    }
+
+    /// A head of SL that it signed long ago, as somebody knows it who holds nothing of it.
+    fn lost_head(&self, size: u64) -> Head {
+        let key =
+            |name: &str| Key::from(ensure_key(&self.cluster.home(SL).join(name)).expect("key"));
+        let signer = LogSigner::new(key("log.key"), key("freshness.key"));
+        let log = LogId { land: SL, epoch: 1 };
+        let origin = Origin { verbund: self.charter().id(), log };
+        let checkpoint = Checkpoint { origin, size, root: leaf_hash(b"lost") };
+        let signed = checkpoint.sign(&signer, 1_700_000_000).expect("signed");
+        Head {
+            land: "SL".to_owned(),
+            epoch: 1,
+            size: 0,
+            root: Hash::EMPTY_ROOT.as_bytes().to_vec().into(),
+            checkpoint: signed.raw().clone(),
+            held: Default::default(),
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -192,7 +318,10 @@ impl Verbund {
 
     /// Publishes at SL, held by RP; answers where it stands.
     async fn publish(&self, n: u64, name: &str) -> String {
-        let mut record = request(vec![definition(&service_id(n), name)], vec![]);
+        self.publish_all(request(vec![definition(&service_id(n), name)], vec![])).await
+    }
+
+    async fn publish_all(&self, mut record: PublishRequest) -> String {
         record.ack_peers = 1;
         let answer = self.cluster.publish(SL, record).await.expect("published");
         let at = answer.records[0].position.as_ref().expect("a place");
@@ -218,11 +347,43 @@ impl Verbund {
             let Ok(status) = self.cluster.status(land).await else { return false };
             let of = |epoch| status.logs.iter().find(|it| it.land == "SL" && it.epoch == epoch);
             let ended = |it: &AsOf| {
-                (it.state(), it.discarded_from, it.folded) == (ReplicationState::Ended, Some(2), 2)
+                let (from, folded) = (it.discarded_from, it.folded);
+                (it.state(), from, folded) == (ReplicationState::Ended, Some(self.kept), self.kept)
             };
             of(1).is_some_and(ended) && of(epoch).is_some_and(|it| it.size >= size)
         })
         .await;
+    }
+
+    /// Waits until these Länder have confirmed that the entries 0, 2 and 3 of the first epoch of SL
+    /// are erased; then nothing of them is left in a file of theirs.
+    async fn erased(&self, laender: &[Land], open: &[Land]) {
+        for land in laender {
+            for index in [0, 2, 3] {
+                let entry = LogPosition { land: "SL".to_owned(), epoch: 1, index };
+                // who never had what is beyond the cut has nothing to tell of it
+                if index < self.kept || *land != TH {
+                    confirmed(&self.cluster, *land, &entry, laender, open).await;
+                }
+            }
+            for name in NAMES {
+                let files = self.traces(*land, name);
+                assert!(files.is_empty(), "{land} {name} {files:?}");
+            }
+        }
+    }
+
+    fn traces(&self, land: Land, name: &str) -> Vec<PathBuf> {
+        files_with(&self.cluster.home(land), name)
+    }
+
+    #[track_caller]
+    fn still_verifies(&self, land: Land, entry: &str) {
+        let charter = text_of(&self.cluster.prepared().charter());
+        let shown = self.registry(land, Who::Reader, &["proof", entry, "--charter", &charter]);
+        assert!(shown.status.success(), "{land} {}", text(&shown));
+        let shown = text(&shown);
+        assert!(shown.contains("Geprüft") && shown.contains("liegt nicht bei"), "{land} {shown}");
     }
 
     /// RP proves that this entry is of this kind.

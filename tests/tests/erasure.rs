@@ -1,12 +1,7 @@
 //! Erasure between real processes: what an operator erases is gone from every file of every Land,
 //! confirmed by each, and the tree still verifies.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use registry_client::artefact::describe;
 use registry_proto::{
@@ -17,6 +12,7 @@ use registry_proto::{
 use registry_tests::{
     cluster::{Cluster, Who, eventually},
     records::{definition, request, service_id, version},
+    traces::{confirmed, files, files_with, place},
 };
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -254,32 +250,6 @@ async fn refusals(cluster: &Cluster, erased: &[LogPosition]) {
     assert_eq!(listed.expect("listed").total, 0);
 }
 
-/// Waits until these Länder, and no others, have confirmed the erasure of an entry.
-async fn confirmed(
-    cluster: &Cluster,
-    at: Land,
-    entry: &LogPosition,
-    laender: &[Land],
-    open: &[Land],
-) {
-    let names = |all: &[Land]| all.iter().map(|it| it.code().to_owned()).collect::<BTreeSet<_>>();
-    let mut last = String::new();
-    eventually(LIMIT, &format!("{at} knows who erased {}", place(entry)), async || {
-        let Ok(client) = cluster.client(at, Who::Reader).await else { return false };
-        let Ok(listed) = client.erasures(Some(entry.clone()), 0).await else { return false };
-        let Some(state) = listed.erasures.first() else { return false };
-        let told: BTreeSet<_> = state.confirmed.iter().map(|it| it.land.clone()).collect();
-        let waiting: BTreeSet<_> = state.open.iter().cloned().collect();
-        let line = format!("{at} {}: {told:?}, open {waiting:?}", state.done_here);
-        if line != last {
-            eprintln!("{line}");
-            last = line;
-        }
-        state.done_here && told == names(laender) && waiting == names(open)
-    })
-    .await;
-}
-
 /// No file below the home of a node holds any of the markers.
 fn nowhere(cluster: &Cluster, land: Land) {
     for marker in MARKERS {
@@ -331,34 +301,6 @@ fn segments(cluster: &Cluster, land: Land) -> BTreeSet<String> {
 
 fn found(dir: &Path, marker: &str) -> usize {
     files_with(dir, marker).len()
-}
-
-/// Files below a directory in which these bytes stand.
-fn files_with(dir: &Path, marker: &str) -> Vec<PathBuf> {
-    let marker = marker.as_bytes();
-    let holds = |path: &PathBuf| {
-        // a file may go while we look
-        let bytes = fs::read(path).unwrap_or_default();
-        bytes.windows(marker.len()).any(|it| it == marker)
-    };
-    files(dir).into_iter().filter(holds).collect()
-}
-
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    let Ok(entries) = fs::read_dir(dir) else { return all };
-    for path in entries.filter_map(Result::ok).map(|it| it.path()) {
-        if path.is_dir() {
-            all.extend(files(&path));
-        } else {
-            all.push(path);
-        }
-    }
-    all
-}
-
-fn place(at: &LogPosition) -> String {
-    format!("{}/{}/{}", at.land, at.epoch, at.index)
 }
 
 fn text(path: &Path) -> &str {

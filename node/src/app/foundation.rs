@@ -150,10 +150,11 @@ fn is_settled(place: &Place) -> Result<bool, StartError> {
 /// Tells the core what is erased here and what is not carried out yet.
 fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
     for log in erasures.logs() {
-        for it in erasures.of(log) {
-            node.handle(clock.now(), Input::Erasing { log, by: it.by });
+        for it in erasures.every(log) {
+            let by = it.by.index;
+            node.handle(clock.now(), Input::Erasing { log, by });
             if it.done {
-                node.handle(clock.now(), Input::Erased { log, by: it.by });
+                node.handle(clock.now(), Input::Erased { log, by });
             }
         }
     }

@@ -116,21 +116,27 @@ pub(super) async fn open(
                 cut::set_aside(log, journal, upto).map_err(set_aside)?;
                 journal = open_one(log, &dir, verbund)?;
             }
-            let resumed = logs.erasures.resume(log, &mut journal);
-            resumed.map_err(|source| LogsError::Erase { log, source })?;
             let reader = journal.reader();
-            let mut recovered = recover(log, &reader)?;
             let mut counts = reader.size();
             if let Some((size, root)) = ends {
                 counts = kept(log, own, &reader, size, &root)?;
                 logs.epochs.counts.insert(log, counts);
+                logs.erasures.ends(log, counts);
             }
+            let resumed = logs.erasures.resume(log, &mut journal);
+            resumed.map_err(|source| LogsError::Erase { log, source })?;
+            let mut recovered = recover(log, &reader)?;
             if log.land == own.land {
                 recovered.pulled_from = read_own(log, &reader, counts, &mut logs.services)?;
             }
             logs.recovered.push(recovered);
             logs.readers.insert(log, reader);
             logs.journals.push((log, journal));
+        }
+        // what later epochs erase is known only now
+        for (log, journal) in &mut logs.journals {
+            let settled = logs.erasures.settle(*log, journal);
+            settled.map_err(|source| LogsError::Erase { log: *log, source })?;
         }
         Ok(logs)
     });

@@ -259,6 +259,7 @@ fn erasure_api(parts: &Parts<'_>) -> ErasureApi {
         own: parts.own,
         members: parts.config.charter.members().iter().map(|it| it.land).collect(),
         index: parts.index.clone(),
+        readers: parts.readers.clone(),
         driver: parts.driver.clone(),
         erasures: parts.erasures.clone(),
         receipts: parts.receipts.clone(),

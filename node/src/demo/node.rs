@@ -1,4 +1,5 @@
-//! A node of the demo: begins again under each charter that comes into force, as a process does.
+//! A node of the demo: begins again under each charter that comes into force and each reset of a log,
+//! as a process does.
 
 use std::{
     net::SocketAddr,
@@ -158,7 +159,7 @@ async fn run(
         let drained = app.stop().await;
         match cause {
             _ if asked.cause().is_some() => return Ok(drained),
-            Some(StopCause::Charter { .. }) => {}
+            Some(StopCause::Charter { .. } | StopCause::Epoch { .. }) => {}
             other => return Err(format!("{other:?}")),
         }
         config = config.under_kept_charters().map_err(|it| chain(&it))?;

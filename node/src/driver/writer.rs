@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, Sender, channel},
+    },
 };
 
 use bytes::Bytes;
@@ -12,7 +15,7 @@ use registry_core::{
     node::{Input, Learned},
     replicate::Store,
 };
-use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal};
+use registry_journal::{Body, CheckpointRecord, EntryRef, EraseError, Group, Journal};
 use registry_proto::{
     erasure::Erasing,
     log::{Checkpoint, Kind, LogSigner, SignedCheckpoint},
@@ -40,12 +43,14 @@ pub(crate) enum Job {
     Freshen(Checkpoint, Ordered),
     /// A group of a followed log.
     Store(Store),
+    /// A later epoch erases what stands here, or will.
+    Erase,
 }
 
 /// The writers of all logs.
 #[derive(Debug)]
 pub struct Writers {
-    queues: BTreeMap<LogId, Sender<Job>>,
+    queues: BTreeMap<LogId, Arc<Sender<Job>>>,
 }
 
 struct Writer {
@@ -92,6 +97,15 @@ impl Writers {
     ) -> std::io::Result<()> {
         let (queue, jobs) = channel();
         let Shared { driver, folder, erasures } = shared;
+        let queue = Arc::new(queue);
+        // must not keep the thread alive once the driver is gone
+        let of = Arc::downgrade(&queue);
+        erasures.hand_over(log, move || {
+            if let Some(queue) = of.upgrade() {
+                // a thread that ended overwrites at the next start
+                let _ = queue.send(Job::Erase);
+            }
+        });
         let writer = Writer { log, journal, signer, driver, folder, erasures };
         shutdown.spawn_thread(TaskKind::Driver, &format!("log-{log}"), move || writer.run(jobs))?;
         self.queues.insert(log, queue);
@@ -125,7 +139,14 @@ impl Writer {
                 Job::Freshen(checkpoint, ordered) => {
                     (self.freshen(&checkpoint, ordered), Vec::new())
                 }
-                Job::Store(store) => {
+                Job::Erase => {
+                    let settled = self.erasures.settle(self.log, &mut self.journal);
+                    self.tell_failure(settled);
+                    continue;
+                }
+                Job::Store(mut store) => {
+                    let first = self.journal.reader().size();
+                    self.erasures.withdraw(self.log, first, &mut store.entries);
                     let input = self.store(&store);
                     let entries = store.entries.iter().map(|it| (&it.header, &it.body));
                     let found = self.found(&input, entries);
@@ -142,10 +163,15 @@ impl Writer {
                 }
             }
             let size = self.journal.reader().size();
-            if let Err(failure) = self.erasures.erase(log, &mut self.journal, &found, size) {
-                let cause = crate::lifecycle::chain(&failure);
-                error!(%log, cause, "cannot erase; the next start goes on");
-            }
+            let erased = self.erasures.erase(log, &mut self.journal, &found, size);
+            self.tell_failure(erased);
+        }
+    }
+
+    fn tell_failure(&self, outcome: Result<(), EraseError>) {
+        if let Err(failure) = outcome {
+            let cause = crate::lifecycle::chain(&failure);
+            error!(log = %self.log, cause, "cannot erase; the next start goes on");
         }
     }
 

@@ -1,15 +1,18 @@
-//! The erasures of a log on disk: `<data>/erasures/<land>-<epoch>.list`. Derived from the journal; so
-//! that after a crash nobody has to read a whole log to know what was not carried out.
+//! The erasures that stand in a log, on disk: `<data>/erasures/<land>-<epoch>.list`. Derived from the
+//! journal; so that after a crash nobody has to read a whole log to know what was not carried out.
 //!
 //! ```text
-//! erasures 1
+//! erasures 2
 //! upto 4712
 //! 17 4711 1 done
+//! 1/17 4712 1 open <64 hexadecimal digits>
 //! sha256 <64 hexadecimal digits, of all lines before>
 //! ```
 //!
 //! `upto` is the number of entries that were looked through. A line of an erasure names the erased
-//! entry, the erasure, the kind of the entry and whether it is carried out (`done` or `open`).
+//! entry, the erasure, the kind of the entry and whether it is carried out (`done` or `open`). An entry
+//! of an earlier epoch is named with its epoch and its leaf hash, because it may still be on its way
+//! here; its kind is 0 until it is here. Form 1 knows entries of the same epoch only.
 
 use std::{
     collections::BTreeMap,
@@ -26,8 +29,17 @@ use registry_proto::log::{Hash, Kind};
 pub(super) struct List {
     /// Entries that were looked through.
     pub(super) upto: u64,
-    /// By index of the erased entry; of two erasures of one entry the first counts.
-    pub(super) rows: BTreeMap<u64, Row>,
+    /// By the erased entry; of two erasures of one entry the first counts.
+    pub(super) rows: BTreeMap<Erased, Row>,
+}
+
+/// An erased entry of the Land whose log has the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Erased {
+    /// Its epoch, if it is an earlier one than that of the log.
+    pub(super) epoch: Option<u64>,
+    /// Its index.
+    pub(super) index: u64,
 }
 
 /// An erasure.
@@ -35,13 +47,21 @@ pub(super) struct List {
 pub(super) struct Row {
     /// Index of the erasure.
     pub(super) by: u64,
-    /// Kind of the erased entry.
+    /// Kind of the erased entry; [`NOT_HERE`] if this node has no such entry.
     pub(super) kind: Kind,
     /// Carried out at this node, in all its parts.
     pub(super) done: bool,
+    /// Leaf hash of an entry of an earlier epoch.
+    pub(super) leaf: Option<Hash>,
+    /// The body is in no journal of this node; found out anew after each start.
+    pub(super) gone: bool,
 }
 
-const FIRST_LINE: &str = "erasures 1";
+/// In place of the kind of an entry that this node does not have.
+pub(super) const NOT_HERE: Kind = Kind::Unknown(0);
+
+const FIRST_LINE: &str = "erasures 2";
+const FIRST_LINE_1: &str = "erasures 1";
 
 // === impl List ===
 
@@ -82,10 +102,12 @@ impl List {
 
     fn text(&self) -> String {
         let mut text = format!("{FIRST_LINE}\nupto {}\n", self.upto);
-        for (entry, Row { by, kind, done }) in &self.rows {
+        for (entry, Row { by, kind, done, leaf, .. }) in &self.rows {
+            let epoch = entry.epoch.map_or_else(String::new, |it| format!("{it}/"));
             let state = if *done { "done" } else { "open" };
+            let leaf = leaf.map_or_else(String::new, |it| format!(" {it}"));
             // writing to a string does not fail
-            let _ = writeln!(text, "{entry} {by} {} {state}", kind.to_wire());
+            let _ = writeln!(text, "{epoch}{} {by} {} {state}{leaf}", entry.index, kind.to_wire());
         }
         let digest = Hash::of(text.as_bytes());
         text + &format!("sha256 {digest}\n")
@@ -98,7 +120,7 @@ impl List {
             return None;
         }
         let mut lines = body.lines();
-        if lines.next()? != FIRST_LINE {
+        if ![FIRST_LINE, FIRST_LINE_1].contains(&lines.next()?) {
             return None;
         }
         let upto = lines.next()?.strip_prefix("upto ")?.parse().ok()?;
@@ -107,16 +129,28 @@ impl List {
     }
 }
 
-fn row(line: &str) -> Option<(u64, Row)> {
+fn row(line: &str) -> Option<(Erased, Row)> {
     let mut words = line.split(' ');
-    let (entry, by) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let entry = words.next()?;
+    let (epoch, index) = match entry.split_once('/') {
+        None => (None, entry),
+        Some((epoch, index)) => (Some(epoch.parse().ok()?), index),
+    };
+    let entry = Erased { epoch, index: index.parse().ok()? };
+    let by = words.next()?.parse().ok()?;
     let kind = Kind::from_wire(words.next()?.parse().ok()?);
     let done = match words.next()? {
         "done" => true,
         "open" => false,
         _ => return None,
     };
-    words.next().is_none().then_some((entry, Row { by, kind, done }))
+    let leaf = match words.next() {
+        None => None,
+        Some(digits) => Some(digits.parse().ok()?),
+    };
+    // an entry that may come later is known by nothing else
+    let whole = words.next().is_none() && leaf.is_some() == epoch.is_some();
+    whole.then_some((entry, Row { by, kind, done, leaf, gone: false }))
 }
 
 #[cfg(test)]
@@ -125,18 +159,32 @@ mod tests {
 
     #[test]
     fn a_list_is_read_back_and_damage_makes_it_empty() {
-        let row = |by, done| Row { by, kind: Kind::ServiceVersion, done };
-        let list = List { upto: 40, rows: [(3, row(9, true)), (5, row(12, false))].into() };
+        let row = |by, done, leaf: Option<Hash>| {
+            let kind = if leaf.is_none() { Kind::ServiceVersion } else { NOT_HERE };
+            Row { by, kind, done, leaf, gone: false }
+        };
+        let at = |epoch, index| Erased { epoch, index };
+        let leaf = Hash::from_bytes([0xab; 32]);
+        let rows = [
+            (at(None, 3), row(9, true, None)),
+            (at(None, 5), row(12, false, None)),
+            (at(Some(1), 7), row(13, false, Some(leaf))),
+        ];
+        let list = List { upto: 40, rows: rows.into() };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("SL-1.list");
         assert_eq!(List::read(&path).unwrap(), List::default());
         list.write(&path).unwrap();
         assert_eq!(List::read(&path).unwrap(), list);
         let text = fs::read_to_string(&path).unwrap();
-        assert!(
-            text.starts_with("erasures 1\nupto 40\n3 9 2 done\n5 12 2 open\nsha256 "),
-            "{text}"
-        );
+        let rest = format!("1/7 13 0 open {leaf}\nsha256 ");
+        let begins = format!("erasures 2\nupto 40\n3 9 2 done\n5 12 2 open\n{rest}");
+        assert!(text.starts_with(&begins), "{text}");
+        // as nodes wrote it that knew no erasure of another epoch
+        let old = "erasures 1\nupto 40\n3 9 2 done\n5 12 2 open\n";
+        fs::write(&path, format!("{old}sha256 {}\n", Hash::of(old.as_bytes()))).unwrap();
+        let rows = rows.into_iter().filter(|(at, _)| at.epoch.is_none());
+        assert_eq!(List::read(&path).unwrap(), List { upto: 40, rows: rows.collect() });
         let damaged =
             [text.replace("open", "done"), text.replace("sha256", "sha"), text[..20].to_owned()];
         for damaged in damaged {

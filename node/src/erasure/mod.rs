@@ -1,9 +1,9 @@
 //! Erasures at this node: from the signed entry to the last byte.
 //!
 //! The writer of a log finds erasures in what it has just made durable, overwrites the bodies in the
-//! journal and notes both here; [`Tasks`] waits until every other part has followed: facts, full-text
-//! index, files of versions, what is kept in memory, copies that were moved aside. Only then the core
-//! is told, whose next receipt confirms it.
+//! journal (those of an earlier epoch the writer of that one) and notes both here; [`Tasks`] waits until
+//! every other part has followed: facts, full-text index, files of versions, what is kept in memory,
+//! copies that were moved aside. Only then the core is told, whose next receipt confirms it.
 //!
 //! Every step can be repeated, and none is forgotten: what a crash cut off is found at the next start
 //! ([`Erasures::resume`]).
@@ -12,7 +12,7 @@ mod list;
 mod tasks;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,15 +22,16 @@ use bytes::Bytes;
 use registry_core::fold::Position;
 use registry_journal::{EraseError, Journal, Reader};
 use registry_proto::{
-    erasure::{Erasing, is_erasure},
+    erasure::{Erasing, is_erasure, may_be_erased},
     log::{Header, Kind, leaf_hash},
     terms::LogId,
+    wire::peer::{BatchEntry, BodyState},
 };
 use tokio::sync::Notify;
 use tracing::{error, info};
 
 use crate::lifecycle::chain;
-use list::{List, Row};
+use list::{Erased, List, NOT_HERE, Row};
 pub use tasks::Tasks;
 
 /// Erasures of all logs, as far as this node knows them. Cheap to clone; all clones are one.
@@ -42,9 +43,16 @@ pub struct Erasures {
 struct Inner {
     dir: PathBuf,
     lists: Mutex<BTreeMap<LogId, List>>,
+    /// Entries that count of epochs that ended.
+    ends: Mutex<BTreeMap<LogId, u64>>,
+    /// Who overwrites in which journal.
+    work: Mutex<BTreeMap<LogId, Work>>,
     hears: Mutex<Vec<Hears>>,
     wake: Notify,
 }
+
+/// Has the owner of a journal look what is to be overwritten.
+type Work = Box<dyn Fn() + Send + Sync>;
 
 /// Forgets what it keeps in memory of an entry.
 type Hears = Box<dyn Fn(Position) + Send + Sync>;
@@ -54,10 +62,12 @@ type Hears = Box<dyn Fn(Position) + Send + Sync>;
 pub struct Known {
     /// The erased entry.
     pub entry: Position,
-    /// Index of the erasure.
-    pub by: u64,
+    /// The erasure: in the same log, or in a later epoch of it.
+    pub by: Position,
     /// Kind of the erased entry.
     pub kind: Kind,
+    /// The body is in no journal of this node any more.
+    pub gone: bool,
     /// Carried out at this node, in all its parts.
     pub done: bool,
 }
@@ -83,12 +93,32 @@ impl Erasures {
         for log in logs {
             lists.insert(log, List::read(&path(&dir, log))?);
         }
-        let (lists, hears) = (Mutex::new(lists), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { dir, lists, hears, wake: Notify::new() }) })
+        let inner = Inner {
+            dir,
+            lists: Mutex::new(lists),
+            ends: Mutex::default(),
+            work: Mutex::default(),
+            hears: Mutex::default(),
+            wake: Notify::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// A reset ended the epoch of a log; so many of its entries count. Erasures beyond are carried out
+    /// no more.
+    pub(crate) fn ends(&self, log: LogId, counts: u64) {
+        lock(&self.inner.ends).insert(log, counts);
+    }
+
+    /// Has `work` called when a later epoch erases what may stand in this log; it MUST lead to
+    /// [`Erasures::settle`] on the thread that owns the journal.
+    pub(crate) fn hand_over(&self, log: LogId, work: impl Fn() + Send + Sync + 'static) {
+        lock(&self.inner.work).insert(log, Box::new(work));
     }
 
     /// Looks for erasures that an earlier run did not come to, and overwrites the bodies of all that
-    /// are open. Reads the disk from where it was read last.
+    /// are open. Reads the disk from where it was read last. What a later epoch erases is known only
+    /// when that was looked through as well, see `Erasures::settle`.
     ///
     /// # Errors
     ///
@@ -98,7 +128,10 @@ impl Erasures {
         let size = reader.size();
         if self.upto(log) > size {
             // the end of the log was set aside, and what comes there is looked through anew
-            self.change(log, |list| list.upto = size);
+            self.change(log, |list| {
+                list.upto = size;
+                list.rows.retain(|_, row| row.by < size);
+            });
         }
         let mut next = self.upto(log);
         while next < size {
@@ -115,15 +148,14 @@ impl Erasures {
             next += entries.len().max(1) as u64;
             self.erase(log, journal, &found, next)?;
         }
-        for it in self.some(log, |it| !it.done) {
-            overwrite(log, journal, it.entry.index)?;
-        }
+        self.settle(log, journal)?;
         self.look(log, size);
         Ok(())
     }
 
     /// Erasures among these entries (headers and bodies) that erase something and are not known yet.
-    /// Everything they name MUST be in the journal.
+    /// What they name of the same epoch MUST be in the journal; the entry of an earlier one may be on
+    /// its way here.
     pub(crate) fn found<'a>(
         &self,
         log: LogId,
@@ -134,9 +166,14 @@ impl Erasures {
         for (header, body) in entries.filter(|(header, _)| is_erasure(header)) {
             let Ok(header) = Header::parse(header) else { continue };
             let Ok(erasing) = Erasing::read(&header, body) else { continue };
-            let known = found.iter().any(|(it, _)| it.index == erasing.index)
-                || self.by(log, erasing.index).is_some();
-            let Some(kind) = erased_kind(reader, &erasing).filter(|_| !known) else {
+            let at = erased(log, &erasing);
+            let known = found.iter().any(|(it, _)| erased(log, it) == at)
+                || self.lock().get(&log).is_some_and(|it| it.rows.contains_key(&at));
+            let kind = match at.epoch {
+                None => erased_kind(reader, &erasing),
+                Some(_) => Some(NOT_HERE),
+            };
+            let Some(kind) = kind.filter(|_| !known) else {
                 info!(%log, by = erasing.by, entry = erasing.index, "an erasure that erases nothing");
                 continue;
             };
@@ -145,7 +182,8 @@ impl Erasures {
         found
     }
 
-    /// Notes what was found among the first `upto` entries and overwrites the bodies.
+    /// Notes what was found among the first `upto` entries and overwrites the bodies; those of earlier
+    /// epochs are overwritten by whoever owns their journals.
     ///
     /// # Errors
     ///
@@ -165,27 +203,89 @@ impl Erasures {
         self.change(log, |list| {
             list.upto = upto;
             for (it, kind) in found {
-                let row = Row { by: it.by, kind: *kind, done: false };
-                list.rows.entry(it.index).or_insert(row);
+                let at = erased(log, it);
+                let leaf = at.epoch.map(|_| it.leaf);
+                let row = Row { by: it.by, kind: *kind, done: false, leaf, gone: false };
+                list.rows.entry(at).or_insert(row);
             }
         });
-        for (it, _) in found {
-            overwrite(log, journal, it.index)?;
+        self.settle(log, journal)?;
+        let others: BTreeSet<LogId> =
+            found.iter().map(|(it, _)| it.log).filter(|it| *it != log).collect();
+        let work = lock(&self.inner.work);
+        others.iter().filter_map(|it| work.get(it)).for_each(|work| work());
+        Ok(())
+    }
+
+    /// Overwrites what is to be erased in a journal, by erasures of its own or a later epoch. An entry
+    /// that is not here has no body to erase; [`Erasures::withdraw`] sees to it that none comes.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails; the next start goes on.
+    pub(crate) fn settle(&self, log: LogId, journal: &mut Journal) -> Result<(), EraseError> {
+        let reader = journal.reader();
+        for (stands, at, row) in self.naming(log, |row| !row.gone) {
+            let mut kind = row.kind;
+            if row.leaf.is_some() && at.index < reader.size() {
+                let Ok(entry) = reader.entry(at.index) else {
+                    error!(%log, entry = at.index, "a damaged entry cannot be erased");
+                    continue;
+                };
+                kind = promised_kind(log, &row, &entry.header).unwrap_or(NOT_HERE);
+            }
+            let Some(now) = (match kind {
+                NOT_HERE => Some(false),
+                _ => overwrite(log, journal, at.index)?,
+            }) else {
+                continue;
+            };
+            self.settled(stands, at, kind, now);
         }
         self.inner.wake.notify_one();
         Ok(())
     }
 
-    /// Index of the erasure of an entry.
-    pub fn by(&self, log: LogId, entry: u64) -> Option<u64> {
-        self.lock().get(&log)?.rows.get(&entry).map(|it| it.by)
+    /// Takes the bodies out of entries that are about to be stored from index `first` on, if a later
+    /// epoch erases them. MUST be called by whoever owns the journal.
+    pub(crate) fn withdraw(&self, log: LogId, first: u64, entries: &mut [BatchEntry]) {
+        for (stands, at, row) in self.naming(log, |row| row.leaf.is_some()) {
+            let place = at.index.checked_sub(first).and_then(|it| usize::try_from(it).ok());
+            let Some(entry) = place.and_then(|it| entries.get_mut(it)) else { continue };
+            let Some(kind) = promised_kind(log, &row, &entry.header) else { continue };
+            let (header, body_state) =
+                (std::mem::take(&mut entry.header), BodyState::Erased.into());
+            *entry = BatchEntry { header, body_state, ..BatchEntry::default() };
+            self.settled(stands, at, kind, false);
+        }
     }
 
-    /// All erasures of a log, the newest first.
+    /// Erasures that name an entry: of its own epoch, then those of later ones that count.
+    pub fn by(&self, entry: Position) -> Vec<Position> {
+        let ends = lock(&self.inner.ends).clone();
+        let lists = self.lock();
+        let mut all = Vec::new();
+        for (&stands, list) in lists.range(entry.log..).take_while(|it| it.0.land == entry.log.land)
+        {
+            let own = stands == entry.log;
+            let epoch = (!own).then_some(entry.log.epoch);
+            let row = list.rows.get(&Erased { epoch, index: entry.index });
+            let by = row.map(|it| Position { log: stands, index: it.by });
+            all.extend(by.filter(|it| own || counts(&ends, *it)));
+        }
+        all
+    }
+
+    /// All erasures that stand in a log, the newest first, of entries that are here.
     pub fn of(&self, log: LogId) -> Vec<Known> {
-        let mut all = self.some(log, |_| true);
+        let mut all = self.some(log, |it| it.kind != NOT_HERE);
         all.sort_unstable_by_key(|it| std::cmp::Reverse(it.by));
         all
+    }
+
+    /// All erasures that stand in a log, also of entries that are not here.
+    pub(crate) fn every(&self, log: LogId) -> Vec<Known> {
+        self.some(log, |_| true)
     }
 
     /// Logs.
@@ -193,30 +293,61 @@ impl Erasures {
         self.lock().keys().copied().collect()
     }
 
-    /// What is not carried out.
+    /// What is not carried out, and not discarded by a reset.
     pub fn open_ones(&self) -> Vec<Known> {
-        self.logs().into_iter().flat_map(|log| self.some(log, |it| !it.done)).collect()
+        let open: Vec<_> =
+            self.logs().into_iter().flat_map(|log| self.some(log, |it| !it.done)).collect();
+        let ends = lock(&self.inner.ends);
+        open.into_iter().filter(|it| counts(&ends, it.by)).collect()
     }
 
     /// Has `hears` told of each erased entry, to forget what it keeps of it in memory.
     pub(crate) fn hear(&self, hears: impl Fn(Position) + Send + Sync + 'static) {
-        let mut all = self.inner.hears.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Box::new(hears));
+        lock(&self.inner.hears).push(Box::new(hears));
     }
 
     fn tell(&self, entry: Position) {
-        let all = self.inner.hears.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().for_each(|hears| hears(entry));
+        lock(&self.inner.hears).iter().for_each(|hears| hears(entry));
     }
 
     /// Every part has followed; false if that could not be noted.
     fn done(&self, it: &Known) -> bool {
         let change = |list: &mut List| {
-            if let Some(row) = list.rows.get_mut(&it.entry.index) {
+            let epoch = (it.entry.log != it.by.log).then_some(it.entry.log.epoch);
+            if let Some(row) = list.rows.get_mut(&Erased { epoch, index: it.entry.index }) {
                 row.done = true;
             }
         };
-        self.change(it.entry.log, change)
+        self.change(it.by.log, change)
+    }
+
+    /// The body is gone from the journal of the entry; `now` if it was still there, so that every
+    /// other part has to follow.
+    fn settled(&self, stands: LogId, at: Erased, kind: Kind, now: bool) {
+        let mut lists = self.lock();
+        let Some(list) = lists.get_mut(&stands) else { return };
+        let Some(row) = list.rows.get_mut(&at) else { return };
+        let before =
+            std::mem::replace(row, Row { gone: true, kind, done: row.done && !now, ..*row });
+        if (before.kind, before.done) != (row.kind, row.done) {
+            self.write(stands, list);
+        }
+    }
+
+    /// Rows of all lists that name an entry of this log, unless a reset discarded the erasure.
+    fn naming(&self, log: LogId, wanted: impl Fn(&Row) -> bool) -> Vec<(LogId, Erased, Row)> {
+        let ends = lock(&self.inner.ends).clone();
+        let lists = self.lock();
+        let mut all = Vec::new();
+        for (&stands, list) in lists.range(log..).take_while(|it| it.0.land == log.land) {
+            let epoch = (stands != log).then_some(log.epoch);
+            for (at, row) in list.rows.iter().filter(|(at, row)| at.epoch == epoch && wanted(row)) {
+                if counts(&ends, Position { log: stands, index: row.by }) {
+                    all.push((stands, *at, *row));
+                }
+            }
+        }
+        all
     }
 
     /// Notes from time to time how far a log was looked through.
@@ -230,7 +361,11 @@ impl Erasures {
         let mut lists = self.lock();
         let list = lists.entry(log).or_default();
         change(list);
-        // under the lock, so that an older list never replaces a newer one
+        self.write(log, list)
+    }
+
+    /// Under the lock, so that an older list never replaces a newer one.
+    fn write(&self, log: LogId, list: &List) -> bool {
         let written = list.write(&path(&self.inner.dir, log));
         if let Err(failure) = &written {
             // the journal tells it again after the next start
@@ -244,10 +379,14 @@ impl Erasures {
     }
 
     fn some(&self, log: LogId, wanted: impl Fn(&Row) -> bool) -> Vec<Known> {
-        let known = |(entry, row): (&u64, &Row)| Known {
-            entry: Position { log, index: *entry },
-            by: row.by,
+        let known = |(at, row): (&Erased, &Row)| Known {
+            entry: Position {
+                log: at.epoch.map_or(log, |epoch| LogId { epoch, ..log }),
+                index: at.index,
+            },
+            by: Position { log, index: row.by },
             kind: row.kind,
+            gone: row.gone,
             done: row.done,
         };
         let lists = self.lock();
@@ -256,8 +395,7 @@ impl Erasures {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<LogId, List>> {
-        // every change under the lock is complete when it could panic
-        self.inner.lists.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner.lists)
     }
 }
 
@@ -271,6 +409,27 @@ fn path(dir: &Path, log: LogId) -> PathBuf {
     dir.join(format!("{}-{}.list", log.land, log.epoch))
 }
 
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // every change under a lock here is complete when it could panic
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What an erasure erases, as the list of its log names it.
+fn erased(log: LogId, it: &Erasing) -> Erased {
+    Erased { epoch: (it.log != log).then_some(it.log.epoch), index: it.index }
+}
+
+/// False for an erasure that a reset discarded.
+fn counts(ends: &BTreeMap<LogId, u64>, by: Position) -> bool {
+    ends.get(&by.log).is_none_or(|ends| by.index < *ends)
+}
+
+/// Kind of the entry with this header, if it is the one that a later epoch erases.
+fn promised_kind(log: LogId, row: &Row, raw: &Bytes) -> Option<Kind> {
+    let header = Header::parse(raw).ok().filter(|it| it.log == log)?;
+    (row.leaf == Some(leaf_hash(raw)) && may_be_erased(header.kind)).then_some(header.kind)
+}
+
 /// Kind of the entry, if the erasure erases it.
 fn erased_kind(reader: &Reader, erasing: &Erasing) -> Option<Kind> {
     let target = reader.entry(erasing.index).ok()?;
@@ -278,13 +437,14 @@ fn erased_kind(reader: &Reader, erasing: &Erasing) -> Option<Kind> {
     erasing.erases(&header, &leaf_hash(&target.header)).ok().map(|()| header.kind)
 }
 
-fn overwrite(log: LogId, journal: &mut Journal, entry: u64) -> Result<(), EraseError> {
+/// Overwrites a body; true if it was there, `None` if it cannot be: then it stays open, and nobody is
+/// told that it is done.
+fn overwrite(log: LogId, journal: &mut Journal, entry: u64) -> Result<Option<bool>, EraseError> {
     match journal.erase(entry) {
-        Ok(_) => Ok(()),
-        // it stays open, and nobody is told that it is done
+        Ok(it) => Ok(Some(it == registry_journal::Erased::Now)),
         Err(failure @ (EraseError::Damaged { .. } | EraseError::OutOfRange { .. })) => {
             error!(%log, entry, cause = chain(&failure), "a body cannot be erased");
-            Ok(())
+            Ok(None)
         }
         Err(failure) => Err(failure),
     }

@@ -86,7 +86,8 @@ impl Tasks {
         self.index.recent().clear();
         followed.iter().for_each(|it| self.erasures.tell(it.entry));
         if followed.iter().any(|it| it.kind == Kind::ServiceVersion) {
-            let after_restart = followed.iter().any(|it| old.contains(&it.entry));
+            let unknown = |it: &Known| old.contains(&it.entry) || self.is_beyond(it.entry);
+            let after_restart = followed.iter().any(unknown);
             let forgot = self.artefacts.forget_erased(&self.index, after_restart).await;
             forgot.map_err(|reject| reject.to_string())?;
         }
@@ -98,18 +99,25 @@ impl Tasks {
             if !self.erasures.done(&it) {
                 return Err("the list of erasures cannot be written".to_owned());
             }
-            info!(entry = %it.entry, by = it.by, "an erasure is carried out");
+            info!(entry = %it.entry, by = %it.by, "an erasure is carried out");
             // a driver that is gone confirms nothing; the next start does
-            let _ = self.driver.input(Input::Erased { log: it.entry.log, by: it.by }).await;
+            let (log, by) = (it.by.log, it.by.index);
+            let _ = self.driver.input(Input::Erased { log, by }).await;
         }
         Ok(())
     }
 
-    /// True once neither facts nor search know the entry, on disk or in memory.
+    /// True once neither journal nor facts nor search know the entry, on disk or in memory.
     fn is_followed(&self, it: &Known) -> bool {
         let store = self.index.store();
-        let folded = store.progress(it.entry.log).size > it.by && !store.erases();
-        folded && self.search.erased(it.entry.log) > it.by
+        let folded = store.progress(it.by.log).size > it.by.index && !store.erases();
+        it.gone && folded && self.search.erased(it.by.log) > it.by.index
+    }
+
+    /// True for an entry beyond what counts of its epoch: nobody noted which files it names.
+    fn is_beyond(&self, entry: Position) -> bool {
+        let journal = self.index.journals().find(entry.log);
+        journal.is_none_or(|it| it.size() <= entry.index)
     }
 }
 

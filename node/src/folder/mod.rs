@@ -85,6 +85,8 @@ struct Cursor {
     /// Collects the same entries for watchers.
     builder: Option<BatchBuilder>,
     stuck: bool,
+    /// The next entry erases one of an earlier epoch that is not folded yet.
+    waits: bool,
     rush: Rush,
 }
 
@@ -117,6 +119,8 @@ struct Folded {
     /// Index after the last whole batch, and the leaf before it.
     end: Option<(u64, Hash)>,
     problem: Option<String>,
+    /// The rest waits for an earlier epoch of the log.
+    waits: bool,
 }
 
 /// Bytes and entries of a log that are read in one turn.
@@ -300,12 +304,15 @@ impl Work {
             cursor.stuck = true;
             self.index.set_stuck(log, Some(reason.clone()));
         }
+        cursor.waits = folded.waits;
         self.publish(log, folded)
     }
 
     fn publish(&mut self, log: LogId, folded: Folded) -> Result<bool, PublishError> {
         let store = self.index.store();
-        let Some((size, last)) = folded.end else { return Ok(folded.problem.is_none()) };
+        let Some((size, last)) = folded.end else {
+            return Ok(folded.problem.is_none() && !folded.waits);
+        };
         let from = store.progress(log).size;
         let Folded { facts, erased, batches, .. } = folded;
         self.index.keeper().settle();
@@ -358,10 +365,12 @@ impl Work {
         self.targets = journals.iter().map(|(&log, journal)| (log, journal.size())).collect();
     }
 
-    /// True if each log is folded as far as it reached, or cannot be read further.
+    /// True if each log is folded as far as it reached, or cannot be read further, or waits for what
+    /// is not here yet.
     fn reached_targets(&self) -> bool {
         self.targets.iter().all(|(log, &size)| {
-            self.cursors.get(log).is_some_and(|cursor| cursor.stuck || cursor.next >= size)
+            let there = |it: &Cursor| it.stuck || it.waits || it.next >= size;
+            self.cursors.get(log).is_some_and(there)
         })
     }
 }
@@ -375,12 +384,25 @@ struct Surrounding<'a> {
 // === impl Surrounding ===
 
 impl Surrounding<'_> {
+    /// True while an erasure names an entry of an earlier epoch that counts and is not shown yet: it
+    /// would become visible after its erasure, and stay.
+    fn is_early(&self, log: LogId, it: &Erasing) -> bool {
+        let ends = || self.index.journals().find(it.log)?.ends();
+        let shown = || self.index.store().progress(it.log).size;
+        it.log != log && ends().is_some_and(|ends| it.index < ends) && shown() <= it.index
+    }
+
     /// The entry that an erasure erases, if it does and facts of it are in the store or among what
     /// is not shown yet. Else there is nothing to write anew: a node that comes late never had them.
     fn erased(&self, log: LogId, it: &Erasing, unshown: &[&Vec<Fact>]) -> Option<Position> {
-        let at = Position { log, index: it.index };
-        let stored = self.journal.read(it.index, 1, 1).ok()?.into_iter().next()?;
-        let target = Parsed::of(log, stored).ok()?;
+        let at = Position { log: it.log, index: it.index };
+        let stored = if it.log == log {
+            self.journal.read(it.index, 1, 1)
+        } else {
+            self.index.journals().find(it.log)?.read(it.index, 1, 1)
+        };
+        let stored = stored.ok()?.into_iter().next()?;
+        let target = Parsed::of(it.log, stored).ok()?;
         it.erases(&target.header, &target.leaf).ok()?;
         let is_of = |fact: &Fact| keys::position(&fact.key) == Ok(at);
         if unshown.iter().any(|facts| facts.iter().any(is_of)) {
@@ -504,6 +526,7 @@ impl Cursor {
             open_erased: Vec::new(),
             builder: None,
             stuck: false,
+            waits: false,
             rush: Rush::default(),
         }
     }
@@ -531,6 +554,12 @@ impl Cursor {
                 around.index.count_unreadable();
                 Record::Hidden
             });
+            if let Record::Erasure(it) = &record
+                && around.is_early(log, it)
+            {
+                folded.waits = true;
+                break;
+            }
             if let Some(guard) = &guard {
                 guard.look(&entry, &record, unshown + self.open_versions);
             }

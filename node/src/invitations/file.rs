@@ -23,8 +23,8 @@ pub(super) enum Damage {
     Content,
 }
 
-/// An invitation as it is kept.
-pub(super) fn encode(it: &Invitation) -> Vec<u8> {
+/// An invitation as it is kept, in a file that stands there.
+pub(super) fn encode(it: &Invitation, place: String) -> Vec<u8> {
     let body = KeptInvitation {
         invitation_id: it.id.to_string(),
         land: it.land.code().to_owned(),
@@ -34,14 +34,15 @@ pub(super) fn encode(it: &Invitation) -> Vec<u8> {
         expires_unix_ms: it.expires_ms,
         presented_unix_ms: it.presented.as_ref().map_or(0, |it| it.at_ms),
         presented: it.presented.as_ref().map(|it| it.signed.clone()),
+        place,
     };
     let body = body.encode_to_vec();
     let digest = hex::encode(Sha256::digest(&body));
     [MAGIC, VERSION, digest.as_bytes(), b"\n", &body].concat()
 }
 
-/// Reads what [`encode`] made.
-pub(super) fn decode(file: &[u8]) -> Result<Invitation, Damage> {
+/// Reads what [`encode`] made: the invitation, and where its file stood.
+pub(super) fn decode(file: &[u8]) -> Result<(Invitation, String), Damage> {
     let rest = file.strip_prefix(MAGIC).ok_or(Damage::Form)?;
     let Some(rest) = rest.strip_prefix(VERSION) else {
         let line = rest.iter().take(VERSION_BYTES_MAX).position(|it| *it == b'\n');
@@ -57,7 +58,8 @@ pub(super) fn decode(file: &[u8]) -> Result<Invitation, Damage> {
     read(KeptInvitation::decode(body).map_err(|_| Damage::Content)?).ok_or(Damage::Content)
 }
 
-fn read(it: KeptInvitation) -> Option<Invitation> {
+fn read(mut it: KeptInvitation) -> Option<(Invitation, String)> {
+    let place = std::mem::take(&mut it.place);
     let presented = match it.presented {
         None => None,
         Some(signed) => {
@@ -66,7 +68,7 @@ fn read(it: KeptInvitation) -> Option<Invitation> {
             Some(Presented { at_ms: it.presented_unix_ms, signed, digest, member })
         }
     };
-    Some(Invitation {
+    let invitation = Invitation {
         id: InvitationId::parse(&it.invitation_id)?,
         land: it.land.parse().ok()?,
         secret: Hash::try_from(&it.secret_digest[..]).ok()?,
@@ -74,7 +76,8 @@ fn read(it: KeptInvitation) -> Option<Invitation> {
         created_ms: it.created_unix_ms,
         expires_ms: it.expires_unix_ms,
         presented,
-    })
+    };
+    Some((invitation, place))
 }
 
 const MAGIC: &[u8] = b"registry invitation ";
@@ -122,20 +125,27 @@ pub(super) mod tests {
 
     #[test]
     fn the_format_is_what_it_was() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/invitations/invitation.golden");
-        if std::env::var_os("UPDATE_GOLDEN").is_some() && !std::fs::exists(path).unwrap() {
-            std::fs::write(path, encode(&used())).unwrap();
+        check_golden("invitation.golden", "");
+        check_golden("invitation-2.golden", "4711 1795000000000000000");
+        let (unused, place) = (Invitation { presented: None, ..used() }, "1 2".to_owned());
+        assert_eq!(decode(&encode(&unused, place.clone())), Ok((unused, place)));
+    }
+
+    #[track_caller]
+    fn check_golden(name: &str, place: &str) {
+        let path = format!("{}/src/invitations/{name}", env!("CARGO_MANIFEST_DIR"));
+        let fresh = encode(&used(), place.to_owned());
+        if std::env::var_os("UPDATE_GOLDEN").is_some() && !std::fs::exists(&path).unwrap() {
+            std::fs::write(&path, &fresh).unwrap();
         }
-        let golden = std::fs::read(path).unwrap();
-        assert_eq!(decode(&golden), Ok(used()));
-        assert_eq!(encode(&used()), golden);
-        let unused = Invitation { presented: None, ..used() };
-        assert_eq!(decode(&encode(&unused)), Ok(unused));
+        let golden = std::fs::read(&path).unwrap();
+        assert_eq!(decode(&golden), Ok((used(), place.to_owned())));
+        assert_eq!(fresh, golden);
     }
 
     #[test]
     fn every_changed_byte_is_noticed() {
-        let file = encode(&used());
+        let file = encode(&used(), String::new());
         for at in 0..file.len() {
             let mut other = file.clone();
             other[at] ^= 1;
@@ -158,7 +168,8 @@ pub(super) mod tests {
             JoinCard::sign(large.id, member, verbund, keys.each_ref()).unwrap();
         let card = signed.card.len();
         presented.signed = signed;
-        assert!(encode(&large).len() + CARD_BYTES_MAX - card <= FILE_BYTES_MAX);
+        let place = "9".repeat(60);
+        assert!(encode(&large, place).len() + CARD_BYTES_MAX - card <= FILE_BYTES_MAX);
     }
 
     proptest! {

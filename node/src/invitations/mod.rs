@@ -28,7 +28,7 @@ use registry_proto::{
     wire::registry::SignedJoinCard,
 };
 
-use crate::lifecycle::chain;
+use crate::{lifecycle::chain, witness::here};
 
 /// The invitations of a node. Clones share them. Every change works on the disk and blocks.
 #[derive(Clone, Debug)]
@@ -60,7 +60,8 @@ pub struct OpenError {
 
 impl Invitations {
     /// Opens the invitations in a directory, which is made if it is missing. A damaged file is told
-    /// and left alone: its invitation counts no more.
+    /// and left alone: its invitation counts no more. One that was not used and whose file was copied
+    /// or restored is removed: its token may have been used or withdrawn since.
     ///
     /// # Errors
     ///
@@ -80,7 +81,14 @@ impl Invitations {
                 continue;
             }
             match read(&path) {
-                Ok(invitation) => known.put(invitation),
+                Ok((invitation, stays)) if stays || invitation.presented.is_some() => {
+                    known.put(invitation);
+                }
+                Ok((invitation, _)) => {
+                    let (id, land) = (invitation.id, invitation.land);
+                    tracing::warn!(%id, %land, "an invitation from a copy or a backup is removed");
+                    fs::remove_file(&path).map_err(failed)?;
+                }
                 Err(damage) => {
                     tracing::error!(path = %path.display(), damage, "an invitation cannot be read");
                 }
@@ -179,7 +187,8 @@ impl Invitations {
         let fresh = path.with_extension(FRESH);
         fs::File::create(&fresh)
             .and_then(|mut to| {
-                to.write_all(&file::encode(invitation))?;
+                let place = here(&to.metadata()?);
+                to.write_all(&file::encode(invitation, place))?;
                 to.sync_all()
             })
             .and_then(|()| fs::rename(&fresh, &path))
@@ -224,14 +233,23 @@ impl Invitations {
 }
 
 /// The invitation in a file, or what is wrong with it.
-fn read(path: &Path) -> Result<Invitation, String> {
+/// An invitation, and whether its file stands where it was written.
+fn read(path: &Path) -> Result<(Invitation, bool), String> {
     let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|it| it.take(file::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
-    let invitation = file::decode(&bytes).map_err(|damage| damage.to_string())?;
+    let found = fs::File::open(path).and_then(|it| {
+        let found = here(&it.metadata()?);
+        it.take(file::FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok(found)
+    });
+    let found = found.map_err(|error| error.to_string())?;
+    let (invitation, place) = file::decode(&bytes).map_err(|damage| damage.to_string())?;
     let named = path.file_stem().is_some_and(|it| it == invitation.id.to_string().as_str());
-    if named { Ok(invitation) } else { Err("the file holds another invitation".to_owned()) }
+    let stays = place == found;
+    if named {
+        Ok((invitation, stays))
+    } else {
+        Err("the file holds another invitation".to_owned())
+    }
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Reject> {

@@ -8,7 +8,7 @@ const NOW: i64 = 1_795_000_200_000;
 
 fn put(dir: &Path, invitation: &Invitation) -> PathBuf {
     let path = dir.join(format!("{}.{ENDING}", invitation.id));
-    fs::write(&path, file::encode(invitation)).unwrap();
+    fs::write(&path, file::encode(invitation, String::new())).unwrap();
     path
 }
 
@@ -40,6 +40,29 @@ fn a_withdrawn_invitation_counts_no_more() {
     assert_eq!(all.ask(&id, &[9; 32], NOW), Err(Reject::NotInvited));
     assert!(matches!(all.revoke(&id), Err(Reject::NotFound { .. })));
     assert!(matches!(all.revoke("../../etc"), Err(Reject::NotFound { .. })));
+}
+
+#[test]
+fn a_restored_invitation_is_open_no_more_and_who_waits_goes_on_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = Invitations::open(dir.path()).unwrap();
+    let (charter, _) = crate::testing::charter_of(&[Land::HE, Land::RP, Land::SL]);
+    let made = all.make(Land::BY, 0, "p-operator".to_owned(), &charter, NOW);
+    let (invitation, _secret) = made.unwrap();
+    let path = dir.path().join(format!("{}.{ENDING}", invitation.id));
+    let listed = || Invitations::open(dir.path()).unwrap().list(NOW);
+    assert_eq!(listed(), std::slice::from_ref(&invitation), "a start takes nothing away");
+
+    let backup = fs::read(&path).unwrap();
+    all.revoke(&invitation.id.to_string()).unwrap();
+    fs::write(&path, &backup).unwrap();
+    assert!(listed().is_empty() && !path.exists(), "withdrawn before the backup came back");
+    // as nodes kept it that noted no place
+    fs::write(&path, file::encode(&invitation, String::new())).unwrap();
+    assert!(listed().is_empty() && !path.exists());
+
+    put(dir.path(), &used());
+    assert_eq!(listed(), [used()]);
 }
 
 #[test]

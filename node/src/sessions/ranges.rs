@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use registry_core::{
+    fold::Position,
     limits,
     node::Input,
     replicate::{Examination, Found, SendRange},
@@ -112,13 +113,103 @@ impl Ranges {
     async fn batch(&self, range: &SendRange) -> Result<Batch, RangeError> {
         let reader = self.readers.get(&range.log).ok_or(RangeError::UnknownLog)?;
         if range.upto - range.from <= INLINE_ENTRIES_MAX {
-            return read(reader, range, &self.erasures);
+            return self.read(reader, range);
         }
-        let (reader, range) = (reader.clone(), range.clone());
-        let erasures = self.erasures.clone();
-        tokio::task::spawn_blocking(move || read(&reader, &range, &erasures))
+        let (ranges, reader, range) = (self.clone(), reader.clone(), range.clone());
+        tokio::task::spawn_blocking(move || ranges.read(&reader, &range))
             .await
             .map_err(RangeError::Task)?
+    }
+
+    fn read(&self, reader: &Reader, range: &SendRange) -> Result<Batch, RangeError> {
+        let wanted = usize::try_from(range.upto - range.from).unwrap_or(usize::MAX);
+        let stored = reader
+            .read(range.from, range.bytes, wanted.min(limits::BATCH_ENTRIES_MAX))
+            .map_err(RangeError::Read)?;
+        let (mut entries, mut bytes) = (Vec::with_capacity(stored.len()), 0);
+        for stored in stored {
+            let index = stored.index;
+            let Some(entry) = self.batch_entry(reader, stored, range)? else {
+                // what comes before it goes; the rest with the next checkpoint
+                if entries.is_empty() {
+                    return Err(RangeError::Erased(index));
+                }
+                break;
+            };
+            bytes += entry_bytes(&entry);
+            if !entries.is_empty() && bytes > range.bytes as u64 {
+                break;
+            }
+            entries.push(entry);
+        }
+        let end = range.from + entries.len() as u64;
+        let proof = if end == range.upto {
+            Vec::new()
+        } else {
+            prove_consistency(reader, end, range.upto)
+                .map_err(|error| RangeError::Proof(Box::new(error)))?
+        };
+        let raw = |hash: &Hash| Bytes::copy_from_slice(hash.as_bytes());
+        Ok(Batch {
+            land: range.log.land.code().to_owned(),
+            epoch: range.log.epoch,
+            first: range.from,
+            entries,
+            checkpoint: range.note.clone(),
+            proof: proof.iter().map(raw).collect(),
+            follow: range.follow,
+        })
+    }
+
+    /// The entry as it travels; `None` if its body is erased by an entry that the checkpoint of the range
+    /// does not cover, nor one of a later epoch.
+    fn batch_entry(
+        &self,
+        reader: &Reader,
+        stored: Stored,
+        range: &SendRange,
+    ) -> Result<Option<BatchEntry>, RangeError> {
+        let header = stored.header;
+        let (salt, body, state) = match stored.body {
+            StoredBody::Present { salt, bytes } => {
+                (Bytes::copy_from_slice(&salt), bytes, BodyState::Present)
+            }
+            StoredBody::Withheld => (Bytes::new(), Bytes::new(), BodyState::Withheld),
+            StoredBody::Erased => {
+                let erasure = self.excuse(reader, stored.index, range)?;
+                if erasure.is_none() {
+                    return Ok(None);
+                }
+                let body_state = BodyState::Erased.into();
+                return Ok(Some(BatchEntry { header, body_state, erasure, ..Default::default() }));
+            }
+        };
+        Ok(Some(BatchEntry { header, salt, body, body_state: state.into(), erasure: None }))
+    }
+
+    /// Why a body is missing; `None` while no checkpoint here covers an erasure of it.
+    fn excuse(
+        &self,
+        reader: &Reader,
+        index: u64,
+        range: &SendRange,
+    ) -> Result<Option<ErasureProof>, RangeError> {
+        for by in self.erasures.by(Position { log: range.log, index }) {
+            if by.log == range.log {
+                if by.index < range.upto {
+                    return prove_erasure(reader, by.index, range.upto).map(Some);
+                }
+                continue;
+            }
+            let Some(later) = self.readers.get(&by.log) else { continue };
+            let Some(signed) = later.last_complete_checkpoint() else { continue };
+            if by.index < signed.record.note_size {
+                let checkpoint = signed.record.note;
+                let proof = prove_erasure(later, by.index, signed.record.note_size)?;
+                return Ok(Some(ErasureProof { checkpoint, ..proof }));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -127,71 +218,6 @@ fn look(reader: &Reader, old: u64, new: u64) -> Result<Found, RangeError> {
     let root = tree_root(reader, old).map_err(|error| proved(Box::new(error)))?;
     let proof = prove_consistency(reader, old, new).map_err(|error| proved(Box::new(error)))?;
     Ok(Found { root, proof })
-}
-
-fn read(reader: &Reader, range: &SendRange, erasures: &Erasures) -> Result<Batch, RangeError> {
-    let wanted = usize::try_from(range.upto - range.from).unwrap_or(usize::MAX);
-    let stored = reader
-        .read(range.from, range.bytes, wanted.min(limits::BATCH_ENTRIES_MAX))
-        .map_err(RangeError::Read)?;
-    let (mut entries, mut bytes) = (Vec::with_capacity(stored.len()), 0);
-    for stored in stored {
-        let index = stored.index;
-        let Some(entry) = batch_entry(reader, stored, range, erasures)? else {
-            // what comes before it goes; the rest with the next checkpoint
-            if entries.is_empty() {
-                return Err(RangeError::Erased(index));
-            }
-            break;
-        };
-        bytes += entry_bytes(&entry);
-        if !entries.is_empty() && bytes > range.bytes as u64 {
-            break;
-        }
-        entries.push(entry);
-    }
-    let end = range.from + entries.len() as u64;
-    let proof = if end == range.upto {
-        Vec::new()
-    } else {
-        prove_consistency(reader, end, range.upto)
-            .map_err(|error| RangeError::Proof(Box::new(error)))?
-    };
-    let raw = |hash: &Hash| Bytes::copy_from_slice(hash.as_bytes());
-    Ok(Batch {
-        land: range.log.land.code().to_owned(),
-        epoch: range.log.epoch,
-        first: range.from,
-        entries,
-        checkpoint: range.note.clone(),
-        proof: proof.iter().map(raw).collect(),
-        follow: range.follow,
-    })
-}
-
-/// The entry as it travels; `None` if its body is erased by an entry that the checkpoint of the range
-/// does not cover.
-fn batch_entry(
-    reader: &Reader,
-    stored: Stored,
-    range: &SendRange,
-    erasures: &Erasures,
-) -> Result<Option<BatchEntry>, RangeError> {
-    let header = stored.header;
-    let (salt, body, state) = match stored.body {
-        StoredBody::Present { salt, bytes } => {
-            (Bytes::copy_from_slice(&salt), bytes, BodyState::Present)
-        }
-        StoredBody::Withheld => (Bytes::new(), Bytes::new(), BodyState::Withheld),
-        StoredBody::Erased => {
-            let by = erasures.by(range.log, stored.index).filter(|by| *by < range.upto);
-            let Some(by) = by else { return Ok(None) };
-            let erasure = Some(prove_erasure(reader, by, range.upto)?);
-            let body_state = BodyState::Erased.into();
-            return Ok(Some(BatchEntry { header, body_state, erasure, ..Default::default() }));
-        }
-    };
-    Ok(Some(BatchEntry { header, salt, body, body_state: state.into(), erasure: None }))
 }
 
 fn prove_erasure(reader: &Reader, by: u64, size: u64) -> Result<ErasureProof, RangeError> {

@@ -1,5 +1,7 @@
 //! `verbund.registry.v1.ErasureService`.
 
+use std::collections::BTreeMap;
+
 use registry_core::{
     authorize::{self, Action, Principal},
     fold::{self, Position, Record},
@@ -7,8 +9,9 @@ use registry_core::{
     submission::{Erase, Submission, ToErase},
     view::Catalogue,
 };
+use registry_journal::Reader;
 use registry_proto::{
-    log::Kind,
+    log::{Header, Kind},
     terms::{Land, LogId},
     wire::registry::{
         EraseRequest, EraseResponse, ErasedAt, ErasureState, ListErasuresRequest,
@@ -16,7 +19,7 @@ use registry_proto::{
     },
 };
 use tonic::{Request, Response, Status};
-use tracing::info;
+use tracing::{error, info};
 use uuid::Uuid;
 
 use crate::{
@@ -24,6 +27,8 @@ use crate::{
     driver::Handle,
     erasure::{Erasures, Known},
     index::Index,
+    journals::{JournalRead, Parsed},
+    lifecycle::chain,
     reads::position,
     wire::{audited::rehearsed, caller::caller, status::status},
     witness::Receipts,
@@ -42,8 +47,10 @@ pub struct Setup {
     pub own: LogId,
     /// Members of the Verbund.
     pub members: Vec<Land>,
-    /// Where entries are read.
+    /// Where contacts are found.
     pub index: Index,
+    /// Where entries are read: all of them, also those that do not count.
+    pub readers: BTreeMap<LogId, Reader>,
     /// The way to the log.
     pub driver: Handle,
     /// What is erased.
@@ -79,7 +86,7 @@ impl ErasureApi {
             if let (Kind::Contact, Some(service)) = (target.header.kind, target.header.object_id) {
                 self.contacts_before(service, at, &mut targets)?;
             }
-            if targets.iter().all(|it: &ToErase| it.header.index != target.header.index) {
+            if targets.iter().all(|it: &ToErase| place(&it.header) != at) {
                 targets.push(target);
             }
         }
@@ -92,11 +99,11 @@ impl ErasureApi {
         let published = self.setup.driver.publish(submission).await?;
         let mut states = Vec::new();
         for (target, record) in targets.iter().zip(&published.records) {
-            let entry = Position { log: target.header.log, index: target.header.index };
-            if let (false, Some(by)) = (dry_run, record.index) {
-                info!(by = principal.pseudonym, %entry, erasure = by, "an entry is erased");
+            let entry = place(&target.header);
+            let by = record.index.filter(|_| !dry_run).map(|index| Position { log: own, index });
+            if let Some(by) = by {
+                info!(by = principal.pseudonym, %entry, erasure = %by, "an entry is erased");
             }
-            let by = record.index.filter(|_| !dry_run);
             states.push(self.state(target, entry, by, false)?);
         }
         Ok(states)
@@ -108,7 +115,9 @@ impl ErasureApi {
             None => erasures.logs().into_iter().flat_map(|log| erasures.of(log)).collect(),
             Some(at) => {
                 let at = position(at)?;
-                erasures.of(at.log).into_iter().filter(|it| it.entry == at).collect()
+                let logs = erasures.logs().into_iter().filter(|it| it.land == at.log.land);
+                let all = logs.flat_map(|log| erasures.of(log));
+                all.filter(|it| it.entry == at).collect()
             }
         };
         if let (true, Some(at)) = (all.is_empty(), &request.entry) {
@@ -136,7 +145,7 @@ impl ErasureApi {
         let ask = |catalogue: &Catalogue<'_, _>| Ok(catalogue.contacts_before(service, at)?);
         let (before, _) = self.setup.index.ask(ask)?;
         for earlier in before {
-            if targets.iter().all(|it| it.header.index != earlier.index) {
+            if targets.iter().all(|it| place(&it.header) != earlier) {
                 targets.push(self.target(earlier)?);
             }
         }
@@ -144,19 +153,33 @@ impl ErasureApi {
     }
 
     fn target(&self, at: Position) -> Result<ToErase, Reject> {
-        let size = self.setup.index.journals().find(at.log).map_or(0, |it| it.size());
-        if at.index >= size {
-            return Err(Reject::NotFound { what: "entry", name: at.to_string() });
-        }
-        let (_, entry) = self.setup.index.entry(at)?;
+        let entry = self.entry(at)?;
         Ok(ToErase { header: entry.header, leaf: entry.leaf })
+    }
+
+    /// An entry that is here, also beyond what counts of an epoch that ended.
+    fn entry(&self, at: Position) -> Result<Parsed, Reject> {
+        let reader = self.setup.readers.get(&at.log).filter(|it| at.index < it.size());
+        let name = || at.to_string();
+        let reader = reader.ok_or_else(|| Reject::NotFound { what: "entry", name: name() })?;
+        let failed = |cause: String| {
+            error!(%at, cause, "cannot read an entry");
+            Reject::Unavailable {
+                reason: "JOURNAL_DAMAGED",
+                description: format!("entry {at} cannot be read from the journal of this node"),
+            }
+        };
+        let stored = JournalRead::read(reader, at.index, 1, 1);
+        let stored = stored.map_err(|error| failed(chain(&error)))?.into_iter().next();
+        let stored = stored.ok_or_else(|| failed("nothing is there".to_owned()))?;
+        Parsed::of(at.log, stored).map_err(|error| failed(chain(&error)))
     }
 
     fn state(
         &self,
         target: &ToErase,
         entry: Position,
-        by: Option<u64>,
+        by: Option<Position>,
         done: bool,
     ) -> Result<ErasureState, Reject> {
         let mut state = ErasureState {
@@ -168,15 +191,14 @@ impl ErasureApi {
             ..ErasureState::default()
         };
         let Some(by) = by else { return Ok(state) };
-        let erasure = Position { index: by, ..entry };
-        let (_, stored) = self.setup.index.entry(erasure)?;
-        state.erasure = Some(wire_position(erasure));
+        let stored = self.entry(by)?;
+        state.erasure = Some(wire_position(by));
         state.recorded_at = Some(timestamp(stored.header.recorded_unix_ms));
         if let Ok(Record::Erasure(it)) = fold::read(&stored.as_entry()) {
             state.grund = it.grund;
         }
         let book = self.setup.receipts.read();
-        for it in book.erased(entry.log, by) {
+        for it in book.erased(by.log, by.index) {
             state.confirmed.push(ErasedAt {
                 land: it.receipt().holder.code().to_owned(),
                 since: Some(timestamp(it.receipt().unix_ms)),
@@ -188,6 +210,10 @@ impl ErasureApi {
         state.open = open.map(str::to_owned).collect();
         Ok(state)
     }
+}
+
+fn place(header: &Header) -> Position {
+    Position { log: header.log, index: header.index }
 }
 
 fn wire_position(at: Position) -> LogPosition {

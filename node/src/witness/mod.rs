@@ -27,6 +27,7 @@ pub use evidence::{Cabinet, CabinetError};
 pub(crate) use ledger::Record;
 pub use ledger::{Ledger, LeftOut, Receipts};
 pub use place::Place;
+pub(crate) use place::here;
 
 use crate::{
     driver::Handle,

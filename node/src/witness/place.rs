@@ -71,10 +71,15 @@ impl Place {
 }
 
 fn text(of: &Metadata) -> String {
+    format!("registry place 1\n{}\n", here(of))
+}
+
+/// Number and birth of a file. A move keeps both; a copy has others.
+pub(crate) fn here(of: &Metadata) -> String {
     // where the file system tells no birth the number has to do
     let born = of.created().ok().and_then(|it| it.duration_since(UNIX_EPOCH).ok());
     let born = born.unwrap_or_default().as_nanos();
-    format!("registry place 1\n{} {born}\n", of.ino())
+    format!("{} {born}", of.ino())
 }
 
 /// Bytes of the text, at most.

@@ -1029,9 +1029,13 @@ pub struct ErasureProof {
     /// Raw bytes of its body.
     #[prost(bytes = "bytes", tag = "3")]
     pub body: ::prost::bytes::Bytes,
-    /// RFC 6962 inclusion proof of the erasure in the tree of the checkpoint of the batch.
+    /// RFC 6962 inclusion proof of the erasure in the tree of the checkpoint.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub inclusion: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// Checkpoint of the later epoch in which the erasure stands (signed note); empty when it stands in
+    /// the epoch of the entry, and the checkpoint is that of the batch.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub checkpoint: ::prost::bytes::Bytes,
 }
 /// Consecutive entries, at most 1 MiB and 10,000 entries (one larger entry travels alone).
 #[derive(Clone, PartialEq, ::prost::Message)]

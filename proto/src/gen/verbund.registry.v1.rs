@@ -8324,11 +8324,11 @@ pub mod epoch_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-/// Body of ENTRY_KIND_ERASURE: the body of an earlier entry of the same log is erased for good. The
-/// header names the same leaf hash in its references.
+/// Body of ENTRY_KIND_ERASURE: the body of an earlier entry of the same log, or of an epoch of it that a
+/// reset has ended, is erased for good. The header names the same leaf hash in its references.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Erasure {
-    /// Index of the erased entry; smaller than that of this one.
+    /// Index of the erased entry; in the same epoch smaller than that of this one.
     #[prost(uint64, tag = "1")]
     pub index: u64,
     /// Its leaf hash, 32 bytes.
@@ -8337,11 +8337,14 @@ pub struct Erasure {
     /// Why, 1..500 characters; no personal data.
     #[prost(string, tag = "3")]
     pub grund: ::prost::alloc::string::String,
+    /// Epoch of the erased entry, if it is an earlier one than that of this entry; 0 for the same.
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
 }
 /// Request of Erase.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EraseRequest {
-    /// 1..1,000 entries of the own log. Of a contact, what was said of the same role before goes with it.
+    /// 1..1,000 entries of the own log, of any of its epochs. Of a contact, what was said of the same role before goes with it.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<LogPosition>,
     /// Why, 1..500 characters; no personal data.
@@ -9036,6 +9039,9 @@ pub struct KeptInvitation {
     /// What was presented; absent while nothing was.
     #[prost(message, optional, tag = "8")]
     pub presented: ::core::option::Option<SignedJoinCard>,
+    /// Number and birth of its file: a file that was copied or restored has others.
+    #[prost(string, tag = "9")]
+    pub place: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 #[cfg(feature = "grpc")]

@@ -31,7 +31,7 @@ impl Erased {
                 ),
             });
         }
-        if current == Some(index) {
+        if current == Some(number) {
             return Err(Reject::Precondition {
                 reason: "STILL_CURRENT",
                 description: format!(

@@ -109,7 +109,8 @@ impl OwnServices {
         };
         match header.kind {
             Kind::Erasure => {
-                entry.erases = Erasing::read(header, body).ok().map(|it| number(it.index));
+                let number = |it: Erasing| Position { log: it.log, index: it.index }.number();
+                entry.erases = Erasing::read(header, body).ok().map(number);
             }
             Kind::ServiceDefinition => {
                 // one that cannot be read keeps its place and names nobody

@@ -1,11 +1,29 @@
 //! What is asked of a single entry of a batch, and of the place a checkpoint signs.
 
+use std::collections::BTreeMap;
+
 use registry_proto::{
     charter::LogCut,
+    epoch::TakenReset,
     erasure::{self, Erasing},
-    log::{Header, SignedCheckpoint, body_digest, leaf_hash},
-    wire::peer::{Batch, BatchEntry, BodyState},
+    log::{Hash, Header, Keyring, Origin, OwnerKeys, SignedCheckpoint, body_digest, leaf_hash},
+    terms::LogId,
+    wire::peer::{Batch, BatchEntry, BodyState, ErasureProof},
 };
+
+/// What may excuse the bodies that are missing in a batch.
+pub(super) struct Excuses<'a> {
+    /// Checkpoint of the batch.
+    pub(super) signed: &'a SignedCheckpoint,
+    /// Keys of the owner.
+    pub(super) keys: &'a Keyring,
+    /// End of what counts of its log.
+    pub(super) cut: Option<LogCut>,
+    /// The resets that are taken: of other epochs nothing is believed.
+    pub(super) resets: &'a BTreeMap<LogId, TakenReset>,
+    /// The newest checkpoint of a later epoch that was looked at, and counts.
+    pub(super) later: Option<SignedCheckpoint>,
+}
 
 /// Bytes of an entry in a batch.
 pub(super) fn entry_bytes(entry: &BatchEntry) -> usize {
@@ -23,12 +41,13 @@ pub(super) fn counts(cut: Option<LogCut>, signed: &SignedCheckpoint) -> bool {
 }
 
 /// True if the body is the one the header promises, or the owner itself has erased it: then the
-/// erasure comes with the entry, proved under the checkpoint of the batch. A partner that lacks a
-/// body for any other reason is not a source for this entry.
+/// erasure comes with the entry, proved under the checkpoint of the batch, or under one of a later
+/// epoch that comes with it. A partner that lacks a body for any other reason is not a source for
+/// this entry.
 pub(super) fn body_is_promised(
     entry: &BatchEntry,
     header: &Header,
-    signed: &SignedCheckpoint,
+    excuses: &mut Excuses<'_>,
 ) -> bool {
     match (entry.body_state(), &entry.erasure) {
         (BodyState::Present, None) => {
@@ -38,11 +57,42 @@ pub(super) fn body_is_promised(
         }
         (BodyState::Erased, Some(proof)) => {
             let leaf = leaf_hash(&entry.header);
-            entry.salt.is_empty()
-                && entry.body.is_empty()
-                && erasure::verify(proof, header, &leaf, signed.size(), signed.root()).is_ok()
+            entry.salt.is_empty() && entry.body.is_empty() && excuses.excuse(proof, header, &leaf)
         }
         _ => false,
+    }
+}
+
+// === impl Excuses ===
+
+impl Excuses<'_> {
+    fn excuse(&mut self, proof: &ErasureProof, target: &Header, leaf: &Hash) -> bool {
+        if proof.checkpoint.is_empty() {
+            return erasure::verify(proof, target, leaf, &self.signed.checkpoint).is_ok();
+        }
+        let resets = self.resets;
+        let Some(signed) = self.later_epoch(proof) else { return false };
+        let ends = resets.get(&signed.checkpoint.origin.log).map(|it| it.said().size);
+        let erasing = erasure::verify(proof, target, leaf, &signed.checkpoint);
+        // what a reset discarded erases nothing
+        erasing.is_ok_and(|it| ends.is_none_or(|ends| it.by < ends))
+    }
+
+    /// The checkpoint that a proof brings, if it is one of a later epoch that is known here.
+    fn later_epoch(&mut self, proof: &ErasureProof) -> Option<&SignedCheckpoint> {
+        // most proofs of a batch rest on the same one
+        if self.later.as_ref().is_none_or(|it| *it.raw() != proof.checkpoint) {
+            let of = self.signed.checkpoint.origin;
+            let log = Header::parse(&proof.header).ok()?.log;
+            let before = LogId { epoch: log.epoch.checked_sub(1)?, ..log };
+            let follows = log.land == of.log.land && log.epoch > of.log.epoch;
+            if !follows || !self.resets.contains_key(&before) {
+                return None;
+            }
+            let signed = self.keys.verify(&proof.checkpoint, &Origin { log, ..of }).ok()?;
+            self.later = Some(signed).filter(|it| counts(self.cut, it));
+        }
+        self.later.as_ref()
     }
 }
 

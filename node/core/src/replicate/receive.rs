@@ -246,8 +246,8 @@ impl Replication {
                 return Ok(Vec::new());
             }
         };
-        match replica.accept(batch, id, &peer.node, now) {
-            Ok(store) => {
+        match replica.accept(batch, id, &peer.node, now, &self.resets) {
+            Ok((store, later)) => {
                 replica.spend(&store, now);
                 let held = session.heads.entry(log).or_default();
                 *held = (*held).max(replica.received());
@@ -255,6 +255,10 @@ impl Replication {
                     source.progress_mono_ms = now.mono_ms;
                 }
                 self.wishes.push_back(Wish::Store(store));
+                // every signed head that anyone shows is held against the tree here
+                if let Some(signed) = later {
+                    self.suspect(signed.checkpoint.origin.log, signed, peer);
+                }
                 Ok(Vec::new())
             }
             Err(BatchFault::Peer(fault @ PeerFault::CreditExceeded { .. })) => Err(fault),

@@ -3,11 +3,12 @@
 mod checks;
 mod pace;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use registry_proto::{
     charter::{LogCut, Member, Standing},
+    epoch::TakenReset,
     evidence::{Equivocation, EvidenceError},
     log::{
         CheckpointError, Frontier, Hash, Keyring, Origin, OwnerKeys, SignedCheckpoint,
@@ -17,6 +18,7 @@ use registry_proto::{
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
+use self::checks::Checked;
 use crate::{
     limits,
     now::Now,
@@ -417,14 +419,16 @@ impl Replica {
     }
 
     /// Checks a batch by itself, from the bytes to the owner's signature, and moves the verified
-    /// tree on. On a fault nothing changes but `stopped` and the newest verified head.
+    /// tree on. On a fault nothing changes but `stopped` and the newest verified head. A checkpoint
+    /// of a later epoch that excuses missing bodies comes with what is to be stored.
     pub(crate) fn accept(
         &mut self,
         mut batch: Batch,
         session: SessionId,
         from: &str,
         now: Now,
-    ) -> Result<Store, BatchFault> {
+        resets: &BTreeMap<LogId, TakenReset>,
+    ) -> Result<(Store, Option<SignedCheckpoint>), BatchFault> {
         let log = self.origin.log;
         let bytes = self.check_size(&batch, session).map_err(BatchFault::Peer)?;
         let signed = self.verify(&batch.checkpoint).map_err(BatchFault::Peer)?;
@@ -437,11 +441,12 @@ impl Replica {
             self.check_tree(&batch, &signed, tree.size(), &root).map_err(BatchFault::Peer)?;
         // from here on the owner's signature stands behind the headers
         self.learn(signed.clone(), now).map_err(BatchFault::Owner)?;
-        let (recorded_ms, erasures) = self.check_entries(&batch, &signed).inspect_err(|fault| {
+        let checked = self.check_entries(&batch, &signed, resets).inspect_err(|fault| {
             if let BatchFault::Owner(fault) = fault {
                 self.stopped = Some(fault.clone());
             }
         })?;
+        let Checked { recorded_ms, erasures, later } = checked;
         for it in &erasures {
             withdraw(&mut batch, it);
         }
@@ -453,7 +458,7 @@ impl Replica {
         let missing = batch.entries.iter().filter(|it| it.body_state() == BodyState::Withheld);
         let bodies_missing = missing.count() as u64;
         self.flights.push_back(Flight { point, bodies_missing, bytes, session, recorded_ms });
-        Ok(Store {
+        let store = Store {
             log,
             entries: batch.entries,
             note: batch.checkpoint,
@@ -461,7 +466,8 @@ impl Replica {
             proof,
             received_ms: now.wall_ms,
             from: from.to_owned(),
-        })
+        };
+        Ok((store, later))
     }
 
     /// The oldest group under way is durable.

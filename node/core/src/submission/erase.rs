@@ -51,7 +51,8 @@ impl Submission {
     ///
     /// [`Reject::Denied`] without the role operator; [`Reject::Invalid`] without entries or reason,
     /// or with too many; [`Reject::Precondition`] with `ERASE_FOREIGN` for an entry of another log,
-    /// and with `ERASE_KIND` for a kind that is never erased.
+    /// with `ERASE_KIND` for a kind that is never erased, and with `ERASE_NOT_BEGUN` for an entry of
+    /// an epoch that this log has not come to.
     pub fn erase(principal: &Principal, erase: Erase) -> Result<Self, Reject> {
         authorize::require(principal, Action::Operate)?;
         let Erase { own, targets, grund, dry_run, entropy } = erase;
@@ -64,6 +65,7 @@ impl Submission {
                 index: header.index,
                 leaf_hash: leaf.as_bytes().to_vec().into(),
                 grund: grund.clone(),
+                epoch: if header.log == own { 0 } else { header.log.epoch },
             };
             let (salt, body) = (entropy.salt(), body.encode_to_vec().into());
             let land = own.land;
@@ -99,9 +101,10 @@ fn check_form(targets: &[ToErase], grund: &str) -> Result<(), Reject> {
         let (given, most) = (targets.len(), limits::PUBLISH_RECORDS_MAX);
         add("entries", "RECORD_COUNT", format!("{given} Einträge; erlaubt sind 1 bis {most}"));
     }
-    let mut indices: Vec<u64> = targets.iter().map(|it| it.header.index).collect();
-    indices.sort_unstable();
-    if indices.windows(2).any(|it| it[0] == it[1]) {
+    let place = |it: &ToErase| (it.header.log, it.header.index);
+    let mut places: Vec<_> = targets.iter().map(place).collect();
+    places.sort_unstable();
+    if places.windows(2).any(|it| it[0] == it[1]) {
         add("entries", "ENTRY_TWICE", "ein Eintrag ist mehr als einmal genannt".to_owned());
     }
     let chars = grund.chars().count();
@@ -115,16 +118,13 @@ fn check_form(targets: &[ToErase], grund: &str) -> Result<(), Reject> {
 /// The object of an entry that may be erased here.
 fn erasable(own: LogId, header: &Header) -> Result<ServiceId, Reject> {
     let name = format!("{}/{}", header.log, header.index);
-    if header.log.land == own.land && header.log != own {
+    if header.log.land == own.land && header.log.epoch > own.epoch {
         return Err(Reject::Precondition {
-            reason: "ERASE_ENDED",
-            description: format!(
-                "{name} steht in einer Epoche, die zurückgesetzt wurde; eine Löschung wirkt nur in \
-                 ihrer eigenen Epoche"
-            ),
+            reason: "ERASE_NOT_BEGUN",
+            description: format!("{name} steht in einer Epoche, die hier noch nicht begonnen hat"),
         });
     }
-    if header.log != own {
+    if header.log.land != own.land {
         return Err(Reject::Precondition {
             reason: "ERASE_FOREIGN",
             description: format!(
@@ -174,8 +174,14 @@ mod tests {
     /// The one place that touches the API: what becomes of it, in a word.
     #[track_caller]
     fn check(role: Role, targets: Vec<ToErase>, grund: &str, expect: &str) {
+        check_in(1, role, targets, grund, expect);
+    }
+
+    /// While the own log is written in this epoch.
+    #[track_caller]
+    fn check_in(epoch: u64, role: Role, targets: Vec<ToErase>, grund: &str, expect: &str) {
         let principal = Principal::with_roles("p-operator", &[role]);
-        let own = log(Land::SL);
+        let own = LogId { epoch, ..log(Land::SL) };
         let grund = grund.to_owned();
         let erase = Erase { own, targets, grund, dry_run: false, entropy: [1; 32] };
         let got = match Submission::erase(&principal, erase) {
@@ -199,6 +205,18 @@ mod tests {
         }
         let foreign = target(Land::RP, Kind::ServiceVersion, Some(1));
         check(Role::Operator, vec![foreign], "Widerruf", "ERASE_FOREIGN");
+        // of an epoch that a reset has ended too, and none that is to come
+        let of_epoch = |epoch| {
+            let mut it = version();
+            it.header.log.epoch = epoch;
+            it
+        };
+        check_in(2, Role::Operator, vec![of_epoch(1), of_epoch(2)], "Widerruf", "2 as p-operator");
+        check_in(2, Role::Operator, vec![of_epoch(1), of_epoch(1)], "Widerruf", "ENTRY_TWICE");
+        check_in(2, Role::Operator, vec![of_epoch(3)], "Widerruf", "ERASE_NOT_BEGUN");
+        let mut foreign = target(Land::RP, Kind::ServiceVersion, Some(1));
+        foreign.header.log.epoch = 2;
+        check_in(2, Role::Operator, vec![foreign], "Widerruf", "ERASE_FOREIGN");
         for kind in [
             Kind::Erasure,
             Kind::Unfenced,
@@ -236,6 +254,7 @@ mod tests {
         let [record] = submission.records.as_slice() else { panic!("one record") };
         let body = Erasure::decode(&record.body[..]).expect("an erasure");
         assert_eq!((body.index, &body.leaf_hash[..]), (7, &Hash::of(b"leaf").as_bytes()[..]));
+        assert_eq!(body.epoch, 0, "the same");
         assert_eq!(record.references[0].leaf_hash, Hash::of(b"leaf"));
         assert_eq!(record.service.uuid(), Uuid::from_u128(5));
         assert!(submission.dry_run);

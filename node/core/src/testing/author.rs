@@ -10,7 +10,7 @@ use registry_proto::{
         Checkpoint, Frontier, Hash, HashTiles, Header, Kind, LogSigner, Origin, SignedCheckpoint,
         VerbundId, body_digest, leaf_hash, prove_consistency, prove_inclusion,
     },
-    terms::Land,
+    terms::{Land, LogId},
     wire::{
         peer::{Batch, BatchEntry, BodyState, ErasureProof, Head},
         registry::Erasure,
@@ -84,8 +84,13 @@ impl Author {
 
     /// Appends an erasure that names this index and leaf.
     pub(crate) fn append_erasure_of(&mut self, index: u64, leaf: Hash) {
+        self.append_erasure_in(0, index, leaf);
+    }
+
+    /// Appends an erasure that names this epoch, index and leaf.
+    pub(crate) fn append_erasure_in(&mut self, epoch: u64, index: u64, leaf: Hash) {
         let leaf_hash = Bytes::copy_from_slice(leaf.as_bytes());
-        let body = Erasure { index, leaf_hash, grund: "Widerruf".to_owned() };
+        let body = Erasure { index, leaf_hash, grund: "Widerruf".to_owned(), epoch };
         self.append_with(&body.encode_to_vec(), |it| it.kind = Kind::Erasure);
     }
 
@@ -94,6 +99,12 @@ impl Author {
         let path = prove_inclusion(self, signed, by as u64).expect("in the tree");
         let it = &self.entries[by];
         erasure::prove(it.header.clone(), [9; 16], it.body.clone(), &path)
+    }
+
+    /// The entry `by`, proved under a checkpoint of `signed` that comes with the proof.
+    pub(crate) fn prove_later(&self, by: usize, signed: u64) -> ErasureProof {
+        let checkpoint = self.signed(signed).raw().clone();
+        ErasureProof { checkpoint, ..self.prove_erasure(by, signed) }
     }
 
     /// Appends whatever bytes.
@@ -164,6 +175,10 @@ impl Author {
             last_recorded_ms: START_MS,
             pulled_from: None,
         }
+    }
+
+    pub(crate) fn log(&self) -> LogId {
+        self.origin.log
     }
 
     pub(crate) fn size(&self) -> u64 {

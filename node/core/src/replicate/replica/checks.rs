@@ -1,10 +1,13 @@
 //! What a batch must be before anything of it is stored.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use registry_proto::{
-    epoch::Reset,
+    epoch::{Reset, TakenReset},
     erasure::Erasing,
     log::{Hash, Header, Kind, SignedCheckpoint, check_consistency},
+    terms::LogId,
     wire::peer::Batch,
 };
 
@@ -13,10 +16,17 @@ use crate::{
     limits,
     replicate::{
         SessionId,
-        entries::{body_is_promised, entry_bytes},
+        entries::{Excuses, body_is_promised, entry_bytes},
         fault::{OwnerFault, PeerFault},
     },
 };
+
+/// What the entries of a batch say.
+pub(super) struct Checked {
+    pub(super) recorded_ms: i64,
+    pub(super) erasures: Vec<Erasing>,
+    pub(super) later: Option<SignedCheckpoint>,
+}
 
 impl Replica {
     pub(super) fn check_size(&self, batch: &Batch, session: SessionId) -> Result<u64, PeerFault> {
@@ -68,13 +78,17 @@ impl Replica {
         Ok(proof)
     }
 
-    /// Recorded time of the last entry, and the erasures among them.
+    /// Recorded time of the last entry, the erasures among them, and a checkpoint of a later epoch
+    /// that excuses missing bodies.
     pub(super) fn check_entries(
         &self,
         batch: &Batch,
         signed: &SignedCheckpoint,
-    ) -> Result<(i64, Vec<Erasing>), BatchFault> {
+        resets: &BTreeMap<LogId, TakenReset>,
+    ) -> Result<Checked, BatchFault> {
         let log = self.origin.log;
+        let (keys, cut) = (&self.keys, self.cut());
+        let mut excuses = Excuses { signed, keys, cut, resets, later: None };
         let mut recorded_ms = self.received_recorded_ms;
         let mut erasures = Vec::new();
         for (index, entry) in (batch.first..).zip(&batch.entries) {
@@ -90,7 +104,7 @@ impl Replica {
                 return Err(BatchFault::Owner(OwnerFault::TimeWentBack { log, index }));
             }
             recorded_ms = header.recorded_unix_ms;
-            if !body_is_promised(entry, &header, signed) {
+            if !body_is_promised(entry, &header, &mut excuses) {
                 return Err(BatchFault::Peer(PeerFault::Body { log, index }));
             }
             if !self.begins_right(&header, &entry.body) {
@@ -99,7 +113,7 @@ impl Replica {
             // one that names nothing erases nothing
             erasures.extend(Erasing::read(&header, &entry.body).ok());
         }
-        Ok((recorded_ms, erasures))
+        Ok(Checked { recorded_ms, erasures, later: excuses.later })
     }
 
     /// True unless the entry is out of place at the beginning of an epoch: every one but the first

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
-    log::{Kind, leaf_hash},
-    terms::Land,
+    epoch::TakenReset,
+    log::{Kind, Origin, leaf_hash},
+    terms::{Land, LogId},
     wire::{
-        peer::{Batch, BodyState, ErasureProof, peer_message::Message},
+        peer::{Batch, BatchEntry, BodyState, ErasureProof, peer_message::Message},
         registry as wire,
     },
 };
@@ -15,7 +16,7 @@ use super::{bench, delivers, held};
 use crate::{
     node::{Effect, Input},
     replicate::Store,
-    testing::{Author, Bench, is_testimony, log, signer},
+    testing::{Author, Bench, LAENDER, charter, heads, is_testimony, log, reset, signer},
 };
 
 /// Ten entries of Rheinland-Pfalz, then an erasure (10) of the entry `index`, then one more.
@@ -207,11 +208,175 @@ fn the_owner_confirms_as_well_but_states_nothing_else_about_its_log() {
 fn an_erasure_without_a_readable_body_erases_nothing() {
     let mut bench = bench();
     let author = bench.author(Land::RP);
-    let later = wire::Erasure { index: 11, leaf_hash: vec![1; 32].into(), grund: String::new() };
+    let leaf_hash = vec![1; 32].into();
+    let later = wire::Erasure { index: 11, leaf_hash, ..wire::Erasure::default() };
     author.append_with(&later.encode_to_vec(), |it| it.kind = Kind::Erasure);
     author.append_with(b"\xff\xff", |it| it.kind = Kind::Erasure);
     bench.tell(1, Land::RP, 12, 12);
     let it = batch(&mut bench, 12, 12);
     let store = said(&mut bench, it).expect("taken: what it means is the fold's matter");
     assert!(store.entries.iter().all(|it| it.body_state() == BodyState::Present));
+}
+
+/// Ten entries of the first epoch of Rheinland-Pfalz, of which a reset keeps eight, and a second epoch
+/// whose entry 1 erases entry 3 of the first.
+struct Ended {
+    first: Author,
+    second: Author,
+    resets: Vec<TakenReset>,
+}
+
+impl Ended {
+    fn new() -> Self {
+        let author = |epoch| {
+            let log = LogId { epoch, ..log(Land::RP) };
+            Author::of_log(Origin { verbund: charter(&LAENDER).id(), log }, signer(Land::RP))
+        };
+        let (mut first, mut second) = (author(1), author(2));
+        first.append(7);
+        first.append_with(b"a move", |it| it.kind = Kind::Uebergabe);
+        first.append(2);
+        let said = reset(log(Land::RP), 8, first.checkpoint(8).root, &[Land::HE, Land::TH]);
+        second.append_with(&said.encode(), |it| {
+            (it.kind, it.object_id) = (Kind::EpochReset, None);
+        });
+        let resets = vec![said.complete(&charter(&LAENDER)).expect("complete")];
+        let mut it = Self { first, second, resets };
+        it.erases(1, 3);
+        it
+    }
+
+    /// What the second epoch holds behind its reset.
+    fn erases(&mut self, epoch: u64, index: u64) {
+        self.second.rewrite(1);
+        let leaf = leaf_hash(&self.first.batch(index, index + 1, 10).entries[0].header);
+        self.second.append_erasure_in(epoch, index, leaf);
+    }
+
+    /// A node that holds nothing of it yet, and what it says to the first epoch without the body of
+    /// the entry `at`, for which the proof comes.
+    fn said(self, at: usize, proof: ErasureProof) -> (Bench, Result<Store, String>) {
+        let Self { first, resets, .. } = self;
+        let mut bench = Bench::with(|it| it.resets = resets);
+        bench.connect(1, Land::RP);
+        bench.say(1, Message::Heads(heads(vec![first.head(10, 10)], 0)));
+        let mut batch = Batch { follow: bench.follow(1, Land::RP), ..first.batch(0, 10, 10) };
+        let header = batch.entries[at].header.clone();
+        batch.entries[at] = BatchEntry {
+            header,
+            body_state: BodyState::Erased.into(),
+            erasure: Some(proof),
+            ..BatchEntry::default()
+        };
+        let said = said(&mut bench, batch);
+        (bench, said)
+    }
+}
+
+/// A body of an epoch that has ended is missing, and this proof comes in its place.
+#[track_caller]
+fn check_ended(at: usize, prove: impl FnOnce(&mut Ended) -> ErasureProof, taken: bool) {
+    let mut ended = Ended::new();
+    let proof = prove(&mut ended);
+    match ended.said(at, proof).1 {
+        Ok(store) => {
+            assert!(taken, "is taken");
+            assert_eq!(store.entries[at].body_state(), BodyState::Erased);
+        }
+        Err(label) => assert!(!taken && label.starts_with("fault RP body; "), "{label}"),
+    }
+}
+
+#[test]
+fn a_body_of_an_epoch_that_ended_may_be_missing_if_a_later_epoch_erases_it() {
+    check_ended(3, |it| it.second.prove_later(1, 2), true);
+    // what lies beyond the cut of the reset can be erased as well
+    let beyond = |it: &mut Ended| {
+        it.erases(1, 9);
+        it.second.prove_later(1, 2)
+    };
+    check_ended(9, beyond, true);
+    // the checkpoint of the batch is that of another log
+    check_ended(3, |it| it.second.prove_erasure(1, 2), false);
+    // another entry, and one that others rest on
+    check_ended(4, |it| it.second.prove_later(1, 2), false);
+    let protected = |it: &mut Ended| {
+        it.erases(1, 7);
+        it.second.prove_later(1, 2)
+    };
+    check_ended(7, protected, false);
+    // the reset erases nothing, nor does an erasure that names no earlier epoch
+    check_ended(3, |it| it.second.prove_later(0, 2), false);
+    for epoch in [0, 2, 3] {
+        let elsewhere = |it: &mut Ended| {
+            it.erases(epoch, 3);
+            it.second.prove_later(1, 2)
+        };
+        check_ended(3, elsewhere, false);
+    }
+}
+
+#[test]
+fn an_erasure_that_nobody_can_know_or_that_others_signed_excuses_nothing() {
+    // the epoch has not begun for this node
+    let unknown = |it: &mut Ended| {
+        it.resets.clear();
+        it.second.prove_later(1, 2)
+    };
+    check_ended(3, unknown, false);
+    // a reset of the second epoch discards it
+    let discards = |it: &mut Ended, size| {
+        let (log, root) = (LogId { epoch: 2, ..log(Land::RP) }, it.second.checkpoint(size).root);
+        let said = reset(log, size, root, &[Land::HE, Land::TH]);
+        it.resets.push(said.complete(&charter(&LAENDER)).expect("complete"));
+        it.second.prove_later(1, 2)
+    };
+    check_ended(3, |it| discards(it, 1), false);
+    check_ended(3, |it| discards(it, 2), true);
+    // signed by somebody else, for another root, or in the log of another Land
+    let by_other = |it: &mut Ended, land: Land, of: Land| {
+        let origin =
+            Origin { verbund: charter(&LAENDER).id(), log: LogId { epoch: 2, ..log(land) } };
+        let mut other = Author::of_log(origin, signer(of));
+        other.append(1);
+        let leaf = leaf_hash(&it.first.batch(3, 4, 10).entries[0].header);
+        other.append_erasure_in(1, 3, leaf);
+        other.prove_later(1, 2)
+    };
+    check_ended(3, |it| by_other(it, Land::RP, Land::TH), false);
+    check_ended(3, |it| by_other(it, Land::TH, Land::TH), false);
+    check_ended(3, |it| by_other(it, Land::TH, Land::RP), false);
+    let lie = |it: &mut Ended| {
+        let checkpoint = it.second.lie(2, leaf_hash(b"another tree"));
+        ErasureProof { checkpoint, ..it.second.prove_later(1, 2) }
+    };
+    check_ended(3, lie, false);
+    let garbage = |it: &mut Ended| {
+        let checkpoint = Bytes::from_static(b"no note");
+        ErasureProof { checkpoint, ..it.second.prove_later(1, 2) }
+    };
+    check_ended(3, garbage, false);
+}
+
+#[test]
+fn a_checkpoint_that_excuses_a_body_convicts_its_owner_like_any_other() {
+    let mut ended = Ended::new();
+    let proof = ended.second.prove_later(1, 2);
+    // the second epoch as this node holds it: another history of the same size
+    ended.second.rewrite(1);
+    ended.second.append(2);
+    let second = ended.second.log();
+    let held = ended.second.recovered(3, 3);
+    let resets = ended.resets.clone();
+    let first = ended.first.recovered(0, 0);
+    let mut bench = Bench::with(|it| (it.resets, it.logs) = (resets, vec![first, held]));
+    bench.connect(1, Land::RP);
+    bench.say(1, Message::Heads(heads(vec![ended.first.head(10, 10)], 0)));
+    let mut batch = Batch { follow: bench.follow(1, Land::RP), ..ended.first.batch(0, 10, 10) };
+    let entry = &mut batch.entries[3];
+    (entry.salt, entry.body) = (Bytes::new(), Bytes::new());
+    (entry.body_state, entry.erasure) = (BodyState::Erased.into(), Some(proof));
+    let said = bench.say(1, Message::Batch(batch));
+    assert!(said.iter().any(|it| it.starts_with("store RP/1")), "{said:?}");
+    assert!(said.iter().any(|it| it.contains(&format!("examine {second}"))), "{said:?}");
 }

@@ -83,6 +83,9 @@ pub(super) fn summary(kind: Kind, record: Option<&Record>) -> String {
             format!("{} an {}: {}", it.von_land, it.an_land, schritt(it.schritt()))
         }
         Record::Kontakt(it) => format!("{}: {}", it.rolle, it.stelle),
+        Record::Erasure(it) if it.epoch > 0 => {
+            format!("Eintrag {} der Epoche {}: {}", it.index, it.epoch, it.grund)
+        }
         Record::Erasure(it) => format!("Eintrag {}: {}", it.index, it.grund),
     }
 }
