@@ -9,6 +9,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
     charter::{Charter, CharterError, Standing},
+    german::German,
     wire::registry as wire,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -155,7 +156,7 @@ pub enum CharterCommandError {
     SameKeys(PathBuf),
     /// The charter breaks its rules.
     #[error("die Charta ist nicht gültig")]
-    Charter(#[source] CharterError),
+    Charter(#[source] German<CharterError>),
     /// The target exists: a charter never changes.
     #[error("{} besteht schon; eine Charta wird nie überschrieben", .0.display())]
     Exists(PathBuf),
@@ -179,7 +180,7 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
 
 pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
     let raw = fs::read(file).map_err(|source| file_error(file, source))?;
-    Charter::chain(raw.into()).map_err(CharterCommandError::Charter)
+    Charter::chain(raw.into()).map_err(|it| CharterCommandError::Charter(German(it)))
 }
 
 /// Reads a card.
@@ -228,7 +229,8 @@ pub fn assemble(
         members,
         ..wire::Charter::default()
     };
-    Charter::parse(charter.encode_to_vec().into()).map_err(CharterCommandError::Charter)
+    Charter::parse(charter.encode_to_vec().into())
+        .map_err(|it| CharterCommandError::Charter(German(it)))
 }
 
 /// A member from its card; `path` is named in errors.

@@ -16,6 +16,7 @@ use prost::Message as _;
 use registry_core::limits;
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, CharterError},
+    german::German,
     join::{JoinToken, TokenError},
     wire::{
         peer::{
@@ -94,7 +95,7 @@ pub enum JoinError {
     Protocol(&'static str),
     /// The charters break a rule.
     #[error("die Chartas des Knotens sind nicht gültig")]
-    Charters(#[source] CharterError),
+    Charters(#[source] German<CharterError>),
     /// The charters are not those of the token.
     #[error("das Token passt nicht zu den Chartas des Knotens")]
     Token(#[from] TokenError),
@@ -181,7 +182,8 @@ impl Asking {
 
     fn verified(&self, raw: Vec<Bytes>) -> Result<Vec<Charter>, JoinError> {
         let chain = CharterChain { charters: raw }.encode_to_vec();
-        let charters = Charter::chain(chain.into()).map_err(JoinError::Charters)?;
+        let charters =
+            Charter::chain(chain.into()).map_err(|it| JoinError::Charters(German(it)))?;
         let last = charters.last().ok_or(JoinError::Protocol("keine Charta"))?;
         self.token.require_made_under(last)?;
         Ok(charters)
