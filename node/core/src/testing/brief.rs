@@ -68,6 +68,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
 fn refused(reject: &Reject) -> String {
     match reject {
         Reject::Invalid(all) => all.iter().map(|it| it.reason).collect::<Vec<_>>().join(" "),
+        Reject::Fenced { .. } => "FENCED".to_owned(),
         Reject::Unavailable { reason, .. } | Reject::Precondition { reason, .. } => {
             (*reason).to_owned()
         }
