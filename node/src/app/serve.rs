@@ -358,6 +358,7 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         counts: parts.epochs.counts.clone(),
         driver: parts.driver.clone(),
         keys: parts.config.keys_held.clone(),
+        metrics: parts.metrics.clone(),
     };
     Charters::start(setup, &parts.shutdown)
 }

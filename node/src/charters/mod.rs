@@ -13,16 +13,17 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use registry_core::{
     authorize::Principal,
-    charter::{Chain, InForce, VoteRefused, Wish},
+    charter::{Chain, InForce, Uncounted, VoteRefused, Wish},
     reject::Reject,
 };
 use registry_journal::Reader;
 use registry_proto::{
     charter::{Change, Charter, CharterVote},
+    german::German,
     terms::{Land, LogId},
 };
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use files::{LoadError, load};
 use scan::Scan;
@@ -31,6 +32,7 @@ use crate::{
     config::KeysHeld,
     driver::Handle,
     lifecycle::{Shutdown, StopCause, TaskKind},
+    observe::Metrics,
     tls::{self, MemberTrust},
 };
 
@@ -52,6 +54,8 @@ pub struct Setup {
     pub driver: Handle,
     /// The signing keys of this node.
     pub keys: KeysHeld,
+    /// Counts votes that do not count.
+    pub metrics: Arc<Metrics>,
 }
 
 /// The charters of a node. Clones share one state.
@@ -90,7 +94,7 @@ pub struct Voted {
 impl Charters {
     /// Starts the task that counts.
     pub fn start(setup: Setup, shutdown: &Shutdown) -> Option<Self> {
-        let Setup { land, data_dir, charters, readers, counts, driver, keys } = setup;
+        let Setup { land, data_dir, charters, readers, counts, driver, keys, metrics } = setup;
         let genesis = charters.first()?.clone();
         let followed = Arc::new(charters.last()?.clone());
         let chain = Chain::new(genesis);
@@ -98,7 +102,9 @@ impl Charters {
         let (show, shown) = watch::channel(begin);
         let held = Arc::new(readers.clone());
         let scan = Scan::new(chain, charters, readers, &counts, shutdown.token().clone());
-        let counter = Counter { data_dir, followed: followed.clone(), show, told: None };
+        let told = BTreeMap::new();
+        let uncounted = Votes { metrics, told };
+        let counter = Counter { data_dir, followed: followed.clone(), show, told: None, uncounted };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
         let (readers, turn) = (held, Arc::new(Semaphore::new(1)));
@@ -197,6 +203,31 @@ struct Counter {
     show: watch::Sender<Shown>,
     /// What was last told about a chain that cannot be followed.
     told: Option<u64>,
+    uncounted: Votes,
+}
+
+/// Votes that count nowhere, in metrics and the log of the process.
+struct Votes {
+    metrics: Arc<Metrics>,
+    told: BTreeMap<(Land, Uncounted), u64>,
+}
+
+// === impl Votes ===
+
+impl Votes {
+    fn tell(&mut self, chain: &Chain) {
+        let now = chain.uncounted();
+        // what it rests on may have come since
+        let gone = self.told.keys().filter(|it| !now.contains_key(it)).map(|it| (*it, 0));
+        let gone: Vec<_> = gone.collect();
+        for ((land, why), votes) in now.clone().into_iter().chain(gone) {
+            if self.told.get(&(land, why)) != Some(&votes) && votes > 0 {
+                warn!(%land, why = why.label(), votes, "votes of a member do not count");
+            }
+            self.metrics.set_votes_uncounted(land, why.label(), votes);
+        }
+        self.told = now;
+    }
 }
 
 // === impl Counter ===
@@ -215,6 +246,7 @@ impl Counter {
             .await?;
             scan = back;
             if grew || !self.show.borrow().complete {
+                self.uncounted.tell(scan.chain());
                 let chain = Arc::new(scan.chain().clone());
                 self.show.send_replace(Shown { chain, complete: true });
             }
@@ -291,7 +323,7 @@ pub fn behind(past: &[InForce], followed: &Charter) -> String {
 fn refused(why: VoteRefused) -> Reject {
     let (reason, description) = match why {
         VoteRefused::Successor(error) => {
-            return Reject::field("successor", "CHARTER_RULE", error.to_string());
+            return Reject::field("successor", "CHARTER_RULE", German(error).to_string());
         }
         VoteRefused::NoVoter(land) => {
             ("NO_VOTER", format!("{land} hat nach der geltenden Charta keine Stimme"))

@@ -24,7 +24,7 @@ use registry_journal::{EraseError, Journal, Reader};
 use registry_proto::{
     erasure::{Erasing, is_erasure},
     log::{Header, Kind, leaf_hash},
-    terms::LogId,
+    terms::{Land, LogId},
 };
 use tokio::sync::Notify;
 use tracing::{error, info};
@@ -43,6 +43,8 @@ struct Inner {
     dir: PathBuf,
     lists: Mutex<BTreeMap<LogId, List>>,
     hears: Mutex<Vec<Hears>>,
+    /// Erasures that erase nothing, by the Land that wrote them.
+    void: Mutex<BTreeMap<Land, u64>>,
     wake: Notify,
 }
 
@@ -84,7 +86,8 @@ impl Erasures {
             lists.insert(log, List::read(&path(&dir, log))?);
         }
         let (lists, hears) = (Mutex::new(lists), Mutex::default());
-        Ok(Self { inner: Arc::new(Inner { dir, lists, hears, wake: Notify::new() }) })
+        let (void, wake) = (Mutex::default(), Notify::new());
+        Ok(Self { inner: Arc::new(Inner { dir, lists, hears, void, wake }) })
     }
 
     /// Looks for erasures that an earlier run did not come to, and overwrites the bodies of all that
@@ -138,6 +141,8 @@ impl Erasures {
                 || self.by(log, erasing.index).is_some();
             let Some(kind) = erased_kind(reader, &erasing).filter(|_| !known) else {
                 info!(%log, by = erasing.by, entry = erasing.index, "an erasure that erases nothing");
+                let mut void = self.inner.void.lock().unwrap_or_else(PoisonError::into_inner);
+                *void.entry(log.land).or_default() += 1;
                 continue;
             };
             found.push((erasing, kind));
@@ -186,6 +191,12 @@ impl Erasures {
         let mut all = self.some(log, |_| true);
         all.sort_unstable_by_key(|it| std::cmp::Reverse(it.by));
         all
+    }
+
+    /// Erasures that erase nothing, by the Land that wrote them, as far as they were read since the
+    /// start.
+    pub fn void(&self) -> BTreeMap<Land, u64> {
+        self.inner.void.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs.

@@ -118,6 +118,9 @@ fn noticed(notice: &Notice) -> String {
         Notice::Replication(Report::PeerFault { peer, fault }) => {
             format!("fault {} {}", peer.land, fault.label())
         }
+        Notice::Replication(Report::Lapse { peer, lapse }) => {
+            format!("lapse {} {}", peer.land, lapse.label())
+        }
         Notice::Replication(Report::LogStopped { peer, fault }) => {
             format!("stopped by {} {}", peer.land, fault.label())
         }
