@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use registry_node::{
     app::{App, Listeners},
     cli::{self, Args, Command, RunArgs, join::JoinCommandError},
@@ -24,7 +23,10 @@ const BAD_CONFIG: u8 = 64;
 const REFUSED: u8 = 3;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args: Args = match registry_client::usage::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
     if let Err(failure) = keys::forbid_dumps() {
         eprintln!("registry-node: Speicherabzüge lassen sich nicht verhindern: {failure}");
         return ExitCode::FAILURE;

@@ -22,6 +22,7 @@ pub mod charter;
 pub mod epoch;
 pub mod erasure;
 pub mod evidence;
+pub mod german;
 pub mod join;
 pub mod key;
 pub mod log;

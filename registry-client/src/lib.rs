@@ -13,6 +13,7 @@
 //! - [`diff`]: what differs between two records, field by field.
 //! - [`manifest`]: a catalogue as files, against what stands in the log.
 //! - [`proof`]: verifies what a node answers against the charter, without trusting the node.
+//! - [`usage`]: command lines with help and errors in German.
 //! - [`error`]: what can go wrong, sorted by who can change it.
 //!
 //! The crate knows the wire and the charter, nothing of how a node works inside.
@@ -34,6 +35,7 @@ pub mod nachnutzung;
 pub mod proof;
 pub mod publish;
 mod tls;
+pub mod usage;
 pub mod watch;
 pub mod witness;
 

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use prost::Message as _;
 use registry_client::{Client, ClientConfig, connect::ANSWER_TIMEOUT};
 use registry_node::{
     app::{App, Bound, Listeners},
@@ -21,6 +22,7 @@ use registry_node::{
     config::{Config, Listen},
     demo::{Prepared, prepare},
     driver::Clock,
+    epochs::Resets,
     lifecycle::Shutdown,
     pki::Files,
     serving::Patience,
@@ -28,13 +30,14 @@ use registry_node::{
 };
 use registry_proto::{
     charter::Charter,
+    epoch::Reset,
     key::Key,
     log::{Checkpoint, Hash, LogSigner, Origin, SignedCheckpoint, VerbundId},
     terms::{
         Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
         LogId,
     },
-    wire::registry::{self, GetServiceRequest},
+    wire::registry::{self as wire, GetServiceRequest},
 };
 use tempfile::TempDir;
 use time::OffsetDateTime;
@@ -58,7 +61,10 @@ pub const MEMBERS: [Land; 10] = [SL, RP, HE, TH, BY, BE, NI, NW, BW, SN];
 pub struct Arena {
     dir: TempDir,
     prepared: Prepared,
+    listeners: BTreeMap<Land, Listeners>,
     apps: BTreeMap<Land, App>,
+    /// Number of the charter the nodes run under.
+    charter: u64,
 }
 
 /// How the nodes of an arena are run.
@@ -92,6 +98,13 @@ impl Default for Run {
 impl Arena {
     /// Starts SL and RP and waits until both may publish.
     pub async fn start(run: Run) -> Self {
+        let mut arena = Self::prepare().await;
+        arena.run(run).await;
+        arena
+    }
+
+    /// Keys, certificates and configurations; nothing runs.
+    pub async fn prepare() -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = Listen {
@@ -110,22 +123,56 @@ impl Arena {
             listeners.insert(land, bound);
         }
         let prepared = prepare(dir.path(), "Arena", &members).expect("prepared");
-        limit(&prepared.charter(), run.quotas);
-        let mut apps = BTreeMap::new();
+        Self { dir, prepared, listeners, apps: BTreeMap::new(), charter: 0 }
+    }
+
+    /// Starts SL and RP and waits until both may publish.
+    pub async fn run(&mut self, run: Run) {
+        limit(&self.prepared.charter(), run.quotas);
         for (land, clock) in [(SL, Clock::start()), (RP, run.clock_of_rp)] {
-            keep_links(&prepared.config(land), land, &[(SL, RP)]);
-            let mut config = Config::load(&prepared.config(land)).expect("configuration");
+            let path = self.prepared.config(land);
+            keep_links(&path, land, &[(SL, RP)]);
+            let mut config = Config::load(&path).expect("configuration");
             config.patience = run.patience;
-            let listeners = listeners.remove(&land).expect("bound");
+            let listeners = self.listeners.remove(&land).expect("bound");
             let app = App::start_by(clock, config, listeners, Shutdown::new()).await;
-            apps.insert(land, app.expect("starts"));
+            self.apps.insert(land, app.expect("starts"));
         }
-        let arena = Self { dir, prepared, apps };
         eventually(LIMIT, "both may publish", async || {
-            arena.apps.values().all(|it| it.board().load().fence_open)
+            self.apps.values().all(|it| it.board().load().fence_open)
         })
         .await;
-        arena
+    }
+
+    /// Puts a successor of the genesis charter into force before the nodes start.
+    pub fn amend(&mut self, change: impl FnOnce(&mut wire::Charter)) {
+        let genesis = self.genesis();
+        let mut next = genesis.draft_of_next();
+        change(&mut next);
+        let (next, _) = genesis.successor(next.encode_to_vec().into()).expect("a successor");
+        for land in [SL, RP] {
+            let dir = self.home(land).join("data/charters");
+            std::fs::create_dir_all(&dir).expect("created");
+            let file = dir.join(format!("{:020}.charter", next.number()));
+            std::fs::write(file, next.raw()).expect("written");
+        }
+        self.charter = next.number();
+    }
+
+    /// Has an epoch ended before the nodes start.
+    pub fn end_epoch(&self, reset: Reset) {
+        let taken = reset.complete(&self.genesis()).expect("enough countersignatures");
+        for land in [SL, RP] {
+            let data = self.home(land).join("data");
+            std::fs::create_dir_all(&data).expect("created");
+            Resets::of(&data).keep(&taken).expect("kept");
+        }
+    }
+
+    /// The charter that everything begins with.
+    pub fn genesis(&self) -> Charter {
+        let raw = std::fs::read(self.prepared.charter()).expect("charter");
+        Charter::parse(raw.into()).expect("charter")
     }
 
     /// Ends the nodes in order.
@@ -147,8 +194,7 @@ impl Arena {
 
     /// The Verbund.
     pub fn verbund(&self) -> VerbundId {
-        let raw = std::fs::read(self.prepared.charter()).expect("charter");
-        Charter::parse(raw.into()).expect("charter").id()
+        self.genesis().id()
     }
 
     /// Directory for what a test writes.
@@ -218,9 +264,14 @@ impl Arena {
 
     /// A session at `at` as the node of `land`, after the hello.
     pub async fn partner(&self, at: Land, land: Land) -> Partner {
+        self.partner_under(at, land, self.charter).await
+    }
+
+    /// [`Arena::partner`] that claims to run under another charter.
+    pub async fn partner_under(&self, at: Land, land: Land, charter: u64) -> Partner {
         let config = self.config(at, Who::Node(land));
         let mut partner = Partner::dial(config).await.expect("a member may open a session");
-        partner.hello(self.verbund(), land).await;
+        partner.hello_under(self.verbund(), land, charter).await;
         partner
     }
 
@@ -239,9 +290,22 @@ impl Arena {
         root: Hash,
         seconds: u64,
     ) -> SignedCheckpoint {
-        let key = |name: &str| self.key(signer, name);
-        let signer = LogSigner::new(key("log.key"), key("freshness.key"));
-        let origin = Origin { verbund: self.verbund(), log: LogId { land, epoch: 1 } };
+        let keys = ["log.key", "freshness.key"].map(|it| self.key(signer, it));
+        self.sign_by(keys, LogId { land, epoch: 1 }, size, root, seconds)
+    }
+
+    /// A checkpoint of a log, signed by a log and a freshness key.
+    pub fn sign_by(
+        &self,
+        keys: [Key; 2],
+        log: LogId,
+        size: u64,
+        root: Hash,
+        seconds: u64,
+    ) -> SignedCheckpoint {
+        let [log_key, freshness] = keys;
+        let signer = LogSigner::new(log_key, freshness);
+        let origin = Origin { verbund: self.verbund(), log };
         Checkpoint { origin, size, root }.sign(&signer, seconds).expect("signed")
     }
 
@@ -365,10 +429,10 @@ const HONEST_FROM: u64 = 1_000_000;
 /// Gives members a quota in the charter.
 fn limit(path: &std::path::Path, quotas: &[(Land, u64)]) {
     let raw = std::fs::read(path).expect("charter");
-    let mut charter: registry::Charter = prost::Message::decode(&raw[..]).expect("a charter");
+    let mut charter: wire::Charter = prost::Message::decode(&raw[..]).expect("a charter");
     for (land, entries_per_day) in quotas {
         let member = charter.members.iter_mut().find(|it| it.land == land.code());
-        let quota = registry::Quota { entries_per_day: *entries_per_day, bytes_per_day: 0 };
+        let quota = wire::Quota { entries_per_day: *entries_per_day, bytes_per_day: 0 };
         member.expect("a member").quota = Some(quota);
     }
     std::fs::write(path, prost::Message::encode_to_vec(&charter)).expect("charter");

@@ -1,10 +1,16 @@
 //! The log of a Land, written by a test that has its keys: right, or wrong on purpose.
 
+use bytes::Bytes;
 use registry_proto::{
-    log::{Frontier, Hash, Header, Kind, VerbundId, body_digest, leaf_hash},
+    log::{Frontier, Hash, Header, Kind, SignedCheckpoint, VerbundId, body_digest, leaf_hash},
     terms::{Land, LogId},
-    wire::peer::{Batch, BatchEntry, BodyState, Follow, Head},
+    wire::{
+        peer::{Batch, BatchEntry, BodyState, Follow, Head},
+        registry::LogCut,
+    },
 };
+use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::arena::Arena;
 
@@ -13,6 +19,10 @@ use crate::arena::Arena;
 pub struct Chronicle {
     /// Owner.
     pub land: Land,
+    /// Epoch it is written in.
+    pub epoch: u64,
+    /// Files of the log and the freshness key that sign it.
+    pub keys: [&'static str; 2],
     /// What stands in it.
     pub entries: Vec<BatchEntry>,
     verbund: VerbundId,
@@ -23,40 +33,33 @@ pub struct Chronicle {
 impl Chronicle {
     /// An empty log of a member.
     pub fn of(arena: &Arena, land: Land) -> Self {
-        Self { land, entries: Vec::new(), verbund: arena.verbund() }
+        let keys = ["log.key", "freshness.key"];
+        Self { land, epoch: 1, keys, entries: Vec::new(), verbund: arena.verbund() }
     }
 
     /// The header that the next entry has to have, of a kind that nobody knows yet.
     pub fn next_header(&self) -> Header {
-        let index = self.entries.len() as u64;
-        let body = body(index);
-        Header {
-            verbund: self.verbund,
-            log: LogId { land: self.land, epoch: 1 },
-            index,
-            kind: Kind::Unknown(99),
-            recorded_unix_ms: RECORDED_MS,
-            object_id: None,
-            audience: 1,
-            batch_end: true,
-            references: Vec::new(),
-            principal: "p-0000000000000000".to_owned(),
-            body_length: u32::try_from(body.len()).expect("short"),
-            body_digest: body_digest(&SALT, &body),
-            request: None,
-        }
+        let body = body(self.entries.len() as u64);
+        self.header(Kind::Unknown(99), &body)
     }
 
     /// Appends an entry with this header; its body is the right one for [`Self::next_header`].
     pub fn append(&mut self, header: &Header) {
         let body = body(self.entries.len() as u64);
-        self.entries.push(BatchEntry {
-            header: header.encode().expect("within the limits"),
-            salt: SALT.to_vec().into(),
-            body: body.into(),
-            body_state: BodyState::Present.into(),
-            erasure: None,
-        });
+        self.push(header, body.into());
+    }
+
+    /// Appends an entry of a kind with the body that makes it one; its leaf hash.
+    pub fn say(&mut self, kind: Kind, body: Bytes) -> Hash {
+        let header = self.header(kind, &body);
+        self.push(&header, body);
+        self.leaf(self.entries.len() - 1)
+    }
+
+    /// [`Chronicle::say`] about an object.
+    pub fn say_of(&mut self, object: Uuid, kind: Kind, body: Bytes) {
+        let header = Header { object_id: Some(object), ..self.header(kind, &body) };
+        self.push(&header, body);
     }
 
     /// Appends the right entry.
@@ -64,6 +67,11 @@ impl Chronicle {
         let header = self.next_header();
         self.append(&header);
         self
+    }
+
+    /// Leaf hash of an entry.
+    pub fn leaf(&self, index: usize) -> Hash {
+        leaf_hash(&self.entries[index].header)
     }
 
     /// Root of the tree.
@@ -75,15 +83,28 @@ impl Chronicle {
         tree.root()
     }
 
+    /// What a charter names as its end.
+    pub fn cut(&self) -> LogCut {
+        let root = Bytes::copy_from_slice(self.root().as_bytes());
+        LogCut { epoch: self.epoch, size: self.entries.len() as u64, root }
+    }
+
+    /// The checkpoint of its owner, signed at a time.
+    pub fn signed(&self, arena: &Arena, seconds: u64) -> SignedCheckpoint {
+        let keys = self.keys.map(|it| arena.key(self.land, it));
+        let log = LogId { land: self.land, epoch: self.epoch };
+        arena.sign_by(keys, log, self.entries.len() as u64, self.root(), seconds)
+    }
+
     /// All of it as one batch for a partner, under a checkpoint of its owner.
     pub fn batch(&self, arena: &Arena, follow: &Follow) -> Batch {
-        let signed = arena.sign(self.land, self.entries.len() as u64, self.root());
+        let now = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).expect("after 1970");
         Batch {
             land: self.land.code().to_owned(),
-            epoch: 1,
+            epoch: self.epoch,
             first: 0,
             entries: self.entries.clone(),
-            checkpoint: signed.raw().clone(),
+            checkpoint: self.signed(arena, now).raw().clone(),
             proof: Vec::new(),
             follow: follow.follow,
         }
@@ -91,16 +112,42 @@ impl Chronicle {
 
     /// What a node that holds all of it tells.
     pub fn head(&self, arena: &Arena, seconds: u64) -> Head {
-        let (size, root) = (self.entries.len() as u64, self.root());
-        let signed = arena.sign_as(self.land, self.land, size, root, seconds);
         Head {
             land: self.land.code().to_owned(),
-            epoch: 1,
-            size,
-            root: root.as_bytes().to_vec().into(),
-            checkpoint: signed.raw().clone(),
+            epoch: self.epoch,
+            size: self.entries.len() as u64,
+            root: self.root().as_bytes().to_vec().into(),
+            checkpoint: self.signed(arena, seconds).raw().clone(),
             held: Default::default(),
         }
+    }
+
+    fn header(&self, kind: Kind, body: &[u8]) -> Header {
+        Header {
+            verbund: self.verbund,
+            log: LogId { land: self.land, epoch: self.epoch },
+            index: self.entries.len() as u64,
+            kind,
+            recorded_unix_ms: RECORDED_MS,
+            object_id: None,
+            audience: 1,
+            batch_end: true,
+            references: Vec::new(),
+            principal: "p-0000000000000000".to_owned(),
+            body_length: u32::try_from(body.len()).expect("short"),
+            body_digest: body_digest(&SALT, body),
+            request: None,
+        }
+    }
+
+    fn push(&mut self, header: &Header, body: Bytes) {
+        self.entries.push(BatchEntry {
+            header: header.encode().expect("within the limits"),
+            salt: SALT.to_vec().into(),
+            body,
+            body_state: BodyState::Present.into(),
+            erasure: None,
+        });
     }
 }
 
@@ -113,5 +160,6 @@ fn body(index: u64) -> Vec<u8> {
     format!("entry {index} of a kind that nobody knows").into_bytes()
 }
 
-const SALT: [u8; 16] = [7; 16];
+/// Salt of every body.
+pub const SALT: [u8; 16] = [7; 16];
 const RECORDED_MS: i64 = 1_700_000_000_000;

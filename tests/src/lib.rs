@@ -2,6 +2,7 @@
 //! processes, and nodes under attack.
 
 pub mod arena;
+pub mod attack;
 pub mod bench;
 pub mod chronicle;
 pub mod cluster;

@@ -40,8 +40,13 @@ impl Partner {
         Ok(Self { sender, answers })
     }
 
-    /// Says hello as the node of a Land.
+    /// Says hello as the node of a Land, under the genesis charter.
     pub async fn hello(&mut self, verbund: VerbundId, land: Land) {
+        self.hello_under(verbund, land, 0).await;
+    }
+
+    /// Says hello as the node of a Land, and which charter it runs under.
+    pub async fn hello_under(&mut self, verbund: VerbundId, land: Land, charter: u64) {
         self.send(Message::Hello(Hello {
             verbund: verbund.as_bytes().to_vec().into(),
             land: land.code().to_owned(),
@@ -49,7 +54,7 @@ impl Partner {
             protocol_min: 1,
             protocol_max: 1,
             features: Vec::new(),
-            charter: 0,
+            charter,
         }))
         .await;
     }

@@ -3,7 +3,6 @@
 //! published at SL still arrives at RP.
 
 use std::{
-    collections::BTreeMap,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -25,72 +24,13 @@ use registry_proto::{
 };
 use registry_tests::{
     arena::{Arena, LIMIT, MEMBERS, Run},
+    attack::{acknowledged, asked_after, asked_for, fault, given_up, heads_of, quarantined, state},
     chronicle::{Chronicle, empty_head},
     cluster::{Who, eventually},
     partner::Partner,
 };
 
 const TWO_BEACONS: Duration = Duration::from_millis(2 * limits::BEACON_MS);
-
-fn fault(land: Land, fault: &str) -> String {
-    format!("registry_peer_faults_total{{land=\"{land}\",fault=\"{fault}\"}}")
-}
-
-fn state(land: Land, state: &str) -> String {
-    format!("registry_replication_state{{land=\"{land}\",state=\"{state}\"}}")
-}
-
-fn quarantined(land: Land) -> String {
-    state(land, "quarantined")
-}
-
-/// Tells that nothing is held of these logs, and waits until RP asks their owner for them.
-async fn asked_for(partner: &mut Partner, laender: &[Land]) -> BTreeMap<Land, Follow> {
-    let heads = laender.iter().map(|it| empty_head(*it)).collect();
-    asked_after(partner, laender, heads).await
-}
-
-/// Tells what is held of these logs, and waits until RP asks for all of them here.
-async fn asked_after(
-    partner: &mut Partner,
-    laender: &[Land],
-    heads: Vec<Head>,
-) -> BTreeMap<Land, Follow> {
-    partner.send(Message::Heads(Heads { heads, nonce: 0 })).await;
-    let mut follows = BTreeMap::new();
-    while follows.len() < laender.len() {
-        let follow = partner.expect(|it| match it {
-            Message::Follow(follow) => Some(follow),
-            _ => None,
-        });
-        let follow = follow.await.expect("open").expect("RP follows");
-        let land: Land = follow.land.parse().expect("a Land");
-        if laender.contains(&land) {
-            follows.insert(land, follow);
-        }
-    }
-    follows
-}
-
-/// Waits until RP has stored `size` entries of a log.
-async fn acknowledged(partner: &mut Partner, land: Land, size: u64) {
-    let ack = partner.expect(|it| match it {
-        Message::Ack(ack) if ack.land == land.code() && ack.size >= size => Some(()),
-        _ => None,
-    });
-    ack.await.expect("open").expect("stored");
-}
-
-/// What the node holds of all logs.
-async fn heads_of(partner: &mut Partner, nonce: u64) -> BTreeMap<String, Head> {
-    partner.send(Message::AskHeads(AskHeads { nonce })).await;
-    let heads = partner.expect(|it| match it {
-        Message::Heads(heads) if heads.nonce == nonce => Some(heads.heads),
-        _ => None,
-    });
-    let heads = heads.await.expect("open").expect("answered");
-    heads.into_iter().map(|it| (it.land.clone(), it)).collect()
-}
 
 //     what no owner may sign: each convicts the log of its owner and no other
 #[tokio::test(flavor = "multi_thread")]
@@ -204,11 +144,7 @@ async fn a_relay_that_changes_what_it_passes_on_is_found_out_and_the_owner_is_be
     for (land, label, change) in &cases {
         let before = arena.metric(RP, &fault(HE, label)).await;
         relay.send(Message::Batch(changed(*land, change))).await;
-        let given_up = relay.expect(|it| match it {
-            Message::Unfollow(it) if it.land == land.code() => Some(()),
-            _ => None,
-        });
-        given_up.await.expect("open").expect("RP asks here no more");
+        given_up(&mut relay, *land).await;
         arena.counted(RP, &fault(HE, label), before + 1).await;
         assert_eq!(arena.metric(RP, &quarantined(*land)).await, 0, "{land} did nothing");
     }

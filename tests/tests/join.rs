@@ -9,13 +9,18 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use prost::Message as _;
 use registry_node::{
+    cli::init::ensure_key,
     demo::{Demo, DemoArgs, NEWCOMER},
+    pki::Pki,
     tls::{PinnedConnector, Pins, Profile},
 };
 use registry_proto::{
     charter::Charter,
-    join::{Invited, JoinToken},
+    join::{Invited, JoinCard, JoinToken},
+    key::Key,
     log::LogSigner,
     terms::Land::{self, BY, HE, RP, SL, TH},
     wire::{
@@ -33,7 +38,10 @@ use registry_tests::{
     records::{definition, request, service_id},
 };
 use tokio::net::TcpStream;
-use tonic::{Code, transport::Endpoint};
+use tonic::{
+    Code,
+    transport::{Channel, Endpoint},
+};
 
 const FOUNDERS: [Land; 4] = [HE, RP, SL, TH];
 const LIMIT: Duration = Duration::from_secs(60);
@@ -221,6 +229,7 @@ async fn strangers_get_little_and_members_lose_nothing() {
     let read = CatalogueServiceClient::new(channel.clone()).get_status(GetStatusRequest {}).await;
     assert_eq!(read.expect_err("not there").code(), Code::Unimplemented);
     let mut client = JoinServiceClient::new(channel);
+    verbund.refuses_cards(&mut client, &invited).await;
     let large = JoinPresented { signed_card: vec![1; 128 << 10].into() };
     let large = JoinRequest { presented: Some(large), ..JoinRequest::default() };
     let refused = client.join(large).await.expect_err("too large").code();
@@ -355,6 +364,62 @@ impl Verbund {
         let output = tokio::time::timeout(LIMIT, run).await.expect("in time").expect("ran");
         assert!(output.status.success(), "{}", text(&output));
         text(&output)
+    }
+
+    /// Whoever has the token presents cards with keys of others, or with the name of a node of SL.
+    async fn refuses_cards(&self, client: &mut JoinServiceClient<Channel>, invited: &Invited) {
+        let key = |land: Land, name: &str| -> Key {
+            ensure_key(&self.home(land).join(name)).expect("key").into()
+        };
+        let keys = |land| ["log.key", "freshness.key", "offline.key"].map(|it| key(land, it));
+        let (own, other) = (keys(BY), keys(HE));
+        let [log_key, freshness_key, offline_key] =
+            own.each_ref().map(|it| Bytes::copy_from_slice(it.public().as_bytes()));
+        let log_of_he = Bytes::copy_from_slice(other[0].public().as_bytes());
+        let anchor = self.cluster.prepared().pki.anchor(BY);
+        let anchor = registry_node::tls::read_certificates(&anchor).expect("anchor").remove(0);
+        let node = |name: String| vec![wire::MemberNode { name, spki_pins: Vec::new() }];
+        let own_node = node(Pki::node_name(BY));
+        let member = |log_key: &Bytes, nodes: &Vec<wire::MemberNode>| wire::Member {
+            land: "BY".to_owned(),
+            log_key: log_key.clone(),
+            freshness_key: freshness_key.clone(),
+            offline_key: offline_key.clone(),
+            nodes: nodes.clone(),
+            anchors: vec![anchor.to_vec().into()],
+            ..wire::Member::default()
+        };
+        let with_key_of_he = [&own[0], &own[1], &own[2]];
+        for (what, member, keys) in [
+            ("the key of HE, not signed by it", member(&log_of_he, &own_node), with_key_of_he),
+            ("signed with other keys", member(&log_key, &own_node), other.each_ref()),
+            ("the node of SL", member(&log_key, &node(Pki::node_name(SL))), own.each_ref()),
+            ("no node", member(&log_key, &Vec::new()), own.each_ref()),
+        ] {
+            let card = JoinCard::sign(invited.id, member, invited.verbund, keys).expect("signs");
+            let presented = JoinPresented { signed_card: card.encode_to_vec().into() };
+            let request = JoinRequest {
+                invitation_id: invited.id.to_string(),
+                secret: Some(JoinSecret { secret: invited.secret.expose().to_vec().into() }),
+                presented: Some(presented),
+                ..JoinRequest::default()
+            };
+            let mut refused = Code::ResourceExhausted;
+            // two calls per second of a network
+            eventually(LIMIT, what, async || {
+                let answer = client.join(request.clone()).await;
+                refused = answer.expect_err(what).code();
+                refused != Code::ResourceExhausted
+            })
+            .await;
+            assert_eq!(refused, Code::InvalidArgument, "{what}");
+        }
+        let metrics = self.cluster.metrics(SL).await;
+        let counted = r#"registry_requests_total{method="/verbund.peer.v1.JoinService/Join",code="INVALID_ARGUMENT"} 4"#;
+        assert!(metrics.contains(counted), "{metrics}");
+        // nobody waits, and the token is good for the card it was made for
+        let listed = self.operator(SL, &["charter", "invitations"]);
+        assert!(listed.contains("offen"), "{listed}");
     }
 
     fn registry(&self, land: Land, who: Who, args: &[&str]) -> Output {

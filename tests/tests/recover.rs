@@ -58,7 +58,7 @@ async fn a_lost_disk_and_an_old_backup_come_back_from_partners() {
     cluster.wait_open(&[SL]).await;
     assert_eq!(publish(&cluster, 5).await, 6);
     check_recovered(&cluster, 5, &["RECOVERED_CAUSE_BEHIND", "from: '1'", "size: '5'"]).await;
-    check_one_history(&cluster, 7).await;
+    check_one_history(&cluster, 7, &[RP, HE]).await;
 }
 
 //     SL - RP        SL stands still, as a paused container; nobody is there when it wakes up
@@ -91,7 +91,7 @@ async fn a_process_that_stood_still_signs_nothing_before_a_partner_answers() {
     cluster.wait_open(&[SL]).await;
     assert_eq!(fs::metadata(&log).expect("a segment").len(), before, "nothing was written");
     assert_eq!(publish(&cluster, 3).await, 1);
-    check_one_history_at(&cluster, &[RP], 2).await;
+    check_one_history(&cluster, 2, &[RP]).await;
 }
 
 //     SL - RP - HE - (a copy of SL)
@@ -127,7 +127,7 @@ async fn of_two_copies_only_one_goes_on_and_an_operator_says_which() {
     .await;
     assert_eq!(twin.opened(), opened, "{}", twin.stderr());
     twin.kill();
-    check_one_history(&cluster, last + 1).await;
+    check_one_history(&cluster, last + 1, &[RP, HE]).await;
 
     // the operator decides for the copy
     cluster.kill(SL);
@@ -138,7 +138,74 @@ async fn of_two_copies_only_one_goes_on_and_an_operator_says_which() {
     cluster.wait_open(&[SL]).await;
     assert_eq!(publish(&cluster, 100_000).await, last + 2);
     check_recovered(&cluster, last + 1, &["RECOVERED_CAUSE_BEHIND"]).await;
-    check_one_history(&cluster, last + 3).await;
+    check_one_history(&cluster, last + 3, &[RP, HE]).await;
+}
+
+//     SL - RP        SL has chosen to go on alone, RP has not
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_members_one_alone_goes_on_only_if_its_operator_chose_so() {
+    let mut cluster = Cluster::prepare(&[SL, RP], &[(SL, RP)]);
+    let config = cluster.prepared().config(SL);
+    let text = fs::read_to_string(&config).expect("configuration");
+    let fence = "[fence]\npolicy = \"available\"\navailable_after = \"1s\"\n";
+    fs::write(&config, format!("{text}\n{fence}")).expect("written");
+    start(&mut cluster, &[SL, RP]).await;
+    assert_eq!(publish(&cluster, 1).await, 0);
+
+    cluster.kill(RP);
+    cluster.kill(SL);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    let alone = request(vec![definition(&service_id(2), "Allein")], vec![]);
+    let answer = cluster.publish(SL, alone).await.expect("published alone");
+    let index = answer.records[0].position.as_ref().map(|it| it.index);
+    assert_eq!(index, Some(2), "behind the entry that says that nobody was asked");
+    cluster.saw(SL, "registry_fence_unfenced_total", &["publishing opens by policy"]).await;
+
+    cluster.kill(SL);
+    cluster.run(RP);
+    eventually(LIMIT, "RP answers", async || cluster.status(RP).await.is_ok()).await;
+    let alone = request(vec![definition(&service_id(3), "Nicht allein")], vec![]);
+    let refused = cluster.publish(RP, alone).await.expect_err("fenced");
+    assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
+    assert!(cluster.metrics(RP).await.contains("registry_fence_unfenced_total 0"));
+
+    // together again: one history, and both publish
+    cluster.run(SL);
+    cluster.wait_open(&[SL, RP]).await;
+    let both = request(vec![definition(&service_id(4), "Zusammen")], vec![]);
+    cluster.publish(RP, both).await.expect("published");
+    assert_eq!(publish(&cluster, 5).await, 3);
+    check_one_history(&cluster, 4, &[RP]).await;
+}
+
+//     SL - RP        somebody changes the log of SL on the disk of RP
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_changed_on_the_disk_of_a_partner_is_never_shown() {
+    let mut cluster = Cluster::start(&[SL, RP], &[(SL, RP)]).await;
+    for n in 1..4 {
+        publish(&cluster, n).await;
+    }
+    cluster.kill(RP);
+    let journal = cluster.home(RP).join("data/journal/SL/1/00000000000000000000.seg");
+    let mut bytes = fs::read(&journal).expect("a journal");
+    let name = b"Dienst 2";
+    let at = bytes.windows(name.len()).position(|it| it == name).expect("in the body");
+    bytes[at] = b'X';
+    fs::write(&journal, bytes).expect("changed");
+    // with the index gone RP has to read what is on the disk
+    fs::remove_dir_all(cluster.home(RP).join("data/index")).expect("removed");
+    cluster.run(RP);
+    cluster
+        .saw(RP, "registry_journal_damage{land=\"SL\"}", &["damage in the journal", "SL/1"])
+        .await;
+    // both go on
+    cluster.wait_open(&[SL]).await;
+    publish(&cluster, 4).await;
+    let listed = cluster.registry(RP, Who::Reader, &["service", "list", "--land", "SL"]);
+    let output = { listed }.output().expect("registry runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!text.contains("Xienst"), "{text}");
 }
 
 /// A copy of the node of the Saarland, which dials Hessen.
@@ -275,12 +342,8 @@ async fn check_recovered(cluster: &Cluster, index: u64, words: &[&str]) {
 }
 
 /// The log of the Saarland is alike everywhere, and no node has proof of another one.
-async fn check_one_history(cluster: &Cluster, size: u64) {
-    check_one_history_at(cluster, &[RP, HE], size).await;
-}
-
-async fn check_one_history_at(cluster: &Cluster, laender: &[Land], size: u64) {
-    for land in laender.iter().copied() {
+async fn check_one_history(cluster: &Cluster, size: u64, partners: &[Land]) {
+    for land in partners.iter().copied() {
         eventually(LIMIT, &format!("{land} holds {size} entries of SL"), async || {
             let status = cluster.status(land).await.expect("status");
             let log = status.logs.iter().find(|it| it.land == "SL").expect("a log");

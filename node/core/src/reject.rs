@@ -104,9 +104,17 @@ pub enum Reject {
         /// Its value.
         max: u64,
     },
+    /// The fence is closed: nothing is signed at the moment. gRPC `UNAVAILABLE` with `FENCED`.
+    Fenced {
+        /// Why, and the way out.
+        description: String,
+        /// When it opens at the earliest, milliseconds from now; `None` if only an operator can
+        /// open it.
+        retry_ms: Option<u64>,
+    },
     /// Not at the moment; asking again may help. gRPC `UNAVAILABLE`.
     Unavailable {
-        /// Upper-case reason, stable for programs, for example `FENCED`.
+        /// Upper-case reason, stable for programs, for example `INDEX_REBUILDING`.
         reason: &'static str,
         /// What is wrong and the way out.
         description: String,
@@ -177,6 +185,7 @@ impl fmt::Display for Reject {
             }
             Self::Precondition { description, .. }
             | Self::ResyncRequired { description }
+            | Self::Fenced { description, .. }
             | Self::Unavailable { description, .. } => f.write_str(description),
             Self::Busy { limit, max } => write!(f, "limit reached: {max} {limit}; try again later"),
             Self::OverQuota { limit, max, retry_ms } => {

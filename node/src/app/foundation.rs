@@ -66,6 +66,9 @@ impl Foundation<'_> {
         let handle = driver.handle();
         let mut writers = Writers::new();
         let erasures = logs.erasures;
+        for (land, findings) in &logs.damage {
+            self.metrics.set_journal_damage(*land, *findings);
+        }
         let shared = writer::Shared {
             driver: handle.clone(),
             folder: self.folder.clone(),
@@ -109,6 +112,7 @@ impl Foundation<'_> {
             connected_tx,
             self.index.clone(),
             logs.readers.clone(),
+            erasures.clone(),
             clock,
         );
         let surroundings = Surroundings {

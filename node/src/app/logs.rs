@@ -11,7 +11,7 @@ use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError
 use registry_proto::{
     epoch::TakenReset,
     log::{Hash, Header, Origin, leaf_hash, tree_root},
-    terms::LogId,
+    terms::{Land, LogId},
 };
 use tracing::{error, info, warn};
 
@@ -32,6 +32,8 @@ pub(super) struct Logs {
     pub(super) recovered: Vec<RecoveredLog>,
     pub(super) services: OwnServices,
     pub(super) erasures: Erasures,
+    /// Findings of damage in the journals of a Land.
+    pub(super) damage: BTreeMap<Land, u64>,
 }
 
 /// Why the logs cannot be opened.
@@ -103,10 +105,12 @@ pub(super) async fn open(
             recovered: Vec::new(),
             services: OwnServices::default(),
             erasures,
+            damage: BTreeMap::new(),
         };
         for Epoch { log, ends } in all {
             let dir = dir.join(log.land.code()).join(log.epoch.to_string());
-            let mut journal = open_one(log, &dir, verbund)?;
+            let (mut journal, damage) = open_one(log, &dir, verbund)?;
+            *logs.damage.entry(log.land).or_default() += damage;
             // what this node wrote itself it keeps: if it counts again, nobody else has it
             let member = charter.member(log.land).filter(|_| log.land != own.land);
             let origin = Origin { verbund: charter.id(), log };
@@ -114,7 +118,7 @@ pub(super) async fn open(
             if let Some(upto) = beyond.flatten() {
                 let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
                 cut::set_aside(log, journal, upto).map_err(set_aside)?;
-                journal = open_one(log, &dir, verbund)?;
+                (journal, _) = open_one(log, &dir, verbund)?;
             }
             let reader = journal.reader();
             let mut counts = reader.size();
@@ -143,7 +147,8 @@ pub(super) async fn open(
     opened.await.map_err(LogsError::Task)?
 }
 
-fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<Journal, LogsError> {
+/// Opens a journal; how many findings of damage there are in it.
+fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<(Journal, u64), LogsError> {
     let label = Label { verbund, land: log.land.code().to_owned(), epoch: log.epoch };
     let mut told = Instant::now();
     let mut progress = |it: registry_journal::OpenProgress| {
@@ -160,7 +165,7 @@ fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<Journal, LogsEr
     for finding in report.findings.iter().take(FINDINGS_TOLD_MAX) {
         error!(%log, ?finding, "damage in the journal; the entry can be repaired from a partner");
     }
-    Ok(journal)
+    Ok((journal, report.findings.len() as u64))
 }
 
 fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {

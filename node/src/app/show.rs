@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::{
     driver::{Clock, ShowStatus},
+    erasure::Erasures,
     index::Index,
     observe::Metrics,
     status::StatusBoard,
@@ -28,6 +29,7 @@ pub(super) struct Show {
     connected: watch::Sender<BTreeSet<PeerIdentity>>,
     index: Index,
     readers: BTreeMap<LogId, Reader>,
+    erasures: Erasures,
     clock: Clock,
     /// Every partner seen since the start: those that left are shown as not connected.
     seen: BTreeMap<(PeerIdentity, LogId), PeerLogStatus>,
@@ -42,9 +44,10 @@ impl Show {
         connected: watch::Sender<BTreeSet<PeerIdentity>>,
         index: Index,
         readers: BTreeMap<LogId, Reader>,
+        erasures: Erasures,
         clock: Clock,
     ) -> Self {
-        Self { board, metrics, connected, index, readers, clock, seen: BTreeMap::new() }
+        Self { board, metrics, connected, index, readers, erasures, clock, seen: BTreeMap::new() }
     }
 
     fn metrics(&self, status: &Status) {
@@ -75,6 +78,9 @@ impl Show {
         }
         for peer in &status.peers {
             metrics.set_lag(&peer.peer.node, peer.log.land, peer.lag);
+        }
+        for (land, erasures) in self.erasures.void() {
+            metrics.set_erasures_void(land, erasures);
         }
         metrics.set_fence_open(status.fence_open);
         metrics.set_fence_copied(status.copied);

@@ -17,17 +17,18 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_core::{
     authorize::Principal,
-    charter::{Chain, InForce, VoteRefused, Wish},
+    charter::{Chain, InForce, Uncounted, VoteRefused, Wish},
     reject::Reject,
 };
 use registry_journal::Reader;
 use registry_proto::{
     charter::{Change, Charter, CharterVote},
+    german::German,
     terms::{Land, LogId},
     wire::registry::CharterDecision,
 };
 use tokio::sync::{Semaphore, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use decisions::Decisions;
 pub use files::{LoadError, load};
@@ -66,7 +67,7 @@ pub struct Setup {
     pub keys: KeysHeld,
     /// Where the charter in force is shown.
     pub board: StatusBoard,
-    /// Where it is counted.
+    /// Where it is counted, and votes that do not count.
     pub metrics: Arc<Metrics>,
 }
 
@@ -143,8 +144,18 @@ impl Shown {
 impl Charters {
     /// Starts the task that counts.
     pub fn start(setup: Setup, shutdown: &Shutdown) -> Option<Self> {
-        let Setup { land, data_dir, charters, decisions, readers, counts, driver, keys, .. } =
-            setup;
+        let Setup {
+            land,
+            data_dir,
+            charters,
+            decisions,
+            readers,
+            counts,
+            driver,
+            keys,
+            board,
+            metrics,
+        } = setup;
         let genesis = charters.first()?.clone();
         let followed = Arc::new(charters.last()?.clone());
         let chain = Chain::new(genesis);
@@ -157,8 +168,10 @@ impl Charters {
         let held = Arc::new(readers.clone());
         let known = scan::Known { charters, decisions };
         let scan = Scan::new(chain, known, readers, &counts, shutdown.token().clone());
-        let standing = Standing::new(setup.board, setup.metrics);
-        let counter = Counter { data_dir, followed: followed.clone(), show, standing, told: None };
+        let standing = Standing::new(board, metrics.clone());
+        let uncounted = Votes { metrics, told: BTreeMap::new() };
+        let (followed, told) = (followed.clone(), None);
+        let counter = Counter { data_dir, followed, show, standing, told, uncounted };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
         let (readers, turn) = (held, Arc::new(Semaphore::new(1)));
@@ -258,6 +271,31 @@ struct Counter {
     standing: Standing,
     /// What was last told about a chain that cannot be followed.
     told: Option<u64>,
+    uncounted: Votes,
+}
+
+/// Votes that count nowhere, in metrics and the log of the process.
+struct Votes {
+    metrics: Arc<Metrics>,
+    told: BTreeMap<(Land, Uncounted), u64>,
+}
+
+// === impl Votes ===
+
+impl Votes {
+    fn tell(&mut self, chain: &Chain) {
+        let now = chain.uncounted();
+        // what it rests on may have come since
+        let gone = self.told.keys().filter(|it| !now.contains_key(it)).map(|it| (*it, 0));
+        let gone: Vec<_> = gone.collect();
+        for ((land, why), votes) in now.clone().into_iter().chain(gone) {
+            if self.told.get(&(land, why)) != Some(&votes) && votes > 0 {
+                warn!(%land, why = why.label(), votes, "votes of a member do not count");
+            }
+            self.metrics.set_votes_uncounted(land, why.label(), votes);
+        }
+        self.told = now;
+    }
 }
 
 // === impl Counter ===
@@ -276,6 +314,7 @@ impl Counter {
             .await?;
             scan = back;
             if grew || !self.show.borrow().complete {
+                self.uncounted.tell(scan.chain());
                 let chain = Arc::new(scan.chain().clone());
                 let decisions = Arc::new(scan.decisions().clone());
                 self.show.send_replace(Shown { chain, decisions, complete: true });
@@ -358,7 +397,7 @@ pub fn behind(past: &[InForce], followed: &Charter) -> String {
 fn refused(why: VoteRefused) -> Reject {
     let (reason, description) = match why {
         VoteRefused::Successor(error) => {
-            return Reject::field("successor", "CHARTER_RULE", error.to_string());
+            return Reject::field("successor", "CHARTER_RULE", German(error).to_string());
         }
         VoteRefused::NoVoter(land) => {
             ("NO_VOTER", format!("{land} hat nach der geltenden Charta keine Stimme"))

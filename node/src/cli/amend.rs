@@ -6,6 +6,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
     charter::{Charter, CharterProblem},
+    german::German,
     log::Hash,
     wire::registry::{self as wire, MemberState},
 };
@@ -57,10 +58,11 @@ pub(super) fn run(args: &AmendArgs) -> Result<String, E> {
     }
     let charters = chain(&args.from)?;
     let Some(last) = charters.last() else {
-        return Err(E::Charter(CharterProblem::Undecodable.into()));
+        return Err(E::Charter(German(CharterProblem::Undecodable.into())));
     };
     let next = draft(args, last)?;
-    let (next, _) = last.successor(next.encode_to_vec().into()).map_err(E::Charter)?;
+    let (next, _) =
+        last.successor(next.encode_to_vec().into()).map_err(|it| E::Charter(German(it)))?;
     fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;
     let out = args.out.display();
     Ok(format!("{}\nPrüfsumme {}\nGeschrieben: {out}", describe(&next), next.digest()))

@@ -10,6 +10,7 @@ use prost::Message as _;
 use registry_core::charter::DecisionError;
 use registry_proto::{
     charter::{Charter, CharterError, Standing},
+    german::German,
     wire::registry as wire,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -165,7 +166,7 @@ pub enum CharterCommandError {
     SameKeys(PathBuf),
     /// The charter breaks its rules.
     #[error("die Charta ist nicht gültig")]
-    Charter(#[source] CharterError),
+    Charter(#[source] German<CharterError>),
     /// The proof that comes with a charter does not hold.
     #[error(
         "der Beweis der Abstimmung über Charta {number} gilt nicht; dieser Kette nicht trauen und \
@@ -198,7 +199,7 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
 
 pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
     let raw = fs::read(file).map_err(|source| file_error(file, source))?;
-    Charter::chain(raw.into()).map_err(CharterCommandError::Charter)
+    Charter::chain(raw.into()).map_err(|it| CharterCommandError::Charter(German(it)))
 }
 
 /// Reads a card.
@@ -247,7 +248,8 @@ pub fn assemble(
         members,
         ..wire::Charter::default()
     };
-    Charter::parse(charter.encode_to_vec().into()).map_err(CharterCommandError::Charter)
+    Charter::parse(charter.encode_to_vec().into())
+        .map_err(|it| CharterCommandError::Charter(German(it)))
 }
 
 /// A member from its card; `path` is named in errors.

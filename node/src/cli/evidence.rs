@@ -8,6 +8,7 @@ use std::{
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, CharterError, CharterProblem},
     evidence::{Equivocation, EvidenceError},
+    german::German,
     terms::Land,
 };
 
@@ -90,7 +91,7 @@ pub enum EvidenceCommandError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: CharterError,
+        source: German<CharterError>,
     },
     /// The evidence proves nothing.
     #[error("{}: beweist nichts gegen ein Mitglied dieses Verbunds", .path.display())]
@@ -99,7 +100,7 @@ pub enum EvidenceCommandError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: EvidenceError,
+        source: German<EvidenceError>,
     },
     /// There is none.
     #[error("dieser Knoten bewahrt {} auf", match .0 {
@@ -127,10 +128,11 @@ pub fn run(command: &EvidenceCommand) -> Result<String, EvidenceCommandError> {
         EvidenceCommand::Export(args) => export(args),
         EvidenceCommand::Verify(args) => {
             let charter = charter(&args.charter)?;
-            let proof =
-                Equivocation::verify_under(&evidence::read(&args.file)?, &charter).map_err(
-                    |source| EvidenceCommandError::Refused { path: args.file.clone(), source },
-                )?;
+            let proof = Equivocation::verify_under(&evidence::read(&args.file)?, &charter)
+                .map_err(|error| EvidenceCommandError::Refused {
+                    path: args.file.clone(),
+                    source: German(error),
+                })?;
             Ok(format!("Der Beweis gilt im Verbund {}.\n{}", charter.id(), describe(&proof)))
         }
     }
@@ -140,11 +142,9 @@ fn list(config: &Path) -> Result<String, EvidenceCommandError> {
     let (data_dir, charter) = Reading::kept(config)?;
     let kept = Cabinet::of(&data_dir).load(&charter)?;
     let mut parts: Vec<String> = kept.proofs.iter().map(describe).collect();
-    parts.extend(
-        kept.refused
-            .iter()
-            .map(|(path, error)| format!("{}: beweist nichts: {error}", path.display())),
-    );
+    parts.extend(kept.refused.iter().map(|(path, error)| {
+        format!("{}: beweist nichts: {}", path.display(), German(error.clone()))
+    }));
     if parts.is_empty() {
         return Ok("Keine Beweise.".to_owned());
     }
@@ -186,7 +186,10 @@ fn charter(path: &Path) -> Result<Charter, EvidenceCommandError> {
     fs::File::open(path)
         .and_then(|it| it.take(CHAIN_BYTES_MAX as u64 + 1).read_to_end(&mut raw))
         .map_err(|source| EvidenceCommandError::File { path: path.to_owned(), source })?;
-    let refused = |source| EvidenceCommandError::Charter { path: path.to_owned(), source };
+    let refused = |error: CharterError| EvidenceCommandError::Charter {
+        path: path.to_owned(),
+        source: German(error),
+    };
     let charters = Charter::chain(raw.into()).map_err(refused)?;
     // the newest knows all keys that ever counted
     charters.into_iter().next_back().ok_or_else(|| refused(CharterProblem::Undecodable.into()))

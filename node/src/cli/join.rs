@@ -140,7 +140,9 @@ pub async fn run(args: &JoinArgs) -> Result<(), JoinCommandError> {
     let unlock = Unlock::With { passphrase: args.passphrase.source(), pin: args.pin.source() };
     let newcomer = Newcomer::load(&args.config, &args.offline_key, &unlock)?;
     let asking = prepare(token, &newcomer, &args.card())?;
-    let mut told = match asking.look().await {
+    // the node begins again under each new charter; whoever was there before knows the way
+    let patient = (args.wait || args.run) && newcomer.charter.exists();
+    let mut told = match look(&asking, patient).await {
         // presented before: the same card goes on after the end of the token
         Ok(told) => told,
         Err(JoinError::Refused { reason, .. }) if reason == NOT_PRESENTED => {
@@ -201,28 +203,32 @@ fn say(text: String) -> Result<(), JoinCommandError> {
 }
 
 async fn wait(asking: &Asking, mut told: Told) -> Result<Told, JoinCommandError> {
-    let mut silent = false;
     while !told.admits(asking) {
         tokio::time::sleep(LOOK_EVERY).await;
+        told = look(asking, true).await?;
+    }
+    Ok(told)
+}
+
+/// What became of the card; whoever is patient asks until the node can be reached.
+async fn look(asking: &Asking, patient: bool) -> Result<Told, JoinError> {
+    let mut silent = false;
+    loop {
         match asking.look().await {
-            Ok(now) => {
-                silent = false;
-                told = now;
-            }
             // the node begins again under each new charter
             Err(
                 error @ (JoinError::Unreachable { .. }
                 | JoinError::Ended { .. }
                 | JoinError::Unavailable(_)),
-            ) => {
+            ) if patient => {
                 if !std::mem::replace(&mut silent, true) {
                     eprintln!("{error}; es wird weiter versucht");
                 }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
-            Err(error) => return Err(error.into()),
+            other => return other,
         }
     }
-    Ok(told)
 }
 
 fn described(told: &Told, asking: &Asking, path: &Path) -> String {

@@ -237,7 +237,18 @@ fn refused_handshake(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "den Aussteller kennt hier niemand".to_owned()
         }
-        other => tls::reason(other),
+        rustls::Error::InvalidCertificate(
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. },
+        ) => "das Zertifikat ist nicht für Clients ausgestellt (clientAuth)".to_owned(),
+        rustls::Error::InvalidCertificate(
+            CertificateError::BadEncoding | CertificateError::BadSignature,
+        ) => "das Zertifikat ist beschädigt oder anders unterschrieben, als es sagt".to_owned(),
+        other => match tls::reason(other) {
+            it if it.contains("CaUsedAsEndEntity") => {
+                "das ist das Zertifikat einer CA, nicht das eines Clients".to_owned()
+            }
+            it => it,
+        },
     }
 }
 

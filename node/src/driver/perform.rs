@@ -197,6 +197,10 @@ impl Performer {
                 metrics.peer_fault(peer.land, fault.label());
                 warn!(peer.land = %peer.land, peer.node, cause = chain(&fault), "peer fault");
             }
+            Notice::Replication(Report::Lapse { peer, lapse }) => {
+                metrics.partner_lapse(peer.land, lapse.label());
+                debug!(peer.land = %peer.land, peer.node, lapse = lapse.label(), "partner lapse");
+            }
             Notice::Replication(Report::LogStopped { peer, fault }) => {
                 // the fault is the owner's, not that of who shows it
                 metrics.peer_fault(fault.log().land, fault.label());
@@ -229,6 +233,7 @@ impl Performer {
                 }
             }
             Notice::Replication(Report::Refused { peer, log }) => {
+                metrics.partner_lapse(peer.land, "refused");
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
             Notice::Replication(Report::LaterCharter { peer, number }) => {
@@ -243,6 +248,7 @@ impl Performer {
                 info!("partners confirmed the own log, publishing is open");
             }
             Notice::FenceOpenedUnfenced { waited_ms } => {
+                metrics.opened_unfenced();
                 self.surroundings.witness.send(witness::Job::Settled(true));
                 warn!(waited_ms, "nobody confirmed the own log, publishing opens by policy");
             }
@@ -296,6 +302,7 @@ fn traced(notice: &Notice) -> Option<Act> {
         Notice::Unsigned
         | Notice::Replication(
             Report::PeerFault { .. }
+            | Report::Lapse { .. }
             | Report::Replayed { .. }
             | Report::Refused { .. }
             | Report::LaterCharter { .. }

@@ -24,7 +24,7 @@ use registry_journal::{EraseError, Journal, Reader};
 use registry_proto::{
     erasure::{Erasing, is_erasure, may_be_erased},
     log::{Header, Kind, leaf_hash},
-    terms::LogId,
+    terms::{Land, LogId},
     wire::peer::{BatchEntry, BodyState},
 };
 use tokio::sync::Notify;
@@ -48,6 +48,8 @@ struct Inner {
     /// Who overwrites in which journal.
     work: Mutex<BTreeMap<LogId, Work>>,
     hears: Mutex<Vec<Hears>>,
+    /// Erasures that erase nothing, by the Land that wrote them.
+    void: Mutex<BTreeMap<Land, u64>>,
     wake: Notify,
 }
 
@@ -99,6 +101,7 @@ impl Erasures {
             ends: Mutex::default(),
             work: Mutex::default(),
             hears: Mutex::default(),
+            void: Mutex::default(),
             wake: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -175,6 +178,8 @@ impl Erasures {
             };
             let Some(kind) = kind.filter(|_| !known) else {
                 info!(%log, by = erasing.by, entry = erasing.index, "an erasure that erases nothing");
+                let mut void = self.inner.void.lock().unwrap_or_else(PoisonError::into_inner);
+                *void.entry(log.land).or_default() += 1;
                 continue;
             };
             found.push((erasing, kind));
@@ -286,6 +291,12 @@ impl Erasures {
     /// All erasures that stand in a log, also of entries that are not here.
     pub(crate) fn every(&self, log: LogId) -> Vec<Known> {
         self.some(log, |_| true)
+    }
+
+    /// Erasures that erase nothing, by the Land that wrote them, as far as they were read since the
+    /// start.
+    pub fn void(&self) -> BTreeMap<Land, u64> {
+        self.inner.void.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs.

@@ -19,6 +19,7 @@ use registry_core::{
 };
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, CharterError},
+    german::German,
     join::{JoinToken, TokenError},
     wire::{
         peer::{
@@ -121,7 +122,7 @@ pub enum JoinError {
     Protocol(&'static str),
     /// The charters break a rule.
     #[error("die Chartas des Knotens sind nicht gültig")]
-    Charters(#[source] CharterError),
+    Charters(#[source] German<CharterError>),
     /// The proof of a vote does not hold.
     #[error("der Beweis der Abstimmung über Charta {number} gilt nicht")]
     Decision {
@@ -224,7 +225,8 @@ impl Asking {
         waits_until: i64,
     ) -> Result<Told, JoinError> {
         let chain = Charter::encode_chain(raw, Vec::new());
-        let charters = Charter::chain(chain.into()).map_err(JoinError::Charters)?;
+        let charters =
+            Charter::chain(chain.into()).map_err(|it| JoinError::Charters(German(it)))?;
         let last = charters.last().ok_or(JoinError::Protocol("keine Charta"))?;
         self.token.require_made_under(last)?;
         let decisions: Result<Vec<_>, _> =

@@ -36,6 +36,8 @@ pub struct Metrics {
     publishes: Counter,
     logs: Logs,
     peer_faults: Family<PeerFault, Counter>,
+    partner_lapses: Family<PartnerLapse, Counter>,
+    votes_uncounted: Family<UncountedVotes, Gauge>,
     node: NodeGauges,
     artefacts: ArtefactMetrics,
     certificates: CertificateMetrics,
@@ -56,6 +58,8 @@ struct Logs {
     state: Family<OfState, Gauge>,
     freshness_age: Family<OfLand, Gauge<f64, AtomicU64>>,
     recorded_ahead: Family<OfLand, Gauge<f64, AtomicU64>>,
+    erasures_void: Family<OfLand, Gauge>,
+    journal_damage: Family<OfLand, Gauge>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +67,7 @@ struct NodeGauges {
     fence_open: Gauge,
     fence_copied: Gauge,
     fence_closed: Family<Closed, Counter>,
+    fence_unfenced: Counter,
     submissions_waiting: Gauge,
     sessions: Gauge,
     journal_bytes: Gauge,
@@ -120,6 +125,18 @@ struct Closed {
     why: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PartnerLapse {
+    land: &'static str,
+    lapse: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct UncountedVotes {
+    land: &'static str,
+    cause: &'static str,
+}
+
 /// Makes the histogram of one method.
 #[derive(Clone, Copy, Debug, Default)]
 struct Buckets;
@@ -137,6 +154,8 @@ impl Metrics {
             publishes: Counter::default(),
             logs: Logs::default(),
             peer_faults: Family::default(),
+            partner_lapses: Family::default(),
+            votes_uncounted: Family::default(),
             node: NodeGauges::default(),
             artefacts: ArtefactMetrics::default(),
             certificates: CertificateMetrics::default(),
@@ -285,6 +304,33 @@ impl Metrics {
         self.peer_faults.get_or_create(&PeerFault { land: land.code(), fault }).inc();
     }
 
+    /// Counts what a partner failed to do without breaking the protocol; `lapse` from a closed
+    /// enum.
+    pub fn partner_lapse(&self, land: Land, lapse: &'static str) {
+        self.partner_lapses.get_or_create(&PartnerLapse { land: land.code(), lapse }).inc();
+    }
+
+    /// Votes of a member that count nowhere; `cause` from a closed enum.
+    pub fn set_votes_uncounted(&self, land: Land, cause: &'static str, votes: u64) {
+        let labels = UncountedVotes { land: land.code(), cause };
+        self.votes_uncounted.get_or_create(&labels).set(clamp(votes));
+    }
+
+    /// Erasures in a log that erase nothing, as far as they were read since the start.
+    pub fn set_erasures_void(&self, land: Land, erasures: u64) {
+        self.logs.erasures_void.get_or_create(&of(land)).set(clamp(erasures));
+    }
+
+    /// Findings of damage in the journals of a Land when they were opened.
+    pub fn set_journal_damage(&self, land: Land, findings: u64) {
+        self.logs.journal_damage.get_or_create(&of(land)).set(clamp(findings));
+    }
+
+    /// Counts that the fence opened by policy, with nobody asked.
+    pub fn opened_unfenced(&self) {
+        self.node.fence_unfenced.inc();
+    }
+
     /// What is counted about connections.
     pub fn connections(&self) -> &ConnectionMetrics {
         &self.connections
@@ -331,6 +377,16 @@ impl Metrics {
         );
         r.register("publishes", "Records published here and durable", self.publishes.clone());
         r.register("peer_faults", "Breaches of the protocol by a member", self.peer_faults.clone());
+        r.register(
+            "partner_lapses",
+            "Times a partner was silent, delivered or served nothing, or told what does not count",
+            self.partner_lapses.clone(),
+        );
+        r.register(
+            "votes_uncounted",
+            "Votes about charters that do not count",
+            self.votes_uncounted.clone(),
+        );
         self.logs.register(r);
         self.node.register(r);
         self.artefacts.register(r);
@@ -379,6 +435,16 @@ impl Logs {
             "By how much the newest entry of a log was recorded in the future",
             self.recorded_ahead.clone(),
         );
+        r.register(
+            "erasures_void",
+            "Erasures in a log that erase nothing, read since the start",
+            self.erasures_void.clone(),
+        );
+        r.register(
+            "journal_damage",
+            "Findings of damage when the journals of a Land were opened",
+            self.journal_damage.clone(),
+        );
     }
 }
 
@@ -396,6 +462,11 @@ impl NodeGauges {
             "fence_closed",
             "Times the fence was closed, or closed anew, while this node ran, by cause",
             self.fence_closed.clone(),
+        );
+        r.register(
+            "fence_unfenced",
+            "Times publishing opened by policy, with no answer of a partner",
+            self.fence_unfenced.clone(),
         );
         r.register(
             "submissions_waiting",
@@ -480,6 +551,11 @@ mod tests {
         metrics.set_index_rebuild(0.5);
         metrics.set_watches(9);
         metrics.peer_fault(Land::TH, "bad_signature");
+        metrics.partner_lapse(Land::TH, "silent");
+        metrics.set_votes_uncounted(Land::TH, "twice", 1);
+        metrics.set_erasures_void(Land::TH, 2);
+        metrics.set_journal_damage(Land::TH, 3);
+        metrics.opened_unfenced();
         metrics.set_certificate_expiry(1_800_000_000);
 
         let text = metrics.encode();
@@ -510,6 +586,11 @@ mod tests {
             "registry_index_rebuild_ratio 0.5",
             "registry_watch_streams 9",
             r#"registry_peer_faults_total{land="TH",fault="bad_signature"} 1"#,
+            r#"registry_partner_lapses_total{land="TH",lapse="silent"} 1"#,
+            r#"registry_votes_uncounted{land="TH",cause="twice"} 1"#,
+            r#"registry_erasures_void{land="TH"} 2"#,
+            r#"registry_journal_damage{land="TH"} 3"#,
+            "registry_fence_unfenced_total 1",
             "registry_certificate_expiry_timestamp_seconds 1800000000",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");

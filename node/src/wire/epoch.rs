@@ -15,6 +15,7 @@ use registry_journal::Reader;
 use registry_proto::{
     charter::Charter,
     epoch::{Reset, ResetError, TakenReset},
+    german::German,
     log::{Header, Kind, LogSigner, tree_root},
     terms::{Land, LogId},
     wire::registry::{
@@ -322,7 +323,9 @@ fn refused(why: ResetError) -> Reject {
         | ResetError::Twice(_)
         | ResetError::Different
         | ResetError::NoMember(_)
-        | ResetError::Statement { .. } => Reject::field("reset", "EPOCH_RESET", chain(&why)),
+        | ResetError::Statement { .. } => {
+            Reject::field("reset", "EPOCH_RESET", German(why).to_string())
+        }
     }
 }
 

@@ -39,6 +39,10 @@ pub fn status(reject: Reject) -> Status {
         Reject::Busy { .. } | Reject::Unavailable { .. } => {
             details.set_retry_info(Some(RETRY_AFTER));
         }
+        Reject::Fenced { retry_ms, .. } => {
+            let after = |ms: u64| Duration::from_millis(ms).max(RETRY_AFTER);
+            details.set_retry_info(retry_ms.map(after));
+        }
         Reject::Throttled { who, retry_ms, .. } => {
             details.set_retry_info(Some(Duration::from_millis(*retry_ms)));
             details.set_quota_failure(vec![QuotaViolation::new(
@@ -125,6 +129,7 @@ fn told(reject: &Reject) -> (Code, &'static str, Vec<(&'static str, String)>) {
             "LIMIT_REACHED",
             vec![("limit", (*limit).to_owned()), ("max", max.to_string())],
         ),
+        Reject::Fenced { .. } => (Code::Unavailable, "FENCED", Vec::new()),
         Reject::Unavailable { reason, .. } => (Code::Unavailable, *reason, Vec::new()),
         Reject::AckTimeout { position, acknowledged_by, asked } => (
             Code::DeadlineExceeded,
@@ -270,9 +275,21 @@ mod tests {
                 true,
             ),
             (
-                Reject::Unavailable { reason: "FENCED", description: text() },
+                Reject::Fenced { description: text(), retry_ms: Some(70_000) },
                 Code::Unavailable,
                 "FENCED",
+                true,
+            ),
+            (
+                Reject::Fenced { description: text(), retry_ms: None },
+                Code::Unavailable,
+                "FENCED",
+                false,
+            ),
+            (
+                Reject::Unavailable { reason: "INDEX_REBUILDING", description: text() },
+                Code::Unavailable,
+                "INDEX_REBUILDING",
                 true,
             ),
             (

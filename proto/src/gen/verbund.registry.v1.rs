@@ -4274,6 +4274,8 @@ pub enum NoticeKind {
     HandoverOffered = 7,
     /// A service that this Land re-uses moved to another owner.
     OwnerChanged = 8,
+    /// The other side of a Nachnutzung refused or ended it; told for 30 days.
+    ReuseEnded = 9,
 }
 impl NoticeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -4291,6 +4293,7 @@ impl NoticeKind {
             Self::CountersignatureOwed => "NOTICE_KIND_COUNTERSIGNATURE_OWED",
             Self::HandoverOffered => "NOTICE_KIND_HANDOVER_OFFERED",
             Self::OwnerChanged => "NOTICE_KIND_OWNER_CHANGED",
+            Self::ReuseEnded => "NOTICE_KIND_REUSE_ENDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4305,6 +4308,7 @@ impl NoticeKind {
             "NOTICE_KIND_COUNTERSIGNATURE_OWED" => Some(Self::CountersignatureOwed),
             "NOTICE_KIND_HANDOVER_OFFERED" => Some(Self::HandoverOffered),
             "NOTICE_KIND_OWNER_CHANGED" => Some(Self::OwnerChanged),
+            "NOTICE_KIND_REUSE_ENDED" => Some(Self::ReuseEnded),
             _ => None,
         }
     }

@@ -47,6 +47,8 @@ pub struct Chain {
     told: BTreeMap<u64, Told>,
     /// Those of them about which something was said since that was looked at.
     unsettled: BTreeSet<u64>,
+    /// What was refused for good.
+    refused: BTreeMap<(Land, Uncounted), u64>,
 }
 
 /// A charter that is or was in force.
@@ -87,6 +89,17 @@ pub enum Taken {
     TooMany,
 }
 
+/// Why votes do not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Uncounted {
+    /// A second one of its member in a round.
+    Twice,
+    /// Beyond what one member may say in all.
+    TooMany,
+    /// About the charter in force, and not permitted by what it rests on, or that is not here yet.
+    Rule,
+}
+
 /// All that was said about the successor of one charter.
 #[derive(Clone, Debug, Default)]
 struct Poll {
@@ -119,6 +132,7 @@ impl Chain {
             spent: BTreeMap::new(),
             told: BTreeMap::new(),
             unsettled: BTreeSet::new(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -143,11 +157,13 @@ impl Chain {
         }
         spent.next = (log.epoch, index + 1);
         if !spent.pays(choice, vote.successor.as_ref().map_or(0, Bytes::len)) {
+            self.refuse(log.land, Uncounted::TooMany);
             return Taken::TooMany;
         }
         let poll = self.polls.entry(vote.predecessor).or_default();
         let place = (vote.round, log.land);
         if poll.said.contains_key(&place) {
+            self.refuse(log.land, Uncounted::Twice);
             return Taken::Twice;
         }
         poll.said.insert(place, Said { log, index, leaf, choice, cited: vote.cited.clone() });
@@ -206,6 +222,20 @@ impl Chain {
         }
     }
 
+    /// How many votes of each member count nowhere, and why.
+    pub fn uncounted(&self) -> BTreeMap<(Land, Uncounted), u64> {
+        let rounds = self.rounds();
+        let mut all = self.refused.clone();
+        for (round, said) in self.all_said() {
+            let land = said.log.land;
+            let at = (round as usize).checked_sub(1).and_then(|it| rounds.get(it));
+            if at.is_none_or(|it| !it.contains_key(&land)) {
+                *all.entry((land, Uncounted::Rule)).or_default() += 1;
+            }
+        }
+        all
+    }
+
     /// What a member said in a round about the successor of the charter in force; whether it
     /// counts is in [`Chain::rounds`].
     pub fn said(&self, round: u32, land: Land) -> Option<&Said> {
@@ -233,6 +263,10 @@ impl Chain {
         let mut all: Vec<_> = self.heirs.values().collect();
         all.sort_by_key(|it| it.charter.digest());
         all
+    }
+
+    fn refuse(&mut self, land: Land, why: Uncounted) {
+        *self.refused.entry((land, why)).or_default() += 1;
     }
 
     /// Reads what somebody voted for, once.
@@ -266,6 +300,19 @@ impl Chain {
         let mut rounds = self.rounds().into_iter();
         let digest = rounds.find_map(|it| poll::chosen(it.into_values(), threshold))?;
         self.successor(digest).cloned()
+    }
+}
+
+// === impl Uncounted ===
+
+impl Uncounted {
+    /// Label for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Twice => "twice",
+            Self::TooMany => "too_many",
+            Self::Rule => "rule",
+        }
     }
 }
 

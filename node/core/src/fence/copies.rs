@@ -80,12 +80,19 @@ impl Copies {
 
     /// True when a copy would have signed by now.
     pub(crate) fn is_quiet(&self, now: Now) -> bool {
-        self.foreign.is_none_or(|(unix_seconds, heard_mono_ms)| {
-            let signed_ms = i64::try_from(unix_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
-            let age_ms = now.wall_ms.saturating_sub(signed_ms);
-            let is_old = u64::try_from(age_ms).is_ok_and(|it| it > self.quiet_ms);
-            is_old || now.mono_ms.saturating_sub(heard_mono_ms) >= self.quiet_ms
-        })
+        self.quiet_in_ms(now) == 0
+    }
+
+    /// How long until a copy would have signed, if nobody signs meanwhile.
+    pub(crate) fn quiet_in_ms(&self, now: Now) -> u64 {
+        let Some((unix_seconds, heard_mono_ms)) = self.foreign else { return 0 };
+        let signed_ms = i64::try_from(unix_seconds.saturating_mul(1_000)).unwrap_or(i64::MAX);
+        let age_ms = u64::try_from(now.wall_ms.saturating_sub(signed_ms)).unwrap_or_default();
+        if age_ms > self.quiet_ms {
+            return 0;
+        }
+        let heard_ms = now.mono_ms.saturating_sub(heard_mono_ms);
+        self.quiet_ms.saturating_sub(heard_ms).min(self.quiet_ms - age_ms + 1)
     }
 }
 

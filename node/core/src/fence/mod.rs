@@ -208,6 +208,29 @@ impl Fence {
         quiet && (council.has_decided(&it.answers) || waited_ms >= limits::FENCE_GRACE_MS)
     }
 
+    /// When it opens at the earliest, as far as that is known; `None` if only an operator can open
+    /// it. `quiet_in_ms`: how long until nobody else can be signing.
+    pub(crate) fn opens_in_ms(&self, council: &Council, quiet_in_ms: u64, now: Now) -> Option<u64> {
+        match self {
+            Self::Open => Some(0),
+            // the next answer opens it, and partners are asked again and again
+            Self::Waiting(it) if it.why == Why::Start => Some(limits::BEACON_MS),
+            Self::Waiting(it) => {
+                let decided_in_ms = match it.first_answer_mono_ms {
+                    None => limits::BEACON_MS,
+                    Some(_) if council.has_decided(&it.answers) => 0,
+                    Some(first) => {
+                        limits::FENCE_GRACE_MS.saturating_sub(now.mono_ms.saturating_sub(first))
+                    }
+                };
+                Some(quiet_in_ms.max(decided_in_ms))
+            }
+            // then partners are asked once more
+            Self::Recovering { .. } => Some(quiet_in_ms.max(limits::BEACON_MS)),
+            Self::Copied { .. } | Self::Forked(_) | Self::Suspended | Self::Ended => None,
+        }
+    }
+
     /// Who answered the question that is open.
     pub(crate) fn answers(&self) -> Option<&BTreeMap<Land, Answer>> {
         match self {

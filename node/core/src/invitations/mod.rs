@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use registry_proto::{
     charter::Charter,
+    german::German,
     join::{InvitationId, JoinCard, JoinSecret},
     log::Hash,
     terms::Land,
@@ -276,10 +277,10 @@ fn require_admissible(charter: &Charter, member: &Member) -> Result<(), Reject> 
     use prost::Message as _;
 
     let next = charter.admitting(member.clone()).encode_to_vec().into();
-    let broken = |error: &dyn std::fmt::Display| {
-        Reject::field("card.member", "CHARTER_RULE", error.to_string())
-    };
-    charter.successor(next).map(|_| ()).map_err(|error| broken(&error))
+    charter
+        .successor(next)
+        .map(|_| ())
+        .map_err(|error| Reject::field("card.member", "CHARTER_RULE", German(error).to_string()))
 }
 
 fn already_member(land: Land) -> Reject {

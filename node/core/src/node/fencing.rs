@@ -57,7 +57,7 @@ impl Node {
             Verdict::Nothing => {}
             Verdict::Recover => {
                 if was_open {
-                    self.shut(self.fence.clone());
+                    self.shut(self.fence.clone(), now);
                 }
                 self.recover(said.session, said.size, now);
             }
@@ -77,7 +77,7 @@ impl Node {
             && size > self.own.staged()
             && self.copies.is_younger(unix_seconds);
         if overtaken || (is_sign && self.copies.is_certain()) {
-            self.shut(Fence::Copied { size, unix_seconds });
+            self.shut(Fence::Copied { size, unix_seconds }, now);
             self.effects.push_back(Effect::Report(Notice::Copied { size, unix_seconds }));
             return true;
         }
@@ -110,17 +110,17 @@ impl Node {
     pub(super) fn close_fence(&mut self, why: Why, now: Now) {
         self.nonce += 1;
         self.fence_asked_mono_ms = now.mono_ms;
-        self.shut(Fence::closed(why, self.nonce, now));
+        self.shut(Fence::closed(why, self.nonce, now), now);
         self.replication.ask_heads(self.nonce);
     }
 
     /// Closes the fence. What is staged and not under way to the disk is taken back: it could
     /// wait for ever, and would be signed on top of a tree that a partner may know better.
-    pub(super) fn shut(&mut self, fence: Fence) {
+    pub(super) fn shut(&mut self, fence: Fence, now: Now) {
         self.fence = fence;
         let sealed = self.own.discard();
         self.audit.taken_back(sealed);
-        let fenced = self.fenced();
+        let fenced = self.fenced(now);
         let mut due = Vec::new();
         self.room.fail(sealed, &fenced, &mut due);
         self.reply(due);
@@ -129,11 +129,15 @@ impl Node {
     }
 
     /// Why nothing is signed.
-    pub(super) fn fenced(&self) -> Reject {
+    pub(super) fn fenced(&self, now: Now) -> Reject {
         let description = self.fence_text();
         match self.fence {
             Fence::Suspended => Reject::Precondition { reason: "MEMBER_SUSPENDED", description },
-            _ => Reject::Unavailable { reason: "FENCED", description },
+            _ => {
+                let quiet_in_ms = self.copies.quiet_in_ms(now);
+                let retry_ms = self.fence.opens_in_ms(&self.council, quiet_in_ms, now);
+                Reject::Fenced { description, retry_ms }
+            }
         }
     }
 

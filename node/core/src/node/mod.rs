@@ -283,7 +283,7 @@ impl Node {
     }
 
     fn submit(&mut self, ticket: Ticket, submission: Submission, now: Now) {
-        if let Err(reject) = self.may_submit(&submission) {
+        if let Err(reject) = self.may_submit(&submission, now) {
             self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) });
             return;
         }
@@ -299,7 +299,7 @@ impl Node {
         }
     }
 
-    fn may_submit(&self, submission: &Submission) -> Result<(), Reject> {
+    fn may_submit(&self, submission: &Submission, now: Now) -> Result<(), Reject> {
         if !submission.is_permitted() || submission.needs_second() {
             return Err(Reject::Denied {
                 action: "publish",
@@ -307,12 +307,12 @@ impl Node {
                     .to_owned(),
             });
         }
-        self.may_write()
+        self.may_write(now)
     }
 
     fn vote(&mut self, ticket: Ticket, principal: &str, body: bytes::Bytes, now: Now) {
         let salt = self.entropy.salt();
-        let staged = self.may_write().and_then(|()| {
+        let staged = self.may_write(now).and_then(|()| {
             let staged = self.own.stage_vote(principal, body, salt, now);
             staged.map_err(|_| Reject::Storage { operation: "encoding the vote" })
         });
@@ -321,12 +321,12 @@ impl Node {
         self.effects.push_back(Effect::Reply { ticket, outcome });
     }
 
-    fn may_write(&self) -> Result<(), Reject> {
+    fn may_write(&self, now: Now) -> Result<(), Reject> {
         if self.own_failed {
             return Err(own_log_failed());
         }
         if !self.fence.is_open() {
-            return Err(self.fenced());
+            return Err(self.fenced(now));
         }
         if self.room.len() >= limits::SUBMISSIONS_WAITING_MAX {
             return Err(Reject::Busy {
@@ -452,8 +452,8 @@ impl Node {
     fn heed(&mut self, heard: impl IntoIterator<Item = Heard>, now: Now) {
         for heard in heard {
             match heard {
-                Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault)),
-                Heard::EpochEnded => self.shut(Fence::Ended),
+                Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault), now),
+                Heard::EpochEnded => self.shut(Fence::Ended, now),
                 Heard::OwnLog { session, member, size, nonce, shown } => {
                     let said = OwnLogSaid { session, member, size, nonce, shown };
                     self.heard_own_log(&said, now);

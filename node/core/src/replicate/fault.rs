@@ -163,6 +163,17 @@ pub enum PeerFault {
     },
 }
 
+/// What a partner failed to do, or did in vain, without breaking the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lapse {
+    /// Said nothing for too long; its stream is ended.
+    Silent,
+    /// Had more of a log and delivered nothing; another partner is asked.
+    Stalled,
+    /// Told a head that does not count by the charter in force here.
+    UncountedHead,
+}
+
 /// The owner of a log signed something no owner may sign. Nobody accepts more of that log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OwnerFault {
@@ -242,6 +253,19 @@ impl PeerFault {
             Self::BatchBeyondCheckpoint { .. } => "batch_beyond_checkpoint",
             Self::Proof { .. } => "proof",
             Self::Body { .. } => "body",
+        }
+    }
+}
+
+// === impl Lapse ===
+
+impl Lapse {
+    /// Label for metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Stalled => "stalled",
+            Self::UncountedHead => "uncounted_head",
         }
     }
 }

@@ -30,7 +30,7 @@ use registry_proto::{
 
 pub use book::Book;
 pub use doubts::{Examination, Found};
-pub use fault::{OwnerFault, PeerFault};
+pub use fault::{Lapse, OwnerFault, PeerFault};
 pub(crate) use replica::Replica;
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
@@ -130,6 +130,13 @@ pub enum Report {
         peer: PeerIdentity,
         /// What it did.
         fault: PeerFault,
+    },
+    /// A partner failed to do something, or did it in vain.
+    Lapse {
+        /// Who.
+        peer: PeerIdentity,
+        /// What.
+        lapse: Lapse,
     },
     /// A log is no longer accepted.
     LogStopped {
@@ -346,6 +353,7 @@ impl Replication {
         let silent: Vec<_> =
             self.sessions.iter().filter(|(_, it)| it.is_silent(now)).map(|(id, _)| *id).collect();
         for id in silent {
+            self.lapse(id, Lapse::Silent);
             self.close(id, CloseReason::Silent);
             self.closed(id, now);
         }
@@ -415,6 +423,11 @@ impl Replication {
         }
         self.close(id, CloseReason::Fault(fault));
         self.closed(id, now);
+    }
+
+    fn lapse(&mut self, id: SessionId, lapse: Lapse) {
+        let peer = self.sessions.get(&id).map(|it| it.peer.clone());
+        self.wishes.extend(peer.map(|peer| Wish::Report(Report::Lapse { peer, lapse })));
     }
 
     fn send_heads(&mut self, id: SessionId, nonce: u64, now: Now) {

@@ -11,7 +11,7 @@ use registry_proto::{
 use crate::{
     limits,
     now::Now,
-    replicate::{Replication, Report, Session, SessionId, Wish, replica::Source},
+    replicate::{Lapse, Replication, Report, Session, SessionId, Wish, replica::Source},
 };
 
 /// A partner that could serve a log; the greatest is the best.
@@ -143,6 +143,7 @@ impl Replication {
             return;
         };
         self.stop_following(here.session, log);
+        self.lapse(here.session, Lapse::Stalled);
         if let Some(session) = self.sessions.get_mut(&here.session) {
             session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
         }

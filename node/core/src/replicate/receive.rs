@@ -10,7 +10,7 @@ use crate::{
     limits,
     now::Now,
     replicate::{
-        Heard, PeerFault, Replication, Report, SessionId, Shown, Wish, replica::BatchFault,
+        Heard, Lapse, PeerFault, Replication, Report, SessionId, Shown, Wish, replica::BatchFault,
     },
 };
 
@@ -141,7 +141,10 @@ impl Replication {
                     heard.extend(forked);
                     continue;
                 }
-                Told::Uncounted => continue,
+                Told::Uncounted => {
+                    self.lapse(id, Lapse::UncountedHead);
+                    continue;
+                }
                 Told::Nothing => None,
                 Told::Head(it) => {
                     let (size, root) = (it.size(), *it.root());

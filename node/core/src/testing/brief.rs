@@ -68,6 +68,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
 fn refused(reject: &Reject) -> String {
     match reject {
         Reject::Invalid(all) => all.iter().map(|it| it.reason).collect::<Vec<_>>().join(" "),
+        Reject::Fenced { .. } => "FENCED".to_owned(),
         Reject::Unavailable { reason, .. } | Reject::Precondition { reason, .. } => {
             (*reason).to_owned()
         }
@@ -117,6 +118,9 @@ fn noticed(notice: &Notice) -> String {
     match notice {
         Notice::Replication(Report::PeerFault { peer, fault }) => {
             format!("fault {} {}", peer.land, fault.label())
+        }
+        Notice::Replication(Report::Lapse { peer, lapse }) => {
+            format!("lapse {} {}", peer.land, lapse.label())
         }
         Notice::Replication(Report::LogStopped { peer, fault }) => {
             format!("stopped by {} {}", peer.land, fault.label())

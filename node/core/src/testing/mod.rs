@@ -49,6 +49,8 @@ pub(crate) struct Bench {
     authors: BTreeMap<Land, Author>,
     /// Number of the last Follow per session and Land.
     follows: BTreeMap<(u64, String), u64>,
+    /// What partners failed to do; told here and not among what [`Bench::input`] answers.
+    pub(crate) lapses: Vec<String>,
 }
 
 // === impl Bench ===
@@ -83,7 +85,8 @@ impl Bench {
         let verbund = charter.id();
         let authors = LAENDER.map(|land| (land, Author::new(verbund, land, signer(land))));
         let node = Node::new(setup, now).expect("a member");
-        Self { node, now, charter, authors: authors.into(), follows: BTreeMap::new() }
+        let (authors, follows) = (authors.into(), BTreeMap::new());
+        Self { node, now, charter, authors, follows, lapses: Vec::new() }
     }
 
     /// One whose fence is open; session 9 with Rheinland-Pfalz opened it and is closed again.
@@ -122,7 +125,11 @@ impl Bench {
 
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
         let effects = self.handle(input);
-        effects.iter().filter(|it| !is_testimony(it)).map(brief).collect()
+        let shown = effects.iter().filter(|it| !is_testimony(it));
+        let (lapses, shown): (Vec<_>, Vec<_>) =
+            shown.map(brief).partition(|it| it.starts_with("lapse "));
+        self.lapses.extend(lapses);
+        shown
     }
 
     /// A stream on which nothing is said yet.

@@ -20,8 +20,8 @@ use crate::{
     },
 };
 
-/// Days a new version or a new owner is told of.
-const NEW_VERSION_DAYS: i64 = 30;
+/// Days a new version, a new owner, or the end of a Nachnutzung is told of.
+const NEWS_DAYS: i64 = 30;
 /// Nachnutzungen that are looked at.
 const SUBSCRIPTIONS_MAX: usize = 50_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -41,10 +41,21 @@ impl<F: Facts> Catalogue<'_, F> {
     ) -> Result<Vec<Notice>, FactsError> {
         let mut notices = Vec::new();
         let handed: BTreeMap<_, _> = self.handed_over(None)?.into_iter().collect();
-        let mine = |it: &Subscription| it.side(land).is_some() && it.is_open();
+        let mine = |it: &Subscription| {
+            it.side(land).is_some() && (it.is_open() || is_news(it, land, now_unix_ms))
+        };
         for it in self.subscriptions(None, SUBSCRIPTIONS_MAX, mine)? {
             let Some(side) = it.side(land) else { continue };
             let about = About { subscription: Some(&it), land: it.publisher, service: it.service };
+            if !it.is_open() {
+                notices.push(about.notice(
+                    NoticeKind::ReuseEnded,
+                    land,
+                    ended(&it),
+                    it.head().recorded_unix_ms,
+                ));
+                continue;
+            }
             notices.extend(waiting(&it, side).map(|text| {
                 let since = it.head().recorded_unix_ms;
                 about.notice(NoticeKind::RequestWaiting, land, text, since)
@@ -283,12 +294,34 @@ fn owner_changed(
              bringt die Leistung weiter in ihre Gebiete, bis eine eigene Version das tut: registry \
              nachnutzung beenden {id} --grund …"
         )
-    } else if now_unix_ms.saturating_sub(taken) < NEW_VERSION_DAYS * DAY_MS {
+    } else if now_unix_ms.saturating_sub(taken) < NEWS_DAYS * DAY_MS {
         format!("die Leistung gehört jetzt {land} (vorher {former}); die Nachnutzung geht weiter")
     } else {
         return None;
     };
     Some(about.notice(NoticeKind::OwnerChanged, of.subscriber, text, taken))
+}
+
+/// Whether another Land than this one ended a Nachnutzung lately.
+fn is_news(it: &Subscription, land: Land, now_unix_ms: i64) -> bool {
+    let head = it.head();
+    let age_ms = now_unix_ms.saturating_sub(head.recorded_unix_ms);
+    head.at.log.land != land && age_ms < NEWS_DAYS * DAY_MS
+}
+
+/// Who ended a Nachnutzung, and why.
+fn ended(it: &Subscription) -> String {
+    let head = it.head();
+    let (by, id) = (head.at.log.land, it.id);
+    let what = match it.zustand() {
+        SubscriptionState::Abgelehnt => "die Anfrage abgelehnt",
+        _ => "die Nachnutzung beendet",
+    };
+    let grund = match head.record.grund.as_str() {
+        "" => String::new(),
+        grund => format!(" ({grund})"),
+    };
+    format!("{by} hat {what}{grund}: registry nachnutzung show {id}")
 }
 
 /// Whose turn it is, and what the turn is.
@@ -346,7 +379,7 @@ fn version_notices(
             Lifecycle::Freigegeben
                 if Some(number) == newest
                     && at > since
-                    && now_unix_ms.saturating_sub(at) < NEW_VERSION_DAYS * DAY_MS =>
+                    && now_unix_ms.saturating_sub(at) < NEWS_DAYS * DAY_MS =>
             {
                 let fits = if asked { "sie passt" } else { "sie passt nicht" };
                 let wanted = &subscription.terms.version_requirement;

@@ -55,9 +55,10 @@ impl Refused {
             Self::Reject(reject) => match reject {
                 Reject::Invalid(_) | Reject::ResyncRequired { .. } => StatusCode::BAD_REQUEST,
                 Reject::Denied { .. } => StatusCode::FORBIDDEN,
-                Reject::Busy { .. } | Reject::Unavailable { .. } | Reject::AckTimeout { .. } => {
-                    StatusCode::SERVICE_UNAVAILABLE
-                }
+                Reject::Busy { .. }
+                | Reject::Fenced { .. }
+                | Reject::Unavailable { .. }
+                | Reject::AckTimeout { .. } => StatusCode::SERVICE_UNAVAILABLE,
                 Reject::Conflict { .. } | Reject::Precondition { .. } => StatusCode::CONFLICT,
                 _ => StatusCode::INTERNAL_SERVER_ERROR,
             },

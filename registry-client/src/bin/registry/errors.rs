@@ -306,6 +306,18 @@ fn untrusted(address: &str, error: &rustls::Error) -> String {
         CertificateError::Revoked => {
             ("es ist widerrufen".to_owned(), "nicht verbinden; den Betreiber fragen")
         }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
+            "es ist nicht für einen Server bestimmt".to_owned(),
+            "den Betreiber des Knotens um eines mit serverAuth bitten",
+        ),
+        CertificateError::BadEncoding | CertificateError::BadSignature => (
+            "es ist beschädigt oder anders unterschrieben, als es sagt".to_owned(),
+            "nicht verbinden; den Betreiber fragen",
+        ),
+        other if other.to_string().contains("CaUsedAsEndEntity") => (
+            "es ist das einer CA, nicht das eines Knotens".to_owned(),
+            "den Betreiber des Knotens bitten, in tls.cert das Zertifikat des Knotens einzutragen",
+        ),
         other => (other.to_string(), "den Betreiber des Knotens fragen"),
     };
     format!("das Zertifikat von {address} gilt hier nicht: {why}.\n{NEXT}{next}")
@@ -417,6 +429,29 @@ fn total(refusal: &Refusal) -> usize {
     told.unwrap_or_default().max(refusal.violations.len())
 }
 
+/// What lists the things of which the one asked for is none.
+fn where_to_look(refusal: &Refusal) -> String {
+    let value = |key: &str| refusal.metadata.get(key).map(String::as_str).unwrap_or_default();
+    let next = match value("what") {
+        "invitation" => "Kennung prüfen: registry charter invitations",
+        "erasure of entry" => "registry erase status zeigt, was gelöscht wurde und wird",
+        "entry" | "Eintrag" => {
+            "Land, Epoche und Index prüfen; registry status nennt, wie weit jedes Protokoll reicht"
+        }
+        "Nachnutzung" => "Kennung prüfen: registry nachnutzung list",
+        "Angebot" => "Kennung prüfen: registry uebergabe list",
+        "artefact" | "chunk" => {
+            "SHA-256 prüfen: registry version show nennt die Dateien einer Version"
+        }
+        "version" => {
+            let service = value("name").split(' ').next().unwrap_or_default();
+            return format!("welche es gibt: registry version list {}", clean(service));
+        }
+        _ => "Kennung prüfen: registry service list",
+    };
+    next.to_owned()
+}
+
 fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
     if let Some(wait) = refusal.retry_after {
         return Some(format!("in {} s erneut versuchen", wait.as_secs().max(1)));
@@ -451,7 +486,7 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
             "Kennung prüfen: registry freigabe list; was freigegeben, abgelehnt oder verfallen ist, \
              steht dort nicht mehr"
         }
-        Code::NotFound => "Kennung prüfen: registry service list",
+        Code::NotFound => return Some(where_to_look(refusal)),
         Code::Aborted if refusal.metadata.get("name").is_some_and(|it| it.starts_with("draft")) => {
             "den Entwurf neu lesen (registry draft show) und den eigenen Stand nachtragen; nichts \
              wurde geschrieben"

@@ -7,7 +7,6 @@ mod documents;
 mod errors;
 mod json;
 mod output;
-mod usage;
 mod words;
 
 use std::process::ExitCode;
@@ -15,7 +14,7 @@ use std::process::ExitCode;
 use crate::{args::Cli, errors::CliError};
 
 fn main() -> ExitCode {
-    let cli = match usage::parse() {
+    let cli = match registry_client::usage::parse() {
         Ok(cli) => cli,
         Err(code) => return code,
     };

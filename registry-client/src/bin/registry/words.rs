@@ -112,7 +112,11 @@ fn rights(of: &Refusal) -> Option<String> {
 fn of_the_node(reason: &str, message: &str) -> Option<String> {
     let text = match reason {
         "AMBIGUOUS_SERVICE" => "zwei Länder verwenden diese UUID",
-        "FENCED" => return fence(message).map(str::to_owned),
+        // a charter, or what it says of the Land that asks
+        "FENCED" | "MEMBER_SUSPENDED" => {
+            return fence(message).or_else(|| barred(message)).map(str::to_owned);
+        }
+        "MEMBER_REMOVED" => return barred(message).map(str::to_owned),
         "NO_CERTIFICATE" => "der Knoten kennt das Zertifikat nicht",
         "SHUTTING_DOWN" => "der Knoten wird gerade beendet",
         "INDEX_REBUILDING" => "der Katalog wird gerade aus dem Protokoll aufgebaut",
@@ -233,6 +237,20 @@ pub(crate) fn fence(text: &str) -> Option<&'static str> {
     all.into_iter().find(|(begin, part, _)| fits(begin, part)).map(|(_, _, german)| german)
 }
 
+/// Why the nodes of a Land get no session.
+fn barred(text: &str) -> Option<&'static str> {
+    let says = |what: &str| text.starts_with("the charter in force has ") && text.contains(what);
+    if says("suspended") {
+        return Some(
+            "die Mitgliedschaft dieses Landes ruht nach der Charta; seine Knoten bekommen keine \
+             Verbindung, bis die anderen Länder es wieder zulassen",
+        );
+    }
+    let gone = "dieses Land ist nach der Charta aus dem Verbund ausgeschieden; seine Knoten bekommen \
+                keine Verbindung";
+    says("removed").then_some(gone)
+}
+
 fn role(what: &str, role: &str) -> String {
     format!(
         "{what} braucht die Rolle {role}, die dieses Zertifikat hier nicht hat; der Betreiber \
@@ -261,6 +279,10 @@ fn thing(what: &str) -> &str {
         "artefact" => "Datei",
         "draft" => "Entwurf",
         "approval" => "Einreichung",
+        "invitation" => "Einladung",
+        "erasure of entry" => "Löschung des Eintrags",
+        "service of this Land" => "Dienst dieses Landes",
+        "chunk" => "Stück einer Datei",
         other => other,
     }
 }

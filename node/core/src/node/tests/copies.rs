@@ -11,6 +11,7 @@ use crate::{
     fence::FencePolicy,
     limits,
     node::{Effect, Input},
+    reject::Reject,
     replicate::SessionId,
     testing::{Author, Bench, START_MS, charter, definition, heads, peer, signer},
 };
@@ -113,6 +114,36 @@ fn a_lost_disk_that_the_first_partner_knows_nothing_of_waits_for_the_second() {
     assert_eq!(words(&bench.submit(1, definition(1))), ["reply 1 FENCED"]);
     bench.connect(2, Land::HE);
     assert_eq!(shows(&mut bench, 2, 1), ["2 <- follow SL/1 from 0"]);
+}
+
+#[test]
+fn a_closed_fence_tells_when_it_opens_unless_only_an_operator_can() {
+    let told = |bench: &mut Bench| {
+        let effects = bench.submit(9, definition(9));
+        let told = effects.into_iter().find_map(|it| match it {
+            Effect::Reply { outcome: Err(Reject::Fenced { retry_ms, .. }), .. } => Some(retry_ms),
+            _ => None,
+        });
+        told.expect("fenced")
+    };
+    let mut bench = Bench::with(|it| it.logs = vec![own(5, -10).recovered(5, 5)]);
+    assert_eq!(told(&mut bench), Some(limits::BEACON_MS), "the next answer opens it");
+    let mut bench = started(own(5, -10), 5, true);
+    bench.connect(1, Land::RP);
+    shows(&mut bench, 1, 1);
+    let quiet_ms = limits::FENCE_QUIET_MS - 10_000 + 1;
+    assert_eq!(told(&mut bench), Some(quiet_ms));
+    pass(&mut bench, 20_000, false);
+    assert_eq!(told(&mut bench), Some(quiet_ms - 20_000));
+    // two copies that are certain of each other
+    let mut bench = started(own(5, -3_600), 5, false);
+    bench.connect(1, Land::RP);
+    shows(&mut bench, 1, 1);
+    bench.author(Land::SL).append(2);
+    bench.author(Land::SL).seconds += 3_602;
+    bench.later(2_000);
+    shows(&mut bench, 1, 0);
+    assert_eq!(told(&mut bench), None);
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn nothing_behind_the_end_of_a_suspended_log_is_taken_and_other_logs_go_on() {
         });
         // whoever follows an older charter does nothing wrong
         assert_eq!(bench.tell(1, Land::RP, 10, 10), Vec::<String>::new());
+        assert_eq!(bench.lapses, ["lapse HE uncounted_head"]);
         assert_eq!(bench.tell(1, Land::RP, 6, 6), ["1 <- follow RP/1 from 0"]);
         let said = bench.send(1, Land::RP, 0, 10, 10);
         assert_eq!(said, ["fault HE beyond_cut", "1 <- unfollow RP/1"]);

@@ -78,6 +78,9 @@ fn a_partner_that_says_nothing_is_closed() {
     let closed: Vec<_> = said.iter().filter(|it| it.starts_with("close")).collect();
     // also one that has not even introduced itself
     assert_eq!(closed, ["close 1 silent", "close 3 silent"]);
+    for silent in ["lapse RP silent", "lapse HE silent"] {
+        assert!(bench.lapses.iter().any(|it| it == silent), "{:?}", bench.lapses);
+    }
     delivers(&mut bench, 2, Land::RP);
 }
 

@@ -77,6 +77,7 @@ fn a_source_that_has_more_and_delivers_nothing_is_changed() {
         "2 <- follow RP/1 from 0",
     ];
     assert_eq!(wait(&mut bench, 1_000), expect);
+    assert_eq!(bench.lapses, ["lapse RP stalled"; 2]);
     delivers(&mut bench, 2, Land::RP);
 }
 

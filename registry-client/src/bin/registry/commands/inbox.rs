@@ -122,6 +122,7 @@ fn what(it: &Notice) -> &'static str {
         NoticeKind::CountersignatureOwed => "Mitzeichnung",
         NoticeKind::HandoverOffered => "Übergabe",
         NoticeKind::OwnerChanged => "Neuer Anbieter",
+        NoticeKind::ReuseEnded => "Beendet",
     }
 }
 

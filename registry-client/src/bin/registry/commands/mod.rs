@@ -38,7 +38,7 @@ use crate::{
     },
     documents,
     errors::CliError,
-    output, usage,
+    output,
 };
 
 /// Does what the command line says.
@@ -168,7 +168,8 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }),
         Command::Completion(args) => {
             let mut script = Vec::new();
-            generate(args.shell, &mut usage::command(), "registry", &mut script);
+            let mut command = registry_client::usage::command::<Cli>();
+            generate(args.shell, &mut command, "registry", &mut script);
             output::write(&String::from_utf8_lossy(&script))
         }
     }

@@ -11,6 +11,7 @@ use registry_client::{
 };
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter},
+    german::German,
     log::Kind,
     wire::registry::EntryHeader,
 };
@@ -37,9 +38,10 @@ pub(super) fn charter(path: &Path) -> Result<Charter, CliError> {
         })?;
     let charters = Charter::chain(Bytes::from(bytes)).map_err(|error| {
         CliError::Usage(format!(
-            "{} ist keine gültige Urkunde: {error}.\nNächster Schritt: charter.binpb des Verbunds \
-             mit --charter angeben",
-            path.display()
+            "{} ist keine gültige Urkunde: {}.\nNächster Schritt: charter.binpb des Verbunds mit \
+             --charter angeben",
+            path.display(),
+            German(error)
         ))
     })?;
     // of a chain the newest names everybody who ever was a member
