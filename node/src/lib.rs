@@ -59,6 +59,7 @@ pub mod journals;
 pub mod kept;
 pub mod keys;
 pub mod lifecycle;
+pub mod memory;
 pub mod observe;
 pub mod pki;
 pub mod policy;

@@ -8,6 +8,7 @@ use registry_node::{
     config::Config,
     demo, keys,
     lifecycle::{Shutdown, StopCause, chain},
+    memory,
     observe::{self, Format},
 };
 use tracing::{error, warn};
@@ -30,6 +31,10 @@ fn main() -> ExitCode {
     if let Err(failure) = keys::forbid_dumps() {
         eprintln!("registry-node: Speicherabzüge lassen sich nicht verhindern: {failure}");
         return ExitCode::FAILURE;
+    }
+    if let Err(failure) = memory::small_pages() {
+        // no reason to stop: it is slower, and takes more memory
+        eprintln!("registry-node: große Speicherseiten lassen sich nicht abwählen: {failure}");
     }
     let outcome = match args.command {
         Command::Init(args) => cli::init::run(&args).map_err(|it| chain(&it)).and_then(told),

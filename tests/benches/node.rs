@@ -58,6 +58,7 @@ const MANY: usize = 64;
 const TURNS: u32 = 8;
 
 fn main() {
+    registry_node::memory::small_pages().expect("as in the binary of the node");
     let asked = |flag: &str| std::env::args().any(|it| it == flag);
     let size = if asked("--smoke") { SMOKE } else { FULL };
     let parts = Parts { rates: !asked("--catch-up"), catch_up: !asked("--rates") };

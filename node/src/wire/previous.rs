@@ -27,7 +27,14 @@ pub(super) struct Previous {
 /// The newest version of each service, as far as it is remembered.
 #[derive(Debug, Default)]
 struct Known {
-    versions: HashMap<Uuid, (Position, Arc<ServiceVersion>)>,
+    versions: HashMap<Uuid, Remembered>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    at: Position,
+    version: Arc<ServiceVersion>,
     bytes: usize,
 }
 
@@ -85,7 +92,7 @@ impl Previous {
 
     /// Forgets what stands at `at`: it is erased.
     pub(super) fn forget(&self, at: Position) {
-        self.lock(|known| known.versions.retain(|_, (known_at, _)| *known_at != at));
+        self.lock(|known| known.versions.retain(|_, it| it.at != at));
     }
 
     fn lock<T>(&self, work: impl FnOnce(&mut Known) -> T) -> T {
@@ -98,21 +105,22 @@ impl Previous {
 
 impl Known {
     fn find(&self, service: Uuid, at: Position) -> Option<Arc<ServiceVersion>> {
-        let (known_at, version) = self.versions.get(&service)?;
-        (*known_at == at).then(|| Arc::clone(version))
+        let known = self.versions.get(&service)?;
+        (known.at == at).then(|| Arc::clone(&known.version))
     }
 
     fn keep(&mut self, service: Uuid, at: Position, version: &Arc<ServiceVersion>, bytes: usize) {
         // publications of one service can end in another order than they were staged
-        let newer = |(known_at, _): &(Position, _)| known_at.log == at.log && *known_at > at;
+        let newer = |it: &Remembered| it.at.log == at.log && it.at > at;
         if self.versions.get(&service).is_some_and(newer) {
             return;
         }
         if self.bytes + bytes > KNOWN_BYTES_MAX {
             *self = Self::default();
         }
-        let replaced = self.versions.insert(service, (at, Arc::clone(version)));
-        self.bytes -= replaced.map_or(0, |(_, it)| it.encoded_len()).min(self.bytes);
+        let remembered = Remembered { at, version: Arc::clone(version), bytes };
+        let replaced = self.versions.insert(service, remembered);
+        self.bytes -= replaced.map_or(0, |it| it.bytes).min(self.bytes);
         self.bytes += bytes;
     }
 }
@@ -153,7 +161,7 @@ mod tests {
             let bytes = large.encoded_len();
             known.keep(Uuid::from_u128(n), at(1), &large, bytes);
             assert!(known.bytes <= KNOWN_BYTES_MAX);
-            let held: usize = known.versions.values().map(|(_, it)| it.encoded_len()).sum();
+            let held: usize = known.versions.values().map(|it| it.version.encoded_len()).sum();
             assert_eq!(held, known.bytes);
         }
     }
