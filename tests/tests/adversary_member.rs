@@ -188,7 +188,7 @@ async fn erasures_excuse_and_take_nothing_but_what_they_are_for() {
     let erases = |index: u64, leaf: Hash| {
         let leaf_hash = Bytes::copy_from_slice(leaf.as_bytes());
         let grund = "Widerruf".to_owned();
-        Bytes::from(Erasure { index, leaf_hash, grund }.encode_to_vec())
+        Bytes::from(Erasure { index, leaf_hash, grund, epoch: 0 }.encode_to_vec())
     };
     let mut log = grown(&arena, HE, 1);
     let protected = log.say(Kind::CharterVote, Bytes::from_static(b"\xff"));

@@ -52,7 +52,7 @@ impl Dated {
         let keys = ["node", "charter", "data_dir", CERTIFICATE, ANCHORS, CRLS];
         judged(path, &keys, |check, raw| {
             let data_dir = check.data_dir(raw.data_dir.as_deref());
-            let charters = check.charters(raw.charter.as_deref(), data_dir.as_deref());
+            let (charters, _) = check.charters(raw.charter.as_deref(), data_dir.as_deref());
             let (chain, client_anchors) = (
                 check.certificates(CERTIFICATE, raw.tls.certificate.as_deref()),
                 check.certificates(ANCHORS, raw.tls.client_anchors.as_deref()),
@@ -83,7 +83,7 @@ impl Reading {
         judged(path, &["land", "node", "charter", "data_dir"], |check, raw| {
             let land = check.land("land", raw.land.as_deref());
             let data_dir = check.data_dir(raw.data_dir.as_deref());
-            let charters = check.charters(raw.charter.as_deref(), data_dir.as_deref());
+            let (charters, _) = check.charters(raw.charter.as_deref(), data_dir.as_deref());
             let charter = charters.last().cloned();
             let member = land.and_then(|land| check.member(land, charter.as_ref()).cloned());
             Some(Self {
@@ -104,7 +104,7 @@ impl Reading {
     pub fn kept(path: &Path) -> Result<(PathBuf, Charter), ConfigError> {
         judged(path, &["charter", "data_dir"], |check, raw| {
             let data_dir = check.data_dir(raw.data_dir.as_deref());
-            let charters = check.charters(raw.charter.as_deref(), data_dir.as_deref());
+            let (charters, _) = check.charters(raw.charter.as_deref(), data_dir.as_deref());
             Some((data_dir?, charters.into_iter().next_back()?))
         })
     }
