@@ -170,14 +170,8 @@ impl Charters {
         let scan = Scan::new(chain, known, readers, &counts, shutdown.token().clone());
         let standing = Standing::new(board, metrics.clone());
         let uncounted = Votes { metrics, told: BTreeMap::new() };
-        let counter = Counter {
-            data_dir,
-            followed: followed.clone(),
-            show,
-            standing,
-            told: None,
-            uncounted,
-        };
+        let counter =
+            Counter { data_dir, followed: followed.clone(), show, standing, told: None, uncounted };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
         let (readers, turn) = (held, Arc::new(Semaphore::new(1)));

@@ -24,7 +24,8 @@ pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
             None => Ok(alone(&raw, &draft)),
         };
     }
-    let (charters, decisions) = Charter::chain_and_decisions(raw).map_err(|it| E::Charter(German(it)))?;
+    let (charters, decisions) =
+        Charter::chain_and_decisions(raw).map_err(|it| E::Charter(German(it)))?;
     let missing =
         unproved(&charters, &decisions).map_err(|(number, why)| E::Decision { number, why })?;
     let mut parts = Vec::new();
@@ -32,7 +33,8 @@ pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
     for charter in &charters {
         let mut text = describe(charter);
         if let Some(before) = before {
-            let (_, changes) = before.successor(charter.raw().clone()).map_err(|it| E::Charter(German(it)))?;
+            let (_, changes) =
+                before.successor(charter.raw().clone()).map_err(|it| E::Charter(German(it)))?;
             text.push_str(&changed(charter.digest(), &changes));
             let proof = decisions.iter().find(|it| it.number == charter.number());
             text.push_str(&format!("\nAbstimmung {}", proof.map_or_else(without, votes)));
@@ -93,7 +95,8 @@ fn votes(proof: &CharterDecision) -> String {
 /// The charter that a draft makes, held against the chain that it is to follow.
 fn follows(raw: &Bytes, from: &Path) -> Result<String, E> {
     let charters = chain(from)?;
-    let last = charters.last().ok_or_else(|| E::Charter(German(CharterProblem::Undecodable.into())))?;
+    let last =
+        charters.last().ok_or_else(|| E::Charter(German(CharterProblem::Undecodable.into())))?;
     let (next, changes) = last.successor(raw.clone()).map_err(|it| E::Charter(German(it)))?;
     Ok(format!("Entwurf\n{}{}", describe(&next), changed(next.digest(), &changes)))
 }
