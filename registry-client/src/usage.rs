@@ -231,7 +231,7 @@ mod tests {
 
     /// Probe
     #[derive(Debug, Parser)]
-    #[command(name = "probe")]
+    #[command(name = "probe", version = "1.0.0")]
     struct Probe {
         /// Wie lange
         #[arg(long, value_name = "STUNDEN", default_value_t = 7,

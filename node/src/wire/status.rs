@@ -40,8 +40,10 @@ pub fn status(reject: Reject) -> Status {
             details.set_retry_info(Some(RETRY_AFTER));
         }
         Reject::Fenced { retry_ms, .. } => {
-            let after = |ms: u64| Duration::from_millis(ms).max(RETRY_AFTER);
-            details.set_retry_info(retry_ms.map(after));
+            if let Some(ms) = retry_ms {
+                let after = Duration::from_millis(*ms).max(RETRY_AFTER);
+                details.set_retry_info(Some(after));
+            }
         }
         Reject::Throttled { who, retry_ms, .. } => {
             details.set_retry_info(Some(Duration::from_millis(*retry_ms)));

@@ -125,6 +125,11 @@ impl Bench {
 
     pub(crate) fn input(&mut self, input: Input) -> Vec<String> {
         let effects = self.handle(input);
+        self.said(&effects)
+    }
+
+    /// Effects in words; lapses are kept apart.
+    fn said(&mut self, effects: &[Effect]) -> Vec<String> {
         let shown = effects.iter().filter(|it| !is_testimony(it));
         let (lapses, shown): (Vec<_>, Vec<_>) =
             shown.map(brief).partition(|it| it.starts_with("lapse "));
@@ -216,7 +221,7 @@ impl Bench {
     pub(crate) fn later(&mut self, ms: u64) -> Vec<String> {
         let mut effects = self.pass(ms);
         effects.extend(self.handle(Input::Tick));
-        effects.iter().filter(|it| !is_testimony(it)).map(brief).collect()
+        self.said(&effects)
     }
 
     /// Publishes and answers in words; the shell has done nothing yet.

@@ -29,8 +29,7 @@ fn what_goes_beyond_the_quota_is_refused_until_time_has_passed() {
     bench.committed(commit.checkpoint);
     let one = format!("reply 6 over 4 entries a day, Some({quarter})");
     assert_eq!(words(&bench.submit(6, definition(4))), [one]);
-    bench.now.mono_ms += quarter;
-    bench.now.wall_ms += quarter.cast_signed();
+    bench.pass(quarter);
     commits(&mut bench, 7, definition(4));
 
     // more than a day has is never let in as one
