@@ -86,7 +86,10 @@ impl Invitations {
                 }
                 Ok((invitation, _)) => {
                     let (id, land) = (invitation.id, invitation.land);
-                    tracing::warn!(%id, %land, "an invitation from a copy or a backup is removed");
+                    tracing::warn!(
+                        %id, %land,
+                        "an open invitation from a copy, a backup or older software is removed"
+                    );
                     fs::remove_file(&path).map_err(failed)?;
                 }
                 Err(damage) => {

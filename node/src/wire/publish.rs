@@ -201,6 +201,13 @@ impl PublishApi {
                 let rules = it.rules.join(", ");
                 Err(lost_rights(by, &format!("die Regeln decken es nicht ({} {rules})", it.reason)))
             }
+            // these may come before the rules were asked
+            Err(
+                passing @ (Reject::Unavailable { .. }
+                | Reject::Storage { .. }
+                | Reject::Busy { .. }
+                | Reject::Throttled { .. }),
+            ) => Err(passing),
             _ => Ok(()),
         }
     }
