@@ -196,6 +196,7 @@ async fn a_log_that_was_changed_on_the_disk_of_a_partner_is_never_shown() {
     // with the index gone RP has to read what is on the disk
     fs::remove_dir_all(cluster.home(RP).join("data/index")).expect("removed");
     cluster.run(RP);
+    eventually(LIMIT, "RP answers", async || cluster.status(RP).await.is_ok()).await;
     cluster
         .saw(RP, "registry_journal_damage{land=\"SL\"}", &["damage in the journal", "SL/1"])
         .await;
