@@ -193,56 +193,7 @@ impl Performer {
         }
         let metrics = &self.surroundings.metrics;
         match notice {
-            Notice::Replication(Report::PeerFault { peer, fault }) => {
-                metrics.peer_fault(peer.land, fault.label());
-                warn!(peer.land = %peer.land, peer.node, cause = chain(&fault), "peer fault");
-            }
-            Notice::Replication(Report::Lapse { peer, lapse }) => {
-                metrics.partner_lapse(peer.land, lapse.label());
-                debug!(peer.land = %peer.land, peer.node, lapse = lapse.label(), "partner lapse");
-            }
-            Notice::Replication(Report::LogStopped { peer, fault }) => {
-                // the fault is the owner's, not that of who shows it
-                metrics.peer_fault(fault.log().land, fault.label());
-                error!(
-                    log = %fault.log(), peer.land = %peer.land, peer.node, cause = chain(&fault),
-                    "a log is no longer accepted; its verified part stays served"
-                );
-            }
-            Notice::Replication(Report::EpochEnded { peer, log, size }) => {
-                warn!(
-                    %log, size, peer.land = %peer.land, peer.node,
-                    "this epoch of a log has ended; what was signed beyond does not count"
-                );
-            }
-            Notice::Replication(Report::OverQuota { log }) => {
-                warn!(
-                    %log,
-                    "this log brought more than two days of the quota of the charter; more of it \
-                     is taken as the quota refills"
-                );
-            }
-            Notice::Replication(Report::Replayed { peer, log, first }) => {
-                metrics.peer_fault(peer.land, REPLAYED_HEAD);
-                // it may do that as often as it may tell heads
-                if first {
-                    warn!(
-                        peer.land = %peer.land, peer.node, %log,
-                        "partner shows an older head than before; further ones are only counted"
-                    );
-                }
-            }
-            Notice::Replication(Report::Refused { peer, log }) => {
-                metrics.partner_lapse(peer.land, "refused");
-                warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
-            }
-            Notice::Replication(Report::LaterCharter { peer, number }) => {
-                warn!(
-                    peer.land = %peer.land, peer.node, number,
-                    "partner runs under a later charter; if this node does not follow within \
-                     minutes, give it the charters of another one (`registry charter export`)"
-                );
-            }
+            Notice::Replication(report) => self.replication(report),
             Notice::FenceOpened => {
                 self.surroundings.witness.send(witness::Job::Settled(true));
                 info!("partners confirmed the own log, publishing is open");
@@ -271,6 +222,62 @@ impl Performer {
             Notice::OwnLogFailed => error!("the own log cannot be written until a restart"),
             Notice::Unsigned => error!("a key of this Land does not sign, trying again"),
             Notice::LogFailed { log } => error!(%log, "this log cannot be written until a restart"),
+        }
+    }
+
+    fn replication(&self, report: Report) {
+        let metrics = &self.surroundings.metrics;
+        match report {
+            Report::PeerFault { peer, fault } => {
+                metrics.peer_fault(peer.land, fault.label());
+                warn!(peer.land = %peer.land, peer.node, cause = chain(&fault), "peer fault");
+            }
+            Report::Lapse { peer, lapse } => {
+                metrics.partner_lapse(peer.land, lapse.label());
+                debug!(peer.land = %peer.land, peer.node, lapse = lapse.label(), "partner lapse");
+            }
+            Report::LogStopped { peer, fault } => {
+                // the fault is the owner's, not that of who shows it
+                metrics.peer_fault(fault.log().land, fault.label());
+                error!(
+                    log = %fault.log(), peer.land = %peer.land, peer.node, cause = chain(&fault),
+                    "a log is no longer accepted; its verified part stays served"
+                );
+            }
+            Report::EpochEnded { peer, log, size } => {
+                warn!(
+                    %log, size, peer.land = %peer.land, peer.node,
+                    "this epoch of a log has ended; what was signed beyond does not count"
+                );
+            }
+            Report::OverQuota { log } => {
+                warn!(
+                    %log,
+                    "this log brought more than two days of the quota of the charter; more of it \
+                     is taken as the quota refills"
+                );
+            }
+            Report::Replayed { peer, log, first } => {
+                metrics.peer_fault(peer.land, REPLAYED_HEAD);
+                // it may do that as often as it may tell heads
+                if first {
+                    warn!(
+                        peer.land = %peer.land, peer.node, %log,
+                        "partner shows an older head than before; further ones are only counted"
+                    );
+                }
+            }
+            Report::Refused { peer, log } => {
+                metrics.partner_lapse(peer.land, "refused");
+                warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
+            }
+            Report::LaterCharter { peer, number } => {
+                warn!(
+                    peer.land = %peer.land, peer.node, number,
+                    "partner runs under a later charter; if this node does not follow within \
+                     minutes, give it the charters of another one (`registry charter export`)"
+                );
+            }
         }
     }
 }
