@@ -54,7 +54,7 @@ async fn a_log_begins_again_when_enough_others_agree_and_nothing_beyond_the_cut_
     // one of two others is not enough, and nobody agrees twice
     verbund.refused(SL, &["epoch", "countersign", &reset], "EPOCH_RESET");
     let told = verbund.operator(RP, &["epoch", "countersign", &reset, "--dry-run"]);
-    assert!(told.contains("1 Einträge, hier liegen davon 1"), "{told}");
+    assert!(told.contains("1 Eintrag, hier liegen davon 1"), "{told}");
     let told = verbund.operator(RP, &["epoch", "countersign", &reset]);
     assert!(told.contains("es fehlt noch eine Zustimmung"), "{told}");
     verbund.refused(HE, &["epoch", "apply", &reset], "COUNTERSIGNATURES_MISSING");

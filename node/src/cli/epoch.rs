@@ -205,7 +205,8 @@ fn stand(args: &StandArgs) -> Result<String, EpochCommandError> {
     };
     let text = toml::to_string(&stand).map_err(|_| EpochCommandError::Stand(args.out.clone()))?;
     write_new(&args.out, text.as_bytes())?;
-    Ok(format!("{}: {log}, {} Einträge\n{}", args.out.display(), stand.size, stand.root))
+    let kept = super::entries(stand.size);
+    Ok(format!("{}: {log}, {kept}\n{}", args.out.display(), stand.root))
 }
 
 fn reset(args: &ResetArgs) -> Result<String, EpochCommandError> {
@@ -246,11 +247,11 @@ fn shown(reset: &Reset) -> String {
     let consents: Vec<_> = reset.consents().map(|it| it.code()).collect();
     let consents = if consents.is_empty() { "niemand".to_owned() } else { consents.join(", ") };
     format!(
-        "Protokoll    {}, es folgt {}\nBehalten     {} Einträge\nWurzel       {}\nGrund        {}\n\
+        "Protokoll    {}, es folgt {}\nBehalten     {}\nWurzel       {}\nGrund        {}\n\
          Zugestimmt   {consents}\nPrüfsumme    {}",
         said.log,
         said.next(),
-        said.size,
+        super::entries(said.size),
         said.root,
         // it may come from somebody else, and goes to a terminal
         said.reason.replace(char::is_control, "\u{fffd}"),

@@ -202,17 +202,13 @@ fn describe(proof: &Equivocation) -> String {
         "{} ({}) hat zwei Fassungen des Protokolls {log} signiert:\n  {}, Wurzel {}\n  {}, Wurzel {}",
         log.land,
         log.land.name(),
-        entries(older.size()),
+        super::entries(older.size()),
         older.root(),
-        entries(newer.size()),
+        super::entries(newer.size()),
         newer.root(),
     );
     if older.size() != newer.size() {
         text.push_str("\n  Die zweite beginnt nachweislich nicht mit der ersten.");
     }
     text
-}
-
-fn entries(count: u64) -> String {
-    if count == 1 { "1 Eintrag".to_owned() } else { format!("{count} Einträge") }
 }

@@ -111,6 +111,10 @@ impl RunArgs {
     }
 }
 
+fn entries(count: u64) -> String {
+    if count == 1 { "1 Eintrag".to_owned() } else { format!("{count} Einträge") }
+}
+
 /// Writes to standard output. Whoever closed it has seen enough (`| head`): that is no failure.
 ///
 /// # Errors

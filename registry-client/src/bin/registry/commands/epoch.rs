@@ -79,10 +79,10 @@ fn told(reset: &Reset, answer: &CountersignEpochResetResponse, args: &EpochCount
     let beyond = |size: u64| size.saturating_sub(said.size);
     let mut text = output::pairs([
         ("Protokoll", said.log.to_string()),
-        ("Behalten", format!("{} Einträge, {}", said.size, said.root)),
+        ("Behalten", format!("{}, {}", entries(said.size), said.root)),
         (
             "Verworfen",
-            format!("{} Einträge, hier liegen davon {}", beyond(answer.known), beyond(answer.held)),
+            format!("{}, hier liegen davon {}", entries(beyond(answer.known)), beyond(answer.held)),
         ),
         ("Grund", output::clean(&said.reason)),
         ("Signiert", signed_at(reset)),
@@ -125,11 +125,12 @@ async fn apply(client: &Client, format: Format, args: &EpochApply) -> Result<(),
     let next = format!("{}/{}", output::clean(&taken.land), taken.epoch);
     let object = || Ok(described(&reset).with("next", Node::Text(next.clone())));
     output::print(format, object, || {
+        let (log, size) = (reset.said().log, reset.said().size);
+        let count = if size == 1 { "zählt" } else { "zählen" };
         format!(
-            "{} ist beendet, {} Einträge zählen. Der Knoten beginnt neu und sagt es seinen \
+            "{log} ist beendet, {} {count}. Der Knoten beginnt neu und sagt es seinen \
              Partnern; {next} folgt.\n",
-            reset.said().log,
-            reset.said().size
+            entries(size)
         )
     })
 }
@@ -174,4 +175,8 @@ fn write(path: &Path, raw: &Bytes) -> Result<(), CliError> {
     written.map_err(|error| {
         CliError::Usage(format!("{} ist nicht beschreibbar: {error}.", path.display()))
     })
+}
+
+fn entries(count: u64) -> String {
+    if count == 1 { "1 Eintrag".to_owned() } else { format!("{count} Einträge") }
 }
