@@ -27,4 +27,4 @@ mod testing;
 pub mod validate;
 pub mod view;
 
-pub use fence::{FencePolicy, Ordered};
+pub use fence::{FencePolicy, Ordered, Pulse};

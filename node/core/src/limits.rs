@@ -156,6 +156,8 @@ pub const FENCE_QUIET_MS: u64 = 70_000;
 /// A partner that speaks of the own log for the first time may know signatures from before the
 /// start that no other knew, until this long after the start, milliseconds.
 pub const COPY_FIRST_MS: u64 = 120_000;
+/// What a node has to say about its own log and has not said durably; beyond, it does not sign.
+pub const NOTES_MAX: usize = 16;
 /// Watches at a node.
 pub const WATCHES_MAX: usize = 10_000;
 /// Watches of one identity.

@@ -65,6 +65,12 @@ impl Allowance {
         self.bytes.spend(bytes, now);
     }
 
+    /// What was spent was not added after all.
+    pub(crate) fn refund(&mut self, entries: u64, bytes: u64) {
+        self.entries.refund(entries);
+        self.bytes.refund(bytes);
+    }
+
     /// Nothing is left.
     pub(crate) fn is_spent(&self, now: Now) -> bool {
         [self.entries, self.bytes].iter().any(|it| it.level(now) <= 0)
@@ -93,6 +99,10 @@ impl Share {
     fn spend(&mut self, amount: u64, now: Now) {
         self.level = self.level(now) - parts(amount);
         self.at_mono_ms = self.at_mono_ms.max(now.mono_ms);
+    }
+
+    fn refund(&mut self, amount: u64) {
+        self.level = self.level.saturating_add(parts(amount)).min(self.most);
     }
 
     fn require(&self, limit: &'static str, amount: u64, now: Now) -> Result<(), Exceeded> {

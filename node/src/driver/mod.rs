@@ -10,7 +10,7 @@ pub mod writer;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -18,6 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use registry_core::{
+    Ordered, Pulse,
     authorize::PeerIdentity,
     log::{Published, Ticket},
     node::{Input, Node},
@@ -79,6 +80,8 @@ pub(crate) enum Event {
 pub struct Handle {
     queue: mpsc::Sender<Event>,
     sessions: Arc<AtomicU64>,
+    /// Of the node; before its first input a thing of the past, so that every order is void.
+    pulse: Arc<Mutex<Pulse>>,
     clock: Clock,
 }
 
@@ -87,7 +90,6 @@ pub struct Handle {
 pub struct Driver {
     queue: mpsc::Receiver<Event>,
     handle: Handle,
-    clock: Clock,
 }
 
 /// The driver has ended; the node stops.
@@ -175,6 +177,17 @@ impl Handle {
         self.clock
     }
 
+    /// Whether the node stood still since this was ordered; see [`Ordered`].
+    pub(crate) fn is_void(&self, ordered: Ordered) -> bool {
+        // the clock after the pulse: a process can stop between the two
+        let pulse = *self.pulse.lock().unwrap_or_else(PoisonError::into_inner);
+        ordered.is_void(pulse, self.clock.now())
+    }
+
+    fn beats(&self, pulse: Pulse) {
+        *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = pulse;
+    }
+
     /// A name for a new session.
     pub(crate) fn next_session(&self) -> SessionId {
         SessionId(self.sessions.fetch_add(1, Ordering::Relaxed))
@@ -207,8 +220,9 @@ impl Driver {
     /// A driver and the way to it; inputs wait until it runs.
     pub fn new(clock: Clock) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let handle = Handle { queue: sender, sessions: Arc::new(AtomicU64::new(1)), clock };
-        Self { queue, handle, clock }
+        let sessions = Arc::new(AtomicU64::new(1));
+        let handle = Handle { queue: sender, sessions, pulse: Arc::default(), clock };
+        Self { queue, handle }
     }
 
     /// The way to the driver.
@@ -229,7 +243,7 @@ impl Driver {
         engine: &Shutdown,
         streams: &Shutdown,
     ) -> std::io::Result<()> {
-        let Self { queue, handle, clock } = self;
+        let Self { queue, handle } = self;
         let ticker = handle.clone();
         let token = engine.token().clone();
         engine.spawn(TaskKind::Driver, async move {
@@ -247,12 +261,12 @@ impl Driver {
             }
         });
         let token = engine.token().clone();
-        let performer = Performer::new(surroundings, handle, streams.clone());
+        let performer = Performer::new(surroundings, handle.clone(), streams.clone());
         let runtime = tokio::runtime::Handle::current();
         engine.spawn_thread(TaskKind::Driver, "driver", move || {
             // ranges are read by tasks that effects start
             let _entered = runtime.enter();
-            drive(queue, node, performer, clock, &token);
+            drive(queue, node, performer, &handle, &token);
         })
     }
 }
@@ -292,9 +306,10 @@ fn drive(
     mut queue: mpsc::Receiver<Event>,
     mut node: Node,
     mut performer: Performer,
-    clock: Clock,
+    handle: &Handle,
     token: &tokio_util::sync::CancellationToken,
 ) {
+    let clock = handle.clock();
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
     let mut stop_by: Option<Instant> = None;
@@ -338,6 +353,7 @@ fn drive(
             };
             let first = grown(&input).is_some_and(|log| begun.insert(log));
             node.handle(now, input);
+            handle.beats(node.pulse());
             for effect in node.effects() {
                 performer.perform(effect);
             }

@@ -63,6 +63,15 @@ struct Writer {
     erasures: Erasures,
 }
 
+/// Why a head was not signed.
+#[derive(Clone, Copy, Debug)]
+enum Unsigned {
+    /// This process stood still since the order.
+    Void,
+    /// The key does not sign.
+    Key,
+}
+
 /// What all writers share.
 #[derive(Clone, Debug)]
 pub struct Shared {
@@ -190,8 +199,10 @@ impl Writer {
     fn commit(&mut self, commit: &Commit) -> Input {
         let Some(signer) = &self.signer else { return Input::CommitFailed };
         let signed_at = unix_seconds(commit.wall_ms);
-        let Some(signed) = self.sign(signer, &commit.checkpoint, signed_at, commit.ordered) else {
-            return Input::CommitUnsigned;
+        let signed = match self.sign(signer, &commit.checkpoint, signed_at, commit.ordered) {
+            Ok(signed) => signed,
+            Err(Unsigned::Void) => return Input::CommitVoid,
+            Err(Unsigned::Key) => return Input::CommitUnsigned,
         };
         let entries: Vec<EntryRef<'_>> = commit
             .entries
@@ -233,33 +244,36 @@ impl Writer {
         let Some(signer) = &self.signer else { return Input::CommitFailed };
         let now = unix_seconds(self.driver.clock().wall_ms());
         match self.sign(signer, checkpoint, now, ordered) {
-            Some(signed) => Input::Freshened { signed },
-            None => Input::FreshenFailed,
+            Ok(signed) => Input::Freshened { signed },
+            Err(Unsigned::Void) => Input::FreshenVoid,
+            Err(Unsigned::Key) => Input::FreshenFailed,
         }
     }
 
-    /// Signs a head of the own log. None if that fails, or if this process stood still since it was
-    /// ordered, or while it signed: what nobody has seen is dropped, and partners are asked first.
+    /// Signs a head of the own log, unless this process stood still since that was ordered, or while
+    /// it signed: what nobody has seen is dropped, and partners are asked first.
     fn sign(
         &self,
         signer: &LogSigner,
         checkpoint: &Checkpoint,
         unix_seconds: u64,
         ordered: Ordered,
-    ) -> Option<SignedCheckpoint> {
-        let (log, clock) = (self.log, self.driver.clock());
-        let is_void = || ordered.is_void(clock.now());
-        match (!is_void()).then(|| checkpoint.sign(signer, unix_seconds)) {
-            Some(Ok(signed)) if !is_void() => return Some(signed),
+    ) -> Result<SignedCheckpoint, Unsigned> {
+        let log = self.log;
+        let is_void = || self.driver.is_void(ordered);
+        let signed = (!is_void()).then(|| checkpoint.sign(signer, unix_seconds));
+        match signed.filter(|_| !is_void()) {
+            Some(Ok(signed)) => Ok(signed),
             Some(Err(failure)) => {
                 let cause = crate::lifecycle::chain(&failure);
                 error!(%log, cause, "cannot sign the head of the own log");
+                Err(Unsigned::Key)
             }
-            Some(Ok(_)) | None => {
+            None => {
                 warn!(%log, "this process stood still before it had signed; nothing is signed");
+                Err(Unsigned::Void)
             }
         }
-        None
     }
 
     fn store(&mut self, store: &Store) -> Input {

@@ -2,37 +2,47 @@
 
 use crate::{fence::Why, limits, now::Now};
 
+/// When a node was last seen to run, and how many gaps there were in that.
+///
 /// Watches the wall clock against the monotonic one, and both for times in which nothing happened.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ClockWatch {
+/// What a thread of the shell has to wait for, a disk or a token, is no gap: the node runs meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
     last: Now,
+    gaps: u64,
 }
 
-/// When something to be signed was ordered.
+/// Between which gaps something to be signed was ordered.
 ///
 /// A process can be stopped at any time, also between an order and what comes of it, and another
 /// copy can go on meanwhile. Whoever signs MUST ask [`Ordered::is_void`] right before it signs and
 /// again before the signature is kept or shown, and MUST drop what is void.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ordered {
-    at: Now,
+    gaps: u64,
 }
 
-// === impl ClockWatch ===
+// === impl Pulse ===
 
-impl ClockWatch {
+impl Pulse {
     pub(crate) fn new(now: Now) -> Self {
-        Self { last: now }
+        Self { last: now, gaps: 0 }
     }
 
     /// Why the answers of partners count no more, told once: since the last call the wall clock
     /// moved against the monotonic one, or so much time passed that this process stood still. To
     /// a node that runs something happens all the time, a tick at least.
-    pub(crate) fn woke(&mut self, now: Now) -> Option<Why> {
-        let last = std::mem::replace(&mut self.last, now);
-        let passed_ms = now.mono_ms.saturating_sub(last.mono_ms);
+    pub(crate) fn beat(&mut self, now: Now) -> Option<Why> {
+        let gap = self.gap(now);
+        self.last = now;
+        self.gaps += u64::from(gap.is_some());
+        gap
+    }
+
+    fn gap(self, now: Now) -> Option<Why> {
+        let passed_ms = now.mono_ms.saturating_sub(self.last.mono_ms);
         let mono = i64::try_from(passed_ms).unwrap_or(i64::MAX);
-        let wall = now.wall_ms.saturating_sub(last.wall_ms);
+        let wall = now.wall_ms.saturating_sub(self.last.wall_ms);
         if wall.saturating_sub(mono).saturating_abs() > limits::CLOCK_JUMP_MS {
             Some(Why::ClockJump)
         } else {
@@ -44,13 +54,14 @@ impl ClockWatch {
 // === impl Ordered ===
 
 impl Ordered {
-    pub(crate) fn at(now: Now) -> Self {
-        Self { at: now }
+    pub(crate) fn between(pulse: Pulse) -> Self {
+        Self { gaps: pulse.gaps }
     }
 
-    /// True if a node that did nothing since the order would ask its partners first.
-    pub fn is_void(self, now: Now) -> bool {
-        ClockWatch::new(self.at).woke(now).is_some()
+    /// True if there was a gap since the order, or there is one now that the node, whose last
+    /// `pulse` this is, has not seen yet. `now` MUST be read after `pulse`.
+    pub fn is_void(self, pulse: Pulse, now: Now) -> bool {
+        self.gaps != pulse.gaps || pulse.gap(now).is_some()
     }
 }
 
@@ -78,11 +89,28 @@ mod tests {
             (u64::MAX, i64::MIN, Some(Why::ClockJump)),
         ] {
             let begin = Now { mono_ms: 0, wall_ms: 0 };
-            let mut watch = ClockWatch::new(begin);
+            let mut pulse = Pulse::new(begin);
             let now = Now { mono_ms: mono, wall_ms: wall };
-            assert_eq!(watch.woke(now), why, "{now:?}");
-            assert_eq!(watch.woke(now), None, "told once");
-            assert_eq!(Ordered::at(begin).is_void(now), why.is_some(), "{now:?}");
+            let ordered = Ordered::between(pulse);
+            // whoever signs may see the gap before the node does, and not after only
+            assert_eq!(ordered.is_void(pulse, now), why.is_some(), "{now:?}");
+            assert_eq!(pulse.beat(now), why, "{now:?}");
+            assert_eq!(pulse.beat(now), None, "told once");
+            assert_eq!(ordered.is_void(pulse, now), why.is_some(), "{now:?}");
+            assert!(!Ordered::between(pulse).is_void(pulse, now), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_waits_while_the_node_runs_stays_good() {
+        let mut now = Now { mono_ms: 1, wall_ms: 1 };
+        let mut pulse = Pulse::new(now);
+        let ordered = Ordered::between(pulse);
+        for _ in 0..100 {
+            now.mono_ms += limits::FROZEN_MS;
+            now.wall_ms += i64::try_from(limits::FROZEN_MS).expect("small");
+            assert!(!ordered.is_void(pulse, now));
+            assert_eq!(pulse.beat(now), None);
         }
     }
 }

@@ -19,8 +19,7 @@ use std::{
 
 use registry_proto::{log::Hash, terms::Land};
 
-pub(crate) use clock::ClockWatch;
-pub use clock::Ordered;
+pub use clock::{Ordered, Pulse};
 pub(crate) use copies::Copies;
 
 use crate::{limits, now::Now, replicate::OwnerFault};

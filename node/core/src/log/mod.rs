@@ -13,7 +13,7 @@ mod services;
 mod waiting;
 
 pub use own::{Commit, CommitEntry};
-pub(crate) use own::{Outcome, OwnLog};
+pub(crate) use own::{Note, Outcome, OwnLog};
 pub use requests::REQUESTS_KEPT_MAX;
 pub use services::OwnServices;
 pub(crate) use services::{Mark, editors_of};

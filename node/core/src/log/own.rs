@@ -40,7 +40,7 @@ pub struct Commit {
     /// Time to sign, milliseconds since 1970-01-01 UTC: the wall clock, but never before an entry
     /// or a signature of this log.
     pub wall_ms: i64,
-    /// When it was ordered.
+    /// Whether it still counts.
     pub ordered: Ordered,
 }
 
@@ -55,6 +55,22 @@ pub struct CommitEntry {
     pub body: Bytes,
 }
 
+/// What the node itself says about its log, and would not say again.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) kind: Kind,
+    pub(crate) body: Bytes,
+}
+
+/// What is owed if a group is taken back.
+#[derive(Debug, Default)]
+struct Owed {
+    notes: Vec<Note>,
+    /// Spent of the quota.
+    entries: u64,
+    bytes: u64,
+}
+
 /// The own log.
 #[derive(Debug)]
 pub(crate) struct OwnLog {
@@ -67,8 +83,10 @@ pub(crate) struct OwnLog {
     sealed_recorded_ms: i64,
     /// Both as they were before the group under way.
     before: (Frontier, i64),
-    /// Whether the node itself says something in the group that is staged, and in the one under way.
-    notes: [bool; 2],
+    /// Of the group that is staged, and of the one under way.
+    owed: [Owed; 2],
+    /// Notes that were taken back, in their order.
+    unsaid: Vec<Note>,
     durable: u64,
     services: OwnServices,
     last_recorded_ms: i64,
@@ -97,7 +115,8 @@ impl OwnLog {
             sealed: frontier.clone(),
             sealed_recorded_ms: last_recorded_ms,
             before: (frontier.clone(), last_recorded_ms),
-            notes: [false; 2],
+            owed: Default::default(),
+            unsaid: Vec::new(),
             frontier,
             services,
             last_recorded_ms,
@@ -276,13 +295,24 @@ impl OwnLog {
     /// Stages an entry about the log itself, which the node would not say again.
     pub(crate) fn stage_note(
         &mut self,
-        kind: Kind,
-        body: Bytes,
+        note: Note,
         salt: [u8; 16],
         now: Now,
     ) -> Result<(), HeaderError> {
-        self.notes[0] = true;
-        self.stage_word(kind, body, salt, now).map(|_| ())
+        self.stage_word(note.kind, note.body.clone(), salt, now)?;
+        self.owed[0].notes.push(note);
+        Ok(())
+    }
+
+    /// Notes that are not durable, and how many of them are in the group under way or behind it.
+    pub(crate) fn notes(&self) -> (usize, usize) {
+        let staged = self.owed.iter().map(|it| it.notes.len()).sum::<usize>();
+        (staged + self.unsaid.len(), staged)
+    }
+
+    /// Notes that were taken back; whoever takes them MUST stage them before anything else.
+    pub(crate) fn take_unsaid(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.unsaid)
     }
 
     /// Stages an entry of the node itself and gives its index; when it is taken back, the node
@@ -317,7 +347,12 @@ impl OwnLog {
 
     /// Takes what is staged as the next group, if none is under way and it waits for nobody.
     /// `signed_ms` is the time of the newest signature.
-    pub(crate) fn take_commit(&mut self, signed_ms: i64, now: Now) -> Option<Commit> {
+    pub(crate) fn take_commit(
+        &mut self,
+        signed_ms: i64,
+        ordered: Ordered,
+        now: Now,
+    ) -> Option<Commit> {
         if self.committing || self.pending.is_empty() || self.gather.waits(now) {
             return None;
         }
@@ -327,13 +362,13 @@ impl OwnLog {
         let sealed = std::mem::replace(&mut self.sealed, self.frontier.clone());
         self.before = (sealed, self.sealed_recorded_ms);
         self.sealed_recorded_ms = self.last_recorded_ms;
-        self.notes = [false, self.notes[0]];
+        self.owed = [Owed::default(), std::mem::take(&mut self.owed[0])];
         self.services.seal();
         Some(Commit {
             entries: std::mem::take(&mut self.pending),
             checkpoint: self.checkpoint(),
             wall_ms: now.wall_ms.max(self.last_recorded_ms).max(signed_ms),
-            ordered: Ordered::at(now),
+            ordered,
         })
     }
 
@@ -348,24 +383,35 @@ impl OwnLog {
         self.committing && self.gather.is_crowd()
     }
 
-    /// Takes back what is staged and not under way to the disk, and says how much is left.
+    /// Takes back what is staged and not under way to the disk, and says how much is left. What the
+    /// node itself said in it is kept.
     pub(crate) fn discard(&mut self) -> u64 {
         self.frontier = self.sealed.clone();
         self.pending.clear();
         self.pending_bytes = 0;
-        self.notes[0] = false;
+        let Owed { mut notes, entries, bytes } = std::mem::take(&mut self.owed[0]);
+        self.allowance.refund(entries, bytes);
+        // which is said again as soon as nothing stands in an epoch
+        notes.retain(|it| it.kind != Kind::EpochReset);
+        notes.append(&mut self.unsaid);
+        self.unsaid = notes;
         self.services.take_back();
         self.gather.discarded();
         self.frontier.size()
     }
 
     /// The group under way was not signed: takes it back, with what is staged behind it. False, and
-    /// nothing is taken back, if the node itself says something in either.
+    /// nothing is taken back, if there is none.
     pub(crate) fn unsigned(&mut self) -> bool {
-        if self.notes != [false; 2] || !self.committing {
+        if !self.committing {
             return false;
         }
         self.committing = false;
+        let [staged, mut under_way] = std::mem::take(&mut self.owed);
+        under_way.notes.extend(staged.notes);
+        under_way.entries += staged.entries;
+        under_way.bytes += staged.bytes;
+        self.owed[0] = under_way;
         (self.sealed, self.sealed_recorded_ms) = self.before.clone();
         self.services.unseal();
         self.discard();
@@ -380,6 +426,7 @@ impl OwnLog {
     /// The group under way is durable.
     pub(crate) fn committed(&mut self, size: u64) {
         self.committing = false;
+        self.owed[1] = Owed::default();
         self.durable = size;
     }
 
@@ -477,8 +524,11 @@ impl OwnLog {
         let raw = header.encode()?;
         let leaf = leaf_hash(&raw);
         self.frontier.push(leaf);
-        self.allowance.spend(1, (raw.len() + body.len()) as u64, now);
-        self.pending_bytes += raw.len() + body.len();
+        let bytes = raw.len() + body.len();
+        self.allowance.spend(1, bytes as u64, now);
+        self.owed[0].entries += 1;
+        self.owed[0].bytes += bytes as u64;
+        self.pending_bytes += bytes;
         self.pending.push(CommitEntry { header: raw, salt, body });
         Ok(leaf)
     }

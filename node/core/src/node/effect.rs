@@ -32,7 +32,7 @@ pub enum Effect {
     Freshen {
         /// The head.
         checkpoint: Checkpoint,
-        /// When.
+        /// Whether that still counts.
         ordered: Ordered,
     },
     /// Write and sync a group of a log.

@@ -8,17 +8,21 @@ use registry_proto::{
 };
 
 use crate::{
+    log::Note,
     node::{Effect, Node},
     now::Now,
     replicate::{RecoveredLog, Replica},
 };
 
 impl Node {
-    /// Stages the entry that every epoch but the first begins with, as soon as anything may be
-    /// signed.
-    pub(super) fn begin_epoch(&mut self, now: Now) {
+    /// Stages what comes before anything else, as soon as anything may be signed: the entry that every
+    /// epoch but the first begins with, and what the node said that was taken back.
+    pub(super) fn begin(&mut self, now: Now) {
         if self.may_commit() {
             self.stage_beginning(now);
+            for Note { kind, body } in self.own.take_unsaid() {
+                self.note(kind, body, now);
+            }
         }
     }
 

@@ -43,11 +43,16 @@ pub enum Input {
     },
     /// The disk of the own log failed; nothing more can be written before a restart.
     CommitFailed,
-    /// The commit under way was not signed, because the token with the key does not answer or the
-    /// order was void; nothing of it was written or shown.
+    /// The commit under way was not signed, because the token with the key does not answer; nothing
+    /// of it was written or shown.
     CommitUnsigned,
-    /// The own head was not signed again, for the same reason.
+    /// The commit under way was not signed, because the order was void; nothing of it was written or
+    /// shown.
+    CommitVoid,
+    /// The own head was not signed again, because the token with the key does not answer.
     FreshenFailed,
+    /// The own head was not signed again, because the order was void.
+    FreshenVoid,
     /// The own head was signed again.
     Freshened {
         /// Signed as ordered.

@@ -32,7 +32,7 @@ pub use input::{Input, Learned};
 use crate::{
     audit::Anchoring,
     authorize::PeerIdentity,
-    fence::{ClockWatch, Copies, Council, Fence, FencePolicy, Ordered, Why},
+    fence::{Copies, Council, Fence, FencePolicy, Ordered, Pulse, Why},
     limits,
     log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
     now::Now,
@@ -97,7 +97,7 @@ pub struct Node {
     /// Of the epochs of the own Land that ended, one is not here as far as it counts: nothing is
     /// signed in this life.
     lacks_past: bool,
-    clock: ClockWatch,
+    pulse: Pulse,
     freshened_mono_ms: u64,
     freshening: bool,
     entropy: Entropy,
@@ -175,7 +175,7 @@ impl Node {
             copies: Copies::new(known, moved, quiet_ms, now),
             recovered_from,
             lacks_past,
-            clock: ClockWatch::new(now),
+            pulse: Pulse::new(now),
             freshened_mono_ms: 0,
             freshening: false,
             entropy: Entropy::new(entropy),
@@ -189,17 +189,20 @@ impl Node {
     pub fn handle(&mut self, now: Now, input: Input) {
         // before anything else: a machine that was asleep, a process that stood still, or a copy
         // of one, must not sign what it still has at hand
-        if let Some(why) = self.clock.woke(now) {
+        if let Some(why) = self.pulse.beat(now) {
             self.woke(why, now);
         }
-        self.begin_epoch(now);
+        self.begin(now);
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
             Input::Committed { signed } => self.committed(signed, now),
             Input::CommitFailed => self.commit_failed(),
             Input::CommitUnsigned => self.commit_unsigned(),
+            Input::CommitVoid => self.commit_void(now),
             Input::FreshenFailed => self.freshen_failed(now),
+            // asked of the next tick behind an open fence
+            Input::FreshenVoid => self.freshening = false,
             Input::Freshened { signed } => self.freshened(signed, now),
             Input::Stored { log, learned } => self.stored(log, &learned, now),
             Input::StoreFailed { log } => self.store_failed(log, now),
@@ -227,10 +230,16 @@ impl Node {
             Input::Tick => self.tick(now),
             Input::Due => {}
         }
-        self.begin_epoch(now);
+        self.begin(now);
         self.anchor(now);
         self.commit(now);
         self.collect();
+    }
+
+    /// When the node last took an input. The shell MUST know it wherever something is signed, after
+    /// each input and before what that wants done.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse
     }
 
     /// What is to be done, in this order.
@@ -343,7 +352,7 @@ impl Node {
         }
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
         let signed_ms = i64::try_from(fresh.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        if let Some(commit) = self.own.take_commit(signed_ms, now) {
+        if let Some(commit) = self.own.take_commit(signed_ms, Ordered::between(self.pulse), now) {
             self.effects.push_back(Effect::Commit(commit));
         }
     }
@@ -483,7 +492,8 @@ impl Node {
         }
         if let Some(checkpoint) = self.own.settled_checkpoint() {
             self.freshening = true;
-            self.effects.push_back(Effect::Freshen { checkpoint, ordered: Ordered::at(now) });
+            let ordered = Ordered::between(self.pulse);
+            self.effects.push_back(Effect::Freshen { checkpoint, ordered });
         }
     }
 

@@ -10,6 +10,8 @@ use registry_proto::{
 
 use crate::{
     fence::{Answer, Fence},
+    limits,
+    log::Note,
     node::{Effect, Node, Notice},
     now::Now,
 };
@@ -31,6 +33,7 @@ impl Node {
         let answers = answers.map(|(land, it)| answer(*land, it)).collect();
         self.fence = Fence::Open;
         self.copies.settled();
+        self.begin(now);
         let Some(from) = self.recovered_from.take() else { return };
         let upto = self.own.durable();
         // what a partner said it had need not have come from it in the end
@@ -43,11 +46,15 @@ impl Node {
         self.effects.push_back(Effect::Report(Notice::Recovered { from, upto }));
     }
 
-    /// Stages what the node itself has to say.
+    /// Stages what the node itself has to say. If that cannot be, nothing is signed any more: it
+    /// would go on as if it had been said.
     pub(super) fn note(&mut self, kind: Kind, body: Bytes, now: Now) {
         let salt = self.entropy.salt();
-        if self.own.stage_note(kind, body, salt, now).is_err() {
-            self.own_failed = true;
+        let (notes, _) = self.own.notes();
+        let staged = notes < limits::NOTES_MAX
+            && self.own.stage_note(Note { kind, body }, salt, now).is_ok();
+        if !staged {
+            self.commit_failed();
         }
     }
 }

@@ -11,16 +11,35 @@ impl Node {
     /// Nothing was signed, so nobody can know of the group: it never was. The next one is tried
     /// again, because a token comes back without a restart.
     pub(super) fn commit_unsigned(&mut self) {
-        // what the node itself had to say in the group would be lost without a word
-        if !self.own.unsigned() {
+        // what the node itself had to say comes first, and would be tried without a pause
+        let (_, notes) = self.own.notes();
+        if notes > 0 || !self.take_back(&unsigned()) {
             self.commit_failed();
             return;
         }
+        self.effects.push_back(Effect::Report(Notice::Unsigned));
+    }
+
+    /// This process stood still between the order and its signature, so nothing was signed. The
+    /// fence has closed for that, and may be open again; what the node itself had to say in the
+    /// group it says again then.
+    pub(super) fn commit_void(&mut self, now: Now) {
+        let reject = if self.fence.is_open() { stood_still() } else { self.fenced(now) };
+        if !self.take_back(&reject) {
+            self.commit_failed();
+        }
+    }
+
+    /// Takes back the group under way and what is staged behind it; false if there is none.
+    fn take_back(&mut self, why: &Reject) -> bool {
+        if !self.own.unsigned() {
+            return false;
+        }
         self.audit.taken_back(self.own.durable());
         let mut due = Vec::new();
-        self.room.fail(self.own.durable(), &unsigned(), &mut due);
+        self.room.fail(self.own.durable(), why, &mut due);
         self.reply(due);
-        self.effects.push_back(Effect::Report(Notice::Unsigned));
+        true
     }
 
     pub(super) fn freshen_failed(&mut self, now: Now) {
@@ -29,6 +48,15 @@ impl Node {
         // 0 says that nothing was signed since the start, which is tried at once
         self.freshened_mono_ms = now.mono_ms.saturating_sub(waits).max(1);
         self.effects.push_back(Effect::Report(Notice::Unsigned));
+    }
+}
+
+fn stood_still() -> Reject {
+    Reject::Fenced {
+        description: "this process stood still before it had signed, and nothing is published; \
+                      publish again"
+            .to_owned(),
+        retry_ms: Some(0),
     }
 }
 

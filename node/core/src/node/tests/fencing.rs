@@ -8,9 +8,10 @@ use registry_proto::{
 
 use super::{commits, publishes, words};
 use crate::{
-    fence::FencePolicy,
+    fence::{FencePolicy, Ordered},
     limits,
     node::{Input, Node, NotAMember, Setup},
+    replicate::SessionId,
     testing::{Author, Bench, LAENDER, charter, definition, heads, peer, signer},
 };
 
@@ -107,16 +108,45 @@ fn a_process_that_stood_still_signs_nothing_before_a_partner_answers() {
     // a group under way that the shell finds void is taken back, and so is what is staged behind it
     let commit = commits(&mut bench, 3, definition(3));
     bench.submit(4, definition(4));
-    assert!(!commit.ordered.is_void(bench.now));
     bench.freeze(limits::FROZEN_MS + 1);
-    assert!(commit.ordered.is_void(bench.now));
-    let said = bench.input(Input::CommitUnsigned);
-    let expect =
-        ["reply 4 FENCED", "fence closed", "reply 3 SIGNING_FAILED", "unsigned", "1 <- ask #3"];
-    assert_eq!(said, expect);
+    assert!(is_void(&bench, commit.ordered));
+    let said = bench.input(Input::CommitVoid);
+    assert_eq!(said, ["reply 4 FENCED", "fence closed", "reply 3 FENCED", "1 <- ask #3"]);
     assert_eq!(answer(&mut bench, 1, 3), ["fence open"]);
     let again = commits(&mut bench, 5, definition(3));
     assert_eq!(again.checkpoint.size, commit.checkpoint.size);
+}
+
+fn is_void(bench: &Bench, ordered: Ordered) -> bool {
+    ordered.is_void(bench.node.pulse(), bench.now)
+}
+
+#[test]
+fn what_waits_for_its_signature_while_the_node_runs_is_not_void() {
+    let mut bench = Bench::open();
+    bench.connect(1, Land::RP);
+    // the thread that signs is busy with the disk, for example because much is to be erased
+    let commit = commits(&mut bench, 1, definition(1));
+    bench.later(10 * limits::FROZEN_MS);
+    assert!(!is_void(&bench, commit.ordered));
+    bench.committed(commit.checkpoint);
+    assert_eq!(bench.folded(1), ["reply 1 [0]"]);
+
+    // it may be told late, when a partner has answered already
+    bench.connect(2, Land::RP);
+    let commit = commits(&mut bench, 2, definition(2));
+    bench.freeze(limits::FROZEN_MS + 1);
+    bench.input(Input::Tick);
+    assert_eq!(answer(&mut bench, 2, 2), ["fence open"]);
+    assert!(is_void(&bench, commit.ordered));
+    assert_eq!(bench.input(Input::CommitVoid), ["reply 2 FENCED"]);
+    publishes(&mut bench, 3, definition(2));
+
+    // a freshness that was dropped is signed again at once
+    let freshens = |said: Vec<String>| said.into_iter().any(|it| it.starts_with("freshen"));
+    assert!(freshens(bench.later(limits::FRESHNESS_RENEW_MS)));
+    assert_eq!(bench.input(Input::FreshenVoid), Vec::<String>::new());
+    assert!(freshens(bench.later(1)));
 }
 
 #[test]
@@ -181,6 +211,17 @@ fn the_policy_available_signs_that_nobody_answered() {
     bench.now.wall_ms += 1;
     let effects = bench.handle(Input::Tick);
     assert_eq!(words(&effects), ["fence unfenced 30000", "commit 1..2"]);
+    // stood still before that was signed: it is said again when the fence opens, and first
+    bench.submit(1, definition(1));
+    bench.freeze(limits::FROZEN_MS + 1);
+    assert_eq!(bench.input(Input::CommitVoid), ["reply 1 FENCED", "fence closed"]);
+    check_fenced(&mut bench);
+    bench.connect(1, Land::RP);
+    *bench.author(Land::SL) = own;
+    let own = bench.author(Land::SL).head(1, 1);
+    let answer = Message::Heads(heads(vec![own], 2));
+    let effects = bench.handle(Input::Received { session: SessionId(1), message: answer });
+    assert_eq!(words(&effects), ["fence open", "commit 1..2"]);
     let crate::node::Effect::Commit(commit) = &effects[1] else { panic!("no commit") };
     let header = Header::parse(&commit.entries[0].header).expect("a header");
     assert_eq!((header.kind, header.object_id, header.batch_end), (Kind::Unfenced, None, true));

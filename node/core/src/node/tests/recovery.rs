@@ -105,6 +105,18 @@ fn entries_that_a_partner_has_come_back_before_anything_is_signed() {
     let answer = &body.answers[..];
     let [RecoveredAnswer { land, size: 10, root: said, .. }] = answer else { panic!("{answer:?}") };
     assert_eq!((land.as_str(), said.as_ref()), ("RP", root.as_bytes().as_slice()));
+    // the process stands still, and is told that nothing was signed before or after the answer
+    bench.freeze(limits::FROZEN_MS + 1);
+    assert_eq!(bench.input(Input::CommitVoid), ["fence closed", "1 <- ask #3"]);
+    let effects = told(&mut bench, 1, 10, 10, 3);
+    assert_eq!(words(&effects), ["fence open", "commit 10..11"]);
+    bench.freeze(limits::FROZEN_MS + 1);
+    assert_eq!(bench.input(Input::Tick)[0], "fence closed");
+    assert_eq!(tells(&mut bench, 1, 10, 10, 4), ["fence open"]);
+    let effects = bench.handle(Input::CommitVoid);
+    assert_eq!(words(&effects), ["commit 10..11"]);
+    let again = check_recovered(&effects, 4, RecoveredCause::Behind);
+    assert_eq!(again, body);
     confirm(&mut bench, &effects);
     // what came back counts: service 5 stands as entry 4, others go on behind the last
     bench.folded(11);
