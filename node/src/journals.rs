@@ -10,6 +10,8 @@ use registry_proto::{
     terms::LogId,
 };
 
+use crate::erasure::Erasures;
+
 /// Reads one log. Everything it gives is durable and verified.
 pub trait JournalRead: Send + Sync {
     /// Entries that can be read.
@@ -113,6 +115,10 @@ pub struct Beginning {
     pub whole: Arc<dyn JournalRead>,
     /// Entries that count.
     pub size: u64,
+    /// The log.
+    pub log: LogId,
+    /// What later epochs erase in it.
+    pub erasures: Erasures,
 }
 
 /// [`HashTiles`] of a journal.
@@ -201,6 +207,7 @@ impl JournalRead for Beginning {
             let what = format!("entry {from} lies behind what counts of an epoch that ended");
             return Err(ReadError(what.into()));
         }
+        self.erasures.hide(self.log, &mut entries);
         Ok(entries)
     }
 

@@ -71,6 +71,12 @@ pub const QUOTA_ENTRIES_DEFAULT: u64 = 5_000_000;
 pub const QUOTA_BYTES_DEFAULT: u64 = 16 << 30;
 /// Days of its quota that a log may bring at once before it is taken slower.
 pub const QUOTA_DAYS_RECEIVED: u32 = 2;
+/// Erasures that are taken of a log in a day beside its quota; what goes beyond counts like all else.
+pub const ERASURES_BESIDE_QUOTA: u64 = 100_000;
+/// Bytes of all of them.
+pub const ERASURES_BESIDE_QUOTA_BYTES: u64 = 256 << 20;
+/// Bytes of one of them: the longest reason and a header of the usual size.
+pub const ERASURE_BESIDE_QUOTA_BYTES: usize = 8 << 10;
 /// Members of a charter.
 pub const MEMBERS_MAX: usize = 64;
 /// Epochs of the log of a member.

@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     driver::writer::stored_body,
     epochs::{self, Epoch, Epochs},
-    erasure::Erasures,
+    erasure::{Ends, Erasures},
 };
 
 /// Everything on disk.
@@ -121,21 +121,27 @@ pub(super) async fn open(
                 (journal, _) = open_one(log, &dir, verbund)?;
             }
             let reader = journal.reader();
-            let mut counts = reader.size();
+            let here = reader.size();
+            let mut ended = None;
             if let Some((size, root)) = ends {
-                counts = kept(log, own, &reader, size, &root)?;
+                let counts = kept(log, own, &reader, size, &root)?;
                 logs.epochs.counts.insert(log, counts);
-                logs.erasures.ends(log, counts);
+                ended = Some(Ends { counts, known: here.max(size) });
             }
-            let resumed = logs.erasures.resume(log, &mut journal);
+            logs.erasures.opened(log, here, ended);
+            logs.readers.insert(log, reader);
+            logs.journals.push((log, journal));
+        }
+        for (log, journal) in &mut logs.journals {
+            let (log, reader) = (*log, journal.reader());
+            let resumed = logs.erasures.resume(log, journal);
             resumed.map_err(|source| LogsError::Erase { log, source })?;
             let mut recovered = recover(log, &reader)?;
             if log.land == own.land {
+                let counts = logs.epochs.counts.get(&log).copied().unwrap_or_else(|| reader.size());
                 recovered.pulled_from = read_own(log, &reader, counts, &mut logs.services)?;
             }
             logs.recovered.push(recovered);
-            logs.readers.insert(log, reader);
-            logs.journals.push((log, journal));
         }
         // what later epochs erase is known only now
         for (log, journal) in &mut logs.journals {

@@ -35,6 +35,7 @@ use crate::{
     drafts::Drafts,
     driver::{Clock, Handle},
     epochs::{Resets, ResetsError},
+    erasure::Erasures,
     folder::Folder,
     index::Index,
     invitations::{self, Invitations},
@@ -192,7 +193,8 @@ impl App {
         let desk = open_desk(&config, &metrics)?;
         let engine = Shutdown::new();
         let (readers, epochs) = (logs.readers.clone(), logs.epochs.clone());
-        let (store, index, folder) = open_index(&config, &readers, &epochs.counts, own)?;
+        let erasures = logs.erasures.clone();
+        let (store, index, folder) = open_index(&config, &readers, &epochs.counts, &erasures, own)?;
         let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
             clock,
@@ -349,6 +351,7 @@ fn open_index(
     config: &Config,
     readers: &BTreeMap<LogId, Reader>,
     counts: &BTreeMap<LogId, u64>,
+    erasures: &Erasures,
     own: LogId,
 ) -> Result<(Store, Index, Folder), StartError> {
     let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
@@ -356,7 +359,9 @@ fn open_index(
     for (log, reader) in readers {
         let whole: Arc<dyn JournalRead> = Arc::new(reader.clone());
         let journal = match counts.get(log) {
-            Some(&size) => Arc::new(Beginning { whole, size }),
+            Some(&size) => {
+                Arc::new(Beginning { whole, size, log: *log, erasures: erasures.clone() })
+            }
             None => whole,
         };
         journals.insert(*log, journal);

@@ -60,6 +60,12 @@ pub(super) struct Row {
 /// In place of the kind of an entry that this node does not have.
 pub(super) const NOT_HERE: Kind = Kind::Unknown(0);
 
+#[cfg(test)]
+thread_local! {
+    /// Lists that a test has written.
+    pub(super) static WRITES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 const FIRST_LINE: &str = "erasures 2";
 const FIRST_LINE_1: &str = "erasures 1";
 
@@ -91,6 +97,8 @@ impl List {
     ///
     /// If the file system fails; the list of before is there then.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        #[cfg(test)]
+        WRITES.set(WRITES.get() + 1);
         let fresh = path.with_extension("new");
         let mut file = File::create(&fresh)?;
         file.write_all(self.text().as_bytes())?;

@@ -10,10 +10,13 @@
 
 mod list;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -30,7 +33,7 @@ use registry_proto::{
 use tokio::sync::Notify;
 use tracing::{error, info};
 
-use crate::lifecycle::chain;
+use crate::{journals::Stored, lifecycle::chain};
 use list::{Erased, List, NOT_HERE, Row};
 pub use tasks::Tasks;
 
@@ -43,14 +46,33 @@ pub struct Erasures {
 struct Inner {
     dir: PathBuf,
     lists: Mutex<BTreeMap<LogId, List>>,
-    /// Entries that count of epochs that ended.
-    ends: Mutex<BTreeMap<LogId, u64>>,
+    /// Epochs that ended.
+    ends: Mutex<BTreeMap<LogId, Ends>>,
     /// Who overwrites in which journal.
     work: Mutex<BTreeMap<LogId, Work>>,
     hears: Mutex<Vec<Hears>>,
     /// Erasures that erase nothing, by the Land that wrote them.
     void: Mutex<BTreeMap<Land, u64>>,
     wake: Notify,
+}
+
+/// The end of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// Entries that count here.
+    pub(crate) counts: u64,
+    /// Entries that are here or that the reset keeps.
+    pub(crate) known: u64,
+}
+
+/// The body of an entry is in no journal of this node any more.
+struct Settled {
+    /// Log of the erasure.
+    stands: LogId,
+    at: Erased,
+    kind: Kind,
+    /// It was there until now, so that every other part has to follow.
+    now: bool,
 }
 
 /// Has the owner of a journal look what is to be overwritten.
@@ -76,6 +98,9 @@ pub struct Known {
 
 /// Entries that are looked through before the place is noted.
 const NOTE_EVERY: u64 = 10_000;
+/// Entries beyond what is known of an epoch that ended, of which erasures are kept should they come
+/// after all: each row stays for ever, and nothing but its owner says that there are such entries.
+const BEYOND_MAX: u64 = 10_000;
 /// Bytes and entries of one read of the journal.
 const READ_BYTES: usize = 4 << 20;
 const READ_ENTRIES: usize = 10_000;
@@ -107,10 +132,20 @@ impl Erasures {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// A reset ended the epoch of a log; so many of its entries count. Erasures beyond are carried out
-    /// no more.
-    pub(crate) fn ends(&self, log: LogId, counts: u64) {
-        lock(&self.inner.ends).insert(log, counts);
+    /// A log is opened: so many entries are here, and so it ends if a reset ended it. Erasures beyond
+    /// either are carried out no more. MUST be told of every epoch of a Land before any of them is
+    /// resumed: what is overwritten does not come back.
+    pub(crate) fn opened(&self, log: LogId, size: u64, ends: Option<Ends>) {
+        if let Some(ends) = ends {
+            lock(&self.inner.ends).insert(log, ends);
+        }
+        if self.upto(log) > size {
+            // the end of the log was set aside, and what comes there is looked through anew
+            self.change(log, |list| {
+                list.upto = size;
+                list.rows.retain(|_, row| row.by < size);
+            });
+        }
     }
 
     /// Has `work` called when a later epoch erases what may stand in this log; it MUST lead to
@@ -129,13 +164,6 @@ impl Erasures {
     pub fn resume(&self, log: LogId, journal: &mut Journal) -> Result<(), EraseError> {
         let reader = journal.reader();
         let size = reader.size();
-        if self.upto(log) > size {
-            // the end of the log was set aside, and what comes there is looked through anew
-            self.change(log, |list| {
-                list.upto = size;
-                list.rows.retain(|_, row| row.by < size);
-            });
-        }
         let mut next = self.upto(log);
         while next < size {
             let Ok(entries) = reader.read(next, READ_BYTES, READ_ENTRIES) else {
@@ -158,7 +186,7 @@ impl Erasures {
 
     /// Erasures among these entries (headers and bodies) that erase something and are not known yet.
     /// What they name of the same epoch MUST be in the journal; the entry of an earlier one may be on
-    /// its way here.
+    /// its way here, unless it lies far beyond what is known of that one.
     pub(crate) fn found<'a>(
         &self,
         log: LogId,
@@ -166,15 +194,16 @@ impl Erasures {
         entries: impl Iterator<Item = (&'a Bytes, &'a Bytes)>,
     ) -> Vec<(Erasing, Kind)> {
         let mut found: Vec<(Erasing, Kind)> = Vec::new();
+        let mut named = BTreeSet::new();
         for (header, body) in entries.filter(|(header, _)| is_erasure(header)) {
             let Ok(header) = Header::parse(header) else { continue };
             let Ok(erasing) = Erasing::read(&header, body) else { continue };
             let at = erased(log, &erasing);
-            let known = found.iter().any(|(it, _)| erased(log, it) == at)
+            let known = named.contains(&at)
                 || self.lock().get(&log).is_some_and(|it| it.rows.contains_key(&at));
             let kind = match at.epoch {
                 None => erased_kind(reader, &erasing),
-                Some(_) => Some(NOT_HERE),
+                Some(_) => self.may_come(&erasing).then_some(NOT_HERE),
             };
             let Some(kind) = kind.filter(|_| !known) else {
                 info!(%log, by = erasing.by, entry = erasing.index, "an erasure that erases nothing");
@@ -182,6 +211,7 @@ impl Erasures {
                 *void.entry(log.land).or_default() += 1;
                 continue;
             };
+            named.insert(at);
             found.push((erasing, kind));
         }
         found
@@ -230,38 +260,70 @@ impl Erasures {
     /// If the disk fails; the next start goes on.
     pub(crate) fn settle(&self, log: LogId, journal: &mut Journal) -> Result<(), EraseError> {
         let reader = journal.reader();
-        for (stands, at, row) in self.naming(log, |row| !row.gone) {
-            let mut kind = row.kind;
-            if row.leaf.is_some() && at.index < reader.size() {
-                let Ok(entry) = reader.entry(at.index) else {
-                    error!(%log, entry = at.index, "a damaged entry cannot be erased");
-                    continue;
-                };
-                kind = promised_kind(log, &row, &entry.header).unwrap_or(NOT_HERE);
-            }
-            let Some(now) = (match kind {
-                NOT_HERE => Some(false),
-                _ => overwrite(log, journal, at.index)?,
-            }) else {
-                continue;
+        let (mut settled, mut outcome) = (Vec::new(), Ok(()));
+        for (stands, at, row) in self.naming(log, 0..u64::MAX, |row| !row.gone) {
+            let kind = match row.leaf {
+                None => row.kind,
+                Some(_) if at.index >= reader.size() => NOT_HERE,
+                Some(_) => match reader.entry(at.index) {
+                    Ok(entry) => promised_kind(log, &row, &entry.header).unwrap_or(NOT_HERE),
+                    Err(_) => {
+                        error!(%log, entry = at.index, "a damaged entry cannot be erased");
+                        continue;
+                    }
+                },
             };
-            self.settled(stands, at, kind, now);
+            let now = match kind {
+                NOT_HERE => false,
+                _ => match overwrite(log, journal, at.index) {
+                    Ok(Some(now)) => now,
+                    Ok(None) => continue,
+                    Err(failure) => {
+                        outcome = Err(failure);
+                        break;
+                    }
+                },
+            };
+            settled.push(Settled { stands, at, kind, now });
+            if row.done && now {
+                // nothing but this says that the other parts have to follow once more
+                self.settled(&std::mem::take(&mut settled));
+            }
         }
+        self.settled(&settled);
         self.inner.wake.notify_one();
-        Ok(())
+        outcome
     }
 
     /// Takes the bodies out of entries that are about to be stored from index `first` on, if a later
     /// epoch erases them. MUST be called by whoever owns the journal.
     pub(crate) fn withdraw(&self, log: LogId, first: u64, entries: &mut [BatchEntry]) {
-        for (stands, at, row) in self.naming(log, |row| row.leaf.is_some()) {
-            let place = at.index.checked_sub(first).and_then(|it| usize::try_from(it).ok());
+        let indices = first..first.saturating_add(entries.len() as u64);
+        let mut settled = Vec::new();
+        for (stands, at, row) in self.naming(log, indices, |row| row.leaf.is_some()) {
+            let place = usize::try_from(at.index - first).ok();
             let Some(entry) = place.and_then(|it| entries.get_mut(it)) else { continue };
             let Some(kind) = promised_kind(log, &row, &entry.header) else { continue };
             let (header, body_state) =
                 (std::mem::take(&mut entry.header), BodyState::Erased.into());
             *entry = BatchEntry { header, body_state, ..BatchEntry::default() };
-            self.settled(stands, at, kind, false);
+            settled.push(Settled { stands, at, kind, now: false });
+        }
+        // not written: after the next start the journal tells it again
+        note(&mut self.lock(), &settled);
+    }
+
+    /// Takes the bodies out of entries of an epoch that ended, as they are read, if a later one erases
+    /// them: the journal follows later, and a damaged one much later.
+    pub(crate) fn hide(&self, log: LogId, entries: &mut [Stored]) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let (first, indices) = (first.index, first.index..last.index.saturating_add(1));
+        for (_, at, row) in self.naming(log, indices, |row| row.leaf.is_some()) {
+            let place = usize::try_from(at.index - first).ok();
+            let Some(entry) = place.and_then(|it| entries.get_mut(it)) else { continue };
+            if promised_kind(log, &row, &entry.header).is_some() {
+                (entry.body, entry.erased) = (None, true);
+            }
         }
     }
 
@@ -321,44 +383,64 @@ impl Erasures {
         lock(&self.inner.hears).iter().for_each(|hears| hears(entry));
     }
 
-    /// Every part has followed; false if that could not be noted.
-    fn done(&self, it: &Known) -> bool {
-        let change = |list: &mut List| {
-            let epoch = (it.entry.log != it.by.log).then_some(it.entry.log.epoch);
-            if let Some(row) = list.rows.get_mut(&Erased { epoch, index: it.entry.index }) {
-                row.done = true;
+    /// Every part has followed; those of them for which that could be noted.
+    fn done(&self, all: Vec<Known>) -> Vec<Known> {
+        let mut of: BTreeMap<LogId, Vec<Known>> = BTreeMap::new();
+        all.into_iter().for_each(|it| of.entry(it.by.log).or_default().push(it));
+        let mut noted = Vec::new();
+        for (log, all) in of {
+            let mut lists = self.lock();
+            let list = lists.entry(log).or_default();
+            set_done(list, &all, true);
+            if self.write(log, list) {
+                noted.extend(all);
+            } else {
+                set_done(list, &all, false);
             }
-        };
-        self.change(it.by.log, change)
+        }
+        noted
     }
 
-    /// The body is gone from the journal of the entry; `now` if it was still there, so that every
-    /// other part has to follow.
-    fn settled(&self, stands: LogId, at: Erased, kind: Kind, now: bool) {
+    /// Notes what is gone from the journals.
+    fn settled(&self, all: &[Settled]) {
         let mut lists = self.lock();
-        let Some(list) = lists.get_mut(&stands) else { return };
-        let Some(row) = list.rows.get_mut(&at) else { return };
-        let before =
-            std::mem::replace(row, Row { gone: true, kind, done: row.done && !now, ..*row });
-        if (before.kind, before.done) != (row.kind, row.done) {
-            self.write(stands, list);
+        for log in note(&mut lists, all) {
+            if let Some(list) = lists.get(&log) {
+                self.write(log, list);
+            }
         }
     }
 
-    /// Rows of all lists that name an entry of this log, unless a reset discarded the erasure.
-    fn naming(&self, log: LogId, wanted: impl Fn(&Row) -> bool) -> Vec<(LogId, Erased, Row)> {
+    /// Rows of all lists that name one of these entries of a log, unless a reset discarded the erasure.
+    fn naming(
+        &self,
+        log: LogId,
+        indices: Range<u64>,
+        wanted: impl Fn(&Row) -> bool,
+    ) -> Vec<(LogId, Erased, Row)> {
+        let mut all = Vec::new();
+        if indices.is_empty() {
+            return all;
+        }
         let ends = lock(&self.inner.ends).clone();
         let lists = self.lock();
-        let mut all = Vec::new();
         for (&stands, list) in lists.range(log..).take_while(|it| it.0.land == log.land) {
             let epoch = (stands != log).then_some(log.epoch);
-            for (at, row) in list.rows.iter().filter(|(at, row)| at.epoch == epoch && wanted(row)) {
+            let at = |index| Erased { epoch, index };
+            let rows = list.rows.range(at(indices.start)..at(indices.end));
+            for (at, row) in rows.filter(|(_, row)| wanted(row)) {
                 if counts(&ends, Position { log: stands, index: row.by }) {
                     all.push((stands, *at, *row));
                 }
             }
         }
         all
+    }
+
+    /// False for an erasure of an entry far beyond what is known of its epoch.
+    fn may_come(&self, it: &Erasing) -> bool {
+        let ends = lock(&self.inner.ends).get(&it.log).copied();
+        ends.is_some_and(|ends| it.index < ends.known.saturating_add(BEYOND_MAX))
     }
 
     /// Notes from time to time how far a log was looked through.
@@ -431,8 +513,32 @@ fn erased(log: LogId, it: &Erasing) -> Erased {
 }
 
 /// False for an erasure that a reset discarded.
-fn counts(ends: &BTreeMap<LogId, u64>, by: Position) -> bool {
-    ends.get(&by.log).is_none_or(|ends| by.index < *ends)
+fn counts(ends: &BTreeMap<LogId, Ends>, by: Position) -> bool {
+    ends.get(&by.log).is_none_or(|ends| by.index < ends.counts)
+}
+
+/// Notes what is gone from the journals; the lists that say something else now.
+fn note(lists: &mut BTreeMap<LogId, List>, all: &[Settled]) -> BTreeSet<LogId> {
+    let mut changed = BTreeSet::new();
+    for &Settled { stands, at, kind, now } in all {
+        let row = lists.get_mut(&stands).and_then(|list| list.rows.get_mut(&at));
+        let Some(row) = row else { continue };
+        let done = row.done && !now;
+        if (kind, done) != (row.kind, row.done) {
+            changed.insert(stands);
+        }
+        *row = Row { gone: true, kind, done, ..*row };
+    }
+    changed
+}
+
+fn set_done(list: &mut List, all: &[Known], done: bool) {
+    for it in all {
+        let epoch = (it.entry.log != it.by.log).then_some(it.entry.log.epoch);
+        if let Some(row) = list.rows.get_mut(&Erased { epoch, index: it.entry.index }) {
+            row.done = done;
+        }
+    }
 }
 
 /// Kind of the entry with this header, if it is the one that a later epoch erases.

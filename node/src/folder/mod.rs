@@ -4,12 +4,13 @@
 //! publishes whole atomic batches only. A log that cannot be read is reported and left alone
 //! until someone calls [`Notifier::notify`]; the others go on.
 
+mod erased;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -17,16 +18,17 @@ use std::{
 };
 
 use registry_core::{
-    fold::{self, BatchEnds, Fact, Move, Position, Record, keys},
+    fold::{self, BatchEnds, Fact, Move, Position, Record},
     moves::guard::WINDOW_MS,
-    view::{Catalogue, Facts as _},
+    view::Catalogue,
 };
 use registry_proto::{
-    erasure::Erasing,
     log::Hash,
     terms::LogId,
     wire::registry::{Lifecycle, VersionStatus},
 };
+
+use erased::{Surrounding, hide};
 
 use crate::{
     batches::{Batch, BatchBuilder},
@@ -67,6 +69,8 @@ struct Work {
     cursors: HashMap<LogId, Cursor>,
     /// Sizes that must be folded before readers are let in.
     targets: HashMap<LogId, u64>,
+    /// What was erased by a later epoch before it was shown, with its leaf: shown with no body.
+    early: BTreeMap<Position, Hash>,
     /// The log whose publishers wait to see what they wrote; never put off.
     own: Option<LogId>,
 }
@@ -85,8 +89,6 @@ struct Cursor {
     /// Collects the same entries for watchers.
     builder: Option<BatchBuilder>,
     stuck: bool,
-    /// The next entry erases one of an earlier epoch that is not folded yet.
-    waits: bool,
     rush: Rush,
 }
 
@@ -119,8 +121,8 @@ struct Folded {
     /// Index after the last whole batch, and the leaf before it.
     end: Option<(u64, Hash)>,
     problem: Option<String>,
-    /// The rest waits for an earlier epoch of the log.
-    waits: bool,
+    /// Entries of earlier epochs that are erased by what was read and not shown yet.
+    early: Vec<(Position, Hash)>,
 }
 
 /// Bytes and entries of a log that are read in one turn.
@@ -150,7 +152,8 @@ impl Folder {
         };
         index.close_gate(reason);
         let wake = Arc::<Wake>::default();
-        let mut work = Work { index, cursors: HashMap::new(), targets: HashMap::new(), own };
+        let (cursors, targets, early) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+        let mut work = Work { index, cursors, targets, early, own };
         work.set_targets();
         let thread = thread::Builder::new().name("folder".to_owned()).spawn({
             let wake = Arc::clone(&wake);
@@ -291,7 +294,8 @@ impl Work {
         }
         let live = self.index.recent().wanted() && size - cursor.next <= LIVE_ENTRIES;
         let folded = match journal.read(cursor.next, CHUNK_BYTES, CHUNK_ENTRIES) {
-            Ok(stored) => {
+            Ok(mut stored) => {
+                hide(log, &self.early, &mut stored);
                 // the own Land is not guarded against itself
                 let is_own = self.own.is_some_and(|own| own.land == log.land);
                 let guard = (!is_own).then(|| Watch::new(&self.index, log));
@@ -304,14 +308,30 @@ impl Work {
             cursor.stuck = true;
             self.index.set_stuck(log, Some(reason.clone()));
         }
-        cursor.waits = folded.waits;
-        self.publish(log, folded)
+        let begun_anew = self.hides(&folded.early);
+        Ok(self.publish(log, folded)? || begun_anew)
+    }
+
+    /// What is erased before it is shown never is. An earlier epoch may come late, or never; a later
+    /// one does not wait for it. True if an epoch has to be read again, because it was read already.
+    fn hides(&mut self, early: &[(Position, Hash)]) -> bool {
+        let mut begun_anew = false;
+        for &(at, leaf) in early {
+            self.early.insert(at, leaf);
+            let Some(cursor) = self.cursors.get_mut(&at.log) else { continue };
+            let shown = self.index.store().progress(at.log).size;
+            if (shown..cursor.next).contains(&at.index) {
+                *cursor = Cursor { stuck: cursor.stuck, ..Cursor::at(shown) };
+                begun_anew |= !cursor.stuck;
+            }
+        }
+        begun_anew
     }
 
     fn publish(&mut self, log: LogId, folded: Folded) -> Result<bool, PublishError> {
         let store = self.index.store();
         let Some((size, last)) = folded.end else {
-            return Ok(folded.problem.is_none() && !folded.waits);
+            return Ok(folded.problem.is_none());
         };
         let from = store.progress(log).size;
         let Folded { facts, erased, batches, .. } = folded;
@@ -327,6 +347,9 @@ impl Work {
         }
         for batch in batches {
             self.index.recent().push(batch);
+        }
+        if !self.early.is_empty() {
+            self.early.retain(|at, _| at.log != log || at.index >= size);
         }
         self.index.announce();
         Ok(true)
@@ -365,59 +388,12 @@ impl Work {
         self.targets = journals.iter().map(|(&log, journal)| (log, journal.size())).collect();
     }
 
-    /// True if each log is folded as far as it reached, or cannot be read further, or waits for what
-    /// is not here yet.
+    /// True if each log is folded as far as it reached, or cannot be read further.
     fn reached_targets(&self) -> bool {
         self.targets.iter().all(|(log, &size)| {
-            let there = |it: &Cursor| it.stuck || it.waits || it.next >= size;
+            let there = |it: &Cursor| it.stuck || it.next >= size;
             self.cursors.get(log).is_some_and(there)
         })
-    }
-}
-
-/// What an erasure is judged with.
-struct Surrounding<'a> {
-    index: &'a Index,
-    journal: &'a dyn JournalRead,
-}
-
-// === impl Surrounding ===
-
-impl Surrounding<'_> {
-    /// True while an erasure names an entry of an earlier epoch that counts and is not shown yet: it
-    /// would become visible after its erasure, and stay.
-    fn is_early(&self, log: LogId, it: &Erasing) -> bool {
-        let ends = || self.index.journals().find(it.log)?.ends();
-        let shown = || self.index.store().progress(it.log).size;
-        it.log != log && ends().is_some_and(|ends| it.index < ends) && shown() <= it.index
-    }
-
-    /// The entry that an erasure erases, if it does and facts of it are in the store or among what
-    /// is not shown yet. Else there is nothing to write anew: a node that comes late never had them.
-    fn erased(&self, log: LogId, it: &Erasing, unshown: &[&Vec<Fact>]) -> Option<Position> {
-        let at = Position { log: it.log, index: it.index };
-        let stored = if it.log == log {
-            self.journal.read(it.index, 1, 1)
-        } else {
-            self.index.journals().find(it.log)?.read(it.index, 1, 1)
-        };
-        let stored = stored.ok()?.into_iter().next()?;
-        let target = Parsed::of(it.log, stored).ok()?;
-        it.erases(&target.header, &target.leaf).ok()?;
-        let is_of = |fact: &Fact| keys::position(&fact.key) == Ok(at);
-        if unshown.iter().any(|facts| facts.iter().any(is_of)) {
-            return Some(at);
-        }
-        let prefix = keys::erasable(target.header.kind, target.header.object_id?, at)?;
-        let store = self.index.store();
-        let known = store.scan(&prefix, &keys::after(&prefix), false, usize::MAX);
-        match known {
-            Ok(known) => known.iter().any(is_of).then_some(at),
-            Err(error) => {
-                tracing::error!(%at, %error, "facts cannot be read; they count as there");
-                Some(at)
-            }
-        }
     }
 }
 
@@ -526,7 +502,6 @@ impl Cursor {
             open_erased: Vec::new(),
             builder: None,
             stuck: false,
-            waits: false,
             rush: Rush::default(),
         }
     }
@@ -557,8 +532,7 @@ impl Cursor {
             if let Record::Erasure(it) = &record
                 && around.is_early(log, it)
             {
-                folded.waits = true;
-                break;
+                folded.early.push((Position { log: it.log, index: it.index }, it.leaf));
             }
             if let Some(guard) = &guard {
                 guard.look(&entry, &record, unshown + self.open_versions);

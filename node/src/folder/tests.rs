@@ -1,5 +1,6 @@
 use std::{path::Path, sync::Arc};
 
+use prost::Message as _;
 use registry_core::{
     fold::{FOLD_VERSION, Fact},
     reject::Reject,
@@ -8,14 +9,15 @@ use registry_core::{
 use registry_proto::{
     log::Kind,
     terms::Land,
-    wire::registry::{GetServiceRequest, ListServicesRequest},
+    wire::registry::{Erasure, GetServiceRequest, ListServicesRequest},
 };
 
 use super::Folder;
 use crate::{
+    erasure::Erasures,
     guard::Keeper,
     index::Index,
-    journals::{JournalRead, Journals},
+    journals::{Beginning, JournalRead, Journals},
     store::{OpenOutcome, Store},
     testing::{
         Item, MemoryJournal, NUMBER_A, NUMBER_B, eventually, folded, folded_with, uuid,
@@ -91,6 +93,56 @@ fn a_log_that_cannot_be_read_does_not_stop_the_others() {
     folder.notifier().notify();
     wait_folded(&index, &broken);
     assert_eq!(index.status(), "ready");
+}
+
+/// An epoch that ended, of three services, and the next one, which erases this entry of it
+/// and has a service of its own.
+fn epochs(index: u64) -> [MemoryJournal; 2] {
+    let old = MemoryJournal::of(Land::SL);
+    old.append(&[Item::Define(1, NUMBER_A)]);
+    old.append(&[Item::Define(2, NUMBER_A), Item::Define(3, NUMBER_A)]);
+    let mut new = MemoryJournal::of(Land::SL);
+    new.log.epoch = 2;
+    let leaf = old.leaves()[usize::try_from(index).unwrap()];
+    let leaf_hash = leaf.as_bytes().to_vec().into();
+    let said = Erasure { index, leaf_hash, grund: "Probe".to_owned(), epoch: 1 };
+    new.append(&[Item::Body(Kind::Erasure, 9, said.encode_to_vec().into())]);
+    new.append(&[Item::Define(4, NUMBER_A)]);
+    [old, new]
+}
+
+#[test]
+fn a_later_epoch_does_not_wait_for_a_damaged_or_incomplete_one_and_erases_what_comes_of_it() {
+    // of the erased entry nothing is here; a batch is open that has it; the journal is damaged there
+    for (here, damaged) in [(1, None), (2, None), (3, Some(1)), (3, Some(2))] {
+        for index in [1, 2] {
+            let [old, new] = epochs(index);
+            let all = old.entries();
+            old.truncate(here);
+            damaged.inspect(|at| old.damage(*at));
+            let dir = tempfile::tempdir().unwrap();
+            // on its own, without the lists of erasures
+            let erasures = Erasures::open(dir.path(), []).unwrap();
+            let whole = Arc::new(old.clone());
+            let journals = Journals::default();
+            journals
+                .insert(old.log, Arc::new(Beginning { whole, size: 3, log: old.log, erasures }));
+            journals.insert(new.log, Arc::new(new.clone()));
+            let store = Store::in_memory(FOLD_VERSION).unwrap();
+            let index = Index::new(store, journals, Keeper::in_memory(100));
+            let folder = Folder::start(index.clone(), &OpenOutcome::New, None).unwrap();
+            wait_open(&index);
+            wait_folded(&index, &new);
+            assert_eq!(services(&index), 2);
+            let stuck = index.status().contains("SL/1: cannot read the journal");
+            assert_eq!(stuck, damaged.is_some(), "{}", index.status());
+            old.repair();
+            old.extend(&all[here..]);
+            folder.notifier().notify();
+            wait_folded(&index, &old);
+            assert_eq!(services(&index), 3, "what is erased never shows");
+        }
+    }
 }
 
 /// Services of which the catalogue says that their version can be used.

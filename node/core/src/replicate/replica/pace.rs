@@ -1,7 +1,7 @@
 //! How fast a log is taken: what goes beyond two days of its quota waits, so that no member fills the
 //! disks of the others. It goes on as the quota refills, and nothing of it is refused for good.
 
-use registry_proto::charter::Quota;
+use registry_proto::{charter::Quota, erasure::is_erasure, wire::peer::BatchEntry};
 
 use crate::{
     limits,
@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Pace {
     allowance: Allowance,
+    /// Erasures beside it: their owner may write them at any time, and all have to follow.
+    erasures: Allowance,
     /// Entries that cost nothing: most others hold them already.
     free: u64,
     /// Nothing of the log was here at the start.
@@ -29,7 +31,23 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(quota: Quota, was_empty: bool, now: Now) -> Self {
         let allowance = Allowance::new(quota, limits::QUOTA_DAYS_RECEIVED, now);
-        Self { allowance, free: 0, was_empty, slowed: false }
+        let erasures = Quota {
+            entries_per_day: limits::ERASURES_BESIDE_QUOTA,
+            bytes_per_day: limits::ERASURES_BESIDE_QUOTA_BYTES,
+        };
+        let erasures = Allowance::new(erasures, limits::QUOTA_DAYS_RECEIVED, now);
+        Self { allowance, erasures, free: 0, was_empty, slowed: false }
+    }
+
+    /// Takes an erasure of so many bytes beside the quota, if it still may be.
+    fn spares(&mut self, entry: &BatchEntry, bytes: usize, now: Now) -> bool {
+        let spared = bytes <= limits::ERASURE_BESIDE_QUOTA_BYTES
+            && is_erasure(&entry.header)
+            && self.erasures.require(1, bytes as u64, now).is_ok();
+        if spared {
+            self.erasures.spend(1, bytes as u64, now);
+        }
+        spared
     }
 
     fn waits(&self, now: Now) -> bool {
@@ -68,10 +86,47 @@ impl Replica {
     pub(crate) fn spend(&mut self, store: &Store, now: Now) {
         let first = self.received.size().saturating_sub(store.entries.len() as u64);
         let (mut entries, mut bytes) = (0, 0);
-        for (_, entry) in (first..).zip(&store.entries).filter(|(at, _)| *at >= self.pace.free) {
-            entries += 1;
-            bytes += entry_bytes(entry) as u64;
+        let free = self.pace.free;
+        for (_, entry) in (first..).zip(&store.entries).filter(|(at, _)| *at >= free) {
+            let size = entry_bytes(entry);
+            if !self.pace.spares(entry, size, now) {
+                entries += 1;
+                bytes += size as u64;
+            }
         }
         self.pace.allowance.spend(entries, bytes, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_small_erasures_are_taken_beside_the_quota() {
+        let at = |mono_ms| Now { mono_ms, wall_ms: 0 };
+        let entry = |kind, bytes| {
+            let header = bytes::Bytes::copy_from_slice(&[0x30, kind]);
+            BatchEntry { header, body: vec![0; bytes].into(), ..BatchEntry::default() }
+        };
+        let new = || Pace::new(Quota::default(), false, at(0));
+        let spares =
+            |pace: &mut Pace, entry: &BatchEntry, now| pace.spares(entry, entry_bytes(entry), now);
+        let mut pace = new();
+        assert!(!spares(&mut pace, &entry(2, 100), at(0)), "another kind");
+        let most = limits::ERASURE_BESIDE_QUOTA_BYTES;
+        assert!(!spares(&mut pace, &entry(12, most), at(0)), "too large");
+        let days = u64::from(limits::QUOTA_DAYS_RECEIVED);
+        let small = entry(12, 100);
+        let taken = (0..=days * limits::ERASURES_BESIDE_QUOTA)
+            .filter(|_| spares(&mut pace, &small, at(0)))
+            .count() as u64;
+        assert_eq!(taken, days * limits::ERASURES_BESIDE_QUOTA);
+        assert!(spares(&mut pace, &small, at(86_400_000)), "a day later");
+        let (mut pace, large) = (new(), entry(12, most - 2));
+        let taken = (0..=days * limits::ERASURES_BESIDE_QUOTA)
+            .take_while(|_| spares(&mut pace, &large, at(0)))
+            .count() as u64;
+        assert_eq!(taken, days * limits::ERASURES_BESIDE_QUOTA_BYTES / most as u64);
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use registry_proto::{
-    log::Hash,
+    log::{Hash, Kind},
     receipt::Receipt,
     terms::Land,
     wire::peer::{Receipts, peer_message::Message},
@@ -90,6 +90,25 @@ fn what_goes_beyond_two_days_waits_and_other_logs_go_on() {
     bench.stored(Land::RP);
     bench.stored(Land::RP);
     assert_eq!(held(&bench, Land::RP), 40);
+}
+
+#[test]
+fn erasures_slow_no_log_and_what_is_too_large_for_one_is_counted() {
+    let mut bench = Bench::with(|it| it.charter = charter_with_quota(Land::RP, 10));
+    bench.unfence();
+    let author = bench.author(Land::RP);
+    author.append(19);
+    (0..19).cycle().take(50).for_each(|index| author.append_erasure(index));
+    bench.connect(1, Land::RP);
+    bench.tell(1, Land::RP, 69, 69);
+    // 19 of the 20 entries of two days are spent
+    assert_eq!(bench.send(1, Land::RP, 0, 69, 69), ["store RP/1 +69 of 69"]);
+    bench.stored(Land::RP);
+    assert_eq!((held(&bench, Land::RP), state(&bench, Land::RP)), (69, LogState::Live));
+    bench.author(Land::RP).append_with(&[7; 10_000], |it| it.kind = Kind::Erasure);
+    bench.tell(1, Land::RP, 70, 70);
+    let said = bench.send(1, Land::RP, 69, 70, 70);
+    assert!(said.contains(&"1 <- unfollow RP/1".to_owned()), "{said:?}");
 }
 
 #[test]
