@@ -84,6 +84,7 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
         verbund.operator(land, &["charter", "vote", &digest]);
     }
     verbund.follow(&ALL, 2).await;
+    verbund.keeps_proofs(BY, &[1, 2]).await;
     verbund.cluster.kill(SL);
     verbund.cluster.run(SL);
     verbund.follow(&[SL], 2).await;
@@ -444,6 +445,18 @@ impl Verbund {
         fs::write(&path, Charter::encode_chain(raw(&charters), Vec::new())).expect("a chain");
         let told = text(&check());
         assert!(told.contains("Ohne Beweis der Abstimmung: Charta Nr. 1."), "{told}");
+    }
+
+    /// Waits until a node has what proves the charters on its disk.
+    async fn keeps_proofs(&self, land: Land, numbers: &[u64]) {
+        let dir = self.cluster.home(land).join("data/charters");
+        let kept = |number: &u64| {
+            let raw = fs::read(dir.join(format!("{number:020}.decision"))).unwrap_or_default();
+            let proof = wire::CharterDecision::decode(&raw[..]).expect("a proof");
+            proof.number == *number && !proof.votes.is_empty()
+        };
+        let what = format!("{land} keeps the proofs of {numbers:?}");
+        eventually(LIMIT, &what, async || numbers.iter().all(kept)).await;
     }
 
     fn node(&self, args: &[&str]) -> Output {

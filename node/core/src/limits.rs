@@ -98,6 +98,8 @@ pub const INVITATION_KEPT_MS: i64 = 86_400_000;
 pub const JOIN_WAIT_MS_MAX: i64 = 30 * 86_400_000;
 /// Bytes of a message at the port for joining.
 pub const JOIN_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Bytes of all proofs of votes that a newcomer takes with the charters; it leaves others.
+pub const JOIN_DECISIONS_BYTES_MAX: usize = registry_proto::charter::CHAIN_BYTES_MAX;
 /// Connections at the port for joining.
 pub const JOIN_CONNECTIONS_MAX: usize = 64;
 /// TLS handshakes under way there.

@@ -49,7 +49,13 @@ pub(super) fn load(data_dir: &Path, charters: &[Charter], decisions: &mut Decisi
 
 /// Keeps a decision; it survives a crash when this returns.
 pub(super) fn keep(data_dir: &Path, decision: &CharterDecision) -> io::Result<()> {
-    files::write(&path(data_dir, decision.number), &decision.encode_to_vec())
+    let (path, bytes) = (path(data_dir, decision.number), decision.encode_to_vec());
+    // after a start most stand there already
+    let is_long = fs::metadata(&path).is_ok_and(|it| it.len() == bytes.len() as u64);
+    if is_long && fs::read(&path).is_ok_and(|it| it == bytes) {
+        return Ok(());
+    }
+    files::write(&path, &bytes)
 }
 
 /// Proves from the journals why a charter followed; `None` if the votes are not here, or not under

@@ -10,6 +10,8 @@ mod decisions;
 mod files;
 mod scan;
 mod standing;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -167,7 +169,8 @@ impl Charters {
         let (show, shown) = watch::channel(begin);
         let held = Arc::new(readers.clone());
         let known = scan::Known { charters, decisions };
-        let scan = Scan::new(chain, known, readers, &counts, shutdown.token().clone());
+        let token = shutdown.token().clone();
+        let scan = Scan::new(chain, known, readers, &counts, data_dir.clone(), token);
         let standing = Standing::new(board, metrics.clone());
         let uncounted = Votes { metrics, told: BTreeMap::new() };
         let counter =
@@ -352,9 +355,10 @@ impl Counter {
                 break;
             }
             // before the charter: what proves it may be set aside under it
-            let proof = scan.decisions().get(&number);
-            let kept = proof.map_or(Ok(()), |it| decisions::keep(&self.data_dir, it));
-            if let Err(failure) = kept.and_then(|()| files::keep(&self.data_dir, &next.charter)) {
+            if !scan.is_kept(number) {
+                break;
+            }
+            if let Err(failure) = files::keep(&self.data_dir, &next.charter) {
                 let cause = crate::lifecycle::chain(&failure);
                 if self.told.replace(number) != Some(number) {
                     error!(number, cause, "the charter cannot be kept; trying again");

@@ -1,6 +1,9 @@
 //! Reads the votes from the journals.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use registry_core::charter::Chain;
 use registry_journal::Reader;
@@ -8,6 +11,7 @@ use registry_proto::{
     charter::{Charter, CharterVote},
     log::{Header, Kind, leaf_hash},
     terms::LogId,
+    wire::registry::CharterDecision,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -20,11 +24,19 @@ use crate::driver::writer::stored_body;
 pub(super) struct Scan {
     chain: Chain,
     known: Known,
+    /// Verified for the charters of the chain.
+    proved: Decisions,
+    /// Those of them that are not on disk yet.
+    unkept: BTreeSet<u64>,
+    /// That one cannot be kept was told.
+    told: bool,
+    data_dir: PathBuf,
     logs: BTreeMap<LogId, Log>,
     token: CancellationToken,
 }
 
-/// Charters that are known to have been in force, and why as far as that is proved.
+/// Charters that are known to have been in force, and why as far as that is proved. The votes may
+/// say otherwise.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) charters: Vec<Charter>,
@@ -49,6 +61,7 @@ impl Scan {
         known: Known,
         readers: BTreeMap<LogId, Reader>,
         counts: &BTreeMap<LogId, u64>,
+        data_dir: PathBuf,
         token: CancellationToken,
     ) -> Self {
         let logs = readers.into_iter().map(|(log, reader)| {
@@ -56,7 +69,8 @@ impl Scan {
             (log, Log { reader, counts, next: 0, told: false })
         });
         let logs = logs.collect();
-        Self { chain, known, logs, token }
+        let (proved, unkept) = (Decisions::new(), BTreeSet::new());
+        Self { chain, known, proved, unkept, told: false, data_dir, logs, token }
     }
 
     pub(super) fn chain(&self) -> &Chain {
@@ -65,7 +79,12 @@ impl Scan {
 
     /// Why charters of the chain followed, as far as that can be proved.
     pub(super) fn decisions(&self) -> &Decisions {
-        &self.known.decisions
+        &self.proved
+    }
+
+    /// Whether what proves a charter, if anything does, is on disk.
+    pub(super) fn is_kept(&self, number: u64) -> bool {
+        !self.unkept.contains(&number)
     }
 
     /// Reads what is new; true if votes were among it, or another charter is in force. Ends early
@@ -105,26 +124,56 @@ impl Scan {
         if grew {
             self.prove();
         }
+        self.keep();
         grew
     }
 
     /// Holds what was told against its proofs, and proves what the votes here decided.
     fn prove(&mut self) {
-        for it in self.known.decisions.values() {
-            if let Err(failure) = self.chain.prove(it) {
-                let cause = crate::lifecycle::chain(&failure);
-                warn!(number = it.number, cause, "the proof of a charter does not hold");
+        for (number, it) in std::mem::take(&mut self.known.decisions) {
+            match self.chain.prove(&it) {
+                Ok(()) => self.add(it),
+                Err(failure) => {
+                    let cause = crate::lifecycle::chain(&failure);
+                    warn!(number, cause, "the proof of a charter does not hold");
+                }
             }
         }
         let readers: BTreeMap<_, _> =
             self.logs.iter().map(|(log, it)| (*log, it.reader.clone())).collect();
-        for number in self.chain.past().iter().skip(1).map(|it| it.charter.number()) {
-            let known = &mut self.known.decisions;
-            if !known.contains_key(&number)
+        let successors = self.chain.past().iter().skip(1).map(|it| it.charter.number());
+        for number in successors.collect::<Vec<_>>() {
+            if !self.proved.contains_key(&number)
                 && let Some(proof) = decisions::prove(&self.chain, number, &readers)
             {
-                known.insert(number, proof);
+                self.add(proof);
             }
+        }
+    }
+
+    fn add(&mut self, proof: CharterDecision) {
+        self.unkept.insert(proof.number);
+        self.proved.insert(proof.number, proof);
+    }
+
+    /// Keeps what proves the charters, whenever they were adopted: once a later charter has replaced
+    /// the keys of a log, its votes prove nothing any more.
+    fn keep(&mut self) {
+        let mut failed = None;
+        self.unkept.retain(|number| {
+            let kept = self.proved.get(number).map(|it| decisions::keep(&self.data_dir, it));
+            match kept {
+                None | Some(Ok(())) => false,
+                Some(Err(failure)) => {
+                    failed = Some((*number, failure));
+                    true
+                }
+            }
+        });
+        let is_told = std::mem::replace(&mut self.told, failed.is_some());
+        if let Some((number, failure)) = failed.filter(|_| !is_told) {
+            let cause = crate::lifecycle::chain(&failure);
+            error!(number, cause, "the proof of a charter cannot be kept; trying again");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use prost::Message as _;
 use registry_client::charter::change_words;
-use registry_core::charter::decision::unproved;
+use registry_core::charter::decision::{unproved, verified};
 use registry_proto::{
     charter::{Change, Charter, CharterProblem},
     german::German,
@@ -26,8 +26,8 @@ pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
     }
     let (charters, decisions) =
         Charter::chain_and_decisions(raw).map_err(|it| E::Charter(German(it)))?;
-    let missing =
-        unproved(&charters, &decisions).map_err(|(number, why)| E::Decision { number, why })?;
+    let decisions =
+        verified(&charters, decisions).map_err(|(number, why)| E::Decision { number, why })?;
     let mut parts = Vec::new();
     let mut before: Option<&Charter> = None;
     for charter in &charters {
@@ -36,13 +36,13 @@ pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
             let (_, changes) =
                 before.successor(charter.raw().clone()).map_err(|it| E::Charter(German(it)))?;
             text.push_str(&changed(charter.digest(), &changes));
-            let proof = decisions.iter().find(|it| it.number == charter.number());
+            let proof = decisions.get(&charter.number());
             text.push_str(&format!("\nAbstimmung {}", proof.map_or_else(without, votes)));
         }
         parts.push(text);
         before = Some(charter);
     }
-    parts.push(to_compare(&charters, &missing));
+    parts.push(to_compare(&charters, &unproved(&charters, &decisions)));
     Ok(parts.join("\n\n"))
 }
 

@@ -7,10 +7,7 @@ use crate::config::Config;
 
 /// The charters that the configuration rests on: what is to be compared with other Länder.
 pub fn charters(config: &Config) -> String {
-    let decisions: Vec<_> = config.decisions.values().cloned().collect();
-    // the configuration holds verified ones only
-    let missing = unproved(&config.charters, &decisions).unwrap_or_default();
-    to_compare(&config.charters, &missing)
+    to_compare(&config.charters, &unproved(&config.charters, &config.decisions))
 }
 
 /// What to write into `node.toml` when it names no partner though there are other members: such a

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use registry_core::{authorize::PeerIdentity, charter::decision::unproved};
+use registry_core::{authorize::PeerIdentity, charter::decision::verified};
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, Standing},
     terms::Land,
@@ -57,16 +57,18 @@ impl Check<'_> {
                 return nothing();
             }
         };
-        if let Err((number, error)) = unproved(&charters, &decisions) {
-            let why = chain(&error);
-            let reason = format!(
-                "der Beweis der Abstimmung über Charta {number} gilt nicht ({why}); die Kette bei \
-                 einem anderen Mitglied holen (registry charter export)"
-            );
-            self.wrong("charter", path, reason);
-            return nothing();
-        }
-        let mut decisions = decisions.into_iter().map(|it| (it.number, it)).collect();
+        let mut decisions = match verified(&charters, decisions) {
+            Ok(decisions) => decisions,
+            Err((number, error)) => {
+                let why = chain(&error);
+                let reason = format!(
+                    "der Beweis der Abstimmung über Charta {number} gilt nicht ({why}); die Kette \
+                     bei einem anderen Mitglied holen (registry charter export)"
+                );
+                self.wrong("charter", path, reason);
+                return nothing();
+            }
+        };
         if let Some(data_dir) = data_dir
             && let Err(error) = charters::load(data_dir, &mut charters, &mut decisions)
         {

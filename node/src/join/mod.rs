@@ -4,6 +4,9 @@
 //! The node counts under the pins of the token, its charters under the Verbund that the token names,
 //! and the token under the charters. So nothing is trusted but the way the token came.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     error::Error,
     fs, io,
@@ -14,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use registry_core::{
-    charter::{DecisionError, decision::unproved},
+    charter::{DecisionError, decision},
     limits,
 };
 use registry_proto::{
@@ -189,10 +192,9 @@ impl Asking {
         let invited = &self.token.invited;
         let secret =
             || Some(JoinSecret { secret: Bytes::copy_from_slice(invited.secret.expose()) });
-        let (mut raw, mut decided) = (Vec::<Bytes>::new(), Vec::<Bytes>::new());
-        let mut bytes = 0;
+        let mut heard = Heard::default();
         loop {
-            let (invitation_id, from) = (invited.id.to_string(), raw.len() as u64);
+            let (invitation_id, from) = (invited.id.to_string(), heard.charters.len() as u64);
             let answer = if present && from == 0 {
                 let presented =
                     Some(JoinPresented { signed_card: self.card.encode_to_vec().into() });
@@ -204,36 +206,32 @@ impl Asking {
             };
             let JoinState { charters, newest, waits_until, partners, decisions } =
                 answer.map_err(|status| refused(&status, &reached))?.unwrap_or_default();
-            bytes += charters.iter().chain(&decisions).map(Bytes::len).sum::<usize>();
-            if charters.is_empty() || bytes > CHAIN_BYTES_MAX {
-                return Err(JoinError::Protocol("keine oder zu viele Chartas"));
-            }
-            raw.extend(charters);
-            decided.extend(decisions);
-            if raw.len() as u64 > newest {
+            heard.take(charters, decisions)?;
+            if heard.charters.len() as u64 > newest {
                 let waits_until = waits_until.map_or(0, |it| it.seconds);
-                return self.verified(raw, decided, partners, waits_until);
+                return self.verified(heard, partners, waits_until);
             }
         }
     }
 
     fn verified(
         &self,
-        raw: Vec<Bytes>,
-        decided: Vec<Bytes>,
+        heard: Heard,
         partners: Vec<JoinPartner>,
         waits_until: i64,
     ) -> Result<Told, JoinError> {
-        let chain = Charter::encode_chain(raw, Vec::new());
+        let chain = Charter::encode_chain(heard.charters, Vec::new());
         let charters =
             Charter::chain(chain.into()).map_err(|it| JoinError::Charters(German(it)))?;
         let last = charters.last().ok_or(JoinError::Protocol("keine Charta"))?;
         self.token.require_made_under(last)?;
         let decisions: Result<Vec<_>, _> =
-            decided.into_iter().map(CharterDecision::decode).collect();
+            heard.decisions.into_iter().map(CharterDecision::decode).collect();
         let decisions = decisions.map_err(|_| JoinError::Protocol("ein Beweis ist keiner"))?;
-        let unproved = unproved(&charters, &decisions)
+        let decisions = decision::verified(&charters, decisions)
             .map_err(|(number, why)| JoinError::Decision { number, why })?;
+        let unproved = decision::unproved(&charters, &decisions);
+        let decisions = decisions.into_values().collect();
         Ok(Told { charters, decisions, unproved, partners, waits_until })
     }
 
@@ -262,6 +260,31 @@ impl Asking {
             }
         }
         Err(failed)
+    }
+}
+
+// === impl Heard ===
+
+impl Heard {
+    fn take(&mut self, charters: Vec<Bytes>, decisions: Vec<Bytes>) -> Result<(), JoinError> {
+        // an empty one is none, and takes memory nevertheless
+        self.bytes += charters.iter().map(|it| it.len().max(CHARTER_LEAST)).sum::<usize>();
+        if charters.is_empty() || self.bytes > CHAIN_BYTES_MAX {
+            return Err(JoinError::Protocol("keine oder zu viele Chartas"));
+        }
+        self.charters.extend(charters);
+        for it in decisions {
+            // a member can make each one large, and must not keep newcomers out with that: without
+            // it a charter shows as unproved until its votes are here
+            let bytes = self.decision_bytes + it.len();
+            if bytes <= limits::JOIN_DECISIONS_BYTES_MAX
+                && self.decisions.len() < self.charters.len()
+            {
+                self.decision_bytes = bytes;
+                self.decisions.push(it);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -297,7 +320,8 @@ pub fn keep(
     match fs::read(path) {
         Ok(before) => {
             let (known, proved) = Charter::chain_and_decisions(before.into()).unwrap_or_default();
-            let is_more = known.len() > charters.len() || proved.len() >= decisions.len();
+            let proved = decision::verified(&known, proved).map_or(0, |it| it.len());
+            let is_more = known.len() > charters.len() || proved >= decisions.len();
             if !known.is_empty() && known.starts_with(charters) && is_more {
                 return Ok(());
             }
@@ -315,6 +339,16 @@ pub fn keep(
         .and_then(|()| fs::File::open(&new)?.sync_all())
         .and_then(|()| fs::rename(&new, path))
         .map_err(failed)
+}
+
+/// What was told so far; nothing of it is verified.
+#[derive(Debug, Default)]
+struct Heard {
+    charters: Vec<Bytes>,
+    decisions: Vec<Bytes>,
+    /// Of the charters.
+    bytes: usize,
+    decision_bytes: usize,
 }
 
 /// Where a connection stands.
@@ -380,6 +414,8 @@ fn is_other(error: &ConnectError) -> bool {
     }
 }
 
+/// Bytes that any charter has.
+const CHARTER_LEAST: usize = 64;
 /// Time between two looks at what became of a card.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(15);

@@ -5,6 +5,8 @@
 //! can be verified step by step from the genesis charter. What it cannot show is that a member said
 //! something else before in its log: votes in logs go before it ([`Chain::follow_told`]).
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
@@ -45,6 +47,12 @@ pub enum DecisionError {
         /// Number of the charter.
         expected: u64,
     },
+    /// No charter that follows another one here has its number.
+    #[error("no charter that it could prove is here")]
+    NoCharter,
+    /// Another one about the same charter came with it.
+    #[error("there is more than one for this charter")]
+    Twice,
     /// Too long, or too many votes.
     #[error("at most {DECISION_BYTES_MAX} bytes and {DECISION_VOTES_MAX} votes")]
     TooLong,
@@ -169,25 +177,38 @@ pub fn assemble(
     Ok(decision)
 }
 
-/// Verifies each decision that comes with a chain of charters, the genesis charter first. The
-/// numbers of successors that come without one.
+/// Verifies all decisions that come with a chain of charters, the genesis charter first; by number.
+/// What is not about a charter of the chain cannot be verified, so it is refused too.
 ///
 /// # Errors
 ///
-/// The number of the first charter whose decision does not hold, and why.
-pub fn unproved(
+/// The number of the first decision that does not hold, and why.
+pub fn verified(
     charters: &[Charter],
-    decisions: &[CharterDecision],
-) -> Result<Vec<u64>, (u64, DecisionError)> {
-    let mut missing = Vec::new();
-    for step in charters.windows(2) {
-        let [before, next] = step else { continue };
-        match decisions.iter().find(|it| it.number == next.number()) {
-            Some(it) => verify(before, next, it).map_err(|why| (next.number(), why))?,
-            None => missing.push(next.number()),
+    decisions: Vec<CharterDecision>,
+) -> Result<BTreeMap<u64, CharterDecision>, (u64, DecisionError)> {
+    let steps = charters.windows(2).filter_map(|it| match it {
+        [before, next] => Some((next.number(), (before, next))),
+        _ => None,
+    });
+    let steps: BTreeMap<_, _> = steps.collect();
+    let mut proved = BTreeMap::new();
+    for it in decisions {
+        let number = it.number;
+        let (before, next) = steps.get(&number).ok_or((number, DecisionError::NoCharter))?;
+        if proved.contains_key(&number) {
+            return Err((number, DecisionError::Twice));
         }
+        verify(before, next, &it).map_err(|why| (number, why))?;
+        proved.insert(number, it);
     }
-    Ok(missing)
+    Ok(proved)
+}
+
+/// The numbers of successors in a chain that come without a decision.
+pub fn unproved(charters: &[Charter], decisions: &BTreeMap<u64, CharterDecision>) -> Vec<u64> {
+    let successors = charters.iter().skip(1).map(Charter::number);
+    successors.filter(|it| !decisions.contains_key(it)).collect()
 }
 
 /// A vote that stands in a log that its member signed.

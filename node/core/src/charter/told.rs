@@ -42,16 +42,17 @@ impl Chain {
         self.settle();
     }
 
-    /// Takes a proof for a charter that was told; nothing changes for any other one.
+    /// Verifies a proof for a charter of the chain; one that was told counts as proved then.
     ///
     /// # Errors
     ///
-    /// The proof does not hold; see [`DecisionError`].
+    /// The proof does not hold, or is about no charter of the chain; see [`DecisionError`].
     pub fn prove(&mut self, proof: &CharterDecision) -> Result<(), DecisionError> {
-        let Some(Told::Unproved) = self.told.get(&proof.number) else { return Ok(()) };
-        let Some((before, next)) = self.step(proof.number) else { return Ok(()) };
+        let (before, next) = self.step(proof.number).ok_or(DecisionError::NoCharter)?;
         decision::verify(before, next, proof)?;
-        self.told.insert(proof.number, Told::Proved);
+        if let Some(told @ Told::Unproved) = self.told.get_mut(&proof.number) {
+            *told = Told::Proved;
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use registry_proto::{
 use super::{
     super::{
         Chain, DecisionError, Told, Wish,
-        decision::{Standing, VoteUnproved, assemble, unproved, verify},
+        decision::{Standing, VoteUnproved, assemble, unproved, verified, verify},
     },
     genesis, proposal,
 };
@@ -117,12 +117,25 @@ fn a_chain_is_proved_step_by_step_from_the_genesis_charter() {
     let second = logs.decision(2);
     let charters = logs.charters();
     assert_eq!(charters.len(), 3);
-    assert_eq!(unproved(&charters, std::slice::from_ref(&second)), Ok(vec![1]));
-    assert_eq!(unproved(&charters, &[first, second.clone()]), Ok(vec![]));
+    let part = verified(&charters, vec![second.clone()]).expect("one holds");
+    assert_eq!(unproved(&charters, &part), [1]);
+    let all = verified(&charters, vec![second.clone(), first.clone()]).expect("both hold");
+    assert_eq!(unproved(&charters, &all), [0_u64; 0]);
+    assert_eq!(all.into_values().collect::<Vec<_>>(), [first.clone(), second.clone()]);
     // a proof of another step proves nothing
     let moved = CharterDecision { number: 1, ..second };
-    let why = unproved(&charters, &[moved]).expect_err("another step");
+    let why = verified(&charters, vec![moved]).expect_err("another step");
     assert_eq!(why.0, 1);
+    // nothing comes along that nobody verified
+    let with = |number| vec![first.clone(), CharterDecision { number, ..Default::default() }];
+    for (number, why) in [
+        (0, DecisionError::NoCharter),
+        (1, DecisionError::Twice),
+        (2, DecisionError::Undecided),
+        (3, DecisionError::NoCharter),
+    ] {
+        assert_eq!(verified(&charters, with(number)), Err((number, why)));
+    }
 }
 
 #[test]
@@ -266,9 +279,15 @@ fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
     assert_eq!(told(&chain), None);
     assert!(chain.grounds(1).is_some());
 
-    let mut chain = fresh();
+    // what is kept for a charter of another chain, or for one to come, is not for this one
     let mut forged = decision.clone();
     forged.votes.pop();
+    assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
+    let early = CharterDecision { number: 2, ..decision.clone() };
+    assert_eq!(chain.prove(&early), Err(DecisionError::NoCharter));
+    assert_eq!((chain.prove(&decision), told(&chain)), (Ok(()), None));
+
+    let mut chain = fresh();
     assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
     assert_eq!(told(&chain), Some(Told::Unproved));
     assert_eq!(chain.prove(&decision), Ok(()));
