@@ -10,7 +10,7 @@ use registry_proto::{
     terms::LogId,
 };
 
-use crate::erasure::Erasures;
+use crate::erasure::ErasuresSeen;
 
 /// Reads one log. Everything it gives is durable and verified.
 pub trait JournalRead: Send + Sync {
@@ -118,7 +118,7 @@ pub struct Beginning {
     /// The log.
     pub log: LogId,
     /// What later epochs erase in it.
-    pub erasures: Erasures,
+    pub erasures: ErasuresSeen,
 }
 
 /// [`HashTiles`] of a journal.
@@ -207,7 +207,8 @@ impl JournalRead for Beginning {
             let what = format!("entry {from} lies behind what counts of an epoch that ended");
             return Err(ReadError(what.into()));
         }
-        self.erasures.hide(self.log, &mut entries);
+        let hidden = self.erasures.hide(self.log, &mut entries);
+        hidden.ok_or_else(|| ReadError("the node has stopped".into()))?;
         Ok(entries)
     }
 

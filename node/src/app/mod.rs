@@ -360,7 +360,7 @@ fn open_index(
         let whole: Arc<dyn JournalRead> = Arc::new(reader.clone());
         let journal = match counts.get(log) {
             Some(&size) => {
-                Arc::new(Beginning { whole, size, log: *log, erasures: erasures.clone() })
+                Arc::new(Beginning { whole, size, log: *log, erasures: erasures.seen() })
             }
             None => whole,
         };

@@ -18,7 +18,7 @@ use std::{
     fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use bytes::Bytes;
@@ -42,6 +42,11 @@ pub use tasks::Tasks;
 pub struct Erasures {
     inner: Arc<Inner>,
 }
+
+/// The same for readers of journals, which do not keep it: it leads to the index, and the index
+/// leads to them.
+#[derive(Clone, Debug)]
+pub struct ErasuresSeen(Weak<Inner>);
 
 struct Inner {
     dir: PathBuf,
@@ -104,6 +109,17 @@ const BEYOND_MAX: u64 = 10_000;
 /// Bytes and entries of one read of the journal.
 const READ_BYTES: usize = 4 << 20;
 const READ_ENTRIES: usize = 10_000;
+
+// === impl ErasuresSeen ===
+
+impl ErasuresSeen {
+    /// As [`Erasures::hide`]; `None` once the node has stopped.
+    #[must_use]
+    pub(crate) fn hide(&self, log: LogId, entries: &mut [Stored]) -> Option<()> {
+        Erasures { inner: self.0.upgrade()? }.hide(log, entries);
+        Some(())
+    }
+}
 
 // === impl Erasures ===
 
@@ -311,6 +327,11 @@ impl Erasures {
         }
         // not written: after the next start the journal tells it again
         note(&mut self.lock(), &settled);
+    }
+
+    /// For readers of journals.
+    pub fn seen(&self) -> ErasuresSeen {
+        ErasuresSeen(Arc::downgrade(&self.inner))
     }
 
     /// Takes the bodies out of entries of an epoch that ended, as they are read, if a later one erases

@@ -95,7 +95,7 @@ fn what_a_reset_discards_erases_nothing_and_readers_see_no_body_that_is_erased()
     assert_eq!(erased(&journals[0]), Vec::<u64>::new(), "its owner was not asked yet");
     let hidden = |erasures: Erasures| {
         let whole = Arc::new(journals[0].reader());
-        let beginning = Beginning { whole, size: 3, log: OLD, erasures };
+        let beginning = Beginning { whole, size: 3, log: OLD, erasures: erasures.seen() };
         let read = beginning.read(0, usize::MAX, usize::MAX).unwrap();
         let one = beginning.read(1, usize::MAX, 1).unwrap();
         assert_eq!(one[0], read[1]);

@@ -122,11 +122,11 @@ fn a_later_epoch_does_not_wait_for_a_damaged_or_incomplete_one_and_erases_what_c
             damaged.inspect(|at| old.damage(*at));
             let dir = tempfile::tempdir().unwrap();
             // on its own, without the lists of erasures
-            let erasures = Erasures::open(dir.path(), []).unwrap();
+            let known = Erasures::open(dir.path(), []).unwrap();
             let whole = Arc::new(old.clone());
             let journals = Journals::default();
-            journals
-                .insert(old.log, Arc::new(Beginning { whole, size: 3, log: old.log, erasures }));
+            let (log, erasures) = (old.log, known.seen());
+            journals.insert(log, Arc::new(Beginning { whole, size: 3, log, erasures }));
             journals.insert(new.log, Arc::new(new.clone()));
             let store = Store::in_memory(FOLD_VERSION).unwrap();
             let index = Index::new(store, journals, Keeper::in_memory(100));
