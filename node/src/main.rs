@@ -86,6 +86,9 @@ fn run(args: &RunArgs) -> ExitCode {
         if let Some(remark) = cli::remarks::partners_missing(&config) {
             eprintln!("Warnung: {remark}");
         }
+        for remark in cli::remarks::ended(&config) {
+            eprintln!("Warnung: {remark}");
+        }
         let charters = cli::remarks::charters(&config);
         return exit(told(format!("{}: in Ordnung\n{charters}", args.config.display())));
     }

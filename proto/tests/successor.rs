@@ -6,7 +6,7 @@ use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
     charter::{
-        Change as C, Charter, CharterProblem as P, CharterVote, CitedVote, LogCut,
+        Change as C, Charter, CharterProblem as P, CharterVote, CitedVote, LogCut, Quota,
         SUCCESSOR_BYTES_MAX, SuccessorProblem as S, VoteError as V,
     },
     log::Hash,
@@ -114,7 +114,9 @@ fn each_change_has_its_name() {
     check(&first, |c| c.members[3].nodes[0].name = "b.example".into(), Ok(&[C::Nodes(th)]));
     check(&first, |c| c.members[3].anchors.clear(), Ok(&[C::Anchors(th)]));
     let quota = Some(wire::Quota { bytes_per_day: 5, entries_per_day: 0 });
-    check(&first, |c| c.members[3].quota = quota, Ok(&[C::Quota(th)]));
+    let (from, to) = (Quota::default(), Quota { bytes_per_day: 5, entries_per_day: 0 });
+    let change = C::Quota { land: th, from, to };
+    check(&first, |c| c.members[3].quota = quota, Ok(&[change]));
     check(&first, |c| replace_log_key(&mut c.members[3], 60, 9), Ok(&[C::LogKey(th, cut(9))]));
     let both = |c: &mut wire::Charter| {
         replace_log_key(&mut c.members[2], 60, 9);

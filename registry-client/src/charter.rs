@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use registry_proto::{
-    charter::Change,
+    charter::{Change, Quota},
     wire::registry::{
         GetChartersRequest, GetChartersResponse, VoteCharterRequest, VoteCharterResponse,
         charter_service_client::CharterServiceClient,
@@ -68,6 +68,50 @@ pub fn change_words(change: &Change) -> String {
         Change::OfflineKey(land) => format!("{land}: neuer Offline-Schlüssel"),
         Change::Nodes(land) => format!("{land}: andere Knoten"),
         Change::Anchors(land) => format!("{land}: andere Vertrauensanker"),
-        Change::Quota(land) => format!("{land}: andere Mengengrenze"),
+        Change::Quota { land, from, to } => {
+            format!("{land}: am Tag {} statt {}", quota_words(to), quota_words(from))
+        }
+    }
+}
+
+/// What a Land may add to its log in a day, in words: German, for people.
+pub fn quota_words(quota: &Quota) -> String {
+    let one = |value: u64, chosen: u64, what: &str| {
+        let default = if chosen == 0 { " (Vorgabe)" } else { "" };
+        format!("{} {what}{default}", grouped(value))
+    };
+    let entries = one(quota.entries(), quota.entries_per_day, "Einträge");
+    let bytes = one(quota.bytes(), quota.bytes_per_day, "Byte");
+    format!("{entries} und {bytes}")
+}
+
+/// A number whose thousands can be told apart at a glance.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push('.');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use registry_proto::terms::Land;
+
+    use super::*;
+
+    #[test]
+    fn a_quota_is_told_with_its_numbers() {
+        let to = Quota { entries_per_day: 100_000, bytes_per_day: 1_000_000_000 };
+        let change = Change::Quota { land: Land::SL, from: Quota::default(), to };
+        let expected = "SL: am Tag 100.000 Einträge und 1.000.000.000 Byte statt 5.000.000 Einträge \
+                        (Vorgabe) und 17.179.869.184 Byte (Vorgabe)";
+        assert_eq!(change_words(&change), expected);
+        let few = Quota { entries_per_day: 12, bytes_per_day: 123 };
+        assert_eq!(quota_words(&few), "12 Einträge und 123 Byte");
     }
 }

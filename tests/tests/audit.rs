@@ -10,13 +10,16 @@ use std::{
 };
 
 use bytes::Bytes;
+use prost::Message as _;
 use registry_client::{Client, ClientConfig};
 use registry_node::{audit::line::Line, pki::Pki};
 use registry_proto::{
+    charter::Charter,
+    log::Hash,
     terms::Land::{self, RP, SL},
     wire::{
         admin::{AcceptHeldRequest, admin_service_client::AdminServiceClient},
-        registry::LogPosition,
+        registry::{LogPosition, Quota},
     },
 };
 use registry_tests::{
@@ -106,7 +109,13 @@ async fn what_an_operator_decides_is_durable_and_anchored_and_says_about_what() 
     // what was only tried, and what was refused, is not hurried into the log of the Land
     erase(true).await.expect("tried");
     let publisher = cluster.client(SL, Who::Publisher(SL)).await.expect("connected");
-    publisher.vote_charter(Bytes::new(), false).await.expect_err("no operator");
+    let genesis = cluster.client(SL, Who::Reader).await.expect("connected").charters().await;
+    let genesis = Charter::parse(genesis.expect("charters").charters[0].clone()).expect("genesis");
+    let mut next = genesis.draft_of_next();
+    next.members[0].quota = Some(Quota { entries_per_day: 9_000, bytes_per_day: 0 });
+    let next = Bytes::from(next.encode_to_vec());
+    publisher.vote_charter(next.clone(), false).await.expect_err("no operator");
+    operator.vote_charter(next.clone(), true).await.expect("tried");
     assert_eq!(size_at(&cluster, SL).await, 2);
     erase(false).await.expect("erased");
     let erased = lines(&cluster);
@@ -116,6 +125,9 @@ async fn what_an_operator_decides_is_durable_and_anchored_and_says_about_what() 
     // nobody can erase twice; without a change it is counted with the refusals
     erase(false).await.expect_err("erased already");
     operator.vote_charter(Bytes::new(), false).await.expect("said");
+    operator.vote_charter(next.clone(), false).await.expect_err("said already");
+    let charter = format!("charter=1 digest={}", Hash::of(&next));
+    let tried = format!("dry run: {charter} round=1");
     let status = cluster.terminate(SL, LIMIT).await;
     assert_eq!(status.code(), Some(0), "{}", cluster.stderr(SL));
     let told = lines(&cluster);
@@ -123,7 +135,9 @@ async fn what_an_operator_decides_is_durable_and_anchored_and_says_about_what() 
         (ERASE, "OK", "dry run: SL/1/0 grund=Irrtum"),
         (ERASE, "OK", "SL/1/0 by SL/1/2 grund=Irrtum"),
         (ERASE, "FAILED_PRECONDITION", "grund=Irrtum"),
-        (VOTE, "PERMISSION_DENIED", ""),
+        (VOTE, "PERMISSION_DENIED", charter.as_str()),
+        (VOTE, "OK", tried.as_str()),
+        (VOTE, "FAILED_PRECONDITION", charter.as_str()),
         (VOTE, "OK", "abstain round=1 at SL/1/4"),
     ] {
         let found = told.iter().any(|it| {

@@ -109,6 +109,9 @@ async fn an_expired_node_can_be_helped() {
         let text = String::from_utf8_lossy(&done.stdout);
         assert!(done.status.success(), "{args:?}\n{}", String::from_utf8_lossy(&done.stderr));
         assert!(text.contains(shown), "{args:?}\n{text}");
+        let warned = String::from_utf8_lossy(&done.stderr);
+        let is_warned = warned.contains("Warnung: nicht mehr gültig: dieser Knoten  abgelaufen");
+        assert_eq!(is_warned, args[0] == "run", "{args:?}\n{warned}");
     }
 
     world.cluster.run(RP);

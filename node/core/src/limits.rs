@@ -64,11 +64,6 @@ pub const GATHER_MS_MAX: u64 = 3;
 pub const ACK_PEERS_MAX: u32 = 16;
 /// How long a publisher waits for partners, milliseconds.
 pub const ACK_WAIT_MS_MAX: u64 = 30_000;
-/// Entries a Land may add to its log in a day, unless the charter names another number.
-pub const QUOTA_ENTRIES_DEFAULT: u64 = 5_000_000;
-/// Bytes of headers and bodies a Land may add to its log in a day, unless the charter names another
-/// number.
-pub const QUOTA_BYTES_DEFAULT: u64 = 16 << 30;
 /// Days of its quota that a log may bring at once before it is taken slower.
 pub const QUOTA_DAYS_RECEIVED: u32 = 2;
 /// Erasures that are taken of a log in a day beside its quota; what goes beyond counts like all else.

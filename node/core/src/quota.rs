@@ -3,7 +3,7 @@
 
 use registry_proto::charter::Quota;
 
-use crate::{limits, now::Now};
+use crate::now::Now;
 
 /// Entries and bytes that may still be added to a log.
 #[derive(Clone, Debug)]
@@ -43,9 +43,7 @@ const BITES: i128 = 144;
 impl Allowance {
     /// Full, for so many days at once.
     pub(crate) fn new(quota: Quota, days: u32, now: Now) -> Self {
-        let or = |value: u64, default: u64| if value == 0 { default } else { value };
-        let entries = or(quota.entries_per_day, limits::QUOTA_ENTRIES_DEFAULT);
-        let bytes = or(quota.bytes_per_day, limits::QUOTA_BYTES_DEFAULT);
+        let (entries, bytes) = (quota.entries(), quota.bytes());
         Self { entries: Share::new(entries, days, now), bytes: Share::new(bytes, days, now) }
     }
 
@@ -156,7 +154,7 @@ mod tests {
     #[test]
     fn without_a_number_in_the_charter_the_default_counts() {
         let it = Allowance::new(Quota::default(), 1, at(0));
-        let (entries, bytes) = (limits::QUOTA_ENTRIES_DEFAULT, limits::QUOTA_BYTES_DEFAULT);
+        let (entries, bytes) = (Quota::default().entries(), Quota::default().bytes());
         assert_eq!(it.require(entries, bytes, at(0)), Ok(()));
         let most =
             Allowance::new(Quota { entries_per_day: u64::MAX, bytes_per_day: u64::MAX }, 2, at(0));

@@ -185,7 +185,7 @@ impl Keeper {
                 port = ended.remote.port(),
                 who = ended.who,
                 cause = ended.cause,
-                reason = ended.reason,
+                reason = ended.why.logged,
                 "connection ended, its certificate does not count any more"
             );
         }
@@ -245,7 +245,7 @@ impl Keeper {
     fn trace_end(&self, ended: &tls::Ended) {
         let act = Act::new("tls.disconnect", ended.cause).on(ended.place);
         let (who, from) = (ended.who.clone(), ended.remote.to_string());
-        self.audit.note(Act { who, from, ..act.because(ended.reason.clone()) });
+        self.audit.note(Act { who, from, ..act.because(ended.why.traced.clone()) });
     }
 
     fn load(&self, part: Part) -> Result<(), MaterialError> {

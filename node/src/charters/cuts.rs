@@ -32,7 +32,7 @@ pub(super) fn are_held(
         | Change::OfflineKey(_)
         | Change::Nodes(_)
         | Change::Anchors(_)
-        | Change::Quota(_) => None,
+        | Change::Quota { .. } => None,
     });
     cuts.into_iter().try_for_each(|(land, cut)| is_held(readers, land, cut))
 }

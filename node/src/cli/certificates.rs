@@ -36,7 +36,7 @@ pub fn run(args: &CertificatesArgs) -> Result<String, ConfigError> {
     Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn line(it: &Expiry, now: i64) -> String {
+pub(super) fn line(it: &Expiry, now: i64) -> String {
     let what = match it.what {
         What::Own => "dieser Knoten",
         What::Chain => "Kette",

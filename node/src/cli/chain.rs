@@ -7,13 +7,13 @@ use prost::Message as _;
 use registry_client::charter::change_words;
 use registry_core::charter::decision::{unproved, verified};
 use registry_proto::{
-    charter::{Change, Charter, CharterProblem},
+    charter::{Change, Charter, CharterProblem, Quota},
     german::German,
     log::{Hash, Header},
     wire::registry::{self as wire, CharterDecision},
 };
 
-use super::charter::{CharterCommandError as E, chain, describe, file_error};
+use super::charter::{CharterCommandError as E, chain, describe, file_error, limited};
 
 /// Shows a charter, all of a chain, or the draft of one that is to follow.
 pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
@@ -122,6 +122,9 @@ fn alone(raw: &Bytes, draft: &wire::Charter) -> String {
             wire::MemberState::Removed => "ausgeschieden",
         };
         text.push_str(&format!("\n  {:<5} {}{state}", clean(&member.land), nodes.join(", ")));
+        let quota = member.quota.unwrap_or_default();
+        let (entries_per_day, bytes_per_day) = (quota.entries_per_day, quota.bytes_per_day);
+        text.push_str(&limited(&Quota { bytes_per_day, entries_per_day }));
     }
     text.push_str(
         "\n\nNicht geprüft; was er ändert, zeigt --from mit der Kette, auf die er folgt.",

@@ -7,9 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
+use registry_client::charter::quota_words;
 use registry_core::charter::DecisionError;
 use registry_proto::{
-    charter::{Charter, CharterError, Standing},
+    charter::{Charter, CharterError, Quota, Standing},
     german::German,
     wire::registry as wire,
 };
@@ -323,8 +324,17 @@ pub(super) fn describe(charter: &Charter) -> String {
             member.land.name(),
             nodes.join(", ")
         ));
+        text.push_str(&limited(&member.quota));
     }
     text
+}
+
+/// A line about a quota that is not the built-in one.
+pub(super) fn limited(quota: &Quota) -> String {
+    if *quota == Quota::default() {
+        return String::new();
+    }
+    format!("\n        am Tag {}", quota_words(quota))
 }
 
 pub(super) fn file_error(path: &Path, source: io::Error) -> CharterCommandError {

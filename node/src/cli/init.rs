@@ -97,11 +97,12 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     let mut ensure = |name: &str, text: &str| -> Result<VerifyingKey, InitError> {
         let (public, kept) = match place(text)? {
             KeyPlace::File(path) => {
-                let key = ensure_key_with(&dir.join(path), passphrase.as_ref())?;
-                (
-                    key.verifying_key(),
-                    if passphrase.is_some() { "verschlüsselt" } else { "NICHT verschlüsselt" },
-                )
+                let path = dir.join(path);
+                let key = ensure_key_with(&path, passphrase.as_ref())?;
+                // a file that was there already stays as it was, passphrase or not
+                let is_encrypted = keys::describe(&path)?.is_some();
+                let kept = if is_encrypted { "verschlüsselt" } else { "NICHT verschlüsselt" };
+                (key.verifying_key(), kept)
             }
             place @ KeyPlace::Token(_) => ensure_in_token(&place, &mut opener)?,
         };
@@ -214,3 +215,35 @@ fn template(args: &InitArgs) -> String {
 }
 
 const TEMPLATE: &str = include_str!("node.template.toml");
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: InitArgs,
+    }
+
+    #[test]
+    fn a_key_that_was_there_is_shown_as_it_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        keys::write_new(&dir.path().join("log.key"), &keys::generate().unwrap(), None).unwrap();
+        let passphrase = dir.path().join("pw");
+        write_new(&passphrase, b"geheim\n", 0o600).unwrap();
+        let (home, passphrase) = (dir.path().to_str().unwrap(), passphrase.to_str().unwrap());
+        let line = ["init", "--land", "SL", "--node", "sl-1.example", "--dir", home];
+        let line = line.into_iter().chain(["--passphrase-file", passphrase]);
+        let told = run(&Line::parse_from(line).args).unwrap();
+        let told: Vec<_> = told.lines().filter(|it| it.contains(".key, ")).map(str::trim).collect();
+        let expected = [
+            "Log              log.key, NICHT verschlüsselt",
+            "Freshness        freshness.key, verschlüsselt",
+            "Offline          offline.key, verschlüsselt",
+        ];
+        assert_eq!(told, expected);
+    }
+}

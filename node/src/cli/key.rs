@@ -221,32 +221,56 @@ fn list(args: &ListArgs) -> Result<String, KeyCommandError> {
     let public = config.signer.keys();
     let mut told = format!("Schlüssel von {} ({}):", config.node, config.land.name());
     let keys = &config.keys;
-    for (name, place, next, public) in [
-        ("log", &keys.log, &keys.next_log, public.log),
-        ("freshness", &keys.freshness, &keys.next_freshness, public.freshness),
-    ] {
+    let opened = config.keys_held.public();
+    let logs = [("log", Some(&keys.log)), ("next_log", keys.next_log.as_ref())];
+    let freshness =
+        [("freshness", Some(&keys.freshness)), ("next_freshness", keys.next_freshness.as_ref())];
+    for ((places, named), opened) in
+        [(logs, public.log), (freshness, public.freshness)].into_iter().zip(&opened)
+    {
+        told.push_str(&listed(places, &named, opened)?);
+    }
+    told.push_str(&match opened.iter().map(Vec::len).sum::<usize>() {
+        0 => "\n\nNicht geöffnet; zur Probe signieren lassen: --check".to_owned(),
+        all => format!("\n\nAlle {all} ließen sich öffnen; was die Charta nennt, ist dabei."),
+    });
+    Ok(told)
+}
+
+/// The key at the place in use, and the one at the next place if there is one; `named` is what the
+/// charter names. Which place has it only keys that were opened tell.
+fn listed(
+    places: [(&str, Option<&KeyPlace>); 2],
+    named: &VerifyingKey,
+    opened: &[VerifyingKey],
+) -> Result<String, KeyError> {
+    let mut told = String::new();
+    let here = || places.into_iter().filter_map(|(name, place)| Some((name, place?)));
+    let is_one = here().count() == 1;
+    for (at, (name, place)) in here().enumerate() {
         let kept = match place {
             KeyPlace::File(path) => kept_in_file(path)?,
             KeyPlace::Token(uri) => format!("im Token, über {}", uri.module.display()),
         };
-        told.push_str(&format!(
-            "\n\n{name}\n  Ort          {place}\n  Verwahrt     {kept}\n  Öffentlich   {}",
-            hex::encode(public.as_bytes())
-        ));
-        if let Some(next) = next {
-            // which of the two it is only the keys themselves tell
-            told.push_str(&format!(
-                " (nach der Charta)\n\nnext_{name}\n  Ort          {next}\n  Benutzt      sobald \
-                 die Charta ihn nennt. An welchem der beiden Orte der Schlüssel liegt, den sie \
-                 jetzt nennt, zeigt registry-node key show; den anderen erst löschen, wenn er das \
-                 nicht ist"
-            ));
+        told.push_str(&format!("\n\n{name}\n  Ort          {place}\n  Verwahrt     {kept}"));
+        let shown = opened.get(at).or_else(|| is_one.then_some(named));
+        if let Some(shown) = shown {
+            told.push_str(&format!("\n  Öffentlich   {}", hex::encode(shown.as_bytes())));
+        }
+        if let Some(found) = opened.get(at) {
+            told.push_str(match found == named {
+                true => "\n  Benutzt      ja, die geltende Charta nennt ihn",
+                false => "\n  Benutzt      nein, die geltende Charta nennt einen anderen",
+            });
         }
     }
-    told.push_str(match args.check {
-        true => "\n\nBeide haben zur Probe signiert und passen zur Charta.",
-        false => "\n\nNicht geöffnet; zur Probe signieren lassen: --check",
-    });
+    if !is_one && opened.is_empty() {
+        told.push_str(&format!(
+            "\n\nDie geltende Charta nennt {}. An welchem der beiden Orte dieser Schlüssel liegt, \
+             zeigt --check; vorher keinen löschen",
+            hex::encode(named.as_bytes())
+        ));
+    }
     Ok(told)
 }
 
@@ -314,5 +338,32 @@ impl PinArgs {
     /// The source that was chosen.
     pub fn source(&self) -> Option<SecretSource> {
         source(self.pin_fd, self.pin_file.as_ref(), self.pin_credential.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_whose_key_the_charter_names_is_told_from_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let [old, new] = ["log.key", "neu.key"].map(|name| {
+            let (path, key) = (dir.path().join(name), keys::generate().unwrap());
+            keys::write_new(&path, &key, None).unwrap();
+            (KeyPlace::File(path), key.verifying_key())
+        });
+        let places = [("log", Some(&old.0)), ("next_log", Some(&new.0))];
+        let told = listed(places, &new.1, &[old.1, new.1]).unwrap();
+        let shown = |key: &VerifyingKey| hex::encode(key.as_bytes());
+        let (before, after) = told.split_once("next_log").unwrap();
+        assert!(before.contains(&shown(&old.1)) && before.contains("Benutzt      nein"), "{told}");
+        assert!(after.contains(&shown(&new.1)) && after.contains("Benutzt      ja"), "{told}");
+        // unopened, no place is said to have it
+        let told = listed(places, &new.1, &[]).unwrap();
+        assert!(!told.contains("Öffentlich") && !told.contains("Benutzt"), "{told}");
+        assert_eq!(told.matches(&shown(&new.1)).count(), 1, "{told}");
+        let told = listed([("log", Some(&old.0)), ("next_log", None)], &old.1, &[]).unwrap();
+        assert!(told.ends_with(&format!("Öffentlich   {}", shown(&old.1))), "{told}");
     }
 }

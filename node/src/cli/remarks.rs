@@ -1,13 +1,37 @@
 //! What an operator should know about a configuration that keeps every rule.
 
-use registry_core::charter::decision::unproved;
+use std::collections::BTreeMap;
 
-use super::chain::to_compare;
-use crate::config::Config;
+use registry_core::charter::decision::unproved;
+use time::OffsetDateTime;
+
+use super::{certificates::line, chain::to_compare};
+use crate::{
+    certificates::{Ends, Level, collect},
+    config::Config,
+};
 
 /// The charters that the configuration rests on: what is to be compared with other Länder.
 pub fn charters(config: &Config) -> String {
     to_compare(&config.charters, &unproved(&config.charters, &config.decisions))
+}
+
+/// Certificates and revocation lists that have ended. A node starts with them, so that it can be
+/// helped, but partners or clients refuse it, or it them.
+pub fn ended(config: &Config) -> Vec<String> {
+    // the files were read a moment ago; one that is gone since is told at the start
+    let Ok(material) = config.material() else { return Vec::new() };
+    let ends = Ends {
+        node: &config.node,
+        chain: &material.chain,
+        members: &material.members,
+        client_anchors: &material.client_anchors,
+        crls: &material.crls,
+    };
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let all = collect(&ends, BTreeMap::new()).into_iter();
+    let over = all.filter(|it| it.level(now) == Level::Expired);
+    over.map(|it| format!("nicht mehr gültig: {}", line(&it, now))).collect()
 }
 
 /// What to write into `node.toml` when it names no partner though there are other members: such a

@@ -102,6 +102,12 @@ impl KeysHeld {
         }
     }
 
+    /// Public halves of the log keys, then of the freshness keys, that were opened: each time the
+    /// one at the place in use first, then the one at the next place.
+    pub fn public(&self) -> [Vec<VerifyingKey>; 2] {
+        [&self.log, &self.freshness].map(|it| it.iter().map(|key| *key.public()).collect())
+    }
+
     /// Whether the node could sign as this member.
     pub fn fit(&self, member: &Member) -> bool {
         self.signer(member).is_ok()

@@ -33,7 +33,7 @@ use crate::{
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
     serving::{self, Share, Shares},
-    tls::{As, Identity, Judged, TlsContext, reason},
+    tls::{As, Identity, Judged, TlsContext, Why},
 };
 
 /// Which listener of the node.
@@ -243,7 +243,7 @@ impl Acceptor {
                     Ok((stream, caller)) => {
                         let Some(of_identity) = identities.take(caller.identity.spki) else {
                             let reason = "connections of this identity";
-                            told.refused(remote, Outcome::TooMany, reason);
+                            told.refused(remote, Outcome::TooMany, reason.to_owned().into());
                             return;
                         };
                         told.metrics.tls_handshake(told.listener.name(), Outcome::Ok.label());
@@ -251,14 +251,14 @@ impl Acceptor {
                         let connection = TlsConnection { stream, caller, _place, _of_identity };
                         let _ = ready.send(connection).await; // the server stopped: drop it
                     }
-                    Err((outcome, reason)) => told.refused(remote, outcome, &reason),
+                    Err((outcome, why)) => told.refused(remote, outcome, why),
                 }
             });
         }
     }
 
     fn refuse(&self, remote: SocketAddr, outcome: Outcome, reason: &str) {
-        self.told().refused(remote, outcome, reason);
+        self.told().refused(remote, outcome, reason.to_owned().into());
     }
 
     fn told(&self) -> Told {
@@ -270,11 +270,11 @@ impl Acceptor {
 // === impl Told ===
 
 impl Told {
-    fn refused(&self, remote: SocketAddr, outcome: Outcome, reason: &str) {
+    fn refused(&self, remote: SocketAddr, outcome: Outcome, why: Why) {
         let listener = self.listener.name();
         self.metrics.tls_handshake(listener, outcome.label());
-        // the address stands in the audit log only; the port tells apart those of one time
-        let port = remote.port();
+        // address and names stand in the audit log only; the port tells apart those of one time
+        let (port, reason) = (remote.port(), why.logged);
         warn!(listener, port, outcome = outcome.label(), reason, "tls handshake refused");
         self.audit.refused(Refusal {
             act: "tls.handshake",
@@ -283,7 +283,7 @@ impl Told {
             names: Vec::new(),
             from: Some(remote.ip()),
             object: listener.to_owned(),
-            note: reason.to_owned(),
+            note: why.traced,
         });
     }
 }
@@ -291,20 +291,21 @@ impl Told {
 // === impl Handshake ===
 
 impl Handshake {
-    async fn run(self) -> Result<(Judged<TlsStream<TcpStream>>, Caller), (Outcome, String)> {
+    async fn run(self) -> Result<(Judged<TlsStream<TcpStream>>, Caller), (Outcome, Why)> {
         let current = self.context.now();
         let config = match self.listener {
             Listener::Grpc | Listener::Admin => &current.grpc,
             Listener::Web => &current.web,
             Listener::Join => &current.join,
         };
-        self.tcp.set_nodelay(true).map_err(|error| (Outcome::Other, error.to_string()))?;
+        self.tcp.set_nodelay(true).map_err(|error| (Outcome::Other, error.to_string().into()))?;
         let accept = TlsAcceptor::from(Arc::clone(config)).accept(self.tcp);
         let stream = match timeout(self.limit, accept).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err((Outcome::of_io(&error), told(&error))),
             Err(_elapsed) => {
-                return Err((Outcome::Timeout, format!("limit {} ms", self.limit.as_millis())));
+                let limit = format!("limit {} ms", self.limit.as_millis());
+                return Err((Outcome::Timeout, limit.into()));
             }
         };
         if self.listener == Listener::Join {
@@ -314,7 +315,7 @@ impl Handshake {
             return Ok((stream, Caller { remote: self.remote, identity, chain }));
         }
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let refused = |error: rustls::Error| (Outcome::of(&error), reason(&error));
+        let refused = |error: rustls::Error| (Outcome::of(&error), Why::from(&error));
         let identity = current.trust.identify(chain, UnixTime::now()).map_err(refused)?;
         let identity = Arc::new(identity);
         let (chain, known_as) = (Chain::from(chain), As::Caller(Arc::clone(&identity)));
@@ -515,9 +516,9 @@ impl AsyncWrite for TlsConnection {
 }
 
 /// What failed in a handshake, in words.
-fn told(error: &io::Error) -> String {
+fn told(error: &io::Error) -> Why {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    tls.map_or_else(|| error.to_string(), reason)
+    tls.map_or_else(|| error.to_string().into(), Why::from)
 }
 
 /// Who has one address of IPv6 has 2^64 of them.

@@ -47,8 +47,8 @@ pub use pinned::{PinnedConnector, Pins};
 pub use profile::Profile;
 pub use standing::Judged;
 pub(crate) use standing::{As, Ended, Standing};
-pub use strength::Weak;
-pub(crate) use strength::{is_pkcs1, reason, subject_of};
+pub use strength::{Flaw, Weak};
+pub(crate) use strength::{Why, is_pkcs1, reason, subject_of};
 
 /// Certificates, anchors and rules of a node, swappable as a whole.
 #[derive(Debug)]

@@ -24,9 +24,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 
 use crate::tls::{
+    Why,
     identity::{Identity, Trust},
     leaf::Leaf,
-    strength,
 };
 
 /// The connections of a node that stand. Clones share one list.
@@ -56,7 +56,7 @@ pub(crate) struct Ended {
     /// "expired", "revoked" or "not_trusted".
     pub(crate) cause: &'static str,
     /// In words.
-    pub(crate) reason: String,
+    pub(crate) why: Why,
 }
 
 /// A stream that ends when its certificate does not count any more.
@@ -232,8 +232,7 @@ impl Connection {
             (None, As::Caller(identity)) => identity.principal.pseudonym.clone(),
             (None, As::Dialled(peer)) => peer.node.clone(),
         };
-        let reason = strength::reason(error);
-        Ended { place: self.place, remote: self.remote, who, cause, reason }
+        Ended { place: self.place, remote: self.remote, who, cause, why: Why::from(error) }
     }
 }
 

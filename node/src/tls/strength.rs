@@ -16,44 +16,68 @@ use x509_parser::{
 
 /// Why a certificate is refused although its chain may verify.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Weak {
+#[error("{subject:?} {flaw}")]
+pub struct Weak {
+    /// Subject of the certificate; may name a person.
+    pub subject: String,
+    /// What is wrong with it.
+    pub flaw: Flaw,
+}
+
+/// What is too weak in a certificate; names nobody.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
     /// An RSA key that is too short.
-    #[error("{subject:?} has an RSA key of {bits} bits, at least {RSA_BITS_MIN} are needed")]
+    #[error("has an RSA key of {bits} bits, at least {RSA_BITS_MIN} are needed")]
     RsaBits {
-        /// Subject of the certificate.
-        subject: String,
         /// Bits of the modulus.
         bits: usize,
     },
     /// A curve that the profile does not have.
-    #[error("{subject:?} has a key on the curve {curve}, P-256 or P-384 is needed")]
+    #[error("has a key on the curve {curve}, P-256 or P-384 is needed")]
     Curve {
-        /// Subject of the certificate.
-        subject: String,
         /// Name of the curve, or its object identifier.
         curve: String,
     },
     /// A key that is neither ECDSA nor RSA.
     #[error(
-        "{subject:?} has a key of the kind {kind}; ECDSA on P-256 or P-384, or RSA from \
-         {RSA_BITS_MIN} bits is needed"
+        "has a key of the kind {kind}; ECDSA on P-256 or P-384, or RSA from {RSA_BITS_MIN} bits is \
+         needed"
     )]
     Kind {
-        /// Subject of the certificate.
-        subject: String,
         /// Name of the algorithm, or its object identifier.
         kind: String,
     },
     /// A signature that the profile does not have.
-    #[error(
-        "{subject:?} is signed with {algorithm}; ECDSA or RSA with SHA-256 or longer is needed"
-    )]
+    #[error("is signed with {algorithm}; ECDSA or RSA with SHA-256 or longer is needed")]
     Signature {
-        /// Subject of the certificate.
-        subject: String,
         /// Name of the algorithm, or its object identifier.
         algorithm: String,
     },
+}
+
+/// Why a connection was refused or ended, for both of its readers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Why {
+    /// For the audit log; may name whom the certificate is for.
+    pub(crate) traced: String,
+    /// For the log of the process, which names no people.
+    pub(crate) logged: String,
+}
+
+// === impl Why ===
+
+impl From<&Error> for Why {
+    fn from(error: &Error) -> Self {
+        Self { traced: reason(error), logged: unnamed(error) }
+    }
+}
+
+impl From<String> for Why {
+    /// Of a text that names nobody.
+    fn from(text: String) -> Self {
+        Self { traced: text.clone(), logged: text }
+    }
 }
 
 // === impl Weak ===
@@ -80,7 +104,8 @@ pub(crate) fn require_strong<'a>(
         if SIGNATURES.contains(algorithm) {
             return Ok(());
         }
-        Err(Weak::Signature { subject, algorithm: name_of(algorithm) }.into())
+        let flaw = Flaw::Signature { algorithm: name_of(algorithm) };
+        Err(Weak { subject, flaw }.into())
     })
 }
 
@@ -112,22 +137,35 @@ pub(crate) fn reason(error: &Error) -> String {
     }
 }
 
+/// [`reason`] without what a certificate says of whom it is for.
+fn unnamed(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
+            let weak = inner.downcast_ref::<Weak>();
+            weak.map_or_else(|| inner.to_string(), |it| format!("a certificate {}", it.flaw))
+        }
+        Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }) => {
+            Error::InvalidCertificate(CertificateError::NotValidForName).to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
 fn require_strong_key(spki: &SubjectPublicKeyInfo<'_>, subject: &str) -> Result<(), Error> {
-    let subject = subject.to_owned();
-    let weak = match spki.parsed() {
+    let flaw = match spki.parsed() {
         Ok(PublicKey::RSA(key)) if key.key_size() >= RSA_BITS_MIN => return Ok(()),
-        Ok(PublicKey::RSA(key)) => Weak::RsaBits { subject, bits: key.key_size() },
+        Ok(PublicKey::RSA(key)) => Flaw::RsaBits { bits: key.key_size() },
         Ok(PublicKey::EC(_)) => {
             let curve = spki.algorithm.parameters.as_ref().and_then(|it| it.as_oid().ok());
             match curve {
                 Some(curve) if CURVES.contains(&curve) => return Ok(()),
-                Some(curve) => Weak::Curve { subject, curve: name_of(&curve) },
-                None => Weak::Curve { subject, curve: "(not named)".to_owned() },
+                Some(curve) => Flaw::Curve { curve: name_of(&curve) },
+                None => Flaw::Curve { curve: "(not named)".to_owned() },
             }
         }
-        _ => Weak::Kind { subject, kind: name_of(&spki.algorithm.algorithm) },
+        _ => Flaw::Kind { kind: name_of(&spki.algorithm.algorithm) },
     };
-    Err(weak.into())
+    Err(Weak { subject: subject.to_owned(), flaw }.into())
 }
 
 fn parsed<'a>(der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, Error> {
@@ -225,6 +263,14 @@ mod tests {
         assert!(require_strong([&strong, &strong]).is_ok());
         let told = require_strong([&strong, &weak]).map_err(|it| reason(&it)).unwrap_err();
         assert!(told.starts_with("\"CN=rsa2048\" has an RSA key"), "{told}");
+    }
+
+    #[test]
+    fn the_log_of_the_process_is_told_no_subject() {
+        let why = Why::from(&require_strong([&certificate("rsa2048")]).unwrap_err());
+        let flaw = "has an RSA key of 2048 bits, at least 3072 are needed";
+        assert_eq!(why.traced, format!("\"CN=rsa2048\" {flaw}"));
+        assert_eq!(why.logged, format!("a certificate {flaw}"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll},
 };
 
@@ -50,6 +50,12 @@ struct About {
     rehearsed: bool,
 }
 
+/// What a call is about, in words of its handler, where its request does not say it: an extension of
+/// every request. It stands in the line of a call that is refused or given up, which has no
+/// [`about`]. The first word counts.
+#[derive(Clone, Debug, Default)]
+pub struct Subject(Arc<OnceLock<String>>);
+
 /// How a method is traced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Trace {
@@ -71,6 +77,7 @@ struct Going {
     method: &'static str,
     caller: Option<Caller>,
     heard: Option<Heard>,
+    subject: Subject,
     fields: Arc<Fields>,
 }
 
@@ -101,6 +108,17 @@ impl<S> tower::Layer<S> for Audited {
     }
 }
 
+// === impl Subject ===
+
+impl Subject {
+    /// Says it of this request.
+    pub fn say<A>(request: &tonic::Request<A>, what: &str) {
+        if let Some(Self(subject)) = request.extensions().get() {
+            let _told_before = subject.set(what.to_owned());
+        }
+    }
+}
+
 // === impl AuditedService ===
 
 impl<S, A> Service<Request<A>> for AuditedService<S>
@@ -118,7 +136,7 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
         let method = method(request.uri().path());
         let trace = trace(method);
         let audit = self.audited.audit.clone();
@@ -137,7 +155,9 @@ where
         let tapped = heard.clone();
         let caller = request.extensions().get::<Caller>().cloned();
         let fields = self.audited.fields.clone();
-        let mut going = Going { audit, trace, place, method, caller, heard, fields };
+        let subject = Subject::default();
+        request.extensions_mut().insert(subject.clone());
+        let mut going = Going { audit, trace, place, method, caller, heard, subject, fields };
         let answer = self.inner.call(request.map(|inner| Tapped { inner, heard: tapped }));
         Box::pin(async move {
             let answer = answer.await;
@@ -211,8 +231,11 @@ impl Going {
         }
     }
 
-    /// What the request says.
+    /// What the handler says of the request, else what the request says.
     fn said(&self) -> String {
+        if let Some(subject) = self.subject.0.get() {
+            return subject.clone();
+        }
         let Some(heard) = &self.heard else { return self.fields.said(self.method, &[]) };
         let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
         self.fields.said(self.method, &heard)

@@ -1,24 +1,29 @@
 //! `verbund.registry.v1.CharterService`.
 
 use bytes::Bytes;
+use prost::Message as _;
 use registry_core::{
     authorize::{self, Action},
     charter::{Chain, Round, Wish},
 };
 use registry_proto::{
-    charter::Charter,
     log::Hash,
     terms::{Land, LogId},
     wire::registry::{
-        CharterProposal, CharterStatement, GetChartersRequest, GetChartersResponse, LogPosition,
-        VoteCharterRequest, VoteCharterResponse, charter_service_server::CharterService,
+        self as wire, CharterProposal, CharterStatement, GetChartersRequest, GetChartersResponse,
+        LogPosition, VoteCharterRequest, VoteCharterResponse,
+        charter_service_server::CharterService,
     },
 };
 use tonic::{Request, Response, Status};
 
 use crate::{
     charters::{self, Charters, Part, Shown},
-    wire::{audited::rehearsed, caller::caller, status::status},
+    wire::{
+        audited::{Subject, rehearsed},
+        caller::caller,
+        status::status,
+    },
 };
 
 /// Handlers of the service.
@@ -78,10 +83,11 @@ impl CharterService for CharterApi {
         &self,
         request: Request<VoteCharterRequest>,
     ) -> Result<Response<VoteCharterResponse>, Status> {
+        let choice = said(&request.get_ref().successor);
+        Subject::say(&request, &choice);
         let principal = caller(&request)?;
         authorize::require(&principal, Action::Operate).map_err(status)?;
         let VoteCharterRequest { successor, dry_run } = request.into_inner();
-        let choice = said(&successor);
         let wish = if successor.is_empty() { Wish::Abstain } else { Wish::For(successor) };
         let voted = self.charters.vote(&principal, wish, dry_run).await.map_err(status)?;
         let at = voted.index.map(|index| format!(" at {}/{index}", self.own)).unwrap_or_default();
@@ -95,15 +101,17 @@ impl CharterService for CharterApi {
     }
 }
 
-/// What the audit log says of the choice of a member.
+/// What the audit log says of the choice of a member: the number that the successor claims, which
+/// nothing bears out before the vote is taken, and its digest, as people compare it.
 fn said(successor: &Bytes) -> String {
     if successor.is_empty() {
         return "abstain".to_owned();
     }
-    match Charter::parse(successor.clone()) {
-        Ok(it) => format!("charter={} digest={}", it.number(), it.digest()),
-        Err(_) => "charter=unreadable".to_owned(),
-    }
+    let number = match wire::Charter::decode(&successor[..]) {
+        Ok(it) => it.number.to_string(),
+        Err(_) => "unreadable".to_owned(),
+    };
+    format!("charter={number} digest={}", Hash::of(successor))
 }
 
 /// Bytes that are left in an answer.
@@ -144,3 +152,19 @@ fn raw(hash: Option<Hash>) -> Bytes {
 const ANSWER_BYTES: usize = 2 << 20;
 /// Statements in one answer.
 const STATEMENTS_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vote_is_told_by_the_digest_of_its_charter() {
+        let next = wire::Charter { number: 7, ..wire::Charter::default() }.encode_to_vec();
+        let digest = Hash::of(&next);
+        assert_eq!(said(&next.into()), format!("charter=7 digest={digest}"));
+        let garbage = Bytes::from_static(b"\xff");
+        let digest = Hash::of(&garbage);
+        assert_eq!(said(&garbage), format!("charter=unreadable digest={digest}"));
+        assert_eq!(said(&Bytes::new()), "abstain");
+    }
+}

@@ -40,6 +40,11 @@ pub const TRUST_MAX: usize = 16;
 /// Characters of the name of a Verbund.
 pub const NAME_CHARS_MAX: usize = 200;
 
+/// Entries a Land may add to its log in a day, unless the charter names another number.
+pub const QUOTA_ENTRIES_DEFAULT: u64 = 5_000_000;
+/// Bytes of headers and bodies a Land may add to its log in a day, unless the charter names another
+/// number.
+pub const QUOTA_BYTES_DEFAULT: u64 = 16 << 30;
 /// Keys of a log that were replaced, of one member.
 pub const FORMER_KEYS_MAX: usize = 64;
 
@@ -256,6 +261,20 @@ impl Charter {
     pub fn member(&self, land: Land) -> Option<&Member> {
         let at = self.members.binary_search_by_key(&land, |member| member.land);
         at.ok().and_then(|at| self.members.get(at))
+    }
+}
+
+// === impl Quota ===
+
+impl Quota {
+    /// Entries a day that count.
+    pub fn entries(&self) -> u64 {
+        if self.entries_per_day == 0 { QUOTA_ENTRIES_DEFAULT } else { self.entries_per_day }
+    }
+
+    /// Bytes a day that count.
+    pub fn bytes(&self) -> u64 {
+        if self.bytes_per_day == 0 { QUOTA_BYTES_DEFAULT } else { self.bytes_per_day }
     }
 }
 

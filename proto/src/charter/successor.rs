@@ -6,7 +6,8 @@ use bytes::Bytes;
 use prost::Message as _;
 
 use super::{
-    Charter, CharterError, CharterProblem, Checker, LogCut, Member, SUCCESSOR_BYTES_MAX, Standing,
+    Charter, CharterError, CharterProblem, Checker, LogCut, Member, Quota, SUCCESSOR_BYTES_MAX,
+    Standing,
 };
 use crate::{log::Hash, terms::Land, wire::registry as wire};
 
@@ -39,7 +40,14 @@ pub enum Change {
     /// Other trust anchors.
     Anchors(Land),
     /// Another quota.
-    Quota(Land),
+    Quota {
+        /// Of this Land.
+        land: Land,
+        /// Before.
+        from: Quota,
+        /// From now on.
+        to: Quota,
+    },
 }
 
 /// Why a charter does not follow another one.
@@ -218,7 +226,7 @@ impl Compared {
             // whoever is removed loses them with that
             (old.nodes != new.nodes && !is_removed(new), Change::Nodes(land)),
             (old.anchors != new.anchors && !is_removed(new), Change::Anchors(land)),
-            (old.quota != new.quota, Change::Quota(land)),
+            (old.quota != new.quota, Change::Quota { land, from: old.quota, to: new.quota }),
         ];
         self.changes.extend(others.into_iter().filter(|(is, _)| *is).map(|(_, change)| change));
     }

@@ -62,8 +62,9 @@ fn three_of_four_decide_and_the_next_vote_begins() {
     let [_, next] = case.chain.past() else { panic!("a successor") };
     assert_eq!((next.charter.number(), next.charter.digest()), (1, digest));
     assert_eq!(next.charter.id(), genesis(4).id(), "the Verbund stays the same");
-    assert_eq!(next.changes, [Change::Quota(Land::ALL[3])]);
-    assert_eq!(next.charter.members()[3].quota, Quota { bytes_per_day: 0, entries_per_day: 2 });
+    let (from, to) = (Quota::default(), Quota { bytes_per_day: 0, entries_per_day: 2 });
+    assert_eq!(next.changes, [Change::Quota { land: Land::ALL[3], from, to }]);
+    assert_eq!(next.charter.members()[3].quota, to);
     // what was meant for the charter before is none for this one
     let Err(VoteRefused::Successor(_)) = case.votes(1, &other) else { panic!("refused") };
     let again = case.wish(1);

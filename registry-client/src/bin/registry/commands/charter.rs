@@ -4,9 +4,13 @@ use std::{fs, path::Path};
 
 use bytes::Bytes;
 use prost::Message as _;
-use registry_client::{Client, ClientError, charter::change_words, proof::verify_inclusion};
+use registry_client::{
+    Client, ClientError,
+    charter::{change_words, quota_words},
+    proof::verify_inclusion,
+};
 use registry_proto::{
-    charter::{Change, Charter, Standing},
+    charter::{Change, Charter, Quota, Standing},
     log::Hash,
     terms::Land,
     wire::registry::{
@@ -91,6 +95,11 @@ fn show(chain: &Chain, format: Format) -> Result<(), CliError> {
                 [it.land.code().to_owned(), standing(it.standing), nodes.join(", ")]
             }),
         ));
+        let limited = charter.members().iter().filter(|it| it.quota != Quota::default());
+        for (at, it) in limited.enumerate() {
+            let head = if at == 0 { "\nMengengrenze, abweichend von der Vorgabe\n" } else { "" };
+            text.push_str(&format!("{head}{:<4}  am Tag {}\n", it.land, quota_words(&it.quota)));
+        }
         text
     })
 }
@@ -104,7 +113,8 @@ fn described(charter: &Charter) -> Object {
                 .with("active", Node::Bool(it.is_active()))
                 .with("standing", Node::Text(state(it.standing).to_owned()))
                 .with("ends_at", Node::Json(it.cut().map(|it| it.size).into()))
-                .with("nodes", Node::List(nodes)),
+                .with("nodes", Node::List(nodes))
+                .with("quota", Node::Object(quota(&it.quota))),
         )
     });
     Object::default()
@@ -113,6 +123,13 @@ fn described(charter: &Charter) -> Object {
         .with("verbund", Node::Text(charter.id().to_string()))
         .with("threshold", Node::Number(u64::from(charter.threshold())))
         .with("members", Node::List(members.collect()))
+}
+
+/// What counts; the default where the charter names nothing.
+fn quota(it: &Quota) -> Object {
+    Object::default()
+        .with("entries_per_day", Node::Number(it.entries()))
+        .with("bytes_per_day", Node::Number(it.bytes()))
 }
 
 fn history(chain: &Chain, format: Format) -> Result<(), CliError> {
