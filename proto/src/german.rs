@@ -10,6 +10,7 @@ use crate::{
     },
     epoch::ResetError,
     evidence::EvidenceError,
+    log::CheckpointError,
     terms::Land,
 };
 
@@ -78,6 +79,13 @@ impl Display for German<EvidenceError> {
                 write!(f, "{found:?} ist kein Mitglied nach dieser Charta")
             }
             EvidenceError::OtherLog { expected } => write!(f, "er handelt nicht von {expected}"),
+            EvidenceError::Checkpoint { which, source: CheckpointError::UnknownKey { .. } } => {
+                write!(
+                    f,
+                    "der Prüfpunkt {which} ist mit einem Schlüssel unterschrieben, den die Charta nicht \
+                     nennt"
+                )
+            }
             EvidenceError::Checkpoint { which, .. } => {
                 write!(f, "der Prüfpunkt {which} trägt nicht die Unterschriften seines Landes")
             }

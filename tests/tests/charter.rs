@@ -3,9 +3,15 @@
 use std::{fs, path::PathBuf, process::Output, time::Duration};
 
 use prost::Message as _;
+use registry_node::cli::init::ensure_key;
 use registry_proto::{
     charter::Charter,
-    terms::Land::{self, BY, HE, RP, SL, TH},
+    evidence::Equivocation,
+    log::{Checkpoint, LogSigner, Origin, leaf_hash},
+    terms::{
+        Land::{self, BY, HE, RP, SL, TH},
+        LogId,
+    },
     wire::registry as wire,
 };
 use registry_tests::{
@@ -215,8 +221,12 @@ async fn a_log_goes_on_under_new_keys_and_all_of_it_verifies() {
             verbund.registry(TH, Who::Reader, &["proof", &place, "--charter", charter])
         };
         assert!(ask(&chain).status.success(), "{place}: {}", text(&ask(&chain)));
-        assert!(!ask(&genesis).status.success(), "{place}: {}", text(&ask(&genesis)));
+        let refused = ask(&genesis);
+        assert!(!refused.status.success(), "{place}: {}", text(&refused));
+        let words = ["späterer Schlüssel", "registry charter export"];
+        assert!(words.iter().all(|it| text(&refused).contains(it)), "{}", text(&refused));
     }
+    verbund.verifies_under_proved_chains(&format!("SL/1/{new}"), &verbund.path("proved"));
 
     // whoever has only the old files is told which ones are missing
     verbund.configure(SL, |keys| {
@@ -457,6 +467,59 @@ impl Verbund {
         };
         let what = format!("{land} keeps the proofs of {numbers:?}");
         eventually(LIMIT, &what, async || numbers.iter().all(kept)).await;
+    }
+
+    /// What is held against a chain is held against the votes in it too: broken ones are refused,
+    /// missing ones are told. The keys of SL were replaced.
+    fn verifies_under_proved_chains(&self, place: &str, chain: &str) {
+        let evidence = self.path("evidence");
+        fs::write(&evidence, self.convicts_sl().raw()).expect("evidence");
+        let raw = fs::read(chain).expect("a chain");
+        let (charters, decisions) = Charter::chain_and_decisions(raw.into()).expect("a chain");
+        let last = charters.last().expect("a charter").digest().to_string();
+        let raw: Vec<_> = charters.iter().map(|it| it.raw().clone()).collect();
+        let mut changed = decisions;
+        let mut salt = changed[0].votes[0].salt.to_vec();
+        salt[0] ^= 1;
+        changed[0].votes[0].salt = salt.into();
+        let (broken, bare) = (self.path("broken"), self.path("bare"));
+        fs::write(&broken, Charter::encode_chain(raw.clone(), changed)).expect("a chain");
+        fs::write(&bare, Charter::encode_chain(raw, Vec::new())).expect("a chain");
+
+        let genesis = self.genesis().display().to_string();
+        let json = ["proof", place, "-o", "json", "--charter"];
+        let client = |file: &str| self.registry(TH, Who::Reader, &[&json[..], &[file]].concat());
+        let node = |file: &str| self.node(&["evidence", "verify", &evidence, "--charter", file]);
+        let no_proof = "Ohne Beweis der Abstimmung: Charta Nr. 1.";
+        for (got, code, there, absent) in [
+            (client(chain), 0, last.as_str(), "Achtung"),
+            (client(&bare), 0, "keinen Beweis der Abstimmung über Charta Nr. 1", "gilt nicht"),
+            (client(&broken), 2, "Abstimmung über Charta 1 gilt nicht", "verified"),
+            (node(chain), 0, last.as_str(), no_proof),
+            (node(&bare), 0, no_proof, "gilt nicht"),
+            (node(&broken), 1, "Abstimmung über Charta 1 gilt nicht", "Der Beweis gilt im"),
+            (node(&genesis), 1, "vielleicht ein späterer Schlüssel", "gegen ein Mitglied"),
+        ] {
+            let said = text(&got);
+            assert_eq!(got.status.code(), Some(code), "{there}: {said}");
+            assert!(said.contains(there) && !said.contains(absent), "{there}: {said}");
+        }
+        let shown: serde_json::Value = serde_json::from_slice(&client(&bare).stdout).expect("JSON");
+        assert_eq!(shown["charter"]["unproved"][0], serde_json::json!(1), "{shown}");
+    }
+
+    /// Two heads of one size that SL signed with its new keys.
+    fn convicts_sl(&self) -> Equivocation {
+        let genesis = fs::read(self.genesis()).expect("charter");
+        let verbund = Charter::parse(genesis.into()).expect("valid").id();
+        let key = |name: &str| ensure_key(&self.cluster.home(SL).join(name)).expect("key");
+        let signer = LogSigner::new(key("new-log.key"), key("new-freshness.key"));
+        let origin = Origin { verbund, log: LogId { land: SL, epoch: 1 } };
+        let head = |word: &[u8]| {
+            let head = Checkpoint { origin, size: 1_000, root: leaf_hash(word) };
+            head.sign(&signer, 1_790_000_000).expect("signed")
+        };
+        Equivocation::of_one_size(&head(b"one"), &head(b"other")).expect("two histories")
     }
 
     fn node(&self, args: &[&str]) -> Output {

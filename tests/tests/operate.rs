@@ -136,6 +136,25 @@ async fn a_configuration_is_refused_with_all_its_problems_before_a_port_is_bound
     assert!(!cluster.home(SL).join("data").exists(), "nothing is written before");
 }
 
+#[test]
+fn a_charter_that_contradicts_what_is_kept_is_named_as_a_cause() {
+    let cluster = Cluster::prepare(&LAENDER, &LINK);
+    let kept = cluster.home(SL).join("data/charters");
+    std::fs::create_dir_all(&kept).expect("directory");
+    let genesis = cluster.prepared().charter();
+    std::fs::copy(genesis, kept.join(format!("{:020}.charter", 1))).expect("copied");
+    let output = Command::new(binary("registry-node"))
+        .args(["run", "--check", "--config"])
+        .arg(cluster.prepared().config(SL))
+        .output()
+        .expect("runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{told}");
+    for word in ["`charter` in node.toml", "die Nummer ist 0, erwartet 1", "beiseitelegen"] {
+        assert!(told.contains(word), "{word} is missing in\n{told}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_is_named() {
     let cluster = Cluster::prepare(&LAENDER, &LINK);

@@ -11,7 +11,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use registry_proto::charter::{Charter, CharterError, SUCCESSOR_BYTES_MAX};
+use registry_proto::{
+    charter::{Charter, CharterError, SUCCESSOR_BYTES_MAX},
+    german::German,
+};
 
 use super::decisions::{self, Decisions};
 
@@ -19,7 +22,7 @@ use super::decisions::{self, Decisions};
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file cannot be read.
-    #[error("cannot read {}", .path.display())]
+    #[error("{} ist nicht lesbar", .path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -28,14 +31,17 @@ pub enum LoadError {
         source: io::Error,
     },
     /// What is in it does not follow the charter before it.
-    #[error("{} is no successor of the charter before it; move it away, the votes in the logs \
-             bring it back", .path.display())]
+    #[error(
+        "{} folgt nicht auf die Charta davor ({why}). Entweder nennt `charter` in node.toml die Datei eines \
+         anderen Verbunds oder eine andere Kette: dann dort die richtige eintragen und hier nichts \
+         ändern. Oder die Datei hier ist beschädigt: dann beiseitelegen, die Stimmen in den \
+         Protokollen bringen sie zurück", .path.display()
+    )]
     Charter {
         /// Which.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: CharterError,
+        why: German<CharterError>,
     },
 }
 
@@ -65,7 +71,7 @@ fn follow(data_dir: &Path, charters: &mut Vec<Charter>) -> Result<(), LoadError>
             Err(source) => return Err(LoadError::File { path, source }),
         };
         if length > SUCCESSOR_BYTES_MAX as u64 {
-            let source = io::Error::other("too large for a charter");
+            let source = io::Error::other("zu groß für eine Charta");
             return Err(LoadError::File { path, source });
         }
         let raw = match fs::read(&path) {
@@ -74,7 +80,7 @@ fn follow(data_dir: &Path, charters: &mut Vec<Charter>) -> Result<(), LoadError>
         };
         match last.successor(raw.into()) {
             Ok((next, _)) => charters.push(next),
-            Err(source) => return Err(LoadError::Charter { path, source }),
+            Err(error) => return Err(LoadError::Charter { path, why: German(error) }),
         }
     }
     Ok(())

@@ -5,13 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use registry_core::charter::decision::{unproved, verified};
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, CharterError, CharterProblem},
     evidence::{Equivocation, EvidenceError},
     german::German,
+    log::CheckpointError,
     terms::Land,
 };
 
+use super::{chain::to_compare, charter::CharterCommandError};
 use crate::{
     config::{ConfigError, Reading},
     witness::{Cabinet, CabinetError, evidence},
@@ -24,12 +27,16 @@ pub enum EvidenceCommand {
     List(ListArgs),
     /// Schreibt einen Beweis in eine Datei, die ohne Knoten geprüft werden kann
     #[command(after_help = "Beispiel:\n  registry-node evidence export --config node.toml --land \
-                            RP --out rp.evidence")]
+                            RP --out rp.evidence\n\nWer ihn prüft, braucht die Chartas des \
+                            Verbunds: die Gründungscharta, oder die Kette (registry charter export), \
+                            wenn seither Mitglieder oder Schlüssel dazukamen.")]
     Export(ExportArgs),
-    /// Prüft einen Beweis gegen die Gründungscharta; braucht keinen Knoten
+    /// Prüft einen Beweis gegen die Chartas des Verbunds; braucht keinen Knoten
     #[command(after_help = "Beispiel:\n  registry-node evidence verify rp.evidence --charter \
                             charter.binpb\n\nEndcode 0: der Beweis gilt. Die Charta muss aus \
-                            eigener Hand stammen, nicht vom Absender des Beweises.")]
+                            eigener Hand stammen, nicht vom Absender des Beweises. Kamen seit der \
+                            Gründung Mitglieder oder Schlüssel dazu, die Kette angeben (registry \
+                            charter export); die Abstimmungen darin werden mitgeprüft.")]
     Verify(VerifyArgs),
 }
 
@@ -61,7 +68,7 @@ pub struct VerifyArgs {
     /// Datei mit dem Beweis
     #[arg(value_name = "DATEI")]
     pub file: PathBuf,
-    /// Gründungscharta des Verbunds, aus eigener Hand
+    /// Gründungscharta des Verbunds oder Kette seiner Chartas, aus eigener Hand
     #[arg(long, value_name = "DATEI")]
     pub charter: PathBuf,
 }
@@ -92,6 +99,30 @@ pub enum EvidenceCommandError {
         /// Why.
         #[source]
         source: German<CharterError>,
+    },
+    /// Votes that come with the charters prove something else.
+    #[error("{}", .path.display())]
+    Votes {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: CharterCommandError,
+    },
+    /// Signed with keys, or by a Land, that the charters at hand do not name.
+    #[error(
+        "{}: mit dieser Charta (Nr. {number}) nicht zu prüfen; vielleicht ein späterer Schlüssel oder ein \
+         späteres Mitglied: die Kette der Chartas angeben (registry charter export), und beweist er auch \
+         dann nichts, dem Absender nicht trauen", .path.display()
+    )]
+    Beyond {
+        /// Which file.
+        path: PathBuf,
+        /// Number of the newest charter at hand.
+        number: u64,
+        /// Why.
+        #[source]
+        source: German<EvidenceError>,
     },
     /// The evidence proves nothing.
     #[error("{}: beweist nichts gegen ein Mitglied dieses Verbunds", .path.display())]
@@ -126,16 +157,31 @@ pub fn run(command: &EvidenceCommand) -> Result<String, EvidenceCommandError> {
     match command {
         EvidenceCommand::List(args) => list(&args.config),
         EvidenceCommand::Export(args) => export(args),
-        EvidenceCommand::Verify(args) => {
-            let charter = charter(&args.charter)?;
-            let proof = Equivocation::verify_under(&evidence::read(&args.file)?, &charter)
-                .map_err(|error| EvidenceCommandError::Refused {
-                    path: args.file.clone(),
-                    source: German(error),
-                })?;
-            Ok(format!("Der Beweis gilt im Verbund {}.\n{}", charter.id(), describe(&proof)))
-        }
+        EvidenceCommand::Verify(args) => verify(args),
     }
+}
+
+fn verify(args: &VerifyArgs) -> Result<String, EvidenceCommandError> {
+    use EvidenceCommandError as E;
+    let (charters, unproved) = charters(&args.charter)?;
+    // the newest knows all keys that ever counted
+    let newest = charters.last().ok_or_else(|| undecodable(&args.charter))?;
+    let raw = evidence::read(&args.file)?;
+    let proof = Equivocation::verify_under(&raw, newest).map_err(|error| {
+        let (path, number) = (args.file.clone(), newest.number());
+        match error {
+            EvidenceError::NoMember { .. }
+            | EvidenceError::Checkpoint { source: CheckpointError::UnknownKey { .. }, .. } => {
+                E::Beyond { path, number, source: German(error) }
+            }
+            _ => E::Refused { path, source: German(error) },
+        }
+    })?;
+    let mut text = format!("Der Beweis gilt im Verbund {}.\n{}", newest.id(), describe(&proof));
+    if newest.number() > 0 {
+        text.push_str(&format!("\n\n{}", to_compare(&charters, &unproved)));
+    }
+    Ok(text)
 }
 
 fn list(config: &Path) -> Result<String, EvidenceCommandError> {
@@ -173,26 +219,39 @@ fn export(args: &ExportArgs) -> Result<String, EvidenceCommandError> {
         _ => EvidenceCommandError::File { path: args.out.clone(), source },
     })?;
     let out = args.out.display();
+    let file = match charter.number() {
+        0 => "charter.binpb",
+        _ => "kette.binpb (registry charter export kette.binpb)",
+    };
     Ok(format!(
-        "{}\nGeschrieben: {out}\nPrüfen ohne Knoten: registry-node evidence verify {out} --charter \
-         charter.binpb",
+        "{}\nGeschrieben: {out}\nPrüfen ohne Knoten: registry-node evidence verify {out} --charter {file}",
         describe(proof)
     ))
 }
 
-fn charter(path: &Path) -> Result<Charter, EvidenceCommandError> {
+/// All charters of a file, and the numbers of those that it does not prove.
+fn charters(path: &Path) -> Result<(Vec<Charter>, Vec<u64>), EvidenceCommandError> {
     use io::Read as _;
     let mut raw = Vec::new();
     fs::File::open(path)
         .and_then(|it| it.take(CHAIN_BYTES_MAX as u64 + 1).read_to_end(&mut raw))
         .map_err(|source| EvidenceCommandError::File { path: path.to_owned(), source })?;
-    let refused = |error: CharterError| EvidenceCommandError::Charter {
+    let read = Charter::chain_and_decisions(raw.into());
+    let (charters, decisions) = read.map_err(|error| EvidenceCommandError::Charter {
         path: path.to_owned(),
         source: German(error),
-    };
-    let charters = Charter::chain(raw.into()).map_err(refused)?;
-    // the newest knows all keys that ever counted
-    charters.into_iter().next_back().ok_or_else(|| refused(CharterProblem::Undecodable.into()))
+    })?;
+    let decisions = verified(&charters, decisions).map_err(|(number, why)| {
+        let source = CharterCommandError::Decision { number, why };
+        EvidenceCommandError::Votes { path: path.to_owned(), source }
+    })?;
+    let unproved = unproved(&charters, &decisions);
+    Ok((charters, unproved))
+}
+
+fn undecodable(path: &Path) -> EvidenceCommandError {
+    let source = German(CharterProblem::Undecodable.into());
+    EvidenceCommandError::Charter { path: path.to_owned(), source }
 }
 
 fn describe(proof: &Equivocation) -> String {

@@ -9,7 +9,7 @@ use ed25519_dalek::{SignatureError, Signer, VerifyingKey};
 
 use super::{
     COSIGNED_BYTES_MAX, Hash, VerbundId,
-    note::{self, Note, NoteError},
+    note::{self, LandSignature, Note, NoteError},
 };
 use crate::{key::Key, terms::LogId};
 
@@ -97,6 +97,13 @@ pub enum CheckpointError {
     /// A tree without leaves has another root.
     #[error("the root is not that of a tree without leaves")]
     EmptyRoot,
+    /// Signed in the name of the owner with a key that nobody here knows: of a charter to come, or of
+    /// somebody else.
+    #[error("the {which} is by a key that is not known")]
+    UnknownKey {
+        /// Which signature.
+        which: LandSignature,
+    },
     /// Signed by keys of the owner that do not count at this place.
     #[error("{size} entries are signed by keys of the owner that do not count there")]
     OtherKeys {
@@ -169,8 +176,15 @@ impl SignedCheckpoint {
         let note = Note::parse(raw)?;
         let name = origin.to_string();
         let checkpoint = Checkpoint::parse(note.text, origin, &name)?;
-        note.verify(&name, &keys.log)?;
-        let fresh_unix_seconds = note.verify_cosignature(&name, &keys.freshness)?;
+        let refused = |error: NoteError| match error {
+            NoteError::Missing { which } if note.is_signed(&name, which) => {
+                CheckpointError::UnknownKey { which }
+            }
+            other => other.into(),
+        };
+        note.verify(&name, &keys.log).map_err(refused)?;
+        let fresh = note.verify_cosignature(&name, &keys.freshness);
+        let fresh_unix_seconds = fresh.map_err(refused)?;
         let raw = Bytes::copy_from_slice(raw);
         Ok(Self { checkpoint, fresh_unix_seconds, by: keys.bytes(), raw })
     }
@@ -271,7 +285,7 @@ mod tests {
     use signed_note::{Note as OtherNote, StandardVerifier, VerifierList};
 
     use super::*;
-    use crate::log::{LandSignature, leaf_hash};
+    use crate::log::leaf_hash;
 
     const TIME: u64 = 1_790_000_000;
 
@@ -391,7 +405,7 @@ mod tests {
         let raw = note();
         for (keys, which) in [(signer(3, 2), Log), (signer(1, 3), Freshness), (signer(2, 1), Log)] {
             let got = SignedCheckpoint::verify(raw.as_bytes(), &origin(), &keys.keys());
-            assert_eq!(got, Err(NoteError::Missing { which }.into()));
+            assert_eq!(got, Err(CheckpointError::UnknownKey { which }));
         }
         for text in [format!("{}/SL/2", "0f".repeat(32)), format!("{}/SL/1", "0e".repeat(32))] {
             let expected: Origin = text.parse().unwrap();

@@ -86,8 +86,12 @@ impl OwnerKeys for Keyring {
                 Ok(signed) => {
                     refused = Some(CheckpointError::OtherKeys { size: signed.size() });
                 }
-                // what the keys in use say about it tells most
-                Err(error) => refused = refused.or(Some(error)),
+                // what the keys in use say about it tells most, unless they did not sign it
+                Err(error) => {
+                    let known =
+                        refused.filter(|it| !matches!(it, CheckpointError::UnknownKey { .. }));
+                    refused = known.or(Some(error));
+                }
             }
         }
         Err(refused.unwrap_or(CheckpointError::Lines))
@@ -120,7 +124,7 @@ mod tests {
     use ed25519_dalek::SigningKey;
 
     use super::*;
-    use crate::log::{Checkpoint, LogSigner, NoteError, leaf_hash};
+    use crate::log::{Checkpoint, LandSignature, LogSigner, NoteError, leaf_hash};
 
     fn signer(log: u8, freshness: u8) -> LogSigner {
         let key = |seed| SigningKey::from_bytes(&[seed; 32]);
@@ -173,8 +177,18 @@ mod tests {
         for (log, freshness) in [(5, 6), (1, 4), (1, 6)] {
             let made = checkpoint.sign(&signer(log, freshness), 7).unwrap();
             let got = ring().verify(made.raw(), &origin());
-            let missing = matches!(got, Err(CheckpointError::Note(NoteError::Missing { .. })));
+            let missing = matches!(got, Err(CheckpointError::UnknownKey { .. }));
             assert!(missing, "{log} {freshness}: {got:?}");
         }
+    }
+
+    #[test]
+    fn what_was_changed_under_a_former_key_is_wrong_and_not_unknown() {
+        let checkpoint = Checkpoint { origin: origin(), size: 5, root: leaf_hash(b"root") };
+        let made = checkpoint.sign(&signer(1, 2), 7).unwrap();
+        let changed = String::from_utf8_lossy(made.raw()).replacen("\n5\n", "\n6\n", 1);
+        let got = ring().verify(changed.as_bytes(), &origin());
+        let wrong = NoteError::Wrong { which: LandSignature::Log };
+        assert_eq!(got, Err(wrong.into()));
     }
 }

@@ -176,6 +176,15 @@ impl<'a> Note<'a> {
         Ok(first + &second)
     }
 
+    /// True if a key of this name signed that need not be a known one.
+    pub(super) fn is_signed(&self, name: &str, which: LandSignature) -> bool {
+        let length = match which {
+            LandSignature::Log => 64,
+            LandSignature::Freshness => 72,
+        };
+        self.signatures.iter().any(|it| it.name() == name && it.signature().len() == length)
+    }
+
     fn only(&self, name: &str, id: u32, which: LandSignature) -> Result<&[u8], NoteError> {
         let mut lines = self.signatures.iter().filter(|s| s.id() == id && s.name() == name);
         match (lines.next(), lines.next()) {

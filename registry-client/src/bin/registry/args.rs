@@ -179,7 +179,7 @@ pub(crate) enum Command {
     /// Zustand des Knotens und der Protokolle aller Länder anzeigen
     #[command(after_help = "Beispiel:\n  registry status -o json")]
     Status,
-    /// Einen Eintrag samt Beweis abrufen und gegen die Gründungsurkunde nachprüfen
+    /// Einen Eintrag samt Beweis abrufen und gegen die Urkunde nachprüfen
     #[command(after_help = PROOF_EXAMPLES)]
     Proof(Proof),
     /// Welches Land eine Version seit wann dauerhaft hält, von ihm selbst bestätigt

@@ -8,7 +8,7 @@ use registry_client::{
     error::{ConfigError, ConnectError, Refusal, Violation},
     proof::ProofError,
 };
-use registry_proto::{receipt::ReceiptError, terms::Land};
+use registry_proto::{log::CheckpointError, receipt::ReceiptError, statement::StatementError};
 use rustls::{AlertDescription, CertificateError};
 use tonic::Code;
 
@@ -520,7 +520,22 @@ fn next_step(refusal: &Refusal, sources: Option<&Sources>) -> Option<String> {
 fn proof(error: &ProofError) -> String {
     let why = match error {
         ProofError::NoMember { land, .. } | ProofError::Receipt(ReceiptError::NoMember(land)) => {
-            return joined_later(*land);
+            return beyond_charter(&format!(
+                "sie nennt {land} nicht als Mitglied; {land} ist dem Verbund später beigetreten, oder es \
+                 gehört nicht dazu"
+            ));
+        }
+        ProofError::Checkpoint(CheckpointError::UnknownKey { .. }) => {
+            return beyond_charter(
+                "der Prüfpunkt ist mit einem Schlüssel unterschrieben, den sie nicht nennt; vielleicht ein \
+                 späterer Schlüssel des Landes, vielleicht der eines Fremden",
+            );
+        }
+        ProofError::Receipt(ReceiptError::Statement(StatementError::Key)) => {
+            return beyond_charter(
+                "eine Empfangsbestätigung ist mit einem Schlüssel unterschrieben, den sie nicht nennt; \
+                 vielleicht ein späterer Schlüssel des Landes, vielleicht der eines Fremden",
+            );
         }
         ProofError::Position(error) => error.to_string(),
         ProofError::BeyondCut { land, size } => format!(
@@ -545,13 +560,13 @@ fn proof(error: &ProofError) -> String {
     )
 }
 
-/// The charter at hand proves nothing about a Land that became a member after it.
-fn joined_later(land: Land) -> String {
+/// The charter at hand proves nothing about members and keys that came after it.
+fn beyond_charter(why: &str) -> String {
     format!(
-        "mit dieser Urkunde ist der Beweis nicht zu prüfen: sie nennt {land} nicht als Mitglied; {land} \
-         ist dem Verbund später beigetreten, oder es gehört nicht dazu.\n{NEXT}die ganze Kette der \
-         Chartas holen (registry charter export kette.binpb), die Prüfsumme der neuesten mit anderen \
-         Ländern vergleichen und mit --charter kette.binpb noch einmal prüfen"
+        "mit dieser Urkunde ist der Beweis nicht zu prüfen: {why}.\n{NEXT}die ganze Kette der Chartas \
+         holen (registry charter export kette.binpb), die Prüfsumme der neuesten mit anderen Ländern \
+         vergleichen und mit --charter kette.binpb noch einmal prüfen; gilt er auch dann nicht, der \
+         Antwort nicht trauen"
     )
 }
 

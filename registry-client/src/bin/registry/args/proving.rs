@@ -10,7 +10,8 @@ pub(crate) struct Proving {
     /// Zu jedem Eintrag den Beweis mitgeben, dass er im Protokoll seines Landes steht
     #[arg(long)]
     pub(crate) proof: bool,
-    /// Die Beweise gegen diese Gründungsurkunde nachprüfen (charter.binpb, aus eigener Hand)
+    /// Die Beweise gegen diese Urkunde nachprüfen, aus eigener Hand: charter.binpb, oder die Kette
+    /// (registry charter export), wenn seither Mitglieder oder Schlüssel dazukamen
     #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
     pub(crate) charter: Option<PathBuf>,
 }

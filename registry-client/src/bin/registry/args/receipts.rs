@@ -18,7 +18,8 @@ pub(crate) struct Receipts {
     /// Eigentümer, auch ein früherer; nur nötig, wenn zwei Länder dieselbe UUID verwenden
     #[arg(long, value_name = "LAND", value_parser = land)]
     pub(crate) land: Option<Land>,
-    /// Gegen diese Gründungsurkunde nachprüfen (charter.binpb, aus eigener Hand)
+    /// Gegen diese Urkunde nachprüfen, aus eigener Hand: charter.binpb, oder die Kette (registry
+    /// charter export), wenn seither Mitglieder oder Schlüssel dazukamen
     #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
     pub(crate) charter: Option<PathBuf>,
 }
@@ -28,7 +29,8 @@ pub(crate) struct Proof {
     /// Eintrag als LAND/EPOCHE/INDEX, z. B. SL/1/17
     #[arg(value_name = "EINTRAG", value_parser = position)]
     pub(crate) position: LogPosition,
-    /// Gründungsurkunde des Verbunds (charter.binpb), aus eigener Hand, nicht vom Knoten
+    /// Urkunde des Verbunds, aus eigener Hand: charter.binpb, oder die Kette (registry charter
+    /// export, mit anderen Ländern verglichen), wenn seither Mitglieder oder Schlüssel dazukamen
     #[arg(long, value_name = "DATEI", value_hint = ValueHint::FilePath)]
     pub(crate) charter: PathBuf,
 }

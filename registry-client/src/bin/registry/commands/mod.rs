@@ -23,6 +23,7 @@ mod publish;
 mod receipts;
 mod service;
 mod status;
+mod trusted;
 mod uebergabe;
 mod version;
 mod watch;
@@ -32,6 +33,7 @@ use clap_complete::generate;
 use registry_client::{Client, ClientConfig};
 use registry_proto::terms::Land;
 
+use self::trusted::Trusted;
 use crate::{
     args::{
         Artefact, Cli, Command, Draft, ExampleKind, Format, Global, Nachnutzung, Service, Version,
@@ -154,11 +156,11 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Status => status::status(&connect(global).await?, format).await,
         Command::Proof(args) => {
-            let charter = proof::charter(&args.charter)?;
+            let charter = Trusted::read(&args.charter)?;
             proof::proof(&connect(global).await?, format, args, &charter).await
         }
         Command::Receipts(args) => {
-            let charter = args.charter.as_deref().map(proof::charter).transpose()?;
+            let charter = args.charter.as_deref().map(Trusted::read).transpose()?;
             receipts::receipts(&connect(global).await?, format, args, charter.as_ref()).await
         }
         Command::Example(args) => output::write(match args.kind {

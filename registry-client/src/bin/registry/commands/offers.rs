@@ -15,6 +15,7 @@ use super::{
     count,
     kinds::lifecycle,
     proved::{self, body, proved},
+    trusted::Trusted,
     version::open_end,
 };
 use crate::{
@@ -28,7 +29,7 @@ pub(super) async fn resolve(
     client: &Client,
     format: Format,
     args: Resolve,
-    charter: Option<&Charter>,
+    charter: Option<&Trusted>,
 ) -> Result<(), CliError> {
     let request = ResolveLeistungRequest {
         zeitpunkt: args.past.zeitpunkt(),
@@ -42,11 +43,11 @@ pub(super) async fn resolve(
     let mut verified = Vec::new();
     if let Some(charter) = charter {
         for angebot in &answer.angebote {
-            verified.push(verify(angebot, charter).map_err(ClientError::Proof)?);
+            verified.push(verify(angebot, charter.charter()).map_err(ClientError::Proof)?);
         }
     }
     let object = || {
-        Ok(Object::default()
+        let object = Object::default()
             .with("angebote", json::list("Angebot", &answer.angebote)?)
             .with("total", Node::Number(u64::from(answer.total)))
             .with("valid_at", Node::Text(answer.valid_at.clone()))
@@ -54,7 +55,11 @@ pub(super) async fn resolve(
             .with("gebiete", texts(&answer.gebiete))
             .with("gebietswechsel", json::list("Gebietswechsel", &answer.gebietswechsel)?)
             .with("verified", Node::Bool(charter.is_some()))
-            .with("as_of", json::list("AsOf", &answer.as_of)?))
+            .with("as_of", json::list("AsOf", &answer.as_of)?);
+        Ok(match charter {
+            Some(charter) => charter.show(object),
+            None => object,
+        })
     };
     let table = || {
         let verified = verified.iter().copied().map(Some).chain(std::iter::repeat(None));

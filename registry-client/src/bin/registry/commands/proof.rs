@@ -1,7 +1,5 @@
 //! `registry proof`.
 
-use std::{fs, io::Read, path::Path};
-
 use bytes::Bytes;
 use prost::Message;
 use prost_types::Timestamp;
@@ -9,14 +7,9 @@ use registry_client::{
     Client, ClientError,
     proof::{VerifiedEntry, verify_inclusion},
 };
-use registry_proto::{
-    charter::{CHAIN_BYTES_MAX, Charter},
-    german::German,
-    log::Kind,
-    wire::registry::EntryHeader,
-};
+use registry_proto::{log::Kind, wire::registry::EntryHeader};
 
-use super::kinds;
+use super::{kinds, trusted::Trusted};
 use crate::{
     args::{Format, Proof},
     errors::CliError,
@@ -24,45 +17,19 @@ use crate::{
     output,
 };
 
-/// Reads the charter file.
-pub(super) fn charter(path: &Path) -> Result<Charter, CliError> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(CHAIN_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| {
-            CliError::Usage(format!(
-                "Urkunde {} ist nicht lesbar: {error}.\nNächster Schritt: charter.binpb des \
-                 Verbunds mit --charter angeben",
-                path.display()
-            ))
-        })?;
-    let charters = Charter::chain(Bytes::from(bytes)).map_err(|error| {
-        CliError::Usage(format!(
-            "{} ist keine gültige Urkunde: {}.\nNächster Schritt: charter.binpb des Verbunds mit \
-             --charter angeben",
-            path.display(),
-            German(error)
-        ))
-    })?;
-    // of a chain the newest names everybody who ever was a member
-    charters
-        .into_iter()
-        .next_back()
-        .ok_or_else(|| CliError::Usage(format!("{} enthält keine Urkunde.", path.display())))
-}
-
 pub(super) async fn proof(
     client: &Client,
     format: Format,
     args: Proof,
-    charter: &Charter,
+    charter: &Trusted,
 ) -> Result<(), CliError> {
     let answer = client.inclusion_proof(args.position.clone()).await?;
-    let entry = verify_inclusion(&answer, charter, &args.position).map_err(ClientError::Proof)?;
-    output::print(format, || object(&entry), || table(&entry, charter))
+    let entry =
+        verify_inclusion(&answer, charter.charter(), &args.position).map_err(ClientError::Proof)?;
+    output::print(format, || object(&entry, charter), || table(&entry, charter))
 }
 
-fn object(entry: &VerifiedEntry) -> Result<Object, CliError> {
+fn object(entry: &VerifiedEntry, charter: &Trusted) -> Result<Object, CliError> {
     let header = EntryHeader::decode(entry.raw_header().clone())
         .map_err(|error| CliError::Internal(format!("Kopf: {error}")))?;
     let signed = entry.checkpoint();
@@ -77,6 +44,7 @@ fn object(entry: &VerifiedEntry) -> Result<Object, CliError> {
         .with("leaf_hash", Node::Text(entry.leaf().to_string()))
         .with("header", json::message("EntryHeader", &header)?)
         .with("checkpoint", Node::Object(checkpoint));
+    object = charter.show(object);
     if let Some(body) = entry.body() {
         object = object.with("body", self::body(entry.header().kind, body)?);
     }
@@ -92,7 +60,8 @@ fn body(kind: Kind, bytes: &Bytes) -> Result<Node, CliError> {
     Ok(node.unwrap_or_else(|| Node::Text(hex::encode(bytes))))
 }
 
-fn table(entry: &VerifiedEntry, charter: &Charter) -> String {
+fn table(entry: &VerifiedEntry, charter: &Trusted) -> String {
+    let charter = charter.charter();
     let header = entry.header();
     let checkpoint = entry.checkpoint();
     let kind = match header.kind {
@@ -105,6 +74,10 @@ fn table(entry: &VerifiedEntry, charter: &Charter) -> String {
         "liegt nicht bei"
     };
     let test = if charter.is_test() { ", Testverbund" } else { "" };
+    let newest = match charter.number() {
+        0 => String::new(),
+        number => format!("Nr. {number}, {}", charter.digest()),
+    };
     let mut text = format!(
         "Geprüft: {}/{} steht im Protokoll, das {} unterschrieben hat.\n\n",
         header.log, header.index, header.log.land
@@ -112,6 +85,7 @@ fn table(entry: &VerifiedEntry, charter: &Charter) -> String {
     text.push_str(&output::pairs([
         ("Verbund", format!("{}{test}", charter.name())),
         ("Kennung", header.verbund.to_string()),
+        ("Charta", newest),
         ("Art", kind),
         ("Dienst", header.object_id.map_or_else(String::new, |id| id.to_string())),
         ("Eingetragen", instant(header.recorded_unix_ms.div_euclid(1_000))),

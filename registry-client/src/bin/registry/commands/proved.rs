@@ -11,7 +11,7 @@ use registry_proto::{
     wire::registry::{GetInclusionProofResponse, LogPosition, Provenance},
 };
 
-use super::proof;
+use super::trusted::Trusted;
 use crate::{
     args::{Format, Proving},
     errors::CliError,
@@ -27,17 +27,17 @@ pub(super) struct Answered<'a, M> {
 }
 
 /// The charter to verify with, if one is named.
-pub(super) fn charter(proving: &Proving) -> Result<Option<Charter>, CliError> {
-    proving.charter.as_deref().map(proof::charter).transpose()
+pub(super) fn charter(proving: &Proving) -> Result<Option<Trusted>, CliError> {
+    proving.charter.as_deref().map(Trusted::read).transpose()
 }
 
 // === impl Answered ===
 
 impl<M: Message + Default + PartialEq> Answered<'_, M> {
     /// Verifies that the record is the one in the log of its owner.
-    pub(super) fn verify(&self, charter: &Charter) -> Result<(), CliError> {
+    pub(super) fn verify(&self, charter: &Trusted) -> Result<(), CliError> {
         let at = self.provenance.and_then(|it| it.position.as_ref());
-        let entry = proved(self.proof, at, charter).map_err(ClientError::Proof)?;
+        let entry = proved(self.proof, at, charter.charter()).map_err(ClientError::Proof)?;
         let signed = body::<M>(&entry, self.kind);
         if signed.is_none() || signed.as_ref() != self.record {
             return Err(ClientError::Proof(ProofError::Body).into());
@@ -46,11 +46,19 @@ impl<M: Message + Default + PartialEq> Answered<'_, M> {
     }
 
     /// Adds the proof, and whether it was verified, to structured output.
-    pub(super) fn show(&self, object: Object, is_verified: bool) -> Result<Object, CliError> {
+    pub(super) fn show(
+        &self,
+        object: Object,
+        charter: Option<&Trusted>,
+    ) -> Result<Object, CliError> {
         let Some(proof) = self.proof else { return Ok(object) };
-        Ok(object
+        let object = object
             .with("proof", json::message("GetInclusionProofResponse", proof)?)
-            .with("verified", Node::Bool(is_verified)))
+            .with("verified", Node::Bool(charter.is_some()));
+        Ok(match charter {
+            Some(charter) => charter.show(object),
+            None => object,
+        })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use registry_client::{Client, ClientError, proof::verify_inclusion, witness::verify_receipt};
 use registry_proto::{
-    charter::Charter,
     receipt::{self, Receipt},
     wire::registry::{GetVersionRequest, LogPosition},
 };
 
+use super::trusted::Trusted;
 use crate::{
     args::{Format, Receipts},
     errors::CliError,
@@ -18,7 +18,7 @@ pub(super) async fn receipts(
     client: &Client,
     format: Format,
     args: Receipts,
-    charter: Option<&Charter>,
+    charter: Option<&Trusted>,
 ) -> Result<(), CliError> {
     let request = GetVersionRequest {
         service_id: args.id,
@@ -34,7 +34,8 @@ pub(super) async fn receipts(
     let held = client.receipts(position.clone()).await?;
     let mut receipts = Vec::new();
     match charter {
-        Some(charter) => {
+        Some(trusted) => {
+            let charter = trusted.charter();
             let proof = client.inclusion_proof(position.clone()).await?;
             let entry = verify_inclusion(&proof, charter, &position).map_err(ClientError::Proof)?;
             for it in &held {
@@ -52,10 +53,14 @@ pub(super) async fn receipts(
     }
     let verified = charter.is_some();
     let object = || {
-        Ok(Object::default()
+        let object = Object::default()
             .with("position", Node::Text(place(&position)))
             .with("verified", Node::Bool(verified))
-            .with("receipts", Node::List(receipts.iter().map(node).collect())))
+            .with("receipts", Node::List(receipts.iter().map(node).collect()));
+        Ok(match charter {
+            Some(charter) => charter.show(object),
+            None => object,
+        })
     };
     output::print(format, object, || table(&position, &receipts, verified))
 }
@@ -88,7 +93,7 @@ fn table(position: &LogPosition, receipts: &[Receipt], verified: bool) -> String
     text.push_str(match (receipts.is_empty(), verified) {
         (true, _) => "\nNoch kein Land hat den Empfang bestätigt.\n",
         (false, true) => "\nGeprüft: jedes Land hat das selbst unterschrieben.\n",
-        (false, false) => "\nUngeprüft; mit --charter gegen die Gründungsurkunde prüfen.\n",
+        (false, false) => "\nUngeprüft; mit --charter gegen die Urkunde prüfen.\n",
     });
     text
 }

@@ -5,7 +5,6 @@ use registry_client::{
     catalogue::{PAGE_MAX, ServiceFilter},
 };
 use registry_proto::{
-    charter::Charter,
     log::Kind,
     wire::registry::{
         AsOf, GetServiceRequest, GetServiceResponse, KontaktEintrag, SearchMatch,
@@ -16,6 +15,7 @@ use registry_proto::{
 use super::{
     count, german,
     proved::{self, Answered},
+    trusted::Trusted,
 };
 use crate::{
     args::{Format, Proved, Search, ServiceList, ServiceShow},
@@ -104,7 +104,7 @@ pub(super) async fn show(
     client: &Client,
     format: Format,
     Proved { asked: args, proving }: Proved<ServiceShow>,
-    charter: Option<&Charter>,
+    charter: Option<&Trusted>,
 ) -> Result<(), CliError> {
     let request = GetServiceRequest {
         zeitpunkt: args.past.zeitpunkt(),
@@ -129,7 +129,7 @@ pub(super) async fn show(
         if let Some(as_of) = &answer.as_of {
             object = object.with("as_of", json::message("AsOf", as_of)?);
         }
-        answered.show(object, charter.is_some())
+        answered.show(object, charter)
     };
     output::print(format, object, || details(&answer, charter.is_some()))?;
     output::notice_age(answer.as_of.as_slice());

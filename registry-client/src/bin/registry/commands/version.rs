@@ -2,7 +2,6 @@
 
 use registry_client::Client;
 use registry_proto::{
-    charter::Charter,
     log::Kind,
     terms::Land,
     wire::registry::{
@@ -14,6 +13,7 @@ use registry_proto::{
 use super::{
     kinds,
     proved::{self, Answered},
+    trusted::Trusted,
 };
 use crate::{
     args::{Format, Proved, Proving, VersionList, VersionResolve, VersionShow},
@@ -54,7 +54,7 @@ pub(super) async fn show(
     client: &Client,
     format: Format,
     Proved { asked: args, proving }: Proved<VersionShow>,
-    charter: Option<&Charter>,
+    charter: Option<&Trusted>,
 ) -> Result<(), CliError> {
     let request = GetVersionRequest {
         zeitpunkt: args.past.zeitpunkt(),
@@ -72,7 +72,7 @@ pub(super) async fn resolve(
     client: &Client,
     format: Format,
     Proved { asked: args, proving }: Proved<VersionResolve>,
-    charter: Option<&Charter>,
+    charter: Option<&Trusted>,
 ) -> Result<(), CliError> {
     let request = ResolveVersionRequest {
         zeitpunkt: args.past.zeitpunkt(),
@@ -101,7 +101,7 @@ impl Shown {
         self,
         format: Format,
         proving: &Proving,
-        charter: Option<&Charter>,
+        charter: Option<&Trusted>,
     ) -> Result<(), CliError> {
         let Self { version, as_of, proof } = &self;
         let answered = Answered {
@@ -119,7 +119,7 @@ impl Shown {
             if let Some(as_of) = as_of {
                 object = object.with("as_of", json::message("AsOf", as_of)?);
             }
-            answered.show(object, charter.is_some())
+            answered.show(object, charter)
         };
         let verified = if charter.is_some() { "1 Eintrag" } else { "" };
         let table = || {
