@@ -18,7 +18,7 @@ use registry_tests::{
 };
 
 const LINE: [(Land, Land); 2] = [(SL, RP), (RP, HE)];
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 //     SL - RP - HE
 #[tokio::test(flavor = "multi_thread")]
@@ -285,10 +285,11 @@ impl Twin {
     }
 
     async fn logs(&self, words: &str) {
-        eventually(LIMIT, &format!("the copy logs {words:?}"), async || {
-            self.stderr().contains(words)
-        })
-        .await;
+        let logged = async || self.stderr().contains(words);
+        let seen = eventually(LIMIT + LIMIT, words, logged);
+        if tokio::time::timeout(LIMIT, seen).await.is_err() {
+            panic!("the copy does not log {words:?}:\n{}", self.stderr());
+        }
     }
 }
 
