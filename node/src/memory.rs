@@ -4,8 +4,8 @@ use std::io;
 
 /// Has the memory of this process come in small pages. Much of it is held for milliseconds only:
 /// messages and blocks of a journal come, go on and are given back. The kernel clears a page before
-/// it hands it out: 2 MiB for the sake of some kilobytes were 15 of 100 samples of a profile of a node
-/// that catches up.
+/// it hands it out: 2 MiB for the sake of some kilobytes were 15 of 100 samples of a profile of a
+/// node that catches up.
 ///
 /// # Errors
 ///
