@@ -119,6 +119,7 @@ impl Chronicle {
             root: self.root().as_bytes().to_vec().into(),
             checkpoint: self.signed(arena, seconds).raw().clone(),
             held: Default::default(),
+            kept: false,
         }
     }
 

@@ -57,7 +57,7 @@ async fn tells(partner: &mut Partner, heads: Vec<Head>) {
 /// The beginning of a log, as a node passes it on.
 async fn read(partner: &mut Partner, land: Land) -> Vec<BatchEntry> {
     let (log, follow) = (land.code().to_owned(), 1);
-    let asked = Follow { land: log, epoch: 1, from: 0, credit_bytes: 1 << 20, follow };
+    let asked = Follow { land: log, epoch: 1, from: 0, credit_bytes: 1 << 20, follow, kept: false };
     partner.send(Message::Follow(asked)).await;
     let batch = partner.expect(|it| match it {
         Message::Batch(batch) if batch.land == land.code() && batch.first == 0 => Some(batch),

@@ -41,7 +41,8 @@ async fn an_owner_who_signs_what_nobody_may_sign_loses_its_log_and_no_other_is_d
     // a true entry of SL, as RP passes it on
     let mut thief = arena.partner(RP, HE).await;
     thief.send(Message::Heads(Heads { heads: vec![empty_head(HE)], nonce: 0 })).await;
-    let asked = Follow { land: "SL".into(), epoch: 1, from: 0, credit_bytes: 1, follow: 1 };
+    let asked =
+        Follow { land: "SL".into(), epoch: 1, from: 0, credit_bytes: 1, follow: 1, kept: false };
     thief.send(Message::Follow(asked)).await;
     let stolen = thief.expect(|it| match it {
         Message::Batch(batch) if batch.land == "SL" => batch.entries.into_iter().next(),
@@ -411,7 +412,8 @@ async fn a_partner_that_acknowledges_nothing_gets_no_more_than_its_credit() {
     let honest = arena.honest().await;
     let mut he = arena.partner(RP, HE).await;
     he.send(Message::Heads(Heads { heads: vec![empty_head(HE)], nonce: 0 })).await;
-    let asked = Follow { land: "SL".into(), epoch: 1, from: 0, credit_bytes: 1, follow: 1 };
+    let asked =
+        Follow { land: "SL".into(), epoch: 1, from: 0, credit_bytes: 1, follow: 1, kept: false };
     he.send(Message::Follow(asked)).await;
     let first = he.expect(|it| match it {
         Message::Batch(batch) => Some(batch.entries.len()),

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
 use registry_node::cli::init::ensure_key;
 use registry_proto::{
     charter::Charter,
@@ -21,7 +22,7 @@ use registry_proto::{
     wire::registry::{AsOf, LogPosition, PublishRequest, ReplicationState},
 };
 use registry_tests::{
-    cluster::{Cluster, Who, binary, eventually},
+    cluster::{Cluster, Who, binary, eventually, http_get},
     partner::Partner,
     records::{definition, request, service_id, version},
     traces::{confirmed, files_with},
@@ -137,6 +138,75 @@ async fn a_head_whose_entries_nobody_holds_ends_with_a_reset() {
     }
 }
 
+//     SL - RP - HE - TH    SL signed two histories, its reset keeps two of three entries; then TH comes
+//                          for the first time, SL with an empty disk, and HE with another history
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reset_keeps_of_two_histories_comes_to_everybody_who_lacks_it() {
+    let line = [(SL, RP), (RP, HE), (HE, TH)];
+    let mut verbund = Verbund::start(&[SL, RP, HE, TH], &line, &ALL, 2).await;
+    for (n, name) in [(1, "Erster"), (2, "Zweiter"), (3, "Dritter")] {
+        assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
+    }
+    for land in ALL {
+        verbund.shows(land, &["Erster", "Zweiter", "Dritter"], &[]).await;
+    }
+    let mut th = Partner::dial(verbund.cluster.client_config(RP, Who::Node(TH))).await;
+    let th = th.as_mut().expect("a member may open a session");
+    th.hello(verbund.charter().id(), TH).await;
+    let heads = vec![verbund.lost_head(3)];
+    th.send(Message::Heads(Heads { heads, nonce: 0 })).await;
+    for land in ALL {
+        let stopped = ["a log is no longer accepted", "SL/1"];
+        verbund.cluster.saw(land, "registry_log_forked{land=\"SL\"}", &stopped).await;
+    }
+
+    let reset = verbund.reset(&verbund.stand("stand", 2), "offline.key", "sl.reset");
+    for land in [RP, HE] {
+        verbund.operator(land, &["epoch", "countersign", &reset]);
+    }
+    verbund.operator(HE, &["epoch", "apply", &reset]);
+    for land in ALL {
+        verbund.in_epoch(land, 2, 1).await;
+    }
+    verbund.cluster.wait_open(&ALL).await;
+    assert_eq!(verbund.publish(4, "Vierter").await, "SL/2/1");
+    let (there, gone) = (["Erster", "Zweiter", "Vierter"], ["Dritter"]);
+
+    // a newcomer
+    verbund.cluster.run(TH);
+    verbund.in_epoch(TH, 2, 2).await;
+    verbund.shows(TH, &there, &gone).await;
+
+    // the owner itself, which signs nothing before
+    verbund.cluster.kill(SL);
+    fs::remove_dir_all(verbund.cluster.home(SL).join("data")).expect("removed");
+    verbund.cluster.run(SL);
+    verbund.in_epoch(SL, 2, 3).await;
+    verbund.cluster.wait_open(&[SL]).await;
+    assert_eq!(verbund.publish(2, "Zweiter").await, "SL/1/1", "unchanged since the first epoch");
+    verbund.shows(SL, &there, &gone).await;
+
+    // another history is set aside, what is missing is told, and comes from who came later itself
+    for land in [TH, RP, HE] {
+        verbund.cluster.kill(land);
+    }
+    verbund.hold_another_history(HE);
+    verbund.cluster.run(HE);
+    verbund.lacks(HE, 2).await;
+    verbund.cluster.run(TH);
+    verbund.in_epoch(HE, 2, 2).await;
+    verbund.shows(HE, &there, &gone).await;
+    let journal = verbund.cluster.home(HE).join("data/journal/SL/1");
+    let names = fs::read_dir(journal).expect("a journal").map(|it| it.expect("a file").path());
+    assert_eq!(names.filter(|it| it.extension().is_some_and(|it| it == "aside")).count(), 1);
+    for land in [TH, HE] {
+        let metrics = verbund.cluster.metrics(land).await;
+        let faults = metrics.lines().filter(|it| it.starts_with("registry_peer_faults_total{"));
+        let others: Vec<_> = faults.filter(|it| !it.contains("\"equivocation\"")).collect();
+        assert!(others.iter().all(|it| it.ends_with(" 0")), "{land} {others:?}");
+    }
+}
+
 /// In a definition that was corrected, in a version, and beyond what is kept.
 const NAMES: [&str; 3] = ["Zebrafinkenmeier", "Kuckuckswalderin", "Nachtigallenhuberin"];
 
@@ -233,7 +303,45 @@ impl Verbund {
             root: Hash::EMPTY_ROOT.as_bytes().to_vec().into(),
             checkpoint: signed.raw().clone(),
             held: Default::default(),
+            kept: false,
         }
+    }
+
+    /// Puts another history in the place of what a node holds of the first epoch of SL.
+    fn hold_another_history(&self, at: Land) {
+        let dir = self.cluster.home(at).join("data/journal/SL/1");
+        fs::remove_dir_all(&dir).expect("removed");
+        let verbund = *self.charter().id().as_bytes();
+        let label = Label { verbund, land: "SL".to_owned(), epoch: 1 };
+        let opened = Journal::open(&dir, &label, Options::default(), &mut |_| ());
+        let (mut journal, _) = opened.expect("a new journal");
+        let body = Body::Present { salt: &[7; 16], bytes: b"another" };
+        let entries = [EntryRef { header: b"another", body }; 3];
+        let note = self.lost_head(3).checkpoint;
+        let checkpoint = CheckpointRecord { note, note_size: 3, proof: Vec::new() };
+        let (entries, checkpoint) = (&entries[..], &checkpoint);
+        let group = Group { entries, checkpoint, received_unix_ms: 1, from: "th-1" };
+        journal.append(&group).expect("durable");
+    }
+
+    /// Waits until a node says everywhere that it has none of what counts of the first epoch of SL.
+    async fn lacks(&self, land: Land, ends: u64) {
+        let what = format!("{land} lacks {ends} of SL/1\n{}", self.cluster.stderr(land));
+        let missing = format!("SL/1: 0 of the {ends} entries that count are here");
+        let behind = format!("registry_log_behind_entries{{land=\"SL\"}} {ends}");
+        let shown = format!("fehlen hier {ends} von {ends} Einträgen");
+        eventually(LIMIT, &what, async || {
+            let Ok(status) = self.cluster.status(land).await else { return false };
+            let first = |it: &&AsOf| it.land == "SL" && it.epoch == 1;
+            let state = status.logs.iter().find(first).map(AsOf::state);
+            let ready = http_get(self.cluster.bound(land).monitoring, "/readyz").await;
+            state == Some(ReplicationState::CatchingUp)
+                && ready.contains(&missing)
+                && self.cluster.metrics(land).await.lines().any(|it| it == behind)
+                && text(&self.registry(land, Who::Reader, &["status"])).contains(&shown)
+        })
+        .await;
+        self.shows(land, &["Vierter"], &["Erster", "Zweiter"]).await;
     }
 
     fn path(&self, name: &str) -> PathBuf {

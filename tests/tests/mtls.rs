@@ -262,6 +262,7 @@ async fn a_head_that_its_owner_did_not_sign_ends_the_session() {
         root: signed.root().as_bytes().to_vec().into(),
         checkpoint: signed.raw().clone(),
         held: Default::default(),
+        kept: false,
     };
     he.send(Message::Heads(Heads { heads: vec![head], nonce: 0 })).await;
     assert!(he.expect(|_| None::<()>).await.expect("ends in order").is_none());

@@ -17,7 +17,11 @@ use tracing::warn;
 pub(super) fn beyond(reader: &Reader, owner: &Member, origin: &Origin) -> Option<u64> {
     let keys = owner.keyring();
     let newest = reader.last_checkpoint();
-    let signed = newest.is_none_or(|it| keys.verify(&it.record.note, origin).is_ok());
+    let signed = newest.is_none_or(|it| {
+        // what a reset keeps counts by that, and not by a key of the log
+        let note = it.record.note;
+        note.is_empty() || keys.verify(&note, origin).is_ok()
+    });
     let replaced = owner.replaced_at().filter(|_| !signed);
     let cuts = [owner.cut(), replaced].into_iter().flatten();
     cuts.filter_map(|cut| beyond_cut(reader, cut, origin.log)).min()
@@ -40,14 +44,20 @@ fn beyond_cut(reader: &Reader, cut: LogCut, log: LogId) -> Option<u64> {
     }
 }
 
-/// Takes away what stands behind the first `upto` entries. The journal has to be opened again.
-pub(super) fn set_aside(log: LogId, journal: Journal, upto: u64) -> Result<(), OpenError> {
+/// Takes away what stands behind the first `upto` entries, and says why. The journal has to be opened
+/// again.
+pub(super) fn set_aside(
+    log: LogId,
+    journal: Journal,
+    upto: u64,
+    why: &'static str,
+) -> Result<(), OpenError> {
     let size = journal.reader().size();
     let retreat = journal.retreat(upto)?;
     let files: Vec<_> = retreat.aside.iter().map(|it| it.display().to_string()).collect();
     warn!(
-        %log, from = retreat.size, to = size, files = files.join(", "),
-        "entries that do not count by the charter in force are set aside"
+        %log, from = retreat.size, to = size, files = files.join(", "), why,
+        "entries that do not count are set aside"
     );
     Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bytes::Bytes;
 use registry_core::{
     FencePolicy,
     authorize::PeerIdentity,
     node::{Input, Node, Setup},
 };
-use registry_proto::terms::{Land, LogId};
+use registry_proto::{
+    evidence::Equivocation,
+    terms::{Land, LogId},
+};
 use tokio::sync::watch;
 
 use super::{StartError, logs::Logs, show};
@@ -79,7 +81,6 @@ impl Foundation<'_> {
             writers.start(log, journal, signer, shared.clone(), self.engine).map_err(thread)?;
         }
         let cabinet = Cabinet::of(&self.config.data_dir);
-        let evidence = kept_evidence(&cabinet, self.config)?;
         let ledger = open_ledger(self.config)?;
         let shown = ledger.receipts().clone();
         let receipts = shown.read().newest().cloned().collect();
@@ -93,7 +94,7 @@ impl Foundation<'_> {
             logs: logs.recovered,
             services: logs.services,
             resets: logs.epochs.taken,
-            evidence,
+            evidence: logs.evidence,
             receipts,
             cosigned,
             fence: fence_policy(self.config.fence),
@@ -177,13 +178,13 @@ fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
 }
 
 /// Evidence that is kept; what does not verify is named in the log.
-fn kept_evidence(cabinet: &Cabinet, config: &Config) -> Result<Vec<Bytes>, StartError> {
-    let kept = cabinet.load(&config.charter)?;
+pub(super) fn kept_evidence(config: &Config) -> Result<Vec<Equivocation>, StartError> {
+    let kept = Cabinet::of(&config.data_dir).load(&config.charter)?;
     for (path, error) in &kept.refused {
         let cause = crate::lifecycle::chain(error);
         tracing::error!(path = %path.display(), cause, "this evidence proves nothing");
     }
-    Ok(kept.proofs.iter().map(|it| it.raw().clone()).collect())
+    Ok(kept.proofs)
 }
 
 /// Other members whose nodes this one dials.

@@ -23,7 +23,9 @@ impl JournalRead for Reader {
     }
 
     fn checkpoint(&self) -> Option<(u64, Bytes)> {
-        self.last_complete_checkpoint().map(|it| (it.covers, it.record.note))
+        let newest = self.last_complete_checkpoint()?;
+        // what a reset keeps may be here without any checkpoint of its owner
+        (!newest.record.note.is_empty()).then_some((newest.covers, newest.record.note))
     }
 
     fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {

@@ -1,21 +1,26 @@
 //! Opens the journals of all members and reads from them what the core starts with.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use registry_core::{log::OwnServices, replicate::RecoveredLog};
 use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
 use registry_proto::{
     epoch::TakenReset,
-    log::{Hash, Header, Origin, leaf_hash, tree_root},
+    evidence::Equivocation,
+    log::{Header, Origin, leaf_hash},
     terms::{Land, LogId},
 };
 use tracing::{error, info, warn};
 
-use super::cut;
+use super::{
+    cut,
+    kept::{self, Fits},
+};
 use crate::{
     config::Config,
     driver::writer::stored_body,
@@ -32,6 +37,8 @@ pub(super) struct Logs {
     pub(super) recovered: Vec<RecoveredLog>,
     pub(super) services: OwnServices,
     pub(super) erasures: Erasures,
+    /// What proves that owners signed two histories.
+    pub(super) evidence: Vec<Bytes>,
     /// Findings of damage in the journals of a Land.
     pub(super) damage: BTreeMap<Land, u64>,
 }
@@ -73,28 +80,25 @@ pub enum LogsError {
         #[source]
         source: ReadError,
     },
-    /// What is here of the own Land is not what a reset kept.
-    #[error(
-        "{0} is here another history than the one its reset keeps; restore the data of the \
-             node that made the reset"
-    )]
-    OtherHistory(LogId),
     /// The opening task died.
     #[error("the opening task died")]
     Task(#[source] tokio::task::JoinError),
 }
 
-/// Opens everything on a thread that may wait for disks.
+/// Opens everything on a thread that may wait for disks. `evidence` is what is known of owners that
+/// signed two histories.
 pub(super) async fn open(
     config: &Config,
     own: LogId,
     taken: Vec<TakenReset>,
+    evidence: Vec<Equivocation>,
 ) -> Result<Logs, LogsError> {
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
     let charter = config.charter.clone();
     let all = epochs::all(&config.charter, &taken);
     let data_dir = config.data_dir.clone();
+    let forked: BTreeSet<LogId> = evidence.iter().map(Equivocation::log).collect();
     let opened = tokio::task::spawn_blocking(move || {
         let erasures =
             Erasures::open(&data_dir, all.iter().map(|it| it.log)).map_err(LogsError::Erasures)?;
@@ -105,8 +109,10 @@ pub(super) async fn open(
             recovered: Vec::new(),
             services: OwnServices::default(),
             erasures,
+            evidence: evidence.iter().map(|it| it.raw().clone()).collect(),
             damage: BTreeMap::new(),
         };
+        let mut kept_here = BTreeSet::new();
         for Epoch { log, ends } in all {
             let dir = dir.join(log.land.code()).join(log.epoch.to_string());
             let (mut journal, damage) = open_one(log, &dir, verbund)?;
@@ -117,26 +123,32 @@ pub(super) async fn open(
             let beyond = member.map(|it| cut::beyond(&journal.reader(), it, &origin));
             if let Some(upto) = beyond.flatten() {
                 let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
-                cut::set_aside(log, journal, upto).map_err(set_aside)?;
+                cut::set_aside(log, journal, upto, BY_CHARTER).map_err(set_aside)?;
                 (journal, _) = open_one(log, &dir, verbund)?;
+            }
+            let mut fits = ends.map(|(size, root)| kept::fits(&journal.reader(), size, &root));
+            let doubtful = fits == Some(Fits::Unknown) && forked.contains(&log);
+            if fits == Some(Fits::No) || doubtful {
+                let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
+                cut::set_aside(log, journal, 0, BY_RESET).map_err(set_aside)?;
+                (journal, _) = open_one(log, &dir, verbund)?;
+                fits = Some(Fits::Yes);
             }
             let reader = journal.reader();
             let here = reader.size();
-            let mut ended = None;
-            if let Some((size, root)) = ends {
-                let counts = kept(log, own, &reader, size, &root)?;
-                logs.epochs.counts.insert(log, counts);
-                ended = Some(Ends { counts, known: here.max(size) });
-            }
+            let ended = ends.map(|(counts, _)| Ends { counts, known: here.max(counts) });
+            logs.epochs.counts.extend(ended.map(|it| (log, it.counts)));
             logs.erasures.opened(log, here, ended);
             logs.readers.insert(log, reader);
             logs.journals.push((log, journal));
+            kept_here.extend((fits == Some(Fits::Yes)).then_some(log));
         }
         for (log, journal) in &mut logs.journals {
             let (log, reader) = (*log, journal.reader());
             let resumed = logs.erasures.resume(log, journal);
             resumed.map_err(|source| LogsError::Erase { log, source })?;
             let mut recovered = recover(log, &reader)?;
+            recovered.kept = kept_here.contains(&log);
             if log.land == own.land {
                 let counts = logs.epochs.counts.get(&log).copied().unwrap_or_else(|| reader.size());
                 recovered.pulled_from = read_own(log, &reader, counts, &mut logs.services)?;
@@ -190,22 +202,8 @@ fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {
         complete: reader.last_complete_checkpoint().map(|it| it.record.note),
         last_recorded_ms,
         pulled_from: None,
+        kept: false,
     })
-}
-
-/// How much counts of an epoch that a reset ended: nothing while what is here is not what it keeps.
-fn kept(log: LogId, own: LogId, reader: &Reader, size: u64, root: &Hash) -> Result<u64, LogsError> {
-    if reader.size() < size || tree_root(reader, size).is_ok_and(|it| it == *root) {
-        return Ok(size);
-    }
-    if log.land == own.land {
-        return Err(LogsError::OtherHistory(log));
-    }
-    error!(
-        %log, size, "what is here is not what the reset of this log keeps, and does not count; \
-        put the journal of a partner in its place"
-    );
-    Ok(0)
 }
 
 /// Takes the records of an epoch of the own Land in, as far as they count; the first of its newest
@@ -235,6 +233,8 @@ fn read_own(
     Ok(pulled_from)
 }
 
+const BY_CHARTER: &str = "behind the end of the log by the charter in force";
+const BY_RESET: &str = "not known to be the history that the reset of this epoch keeps";
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 const FINDINGS_TOLD_MAX: usize = 20;
 const CHUNK_BYTES: usize = 4 << 20;

@@ -8,6 +8,7 @@ mod cut;
 mod foundation;
 mod joining;
 mod journal_read;
+mod kept;
 mod listeners;
 mod logs;
 mod serve;
@@ -167,7 +168,8 @@ impl App {
         let (digests, tls) = open_tls(&config, &metrics)?;
         let taken = Resets::of(&config.data_dir).load()?;
         let own = registry_proto::epoch::newest(config.land, &taken);
-        let logs = logs::open(&config, own, taken).await?;
+        let evidence = foundation::kept_evidence(&config)?;
+        let logs = logs::open(&config, own, taken, evidence).await?;
         // ends after everything that asks it for something
         let records = Shutdown::new();
         let audit = Audit::open(audited::setup(&config, clock, &metrics), &records)?;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use registry_core::{authorize::PeerIdentity, limits, node::Input, view::Cut};
+use registry_core::{authorize::PeerIdentity, limits, node::Input, status::LogStatus, view::Cut};
 use registry_journal::Reader;
 use registry_proto::{
     terms::LogId,
@@ -407,8 +407,18 @@ fn serve_admin(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
 }
 
 fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
-    let index = parts.index.clone();
+    let (index, board) = (parts.index.clone(), parts.board.clone());
+    let missing = move || {
+        let status = board.load();
+        let ended = status.logs.iter().filter_map(|it| Some((it, it.ends?)));
+        let lack = ended.filter(|(log, ends)| log.size < *ends);
+        let told = |(log, ends): (&LogStatus, u64)| {
+            format!("{}: {} of the {ends} entries that count are here", log.log, log.size)
+        };
+        lack.map(told).collect()
+    };
     MonitoringState {
+        missing: Arc::new(missing),
         metrics: parts.metrics.clone(),
         readiness: Arc::new(move || match index.readable() {
             Ok(_) => Vec::new(),

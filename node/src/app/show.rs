@@ -11,7 +11,7 @@ use registry_core::{
     status::{PeerLogStatus, Status},
 };
 use registry_journal::Reader;
-use registry_proto::terms::LogId;
+use registry_proto::terms::{Land, LogId};
 use tokio::sync::watch;
 
 use crate::{
@@ -55,9 +55,12 @@ impl Show {
         let wall_ms = self.clock.wall_ms();
         let now = u64::try_from(wall_ms / 1_000).unwrap_or_default();
         let cut = self.index.store().cut();
+        let mut missing: BTreeMap<Land, u64> = BTreeMap::new();
         for log in &status.logs {
             let land = log.log.land;
-            // numbers of a Land are those of the epoch it writes
+            let behind = missing.entry(land).or_default();
+            *behind += log.known.saturating_sub(log.size);
+            // numbers of a Land are those of the epoch it writes; what is missing is that of all
             if log.ends.is_some() {
                 continue;
             }
@@ -65,7 +68,7 @@ impl Show {
             metrics.set_log_size(land, log.known);
             metrics.set_log_folded(land, cut.size(log.log));
             metrics.set_replication_state(land, log.state);
-            metrics.set_log_behind(land, log.known.saturating_sub(log.size));
+            metrics.set_log_behind(land, *behind);
             metrics.set_log_forked(land, log.forked);
             metrics.set_log_cosigned(land, log.cosigned);
             let ahead = u64::try_from(log.recorded_ms.saturating_sub(wall_ms)).unwrap_or_default();

@@ -73,7 +73,7 @@ pub(super) fn prove(
 
 /// A vote as it stands in the journal, under the newest head there.
 fn standing(vote: &Said, reader: &Reader) -> Option<Standing> {
-    let head = reader.last_complete_checkpoint()?;
+    let head = reader.last_complete_checkpoint().filter(|it| !it.record.note.is_empty())?;
     let stored = reader.entry(vote.index).ok()?;
     let StoredBody::Present { salt, bytes } = stored.body else { return None };
     let proof = prove_inclusion(reader, head.covers, vote.index).ok()?;

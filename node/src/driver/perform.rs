@@ -147,7 +147,7 @@ impl Performer {
                 self.surroundings.witness.send(witness::Job::Reset(reset));
             }
             Effect::BeginAgain { log } => {
-                info!(%log, "what counts of the epochs before is here, the node begins again");
+                info!(%log, "the epochs of this log are looked at anew, the node begins again");
                 self.shutdown.request(StopCause::Epoch { log });
             }
             Effect::Close { session, reason } => self.close(session, &reason),

@@ -406,7 +406,7 @@ impl Logs {
         r.register("log_folded", "Entries of a log shown in the catalogue", self.folded.clone());
         r.register(
             "log_behind_entries",
-            "Entries of the newest verified checkpoint not stored here yet",
+            "Entries that are known to count and are not stored here yet",
             self.behind.clone(),
         );
         r.register(

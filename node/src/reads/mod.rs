@@ -391,10 +391,14 @@ impl Reads {
         }
         let (size, note) =
             journal.checkpoint().filter(|(size, _)| at.index < *size).ok_or_else(|| {
-                Reject::Unavailable {
-                    reason: "NO_CHECKPOINT",
-                    description: format!("no complete checkpoint covers {at} yet; ask again"),
-                }
+                let description = match journal.ends() {
+                    None => format!("no complete checkpoint covers {at} yet; ask again"),
+                    Some(_) => format!(
+                        "{at} is here as the reset of its epoch keeps it, without a checkpoint; ask \
+                         a node that followed the log before"
+                    ),
+                };
+                Reject::Unavailable { reason: "NO_CHECKPOINT", description }
             })?;
         let (stored, entry) = self.index.entry(at)?;
         let proof = prove_inclusion(&Tiles(journal.as_ref()), size, at.index).map_err(|error| {

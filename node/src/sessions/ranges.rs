@@ -203,7 +203,7 @@ impl Ranges {
             }
             let Some(later) = self.readers.get(&by.log) else { continue };
             let Some(signed) = later.last_complete_checkpoint() else { continue };
-            if by.index < signed.record.note_size {
+            if !signed.record.note.is_empty() && by.index < signed.record.note_size {
                 let checkpoint = signed.record.note;
                 let proof = prove_erasure(later, by.index, signed.record.note_size)?;
                 return Ok(Some(ErasureProof { checkpoint, ..proof }));

@@ -26,12 +26,16 @@ pub struct MonitoringState {
     pub metrics: Arc<Metrics>,
     /// Answers `/readyz`.
     pub readiness: Arc<dyn Readiness>,
+    /// What is missing for the answers of a node that is ready to be complete.
+    pub missing: Arc<dyn Readiness>,
 }
 
 #[derive(Debug, Serialize)]
 struct Ready {
     ready: bool,
     reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
 }
 
 // === impl Readiness ===
@@ -75,7 +79,8 @@ async fn readyz(State(state): State<MonitoringState>) -> Response {
     let reasons = state.readiness.reasons();
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, reasons })).into_response()
+    let missing = state.missing.reasons();
+    (status, Json(Ready { ready, reasons, missing })).into_response()
 }
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -120,7 +125,9 @@ mod tests {
             }
         });
         let metrics = Arc::new(Metrics::new("0"));
-        let state = MonitoringState { metrics: metrics.clone(), readiness };
+        let lacks = || vec!["RP/1: 4 of the 6 entries that count are here".to_owned()];
+        let missing = Arc::new(lacks);
+        let state = MonitoringState { metrics: metrics.clone(), readiness, missing };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
@@ -132,9 +139,13 @@ mod tests {
         assert!(get_path(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         let answer = get_path(address, "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        assert!(answer.ends_with(r#"{"ready":false,"reasons":["the fence is closed"]}"#));
+        let missing = r#""missing":["RP/1: 4 of the 6 entries that count are here"]}"#;
+        let closed = format!(r#"{{"ready":false,"reasons":["the fence is closed"],{missing}"#);
+        assert!(answer.ends_with(&closed), "{answer}");
         ready.store(true, Ordering::SeqCst);
-        assert!(get_path(address, "/readyz").await.starts_with("HTTP/1.1 200"));
+        // what is missing takes nothing from what is here
+        let answer = get_path(address, "/readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(missing), "{answer}");
         let answer = get_path(address, "/metrics").await;
         assert!(answer.contains("content-type: application/openmetrics-text"), "{answer}");
         assert!(answer.contains("registry_build_info"), "{answer}");

@@ -950,6 +950,10 @@ pub struct Head {
     /// none. Without it a node that knows a larger head could not show what it holds.
     #[prost(bytes = "bytes", tag = "6")]
     pub held: ::prost::bytes::Bytes,
+    /// True if a reset ended this epoch, and all that it keeps is held: the tree has the root that the
+    /// reset names. Independent of the checkpoints, which may be those of another history.
+    #[prost(bool, tag = "7")]
+    pub kept: bool,
 }
 /// Heads of all logs of the charter, also of those of which nothing is held yet.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -987,6 +991,10 @@ pub struct Follow {
     /// what an ended Follow still had under way can be told apart.
     #[prost(uint64, tag = "5")]
     pub follow: u64,
+    /// Asks for what the reset of the epoch keeps, and no more. For logs of which no checkpoint counts any
+    /// more, because the owner signed two histories.
+    #[prost(bool, tag = "6")]
+    pub kept: bool,
 }
 /// Ends a Follow.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1029,7 +1037,7 @@ pub struct ErasureProof {
     /// Raw bytes of its body.
     #[prost(bytes = "bytes", tag = "3")]
     pub body: ::prost::bytes::Bytes,
-    /// RFC 6962 inclusion proof of the erasure in the tree of the checkpoint.
+    /// RFC 6962 inclusion proof of the erasure in the tree of the checkpoint, or of the reset.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub inclusion: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     /// Checkpoint of the later epoch in which the erasure stands (signed note); empty when it stands in
@@ -1052,11 +1060,12 @@ pub struct Batch {
     /// The entries.
     #[prost(message, repeated, tag = "4")]
     pub entries: ::prost::alloc::vec::Vec<BatchEntry>,
-    /// Signed checkpoint whose size is at least first + entries.
+    /// Signed checkpoint whose size is at least first + entries; empty if the Follow asked for what is
+    /// kept.
     #[prost(bytes = "bytes", tag = "5")]
     pub checkpoint: ::prost::bytes::Bytes,
-    /// RFC 6962 consistency proof from the root at first + entries to the checkpoint's root; empty
-    /// when the sizes are equal.
+    /// RFC 6962 consistency proof from the root at first + entries to the checkpoint's root, or without
+    /// one to the root that the reset of the epoch names; empty when the sizes are equal.
     #[prost(bytes = "bytes", repeated, tag = "6")]
     pub proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
     /// Of the Follow it serves.

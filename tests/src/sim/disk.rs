@@ -100,6 +100,7 @@ impl Disk {
                     complete: it.complete.clone(),
                     last_recorded_ms: last.map_or(0, |it| it.recorded_unix_ms),
                     pulled_from: it.pulled_from,
+                    kept: false,
                 }
             })
             .collect()

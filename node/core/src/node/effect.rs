@@ -64,7 +64,8 @@ pub enum Effect {
     /// Keep a reset of a log durably, then stop and begin again under it. The shell MUST keep the
     /// first that is taken of an epoch and no other.
     KeepReset(TakenReset),
-    /// Stop and begin again: what the own log rests on has come back.
+    /// Stop and begin again: what the own log rests on has come back, or what is here of a log may
+    /// be another history than its reset keeps. The shell MUST set that aside.
     BeginAgain {
         /// The own log.
         log: LogId,

@@ -11,7 +11,7 @@ use crate::{
     log::Note,
     node::{Effect, Node},
     now::Now,
-    replicate::{RecoveredLog, Replica},
+    replicate::{Kept, RecoveredLog, Replica},
 };
 
 impl Node {
@@ -85,9 +85,8 @@ pub(super) fn replicas(
             };
             let origin = Origin { verbund: charter.id(), log };
             let reset = resets.iter().find(|it| it.said().log == log);
-            let ends = reset.map(|it| it.said().size);
             let replica = Replica::new(origin, member, recovered, now);
-            all.push(replica.between(begins, ends));
+            all.push(replica.between(begins, reset.map(Kept::by)));
             begins = reset.map(TakenReset::digest);
         }
     }
@@ -109,5 +108,6 @@ fn nothing(log: LogId) -> RecoveredLog {
         complete: None,
         last_recorded_ms: 0,
         pulled_from: None,
+        kept: false,
     }
 }

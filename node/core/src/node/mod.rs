@@ -267,7 +267,7 @@ impl Node {
             .map(|it| LogStatus {
                 log: it.log(),
                 size: it.durable(),
-                known: it.head().map_or(0, SignedCheckpoint::size).max(it.durable()),
+                known: it.known(),
                 fresh_unix_seconds: it.head().map_or(0, |head| head.fresh_unix_seconds),
                 recorded_ms: it.durable_recorded_ms(),
                 state: self.replication.state(it.log(), now),
@@ -513,6 +513,7 @@ impl Node {
             Wish::Examine(it) => Effect::Examine(it),
             Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
             Wish::KeepReset(reset) => Effect::KeepReset(reset),
+            Wish::BeginAgain(log) => Effect::BeginAgain { log },
             Wish::Close { session, reason } => Effect::Close { session, reason },
             Wish::Report(report) => Effect::Report(Notice::Replication(report)),
         }));

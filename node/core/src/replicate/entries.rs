@@ -6,15 +6,18 @@ use registry_proto::{
     charter::LogCut,
     epoch::TakenReset,
     erasure::{self, Erasing},
-    log::{Hash, Header, Keyring, Origin, OwnerKeys, SignedCheckpoint, body_digest, leaf_hash},
+    log::{
+        Checkpoint, Hash, Header, Keyring, Origin, OwnerKeys, SignedCheckpoint, body_digest,
+        leaf_hash,
+    },
     terms::LogId,
     wire::peer::{Batch, BatchEntry, BodyState, ErasureProof},
 };
 
 /// What may excuse the bodies that are missing in a batch.
 pub(super) struct Excuses<'a> {
-    /// Checkpoint of the batch.
-    pub(super) signed: &'a SignedCheckpoint,
+    /// The tree that the batch is proved to belong to.
+    pub(super) tree: Checkpoint,
     /// Keys of the owner.
     pub(super) keys: &'a Keyring,
     /// End of what counts of its log.
@@ -41,7 +44,7 @@ pub(super) fn counts(cut: Option<LogCut>, signed: &SignedCheckpoint) -> bool {
 }
 
 /// True if the body is the one the header promises, or the owner itself has erased it: then the
-/// erasure comes with the entry, proved under the checkpoint of the batch, or under one of a later
+/// erasure comes with the entry, proved in the tree of the batch, or under a checkpoint of a later
 /// epoch that comes with it. A partner that lacks a body for any other reason is not a source for
 /// this entry.
 pub(super) fn body_is_promised(
@@ -68,7 +71,7 @@ pub(super) fn body_is_promised(
 impl Excuses<'_> {
     fn excuse(&mut self, proof: &ErasureProof, target: &Header, leaf: &Hash) -> bool {
         if proof.checkpoint.is_empty() {
-            return erasure::verify(proof, target, leaf, &self.signed.checkpoint).is_ok();
+            return erasure::verify(proof, target, leaf, &self.tree).is_ok();
         }
         let resets = self.resets;
         let Some(signed) = self.later_epoch(proof) else { return false };
@@ -82,7 +85,7 @@ impl Excuses<'_> {
     fn later_epoch(&mut self, proof: &ErasureProof) -> Option<&SignedCheckpoint> {
         // most proofs of a batch rest on the same one
         if self.later.as_ref().is_none_or(|it| *it.raw() != proof.checkpoint) {
-            let of = self.signed.checkpoint.origin;
+            let of = self.tree.origin;
             let log = Header::parse(&proof.header).ok()?.log;
             let before = LogId { epoch: log.epoch.checked_sub(1)?, ..log };
             let follows = log.land == of.log.land && log.epoch > of.log.epoch;

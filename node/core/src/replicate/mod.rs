@@ -31,7 +31,7 @@ use registry_proto::{
 pub use book::Book;
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
-pub(crate) use replica::Replica;
+pub(crate) use replica::{Kept, Replica};
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
 pub use session::{PROTOCOL, SessionId};
@@ -76,6 +76,8 @@ pub enum Wish {
     },
     /// Keep a reset that is complete, and begin again under it.
     KeepReset(TakenReset),
+    /// Begin again: what is here of the log may be another history than the one that counts.
+    BeginAgain(LogId),
     /// End a stream.
     Close {
         /// Which.
@@ -100,11 +102,11 @@ pub struct SendRange {
     pub log: LogId,
     /// First index.
     pub from: u64,
-    /// End, exclusive; the size `note` signs.
+    /// End, exclusive; the size `note` signs, or a reset keeps.
     pub upto: u64,
     /// Bytes of headers, salts and bodies in the batch.
     pub bytes: usize,
-    /// Signed checkpoint.
+    /// Signed checkpoint; empty if the batch is to be proved under the root of a reset.
     pub note: bytes::Bytes,
     /// Number of the Follow it serves; goes into the batch.
     pub follow: u64,
@@ -312,10 +314,11 @@ impl Replication {
                 charter: self.charter.number(),
             }),
         );
-        // before the heads: of an epoch that ended nothing is to be learned any more
+        // before the heads: of an epoch that ended nothing is to be learned any more, and of a log
+        // with two histories nothing is to be asked for by its heads
         self.send_resets(id);
-        self.send_heads(id, 0, now);
         self.send_evidence(id);
+        self.send_heads(id, 0, now);
         true
     }
 
@@ -368,10 +371,11 @@ impl Replication {
     /// State of a log for status and metrics.
     pub(crate) fn state(&self, log: LogId, now: Now) -> LogState {
         let Some(replica) = self.replicas.get(&log) else { return LogState::Bootstrapping };
-        if replica.ends().is_some() {
+        let ends = replica.ends();
+        if ends.is_some_and(|it| replica.durable() >= it) {
             return LogState::Ended;
         }
-        if replica.stopped().is_some() {
+        if replica.stopped().is_some() && ends.is_none() {
             return LogState::Quarantined;
         }
         match replica.standing() {
@@ -380,6 +384,8 @@ impl Replication {
             Standing::Removed(_) => return LogState::Removed,
         }
         match replica.head() {
+            // whatever heads there are: what the reset keeps is not here
+            _ if ends.is_some() => LogState::CatchingUp,
             None => LogState::Bootstrapping,
             // also while entries are missing: whoever withholds them may withhold newer heads too
             Some(_) if replica.is_stale(now) => LogState::Stale,

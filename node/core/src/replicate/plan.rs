@@ -11,7 +11,10 @@ use registry_proto::{
 use crate::{
     limits,
     now::Now,
-    replicate::{Lapse, Replication, Report, Session, SessionId, Wish, replica::Source},
+    replicate::{
+        Lapse, Replication, Report, Session, SessionId, Wish,
+        replica::{Replica, Source},
+    },
 };
 
 /// A partner that could serve a log; the greatest is the best.
@@ -95,7 +98,8 @@ impl Replication {
 
     fn plan_log(&mut self, log: LogId, now: Now) {
         let Some(replica) = self.replicas.get(&log) else { return };
-        if replica.stopped().is_some() || replica.is_abandoned() {
+        let kept = replica.seeks_kept().is_some();
+        if (replica.stopped().is_some() && !kept) || replica.is_abandoned() {
             return;
         }
         if replica.is_over() {
@@ -106,7 +110,8 @@ impl Replication {
             }
             return;
         }
-        if self.has_to_wait(log, now) {
+        // what a reset keeps most members have agreed to
+        if !kept && self.has_to_wait(log, now) {
             let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
             if let Some(source) = source {
                 self.stop_following(source.session, log);
@@ -121,7 +126,7 @@ impl Replication {
             return;
         };
         let Some(session) = self.sessions.get(&source.session) else { return };
-        let here = candidate(source.session, session, log, replica.received());
+        let here = candidate(source.session, session, replica);
         let other = self.best(log, Some(here.session), now);
         let other = other.filter(|it| it.has_more >= here.has_more);
         if let Some(other) = other {
@@ -168,13 +173,13 @@ impl Replication {
 
     /// The best partner for a log, apart from one. Who has less than is here would refuse.
     fn best(&self, log: LogId, except: Option<SessionId>, now: Now) -> Option<Candidate> {
-        let received = self.replicas.get(&log)?.received();
+        let replica = self.replicas.get(&log)?;
         self.sessions
             .iter()
             .filter(|(id, _)| Some(**id) != except)
-            .filter(|(_, it)| it.is_open() && it.heads.contains_key(&log) && !it.avoids(log, now))
-            .map(|(id, it)| candidate(*id, it, log, received))
-            .filter(|it| it.size >= received)
+            .filter(|(_, it)| it.is_open() && offers(it, replica) && !it.avoids(log, now))
+            .map(|(id, it)| candidate(*id, it, replica))
+            .filter(|it| it.size >= replica.received())
             .max()
     }
 
@@ -183,7 +188,7 @@ impl Replication {
         replica.follows += 1;
         let follow = replica.follows;
         replica.source = Some(Source { session: id, follow, progress_mono_ms: now.mono_ms });
-        let from = replica.received();
+        let (from, kept) = (replica.received(), replica.seeks_kept().is_some());
         self.send(
             id,
             Message::Follow(Follow {
@@ -192,6 +197,7 @@ impl Replication {
                 from,
                 credit_bytes: limits::FOLLOW_CREDIT_BYTES,
                 follow,
+                kept,
             }),
         );
     }
@@ -208,10 +214,23 @@ impl Source {
     }
 }
 
-fn candidate(id: SessionId, session: &Session, log: LogId, received: u64) -> Candidate {
-    let size = session.heads.get(&log).copied().unwrap_or_default();
+/// Whether a partner has said anything of a log that makes it a source.
+fn offers(session: &Session, replica: &Replica) -> bool {
+    match replica.seeks_kept() {
+        Some(_) => session.kept.contains(&replica.log()),
+        None => session.heads.contains_key(&replica.log()),
+    }
+}
+
+fn candidate(id: SessionId, session: &Session, replica: &Replica) -> Candidate {
+    let log = replica.log();
+    let size = match replica.seeks_kept() {
+        Some(kept) if offers(session, replica) => kept.size,
+        Some(_) => 0,
+        None => session.heads.get(&log).copied().unwrap_or_default(),
+    };
     Candidate {
-        has_more: size > received,
+        has_more: size > replica.received(),
         is_owner: session.peer.land == log.land,
         size,
         session: id,

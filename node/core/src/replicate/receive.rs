@@ -169,6 +169,11 @@ impl Replication {
         now: Now,
     ) -> Result<Told, PeerFault> {
         let Some(replica) = self.replicas.get_mut(&log) else { return Ok(Told::Nothing) };
+        if let Some(ends) = replica.ends()
+            && let Some(session) = self.sessions.get_mut(&id)
+        {
+            session.tells_kept(log, ends, head.kept);
+        }
         if replica.stopped().is_some() {
             return Ok(Told::Nothing);
         }
@@ -235,8 +240,12 @@ impl Replication {
         let Some(source) = replica.source.filter(|it| it.session == id) else {
             return Ok(Vec::new());
         };
-        let late = source.follow != batch.follow && batch.first > replica.received();
-        if late || replica.stopped().is_some() {
+        let kept = replica.seeks_kept();
+        let former = source.follow != batch.follow;
+        // under a checkpoint, from before the log stopped
+        let other = kept.is_some() && !batch.checkpoint.is_empty();
+        let late = former && (other || batch.first > replica.received());
+        if late || (replica.stopped().is_some() && kept.is_none()) {
             return Ok(Vec::new());
         }
         let peer = session.peer.clone();
@@ -249,9 +258,15 @@ impl Replication {
                 return Ok(Vec::new());
             }
         };
-        match replica.accept(batch, id, &peer.node, now, &self.resets) {
+        let accepted = match kept {
+            Some(kept) => replica.accept_kept(kept, batch, id, &peer.node, now, &self.resets),
+            None => replica.accept(batch, id, &peer.node, now, &self.resets),
+        };
+        match accepted {
             Ok((store, later)) => {
-                replica.spend(&store, now);
+                if kept.is_none() {
+                    replica.spend(&store, now);
+                }
                 let held = session.heads.entry(log).or_default();
                 *held = (*held).max(replica.received());
                 if let Some(source) = &mut replica.source {
@@ -266,15 +281,34 @@ impl Replication {
             }
             Err(BatchFault::Peer(fault @ PeerFault::CreditExceeded { .. })) => Err(fault),
             Err(BatchFault::Peer(fault)) => {
-                // other logs of this partner may be fine; this one comes from somebody else
-                session.avoid.insert(log, now.mono_ms + limits::SOURCE_AVOID_MS);
-                replica.source = None;
                 self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));
-                self.stop_following(id, log);
+                self.turn_away(id, log, now);
                 Ok(Vec::new())
             }
-            Err(BatchFault::Owner(fault)) => Ok(self.stop(log, peer, fault).into_iter().collect()),
+            Err(BatchFault::OtherHistory) => {
+                self.lapse(id, Lapse::OtherHistory);
+                self.turn_away(id, log, now);
+                Ok(Vec::new())
+            }
+            Err(BatchFault::Owner(fault)) => {
+                if kept.is_some() {
+                    // nobody has it in another form
+                    replica.abandon();
+                }
+                Ok(self.stop(log, peer, fault).into_iter().collect())
+            }
         }
+    }
+
+    /// Other logs of a partner may be fine; this one comes from somebody else.
+    fn turn_away(&mut self, id: SessionId, log: LogId, now: Now) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.avoid.insert(log, now.mono_ms + limits::SOURCE_AVOID_MS);
+        }
+        if let Some(replica) = self.replicas.get_mut(&log) {
+            replica.source = None;
+        }
+        self.stop_following(id, log);
     }
 
     fn refused(&mut self, id: SessionId, refusal: &Refusal, now: Now) {

@@ -1,6 +1,8 @@
 //! One log as this node holds it: what is verified, what is durable, which head is the newest.
 
 mod checks;
+mod judged;
+mod kept;
 mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -9,22 +11,22 @@ use bytes::Bytes;
 use registry_proto::{
     charter::{LogCut, Member, Standing},
     epoch::TakenReset,
-    evidence::{Equivocation, EvidenceError},
     log::{
         CheckpointError, Frontier, Hash, Keyring, Origin, OwnerKeys, SignedCheckpoint,
-        check_consistency, leaf_hash,
+        check_consistency,
     },
     terms::LogId,
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
-use self::checks::Checked;
+pub(crate) use self::kept::Kept;
+use self::{checks::Checked, kept::Fits};
 use crate::{
     limits,
     now::Now,
     replicate::{
         SessionId,
-        doubts::{Doubts, Examination, Found, Point, Suspect},
+        doubts::{Doubts, Point},
         entries::{counts, entry_bytes, withdraw},
         fault::{OwnerFault, PeerFault},
     },
@@ -42,11 +44,11 @@ pub struct Store {
     pub log: LogId,
     /// Consecutive entries.
     pub entries: Vec<BatchEntry>,
-    /// Signed checkpoint that covers them.
+    /// Signed checkpoint that covers them; empty if a reset covers them, not the owner's log key.
     pub note: Bytes,
-    /// Size the checkpoint signs.
+    /// Size that the checkpoint signs, or that the reset keeps.
     pub note_size: u64,
-    /// Consistency proof from the end of the group to `note_size`.
+    /// Consistency proof from the end of the group to the tree of `note_size`.
     pub proof: Vec<Hash>,
     /// Wall clock of the receipt, milliseconds since 1970-01-01 UTC.
     pub received_ms: i64,
@@ -61,6 +63,8 @@ pub(crate) enum BatchFault {
     Peer(PeerFault),
     /// The owner signed it: the log stops.
     Owner(OwnerFault),
+    /// It is of another history than the one that a reset keeps; who holds it does nothing wrong.
+    OtherHistory,
 }
 
 /// A log as recovered from disk.
@@ -81,15 +85,31 @@ pub struct RecoveredLog {
     /// Of the own log: first of the newest entries that came from partners; none when this node
     /// wrote the newest.
     pub pulled_from: Option<u64>,
+    /// Of an epoch that a reset ended: true if what is here is a beginning of what that keeps, or
+    /// begins with all of it. If the owner is known to have signed two histories, nothing else
+    /// MUST be here.
+    pub kept: bool,
 }
 
 #[derive(Debug)]
 struct Flight {
-    point: Point,
+    size: u64,
+    root: Hash,
+    /// None if a reset vouches for it.
+    point: Option<Point>,
     bodies_missing: u64,
     bytes: u64,
     session: SessionId,
     recorded_ms: i64,
+}
+
+/// What is verified and goes to the disk.
+struct InFlight {
+    /// Up to its end.
+    tree: Frontier,
+    point: Option<Point>,
+    session: SessionId,
+    bytes: u64,
 }
 
 /// A group that has become durable.
@@ -134,6 +154,10 @@ pub(crate) struct Replica {
     begins: Option<Hash>,
     /// Entries that count, if a reset ended the epoch.
     ends: Option<u64>,
+    /// What counts of it, if this node began under that reset.
+    keeps: Option<Kept>,
+    /// What is received is known to be the beginning of that, or to begin with it.
+    kept: bool,
     pace: Pace,
     /// Counts the Follows.
     pub(crate) follows: u64,
@@ -190,6 +214,8 @@ impl Replica {
             abandoned: false,
             begins: None,
             ends: None,
+            keeps: None,
+            kept: recovered.kept || recovered.frontier.size() == 0,
             pace: Pace::new(owner.quota, recovered.frontier.size() == 0, now),
             follows: 0,
             source: None,
@@ -197,9 +223,10 @@ impl Replica {
         }
     }
 
-    /// Between two resets: the one its epoch begins with, and how much counts since the other.
-    pub(crate) fn between(mut self, begins: Option<Hash>, ends: Option<u64>) -> Self {
-        (self.begins, self.ends) = (begins, ends);
+    /// Between two resets: the one its epoch begins with, and what counts since the other.
+    pub(crate) fn between(mut self, begins: Option<Hash>, keeps: Option<Kept>) -> Self {
+        (self.begins, self.keeps) = (begins, keeps);
+        self.ends = keeps.map(|it| it.size);
         self
     }
 
@@ -217,7 +244,7 @@ impl Replica {
         self.ends.is_some_and(|it| self.received.size() >= it)
     }
 
-    /// A reset ended the epoch.
+    /// A reset ended the epoch; until the node begins again nothing is asked for by it.
     pub(crate) fn end(&mut self, size: u64) {
         self.ends = Some(size);
     }
@@ -276,6 +303,12 @@ impl Replica {
 
     pub(crate) fn head(&self) -> Option<&SignedCheckpoint> {
         self.head.as_ref()
+    }
+
+    /// Entries that are known to be there: as many as were signed, or as the reset of the epoch keeps.
+    pub(crate) fn known(&self) -> u64 {
+        let signed = self.head.as_ref().map_or(0, SignedCheckpoint::size);
+        self.ends.unwrap_or(signed).max(self.durable)
     }
 
     pub(crate) fn served(&self) -> Option<&SignedCheckpoint> {
@@ -347,6 +380,7 @@ impl Replica {
             root: Bytes::copy_from_slice(root.as_bytes()),
             checkpoint: self.head.as_ref().map(|it| it.raw().clone()).unwrap_or_default(),
             held: held.map(|it| it.raw().clone()).unwrap_or_default(),
+            kept: self.holds_kept().is_some(),
         }
     }
 
@@ -382,7 +416,8 @@ impl Replica {
         if twice {
             let fault = OwnerFault::Equivocation { log: self.origin.log, size: signed.size() };
             let notes = self.head.iter().chain(&self.served).map(Point::signed);
-            let points = self.durable_point.iter().chain(self.flights.iter().map(|it| &it.point));
+            let flights = self.flights.iter().filter_map(|it| it.point.as_ref());
+            let points = self.durable_point.iter().chain(flights);
             let mut points = notes.chain(points.cloned());
             self.doubts.proved = points.find_map(|it| it.convicts(&signed));
             self.stopped = Some(fault.clone());
@@ -423,7 +458,7 @@ impl Replica {
     /// of a later epoch that excuses missing bodies comes with what is to be stored.
     pub(crate) fn accept(
         &mut self,
-        mut batch: Batch,
+        batch: Batch,
         session: SessionId,
         from: &str,
         now: Now,
@@ -432,36 +467,31 @@ impl Replica {
         let log = self.origin.log;
         let bytes = self.check_size(&batch, session).map_err(BatchFault::Peer)?;
         let signed = self.verify(&batch.checkpoint).map_err(BatchFault::Peer)?;
-        let mut tree = self.received.clone();
-        for entry in &batch.entries {
-            tree.push(leaf_hash(&entry.header));
-        }
+        let (tree, fits) = self.grown(&batch);
         let root = tree.root();
-        let proof =
-            self.check_tree(&batch, &signed, tree.size(), &root).map_err(BatchFault::Peer)?;
+        let proof = self
+            .check_tree(&batch, &signed.checkpoint, tree.size(), &root)
+            .map_err(BatchFault::Peer)?;
         // from here on the owner's signature stands behind the headers
         self.learn(signed.clone(), now).map_err(BatchFault::Owner)?;
-        let checked = self.check_entries(&batch, &signed, resets).inspect_err(|fault| {
+        if fits == Fits::No {
+            return Err(BatchFault::OtherHistory);
+        }
+        let checked = self.check_entries(&batch, signed.checkpoint, resets);
+        let checked = checked.inspect_err(|fault| {
             if let BatchFault::Owner(fault) = fault {
                 self.stopped = Some(fault.clone());
             }
         })?;
-        let Checked { recorded_ms, erasures, later } = checked;
-        for it in &erasures {
-            withdraw(&mut batch, it);
-        }
-        self.received = tree;
-        self.received_recorded_ms = recorded_ms;
-        let note_size = signed.size();
-        let point = Point::under(self.received.size(), root, signed, proof.clone());
-        self.doubts.know(point.size, root);
-        let missing = batch.entries.iter().filter(|it| it.body_state() == BodyState::Withheld);
-        let bodies_missing = missing.count() as u64;
-        self.flights.push_back(Flight { point, bodies_missing, bytes, session, recorded_ms });
+        self.kept = fits == Fits::Yes;
+        let (note_size, batch_note) = (signed.size(), batch.checkpoint.clone());
+        let point = Point::under(tree.size(), root, signed, proof.clone());
+        let flight = InFlight { tree, point: Some(point), session, bytes };
+        let (entries, later) = self.take(batch, checked, flight);
         let store = Store {
             log,
-            entries: batch.entries,
-            note: batch.checkpoint,
+            entries,
+            note: batch_note,
             note_size,
             proof,
             received_ms: now.wall_ms,
@@ -470,19 +500,44 @@ impl Replica {
         Ok((store, later))
     }
 
+    /// Moves the verified tree on; what is to be stored, without the bodies that are erased later in
+    /// the same batch.
+    fn take(
+        &mut self,
+        mut batch: Batch,
+        checked: Checked,
+        flight: InFlight,
+    ) -> (Vec<BatchEntry>, Option<SignedCheckpoint>) {
+        let Checked { recorded_ms, erasures, later } = checked;
+        let InFlight { tree, point, session, bytes } = flight;
+        for it in &erasures {
+            withdraw(&mut batch, it);
+        }
+        let (size, root) = (tree.size(), tree.root());
+        self.received = tree;
+        self.received_recorded_ms = recorded_ms;
+        self.doubts.know(size, root);
+        let missing = batch.entries.iter().filter(|it| it.body_state() == BodyState::Withheld);
+        let bodies_missing = missing.count() as u64;
+        let flight = Flight { size, root, point, bodies_missing, bytes, session, recorded_ms };
+        self.flights.push_back(flight);
+        (batch.entries, later)
+    }
+
     /// The oldest group under way is durable.
     pub(crate) fn landed(&mut self) -> Option<Landed> {
         let flight = self.flights.pop_front()?;
-        self.durable = flight.point.size;
-        self.durable_root = flight.point.root;
+        self.durable = flight.size;
+        self.durable_root = flight.root;
         self.durable_recorded_ms = flight.recorded_ms;
         self.bodies_missing += flight.bodies_missing;
-        if let Some(complete) = flight.point.complete() {
+        if let Some(complete) = flight.point.as_ref().and_then(Point::complete) {
             self.served = Some(complete.clone());
         }
-        self.durable_point = Some(flight.point);
-        // a fresher signature of the same size serves as well
-        if let Some(head) = self.head.as_ref().filter(|it| it.size() == self.durable) {
+        self.durable_point = flight.point;
+        // a fresher signature of the same tree serves as well
+        let durable = (self.durable, &self.durable_root);
+        if let Some(head) = self.head.as_ref().filter(|it| (it.size(), it.root()) == durable) {
             self.served = Some(head.clone());
         }
         Some(Landed { session: flight.session, bytes: flight.bytes })
@@ -504,51 +559,5 @@ impl Replica {
     pub(crate) fn receive_from(&mut self, frontier: Frontier) {
         self.received_recorded_ms = self.durable_recorded_ms;
         self.received = frontier;
-    }
-
-    /// Proof that the owner equivocates.
-    pub(crate) fn evidence(&self) -> Option<&Equivocation> {
-        self.doubts.evidence.as_ref()
-    }
-
-    /// Proof that [`Replica::learn`] found, once.
-    pub(crate) fn take_proved(&mut self) -> Option<Equivocation> {
-        self.doubts.proved.take()
-    }
-
-    /// Verifies evidence about this log.
-    pub(crate) fn verify_evidence(&self, raw: &Bytes) -> Result<Equivocation, EvidenceError> {
-        Equivocation::verify(raw, &self.origin, &self.keys)
-    }
-
-    /// The owner equivocates: nothing more is accepted.
-    pub(crate) fn convict(&mut self, proved: Equivocation) -> OwnerFault {
-        let (log, size) = (self.origin.log, proved.older().size());
-        self.doubts.convicted(proved);
-        self.stopped.get_or_insert(OwnerFault::Equivocation { log, size }).clone()
-    }
-
-    /// Takes note of a verified head that may contradict the tree here.
-    pub(crate) fn suspect(&mut self, suspect: Suspect) {
-        let same =
-            |size: u64, root: &Hash| size == suspect.signed.size() && root == suspect.signed.root();
-        if !same(self.durable, &self.durable_root) {
-            self.doubts.add(suspect);
-        }
-    }
-
-    /// The next head to be held against what the disk has.
-    pub(crate) fn next_examination(&mut self) -> Option<Examination> {
-        let against = self.served.as_ref().filter(|it| it.size() <= self.durable)?;
-        self.doubts.next(self.origin.log, against)
-    }
-
-    /// What the disk says about a head; evidence if it convicts the owner.
-    pub(crate) fn examined(
-        &mut self,
-        of: &Examination,
-        found: Option<&Found>,
-    ) -> Option<Equivocation> {
-        self.doubts.examined(of, found)
     }
 }

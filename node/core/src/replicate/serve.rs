@@ -1,5 +1,6 @@
 //! Serving logs to partners that follow them.
 
+use bytes::Bytes;
 use registry_proto::{
     terms::LogId,
     wire::peer::{Follow, Refusal, RefusalReason, peer_message::Message},
@@ -57,14 +58,19 @@ impl Replication {
             self.refuse(id, &land, follow.epoch, RefusalReason::UnknownLog);
             return;
         };
-        let durable = self.replicas.get(&log).map_or(0, |it| it.durable());
-        if follow.from > durable {
+        let Some(replica) = self.replicas.get(&log) else { return };
+        if follow.kept && replica.holds_kept().is_none() {
+            self.refuse(id, log.land.code(), log.epoch, RefusalReason::Unavailable);
+            return;
+        }
+        if follow.from > replica.durable() {
             self.refuse(id, log.land.code(), log.epoch, RefusalReason::BeyondEnd);
             return;
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             let credit = follow.credit_bytes.min(limits::FOLLOW_CREDIT_BYTES).cast_signed();
-            let serving = Serving { next: follow.from, credit, follow: follow.follow };
+            let (next, kept) = (follow.from, follow.kept);
+            let serving = Serving { next, credit, follow: follow.follow, kept };
             session.serving.insert(log, serving);
         }
         self.pump(id, log);
@@ -77,21 +83,24 @@ impl Replication {
     }
 
     pub(crate) fn pump(&mut self, id: SessionId, log: LogId) {
-        let Some(served) = self.replicas.get(&log).and_then(|it| it.served().cloned()) else {
-            return;
-        };
+        let Some(replica) = self.replicas.get(&log) else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(serving) = session.serving.get(&log) else { return };
-        if serving.credit <= 0 || serving.next >= served.size() || !session.sending.insert(log) {
+        let covered = match serving.kept {
+            true => replica.holds_kept().map(|it| (it.size, Bytes::new())),
+            false => replica.served().map(|it| (it.size(), it.raw().clone())),
+        };
+        let Some((upto, note)) = covered else { return };
+        if serving.credit <= 0 || serving.next >= upto || !session.sending.insert(log) {
             return;
         }
         let range = SendRange {
             session: id,
             log,
             from: serving.next,
-            upto: served.size(),
+            upto,
             bytes: limits::BATCH_BYTES_MAX,
-            note: served.raw().clone(),
+            note,
             follow: serving.follow,
         };
         self.wishes.push_back(Wish::SendRange(range));

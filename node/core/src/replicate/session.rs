@@ -27,6 +27,8 @@ pub(crate) struct Session {
     last_heard_mono_ms: u64,
     /// Entries the partner holds durably of each log, as far as it told.
     pub(crate) heads: BTreeMap<LogId, u64>,
+    /// Epochs that ended, of which the partner holds all that counts.
+    pub(crate) kept: BTreeSet<LogId>,
     /// The newest head of each log that the partner showed.
     shown: BTreeMap<LogId, HeadRank>,
     /// Whether it showed an older one afterwards.
@@ -65,6 +67,8 @@ pub(crate) struct Serving {
     pub(crate) credit: i64,
     /// Number the partner gave this Follow.
     pub(crate) follow: u64,
+    /// It wants what a reset keeps, proved by that and not by a checkpoint.
+    pub(crate) kept: bool,
 }
 
 // === impl Session ===
@@ -79,6 +83,7 @@ impl Session {
             charter: 0,
             last_heard_mono_ms: now.mono_ms,
             heads: BTreeMap::new(),
+            kept: BTreeSet::new(),
             shown: BTreeMap::new(),
             replayed: false,
             serving: BTreeMap::new(),
@@ -132,6 +137,17 @@ impl Session {
         self.said_hello = true;
         self.charter = hello.charter;
         Ok(())
+    }
+
+    /// The partner says whether it holds all `size` entries that count of an epoch that ended.
+    pub(crate) fn tells_kept(&mut self, log: LogId, size: u64, kept: bool) {
+        if kept {
+            self.kept.insert(log);
+            let held = self.heads.entry(log).or_default();
+            *held = size.max(*held);
+        } else {
+            self.kept.remove(&log);
+        }
     }
 
     /// The partner shows a head. If it is older than one it showed before: whether that is the

@@ -159,6 +159,7 @@ impl Author {
             root: Bytes::copy_from_slice(self.frontier(held.min(self.size())).root().as_bytes()),
             checkpoint,
             held: Bytes::new(),
+            kept: false,
         }
     }
 
@@ -174,6 +175,7 @@ impl Author {
             complete,
             last_recorded_ms: START_MS,
             pulled_from: None,
+            kept: false,
         }
     }
 

@@ -151,7 +151,8 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
              Protokoll des Knotens"
         }
         "NO_CHECKPOINT" => {
-            "noch steht kein Prüfpunkt über diesem Eintrag; gleich noch einmal fragen"
+            "hier steht kein Prüfpunkt über diesem Eintrag; gleich noch einmal fragen, bei einer \
+             beendeten Epoche einen Knoten, der das Protokoll schon vorher führte"
         }
         "ANSWER_TOO_LARGE" => {
             "die Antwort ist zu groß; ohne Beweise oder mit kleinerem --limit fragen"

@@ -27,8 +27,14 @@ fn with_peers(ack_peers: u32, submission: Submission) -> Submission {
 
 /// A partner follows the own log, has got everything, and acknowledges `size`.
 fn acknowledges(bench: &mut Bench, session: u64, size: u64) -> Vec<String> {
-    let follow =
-        Follow { land: "SL".to_owned(), epoch: 1, from: 0, credit_bytes: 1 << 20, follow: 1 };
+    let follow = Follow {
+        land: "SL".to_owned(),
+        epoch: 1,
+        from: 0,
+        credit_bytes: 1 << 20,
+        follow: 1,
+        kept: false,
+    };
     let session_id = SessionId(session);
     let input = Input::Received { session: session_id, message: Message::Follow(follow) };
     for effect in bench.handle(input) {
@@ -252,7 +258,14 @@ fn a_partner_cannot_acknowledge_what_it_was_not_sent() {
     bench.folded(1);
     let ack = Ack { land: "SL".to_owned(), epoch: 1, size: u64::MAX, credit_bytes: 0 };
     assert_eq!(bench.say(1, Message::Ack(ack.clone())), Vec::<String>::new());
-    let follow = Follow { land: "SL".to_owned(), epoch: 1, from: 0, credit_bytes: 0, follow: 1 };
+    let follow = Follow {
+        land: "SL".to_owned(),
+        epoch: 1,
+        from: 0,
+        credit_bytes: 0,
+        follow: 1,
+        kept: false,
+    };
     bench.say(1, Message::Follow(follow));
     assert_eq!(bench.say(1, Message::Ack(ack)), Vec::<String>::new());
 }

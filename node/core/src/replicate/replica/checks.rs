@@ -6,7 +6,7 @@ use bytes::Bytes;
 use registry_proto::{
     epoch::{Reset, TakenReset},
     erasure::Erasing,
-    log::{Hash, Header, Kind, SignedCheckpoint, check_consistency},
+    log::{Checkpoint, Hash, Header, Kind, SignedCheckpoint, check_consistency},
     terms::LogId,
     wire::peer::Batch,
 };
@@ -56,13 +56,13 @@ impl Replica {
     pub(super) fn check_tree(
         &self,
         batch: &Batch,
-        signed: &SignedCheckpoint,
+        whole: &Checkpoint,
         upto: u64,
         root: &Hash,
     ) -> Result<Vec<Hash>, PeerFault> {
         let log = self.origin.log;
-        if upto > signed.size() {
-            return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: signed.size() });
+        if upto > whole.size {
+            return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: whole.size });
         }
         let mut proof = Vec::with_capacity(batch.proof.len().min(64));
         for hash in &batch.proof {
@@ -73,22 +73,22 @@ impl Replica {
             })?;
             proof.push(hash);
         }
-        check_consistency(&proof, upto, root, signed.size(), signed.root())
+        check_consistency(&proof, upto, root, whole.size, &whole.root)
             .map_err(|source| PeerFault::Proof { log, source })?;
         Ok(proof)
     }
 
     /// Recorded time of the last entry, the erasures among them, and a checkpoint of a later epoch
-    /// that excuses missing bodies.
+    /// that excuses missing bodies. The batch MUST be proved to belong to `tree`.
     pub(super) fn check_entries(
         &self,
         batch: &Batch,
-        signed: &SignedCheckpoint,
+        tree: Checkpoint,
         resets: &BTreeMap<LogId, TakenReset>,
     ) -> Result<Checked, BatchFault> {
         let log = self.origin.log;
         let (keys, cut) = (&self.keys, self.cut());
-        let mut excuses = Excuses { signed, keys, cut, resets, later: None };
+        let mut excuses = Excuses { tree, keys, cut, resets, later: None };
         let mut recorded_ms = self.received_recorded_ms;
         let mut erasures = Vec::new();
         for (index, entry) in (batch.first..).zip(&batch.entries) {

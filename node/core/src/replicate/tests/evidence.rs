@@ -37,6 +37,7 @@ fn head_of(note: &SignedCheckpoint, held: u64) -> Head {
         root: Bytes::new(),
         checkpoint: note.raw().clone(),
         held: Bytes::new(),
+        kept: false,
     }
 }
 
@@ -176,7 +177,7 @@ fn evidence_of_a_partner_counts_when_it_verifies_and_goes_on_to_others() {
     // who comes later is told as well
     bench.input(Input::SessionClosed { session: crate::replicate::SessionId(2) });
     let said = bench.dial(3, Land::TH, true);
-    assert_eq!(said, ["3 <- hello", "3 <- heads #0", "3 <- evidence 1"]);
+    assert_eq!(said, ["3 <- hello", "3 <- evidence 1", "3 <- heads #0"]);
 }
 
 #[test]

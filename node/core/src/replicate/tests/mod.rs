@@ -4,6 +4,7 @@ mod cuts;
 mod erasure;
 mod evidence;
 mod faults;
+mod kept;
 mod owners;
 mod quota;
 mod serving;

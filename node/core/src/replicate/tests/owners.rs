@@ -41,7 +41,14 @@ fn check_stopped(bench: &mut Bench) {
     assert!(!said.iter().any(|it| it.contains("follow RP") || it.contains("stopped")), "{said:?}");
     assert_eq!(bench.send(2, Land::RP, 10, 11, 11), Vec::<String>::new());
     // the verified part is served
-    let follow = Follow { land: "RP".to_owned(), epoch: 1, from: 0, credit_bytes: 1, follow: 1 };
+    let follow = Follow {
+        land: "RP".to_owned(),
+        epoch: 1,
+        from: 0,
+        credit_bytes: 1,
+        follow: 1,
+        kept: false,
+    };
     assert_eq!(bench.say(2, Message::Follow(follow)), ["2 <- range RP/1 0..10 #1"]);
 }
 

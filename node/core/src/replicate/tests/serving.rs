@@ -20,7 +20,14 @@ fn follow(from: u64, credit_bytes: u64) -> Message {
 }
 
 fn numbered(follow: u64, from: u64, credit_bytes: u64) -> Message {
-    Message::Follow(Follow { land: "RP".to_owned(), epoch: 1, from, credit_bytes, follow })
+    Message::Follow(Follow {
+        land: "RP".to_owned(),
+        epoch: 1,
+        from,
+        credit_bytes,
+        follow,
+        kept: false,
+    })
 }
 
 fn unfollow() -> Message {
@@ -81,7 +88,14 @@ fn a_follow_beyond_the_end_or_of_an_unknown_log_is_refused() {
     assert_eq!(bench.say(2, follow(u64::MAX, PLENTY)), ["2 <- refusal RP/1 BeyondEnd"]);
     assert_eq!(bench.say(2, follow(10, PLENTY)), Vec::<String>::new());
     for (land, epoch, said) in [("BY", 1, "BY/1"), ("RP", 2, "RP/2"), ("", 0, "/0")] {
-        let follow = Follow { land: land.to_owned(), epoch, from: 0, credit_bytes: 1, follow: 1 };
+        let follow = Follow {
+            land: land.to_owned(),
+            epoch,
+            from: 0,
+            credit_bytes: 1,
+            follow: 1,
+            kept: false,
+        };
         let expect = format!("2 <- refusal {said} UnknownLog");
         assert_eq!(bench.say(2, Message::Follow(follow)), [expect]);
     }

@@ -150,6 +150,13 @@ fn marks(log: &AsOf) -> String {
             "\n{place} ist beendet; Einträge ab {place}/{from} zählen nicht (Gründe: registry \
              epoch list).\n"
         ));
+        if log.size < from {
+            text.push_str(&format!(
+                "Von {place} fehlen hier {} von {from} Einträgen, die gelten; der Knoten holt sie \
+                 von Partnern, die sie haben.\n",
+                from - log.size
+            ));
+        }
     }
     text
 }

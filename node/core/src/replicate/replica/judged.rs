@@ -1,0 +1,61 @@
+//! What speaks against the owner of a log, as its replica knows it.
+
+use bytes::Bytes;
+use registry_proto::{
+    evidence::{Equivocation, EvidenceError},
+    log::Hash,
+};
+
+use super::Replica;
+use crate::replicate::{
+    doubts::{Examination, Found, Suspect},
+    fault::OwnerFault,
+};
+
+impl Replica {
+    /// Proof that the owner equivocates.
+    pub(crate) fn evidence(&self) -> Option<&Equivocation> {
+        self.doubts.evidence.as_ref()
+    }
+
+    /// Proof that [`Replica::learn`] found, once.
+    pub(crate) fn take_proved(&mut self) -> Option<Equivocation> {
+        self.doubts.proved.take()
+    }
+
+    /// Verifies evidence about this log.
+    pub(crate) fn verify_evidence(&self, raw: &Bytes) -> Result<Equivocation, EvidenceError> {
+        Equivocation::verify(raw, &self.origin, &self.keys)
+    }
+
+    /// The owner equivocates: nothing more is accepted.
+    pub(crate) fn convict(&mut self, proved: Equivocation) -> OwnerFault {
+        let (log, size) = (self.origin.log, proved.older().size());
+        self.doubts.convicted(proved);
+        self.stopped.get_or_insert(OwnerFault::Equivocation { log, size }).clone()
+    }
+
+    /// Takes note of a verified head that may contradict the tree here.
+    pub(crate) fn suspect(&mut self, suspect: Suspect) {
+        let same =
+            |size: u64, root: &Hash| size == suspect.signed.size() && root == suspect.signed.root();
+        if !same(self.durable, &self.durable_root) {
+            self.doubts.add(suspect);
+        }
+    }
+
+    /// The next head to be held against what the disk has.
+    pub(crate) fn next_examination(&mut self) -> Option<Examination> {
+        let against = self.served.as_ref().filter(|it| it.size() <= self.durable)?;
+        self.doubts.next(self.origin.log, against)
+    }
+
+    /// What the disk says about a head; evidence if it convicts the owner.
+    pub(crate) fn examined(
+        &mut self,
+        of: &Examination,
+        found: Option<&Found>,
+    ) -> Option<Equivocation> {
+        self.doubts.examined(of, found)
+    }
+}

@@ -1,0 +1,316 @@
+//! A log with two histories of which a reset keeps one: who comes later, or holds the other one, gets
+//! what is kept from whoever has it, and nothing that is not proved to be it.
+
+use bytes::Bytes;
+use registry_proto::{
+    epoch::TakenReset,
+    evidence::Equivocation,
+    log::{Hash, Header, prove_consistency},
+    terms::{
+        Land::{self, HE, RP, SL, TH},
+        LogId,
+    },
+    wire::peer::{
+        Batch, BodyState, EpochResets, Evidence, Follow, Head, Heads, peer_message::Message,
+    },
+};
+
+use crate::{
+    node::{Effect, Input, Learned},
+    replicate::{RecoveredLog, SessionId},
+    status::LogState,
+    testing::{Author, Bench, LAENDER, brief, charter, heads, is_testimony, log, reset, signer},
+};
+
+/// Entries that the reset keeps; the histories part before.
+const KEPT: u64 = 6;
+
+/// Two histories of the log of a Land with the same four entries in front.
+struct Forked {
+    kept: Author,
+    other: Author,
+    reset: TakenReset,
+    evidence: Bytes,
+}
+
+impl Forked {
+    fn of(land: Land) -> Self {
+        let charter = charter(&LAENDER);
+        let author = || Author::new(charter.id(), land, signer(land));
+        let (mut kept, mut other) = (author(), author());
+        kept.append(10);
+        other.append(4);
+        (0..5).for_each(|_| other.append_with(b"other", |_| ()));
+        let others = LAENDER.into_iter().filter(|it| *it != land).take(2).collect::<Vec<_>>();
+        let reset = reset(log(land), KEPT, kept.checkpoint(KEPT).root, &others);
+        let reset = reset.complete(&charter).expect("complete");
+        let proved = Equivocation::of_one_size(&kept.signed(8), &other.signed(8));
+        let evidence = proved.expect("two histories").raw().clone();
+        Self { kept, other, reset, evidence }
+    }
+
+    /// The Saarland, started with what it took and knows of the log.
+    fn node(&self, logs: Vec<RecoveredLog>) -> Bench {
+        let (resets, evidence) = (vec![self.reset.clone()], vec![self.evidence.clone()]);
+        Bench::with(|it| (it.logs, it.resets, it.evidence) = (logs, resets, evidence))
+    }
+
+    /// What a partner tells that holds all that is kept, whatever else.
+    fn head(&self) -> Message {
+        tells(Head { kept: true, ..self.kept.head(0, 0) })
+    }
+
+    fn batch(&self, from: u64, to: u64, follow: u64) -> Message {
+        batch(&self.kept, from, to, follow)
+    }
+
+    /// What is here after a part came and the node was started again.
+    fn part(&self, held: u64) -> RecoveredLog {
+        let head_proof = prove_consistency(&self.kept, held, KEPT).expect("small");
+        let (head, complete) = (Some(Bytes::new()), None);
+        RecoveredLog { head, head_proof, complete, kept: true, ..self.kept.recovered(held, held) }
+    }
+}
+
+fn tells(head: Head) -> Message {
+    Message::Heads(heads(vec![head], 0))
+}
+
+/// Entries proved to be a beginning of the first [`KEPT`] ones that this author wrote.
+fn batch(author: &Author, from: u64, to: u64, follow: u64) -> Message {
+    Message::Batch(Batch { checkpoint: Bytes::new(), follow, ..author.batch(from, to, KEPT) })
+}
+
+/// What a node says about a log: state, entries here, entries known.
+fn state(bench: &Bench, log: LogId) -> (LogState, u64, u64) {
+    let status = bench.node.status(bench.now);
+    let it = status.logs.into_iter().find(|it| it.log == log).expect("a log");
+    (it.state, it.size, it.known)
+}
+
+fn follow(from: u64, kept: bool) -> Message {
+    let (land, epoch) = ("RP".to_owned(), 1);
+    Message::Follow(Follow { land, epoch, from, credit_bytes: 1 << 20, follow: 1, kept })
+}
+
+/// Puts in `said` what is announced to a new partner about the log of Rheinland-Pfalz.
+fn announced(bench: &mut Bench, session: u64, to: Land) -> Head {
+    let peer = crate::testing::partner(to);
+    let opened = Input::SessionOpened { session: SessionId(session), peer, dialled: true };
+    let told = bench.handle(opened).into_iter().find_map(|it| match it {
+        Effect::Send { message: Message::Heads(Heads { heads, .. }), .. } => {
+            heads.into_iter().find(|it| (it.land.as_str(), it.epoch) == ("RP", 1))
+        }
+        _ => None,
+    });
+    let hello = bench.hello(to);
+    bench.say(session, Message::Hello(hello));
+    told.expect("every log is told")
+}
+
+#[test]
+fn a_newcomer_gets_what_is_kept_from_a_relay_and_serves_it_on() {
+    let forked = Forked::of(RP);
+    let mut bench = forked.node(Vec::new());
+    assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+    assert!(!announced(&mut bench, 1, TH).kept);
+    // who has another history, or less, says nothing that makes it a source
+    assert!(bench.say(1, tells(forked.other.head(9, 9))).is_empty());
+    assert!(bench.say(1, tells(forked.kept.head(4, 10))).is_empty());
+    assert_eq!(bench.say(1, forked.head()), ["1 <- follow RP/1 from 0"]);
+    let number = bench.follow(1, RP);
+    assert_eq!(bench.say(1, forked.batch(0, 4, number)), ["store RP/1 +4 of 6"]);
+    assert_eq!(bench.stored(RP), ["1 <- ack RP/1 4"]);
+    assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 4, KEPT));
+    bench.connect(2, HE);
+    assert_eq!(bench.say(2, follow(0, true)), ["2 <- refusal RP/1 Unavailable"]);
+    let said = bench.say(1, forked.batch(4, 6, number));
+    assert_eq!(said, ["store RP/1 +2 of 6", "1 <- unfollow RP/1"]);
+    assert_eq!(bench.stored(RP)[0], "1 <- ack RP/1 6");
+    assert_eq!(state(&bench, log(RP)), (LogState::Ended, KEPT, KEPT));
+    assert_eq!(bench.say(2, follow(0, true)), ["2 <- range RP/1 0..6 #1"]);
+    assert!(announced(&mut bench, 3, RP).kept);
+    assert!(bench.lapses.is_empty(), "{:?}", bench.lapses);
+}
+
+#[test]
+fn what_is_not_proved_to_be_kept_is_not_taken_and_another_partner_is_asked() {
+    let forked = Forked::of(RP);
+    let other = |from, to| move |it: &Forked, number| batch(&it.other, from, to, number);
+    type Make = Box<dyn Fn(&Forked, u64) -> Message>;
+    let cases: [(Make, &str); 4] = [
+        // even what both histories begin with, because nothing says that it is that
+        (Box::new(other(0, 4)), "proof"),
+        (Box::new(other(0, 6)), "proof"),
+        (Box::new(|it, number| batch(&it.kept, 0, 7, number)), "batch_beyond_checkpoint"),
+        (
+            Box::new(|it, follow| Message::Batch(Batch { follow, ..it.kept.batch(0, 6, 10) })),
+            "proof",
+        ),
+    ];
+    for (make, label) in cases {
+        let mut bench = forked.node(Vec::new());
+        bench.connect(1, TH);
+        assert_eq!(bench.say(1, forked.head()), ["1 <- follow RP/1 from 0"]);
+        bench.connect(2, HE);
+        assert!(bench.say(2, forked.head()).is_empty());
+        let number = bench.follow(1, RP);
+        let said = bench.say(1, make(&forked, number));
+        let fault = format!("fault TH {label}");
+        assert_eq!(said, [&fault, "1 <- unfollow RP/1", "2 <- follow RP/1 from 0"]);
+        assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+        // what was under way counts for nothing
+        assert!(bench.say(1, forked.batch(0, 6, number)).is_empty());
+        let number = bench.follow(2, RP);
+        let said = bench.say(2, forked.batch(0, 6, number));
+        assert_eq!(said, ["store RP/1 +6 of 6", "2 <- unfollow RP/1"]);
+    }
+}
+
+#[test]
+fn a_part_that_came_before_a_restart_stays() {
+    let forked = Forked::of(RP);
+    let mut bench = forked.node(vec![forked.part(4)]);
+    bench.connect(1, TH);
+    assert_eq!(bench.say(1, forked.head()), ["1 <- follow RP/1 from 4"]);
+    let number = bench.follow(1, RP);
+    let said = bench.say(1, forked.batch(4, 6, number));
+    assert_eq!(said, ["store RP/1 +2 of 6", "1 <- unfollow RP/1"]);
+    // and after another one nothing is missing, and nothing asked for
+    let mut bench = forked.node(vec![forked.part(6)]);
+    bench.connect(1, TH);
+    assert!(bench.say(1, forked.head()).is_empty());
+    assert_eq!(state(&bench, log(RP)), (LogState::Ended, KEPT, KEPT));
+}
+
+/// Evidence comes when `held` entries of the ended epoch came under checkpoints of the owner.
+#[track_caller]
+fn evidence_comes(held: u64, expect: &[&str]) {
+    let forked = Forked::of(RP);
+    let resets = vec![forked.reset.clone()];
+    let mut bench = Bench::with(|it| it.resets = resets);
+    bench.connect(1, TH);
+    let said = bench.say(1, tells(Head { kept: true, ..forked.kept.head(10, 10) }));
+    assert_eq!(said, ["1 <- follow RP/1 from 0"]);
+    if held > 0 {
+        let follow = bench.follow(1, RP);
+        bench.say(1, Message::Batch(Batch { follow, ..forked.kept.batch(0, held, 10) }));
+        bench.stored(RP);
+    }
+    let items = vec![forked.evidence];
+    let said = bench.say(1, Message::Evidence(Evidence { items }));
+    if held == 0 {
+        // what was under way by the checkpoints is no fault
+        let late = Message::Batch(Batch { follow: 1, ..forked.kept.batch(0, 4, 10) });
+        assert!(bench.say(1, late).is_empty());
+    }
+    let news: Vec<_> = said.iter().filter(|it| !it.contains("unfollow")).collect();
+    assert_eq!(news, [&["stopped by TH equivocation", "keep evidence RP/1"], expect].concat());
+    // and once is enough
+    assert!(bench.later(1_000).iter().all(|it| !it.contains("again") && !it.contains("follow")));
+}
+
+#[test]
+fn evidence_that_comes_after_the_reset_puts_in_doubt_what_is_not_proved() {
+    // nothing is here: the same partner is asked for what is kept
+    evidence_comes(0, &["1 <- follow RP/1 from 0"]);
+    // of which history a part is nobody can say
+    evidence_comes(4, &["begin again RP/1"]);
+    // all of it was held against the reset when it came
+    evidence_comes(7, &[]);
+}
+
+#[test]
+fn a_reset_that_comes_after_the_evidence_counts_from_the_next_beginning_on() {
+    let forked = Forked::of(RP);
+    let evidence = vec![forked.evidence.clone()];
+    let mut bench = Bench::with(|it| it.evidence = evidence);
+    bench.connect(1, TH);
+    assert_eq!(state(&bench, log(RP)), (LogState::Quarantined, 0, 0));
+    let items = vec![forked.reset.encode()];
+    let said = bench.say(1, Message::EpochResets(EpochResets { items }));
+    assert_eq!(said, ["ended RP/1 at 6 by TH", "keep reset of RP/1"]);
+    assert!(bench.say(1, forked.head()).is_empty());
+    assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+}
+
+#[test]
+fn who_serves_another_history_before_it_is_proved_does_nothing_wrong() {
+    let forked = Forked::of(RP);
+    let resets = vec![forked.reset.clone()];
+    let mut bench = Bench::with(|it| it.resets = resets);
+    bench.connect(1, TH);
+    bench.say(1, tells(forked.other.head(9, 9)));
+    let follow = bench.follow(1, RP);
+    let said = bench.say(1, Message::Batch(Batch { follow, ..forked.other.batch(0, 9, 9) }));
+    assert_eq!(said, ["1 <- unfollow RP/1"]);
+    assert_eq!(bench.lapses, ["lapse TH other_history"]);
+    assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+}
+
+#[test]
+fn the_owner_gets_its_own_past_back_before_it_signs() {
+    let forked = Forked::of(SL);
+    let mut bench = forked.node(Vec::new());
+    let fence = bench.node.status(bench.now).fence;
+    assert!(fence.contains("epochs before SL/2"), "{fence}");
+    bench.connect(1, RP);
+    assert_eq!(bench.say(1, forked.head()), ["1 <- follow SL/1 from 0"]);
+    let number = bench.follow(1, SL);
+    let said = bench.say(1, forked.batch(0, 6, number));
+    assert_eq!(said, ["store SL/1 +6 of 6", "1 <- unfollow SL/1"]);
+    let entries = forked.kept.batch(0, 6, 6).entries;
+    let learned = entries.into_iter().map(|it| Learned { header: it.header, body: it.body });
+    let said = bench.input(Input::Stored { log: log(SL), learned: learned.collect() });
+    assert_eq!(said[0], "begin again SL/2");
+}
+
+#[test]
+fn a_body_may_be_missing_if_what_is_kept_erases_it() {
+    let mut forked = Forked::of(RP);
+    forked.kept.rewrite(4);
+    forked.kept.append_erasure(1);
+    forked.kept.append(5);
+    let root = forked.kept.checkpoint(KEPT).root;
+    let said = reset(log(RP), KEPT, root, &[HE, TH]).complete(&charter(&LAENDER));
+    forked.reset = said.expect("complete");
+    for (under, taken) in [(KEPT, true), (10, false)] {
+        let mut bench = forked.node(Vec::new());
+        bench.connect(1, TH);
+        bench.say(1, forked.head());
+        let number = bench.follow(1, RP);
+        let Message::Batch(mut batch) = forked.batch(0, 6, number) else { panic!("a batch") };
+        let entry = &mut batch.entries[1];
+        (entry.salt, entry.body) = (Bytes::new(), Bytes::new());
+        entry.body_state = BodyState::Erased.into();
+        entry.erasure = Some(forked.kept.prove_erasure(4, under));
+        let session = SessionId(1);
+        let said = bench.handle(Input::Received { session, message: Message::Batch(batch) });
+        let said: Vec<_> = said.iter().filter(|it| !is_testimony(it)).map(brief).collect();
+        let expect = if taken { "store RP/1 +6 of 6" } else { "fault TH body" };
+        assert_eq!(said[0], expect, "{said:?}");
+    }
+}
+
+#[test]
+fn entries_that_nobody_may_keep_are_asked_for_once() {
+    let mut forked = Forked::of(RP);
+    forked.kept.rewrite(4);
+    forked.kept.append_with(b"misplaced", |it| it.index = 77);
+    forked.kept.append(5);
+    let root: Hash = forked.kept.checkpoint(KEPT).root;
+    let said = reset(log(RP), KEPT, root, &[HE, TH]).complete(&charter(&LAENDER));
+    forked.reset = said.expect("complete");
+    let mut bench = forked.node(Vec::new());
+    for (session, land) in [(1, TH), (2, HE)] {
+        bench.connect(session, land);
+        bench.say(session, forked.head());
+    }
+    let number = bench.follow(1, RP);
+    let said = bench.say(1, forked.batch(0, 6, number));
+    assert_eq!(said, ["stopped by TH misplaced", "1 <- unfollow RP/1"]);
+    assert!(bench.later(60_000).iter().all(|it| !it.contains("follow RP/1")));
+    assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+    let header = Header::parse(&forked.kept.batch(4, 5, 6).entries[0].header).expect("a header");
+    assert_eq!(header.index, 77);
+}
