@@ -97,9 +97,10 @@ async fn a_node_without_partners_is_healthy_reads_and_stops_in_time() {
     // nobody has confirmed its log: reading goes on, writing waits
     let refused = cluster.publish(SL, request_for(1)).await.expect_err("fenced");
     assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
-    let metrics = cluster.metrics(SL).await;
+    // shown at the next tick
     for line in ["registry_fence_open 0", "registry_index_rebuild_ratio 1.0"] {
-        assert!(metrics.lines().any(|it| it == line), "{line} is missing in\n{metrics}");
+        eventually(LIMIT, line, async || cluster.metrics(SL).await.lines().any(|it| it == line))
+            .await;
     }
 
     let status = cluster.terminate(SL, GRACE).await;
