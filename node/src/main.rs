@@ -86,7 +86,7 @@ fn run(args: &RunArgs) -> ExitCode {
         if let Some(remark) = cli::remarks::partners_missing(&config) {
             eprintln!("Warnung: {remark}");
         }
-        for remark in cli::remarks::ended(&config) {
+        for remark in cli::remarks::untimely(&config) {
             eprintln!("Warnung: {remark}");
         }
         let charters = cli::remarks::charters(&config);

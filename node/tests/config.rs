@@ -130,7 +130,7 @@ fn keys_are_opened_as_asked() {
     assert_eq!(refused.problems.len(), 2, "{refused}");
     // and what signs nothing needs no key
     fs::remove_file(dir.path().join("sl-log-encrypted.pem")).unwrap();
-    let config = Config::load_sealed(&file).unwrap();
+    let config = Config::load_with(&file, &Unlock::Sealed).unwrap();
     assert_eq!(config.signer.keys(), keys(&config));
     assert!(config.signer.log().try_sign(b"text").is_err());
 }

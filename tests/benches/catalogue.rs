@@ -59,6 +59,7 @@ const SEARCH_TARGET_MS: f64 = 10.0;
 const RESOLVE_TARGET_MS: f64 = 1.0;
 
 fn main() {
+    registry_node::memory::small_pages().expect("as in the binary of the node");
     let args: Vec<String> = std::env::args().collect();
     let size = if args.iter().any(|it| it == "--smoke") { SMOKE } else { FULL };
     let path = |name: &str| {

@@ -114,6 +114,16 @@ async fn an_expired_node_can_be_helped() {
         assert_eq!(is_warned, args[0] == "run", "{args:?}\n{warned}");
     }
 
+    // one that was issued for next week is none either
+    let early = Request { not_before: now + WEEK, ..Request::node(Pki::node_name(SL), now) };
+    world.put(&world.sl.issue(&early).expect("issued"));
+    let check = ["run", "--check", "--config", config];
+    let done = Command::new(binary("registry-node")).args(check).output().expect("runs");
+    let warned = String::from_utf8_lossy(&done.stderr);
+    assert!(warned.contains("Warnung: noch nicht gültig, erst ab "), "{warned}");
+    assert!(warned.contains("dieser Knoten  gilt später"), "{warned}");
+    world.put(&expired);
+
     world.cluster.run(RP);
     world.cluster.run(SL);
     let monitoring = world.cluster.bound(SL).monitoring;

@@ -173,6 +173,21 @@ async fn a_member_is_suspended_resumed_and_removed_while_the_others_run() {
         said.contains("has removed TH") || said.contains("ausgeschieden")
     })
     .await;
+    // nobody waits for its word that something is erased
+    let entry = format!("SL/1/{}", verbund.publishes(SL, 5, "Mit Namen").await);
+    verbund.publishes(SL, 5, "Ohne Namen").await;
+    verbund.operator(SL, &["erase", "entry", &entry, "--grund", "Widerruf"]);
+    eventually(LIMIT, "all who take part have erased it", async || {
+        let told = verbund.registry(SL, Who::Reader, &["erase", "status", &entry, "-o", "json"]);
+        let told: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+        let state = &told["erasures"][0];
+        assert_eq!(state["removed"], serde_json::json!(["TH"]), "{told}");
+        state["confirmed"].as_array().is_some_and(|it| it.len() == others.len())
+            && state["open"] == serde_json::json!([])
+    })
+    .await;
+    let told = text(&verbund.registry(SL, Who::Reader, &["erase", "status", &entry]));
+    assert!(told.contains("TH (ausgeschieden)"), "{told}");
 }
 
 //     HE - RP        the keys of SL are replaced

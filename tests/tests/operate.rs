@@ -97,9 +97,10 @@ async fn a_node_without_partners_is_healthy_reads_and_stops_in_time() {
     // nobody has confirmed its log: reading goes on, writing waits
     let refused = cluster.publish(SL, request_for(1)).await.expect_err("fenced");
     assert_eq!(refused.class(), registry_client::Class::Unavailable, "{refused:?}");
-    let metrics = cluster.metrics(SL).await;
+    // shown at the next tick
     for line in ["registry_fence_open 0", "registry_index_rebuild_ratio 1.0"] {
-        assert!(metrics.lines().any(|it| it == line), "{line} is missing in\n{metrics}");
+        eventually(LIMIT, line, async || cluster.metrics(SL).await.lines().any(|it| it == line))
+            .await;
     }
 
     let status = cluster.terminate(SL, GRACE).await;
@@ -207,11 +208,15 @@ async fn commands_that_read_need_only_what_they_use_and_say_so() {
     assert!(code == Some(64) && told.contains("log.format") && told.contains("tls.key"), "{told}");
     let stand = cluster.dir().join("stand.toml");
     let stand = ["epoch", "stand", "--out", stand.to_str().expect("UTF-8")];
+    let reader = cluster.files(Who::Reader).certificate;
+    let policy = ["policy", "check", "--do", "read", "--as", reader.to_str().expect("UTF-8")];
     for args in [
         &["audit", "verify"][..],
         &["audit", "export"],
         &["certificates"],
         &["evidence", "list"],
+        &["data", "show"],
+        &policy,
         &stand,
     ] {
         let (code, told) = run(args);
@@ -220,12 +225,14 @@ async fn commands_that_read_need_only_what_they_use_and_say_so() {
     // and what they use has to be right
     table.insert("charter".to_owned(), "missing.binpb".into());
     write(&table);
-    for args in [&["audit", "verify"][..], &["certificates"], &["evidence", "list"]] {
+    for args in [&["audit", "verify"][..], &["certificates"], &["evidence", "list"], &policy] {
         let (code, told) = run(args);
         assert!(code == Some(1) && told.contains("charter = missing.binpb"), "{args:?}: {told}");
         assert!(!told.contains("log.format") && !told.contains("tls.key"), "{args:?}: {told}");
     }
-    assert_eq!(run(&["audit", "export"]).0, Some(0));
+    for args in [["audit", "export"], ["data", "show"]] {
+        assert_eq!(run(&args).0, Some(0), "{args:?}");
+    }
 
     // whoever reads the beginning only (`| head`) breaks nothing
     let mut command = Command::new(binary("registry-node"));

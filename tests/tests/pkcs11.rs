@@ -207,6 +207,34 @@ async fn a_node_signs_with_a_token_and_survives_its_loss() {
     let status = cluster.status(RP).await.expect("status");
     let log = status.logs.iter().find(|it| it.land == "SL").expect("a log");
     assert_eq!(log.size, 2, "what was not signed never was");
+
+    // the token is gone when the node itself has something to say, that nobody was asked: it says so
+    // first as soon as it can, and needs no restart
+    LAENDER.iter().for_each(|land| cluster.kill(*land));
+    let config = cluster.prepared().config(SL);
+    let toml = fs::read_to_string(&config).expect("configuration");
+    let fence = "[fence]\npolicy = \"available\"\navailable_after = \"10s\"\n";
+    fs::write(&config, format!("{toml}\n{fence}")).expect("configuration");
+    let before = cluster.stderr(SL).len();
+    cluster.run(SL);
+    eventually(LIMIT, "SL answers", async || cluster.status(SL).await.is_ok()).await;
+    hsm.pull();
+    eventually(LIMIT, "SL cannot say it", async || {
+        cluster.stderr(SL)[before..].contains("cannot sign the head of the own log")
+    })
+    .await;
+    let alone = || PublishRequest { ack_peers: 0, ..service(5) };
+    let refused = cluster.publish(SL, alone()).await.expect_err("nobody signs");
+    assert!(format!("{refused:?}").contains("SIGNING_FAILED"), "{refused:?}");
+    hsm.put();
+    let mut index = None;
+    eventually(LIMIT, "the token is found again", async || {
+        let answer = cluster.publish(SL, alone()).await.ok();
+        index = answer.and_then(|it| Some(it.records.first()?.position.as_ref()?.index));
+        index.is_some()
+    })
+    .await;
+    assert_eq!(index, Some(3), "behind the entry that says so");
     let log = cluster.stderr(SL);
     assert!(!log.contains(PIN), "no PIN in the log");
 }

@@ -257,7 +257,7 @@ fn carry_out(parts: &Parts<'_>) {
 fn erasure_api(parts: &Parts<'_>) -> ErasureApi {
     ErasureApi::new(erasure::Setup {
         own: parts.own,
-        members: parts.config.charter.members().iter().map(|it| it.land).collect(),
+        charter: parts.config.charter.clone(),
         index: parts.index.clone(),
         readers: parts.readers.clone(),
         driver: parts.driver.clone(),

@@ -121,8 +121,10 @@ impl ShowStatus for Show {
     fn show(&mut self, status: Status) {
         let connected: BTreeSet<_> = status.connected.iter().cloned().collect();
         let status = self.with_absent(status);
-        self.metrics(&status);
+        // whoever saw it in the metrics finds it in the status too
         self.board.set(status);
+        let status = self.board.load();
+        self.metrics(&status);
         self.connected.send_if_modified(|known| {
             let changed = *known != connected;
             *known = connected;

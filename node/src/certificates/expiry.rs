@@ -91,6 +91,12 @@ impl Expiry {
         self.not_after.saturating_sub(now)
     }
 
+    /// True for a certificate that partners refuse because its time has not come: that of this node,
+    /// or a CA above it. When anchors and revocation lists begin, nobody asks.
+    pub fn begins_later(&self, now: i64) -> bool {
+        matches!(self.what, What::Own | What::Chain) && self.not_before > now
+    }
+
     /// How near the end is. What is issued for a short time only is not warned of all its life: a
     /// threshold counts if the whole life is at least twice as long, the last one from a quarter of
     /// the life on.
@@ -262,6 +268,20 @@ mod tests {
         check(7, 3, Level::Fine);
         check(7, 1, Level::Days3);
         check(1, 1, Level::Fine);
+    }
+
+    #[test]
+    fn only_what_partners_refuse_begins_later() {
+        let at = |what, day: i64| Expiry { what, ..expiry(10, 375) }.begins_later(day * DAY);
+        for (what, early) in [
+            (What::Own, true),
+            (What::Chain, true),
+            (What::Anchor, false),
+            (What::Crl, false),
+            (What::Peer, false),
+        ] {
+            assert_eq!((at(what, 9), at(what, 10)), (early, false), "{what:?}");
+        }
     }
 
     #[test]

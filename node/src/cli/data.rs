@@ -16,7 +16,7 @@ use registry_proto::{
 
 use crate::{
     cli::init::{InitError, ensure_key},
-    config::{Config, ConfigError, Data},
+    config::{ConfigError, Data, Reading},
     data::{self, DataError, InstallError, Installed, Package},
 };
 
@@ -166,7 +166,7 @@ pub fn run(command: &DataCommand) -> Result<String, DataCommandError> {
 
 fn show(args: &ShowArgs) -> Result<String, DataCommandError> {
     let shipped = |why: String| format!("{why}\n{}", describe_lists(CodeLists::shipped()));
-    let Some(data) = Config::load_sealed(&args.config)?.data else {
+    let Some(data) = Reading::data(&args.config)? else {
         return Ok(shipped("Kein Datenpaket eingerichtet; ausgelieferte Listen".to_owned()));
     };
     if !data.package.join(MANIFEST).exists() {
@@ -219,7 +219,7 @@ fn pack(args: &PackArgs) -> Result<String, DataCommandError> {
 }
 
 fn configured(path: &Path) -> Result<Data, DataCommandError> {
-    Config::load_sealed(path)?.data.ok_or_else(|| DataCommandError::NotConfigured(path.to_owned()))
+    Reading::data(path)?.ok_or_else(|| DataCommandError::NotConfigured(path.to_owned()))
 }
 
 fn describe(folder: &Path, package: &Package) -> String {

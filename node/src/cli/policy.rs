@@ -11,8 +11,8 @@ use rustls::{CertificateError, pki_types::UnixTime};
 use uuid::Uuid;
 
 use crate::{
-    config::{Config, ConfigError},
-    tls::{self, MaterialError, Presented, TlsContext, read_certificates},
+    config::{ConfigError, Ruled},
+    tls::{self, MaterialError, Presented, Profile, Trust, read_certificates},
 };
 
 /// Was mit den Regeln zu tun ist.
@@ -26,7 +26,9 @@ pub enum PolicyCommand {
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Liest nur Dateien: der Knoten muss nicht laufen. Die Richtlinie wird gelesen, \
-                  wie sie jetzt dasteht, auch wenn der Knoten sie noch nicht übernommen hat.\n\n\
+                  wie sie jetzt dasteht, auch wenn der Knoten sie noch nicht übernommen hat. Von der \
+                  Konfiguration zählen nur land, charter, data_dir, tls.client_anchors, tls.crls, \
+                  tls.crl_required, clients und policy.\n\n\
                   Tätigkeiten:\n  \
                   read         lesen\n  \
                   publish      Steckbriefe und Versionen veröffentlichen\n  \
@@ -96,10 +98,11 @@ pub struct Explained {
 ///
 /// See [`PolicyCheckError`].
 pub fn check(args: &CheckArgs) -> Result<Explained, PolicyCheckError> {
-    let config = Config::load_sealed(&args.config)?;
-    let context = TlsContext::new(config.tls.profile, config.material()?)?;
+    let Ruled { land: own, members, client_anchors, crls, rules } = Ruled::load(&args.config)?;
+    let rules = rules.read().map_err(MaterialError::from)?;
+    let provider = Profile::BSI.provider();
+    let trust = Trust::new(members, client_anchors, rules, &crls, provider)?;
     let chain = read_certificates(&args.certificate)?;
-    let trust = context.trust();
     let now = UnixTime::now();
     let Presented { certificate, rules, connects } =
         trust.explain(&chain, now).map_err(PolicyCheckError::Certificate)?;
@@ -107,7 +110,7 @@ pub fn check(args: &CheckArgs) -> Result<Explained, PolicyCheckError> {
     let land = match args.action {
         Action::Read | Action::Operate => None,
         Action::Replicate => args.land.or(partner),
-        _ => args.land.or(Some(config.land)),
+        _ => args.land.or(Some(own)),
     };
     let target = Target { land, themenfeld: args.themenfeld, service: args.service };
     let connects = connects.map_err(|error| refused_handshake(&error));

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use registry_core::charter::decision::unproved;
-use time::OffsetDateTime;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{certificates::line, chain::to_compare};
 use crate::{
-    certificates::{Ends, Level, collect},
+    certificates::{Ends, Expiry, Level, collect},
     config::Config,
 };
 
@@ -16,9 +16,10 @@ pub fn charters(config: &Config) -> String {
     to_compare(&config.charters, &unproved(&config.charters, &config.decisions))
 }
 
-/// Certificates and revocation lists that have ended. A node starts with them, so that it can be
-/// helped, but partners or clients refuse it, or it them.
-pub fn ended(config: &Config) -> Vec<String> {
+/// Certificates and revocation lists whose time is over, and certificates of the node whose time has
+/// not come. A node starts with them, so that it can be helped, but partners or clients refuse it, or
+/// it them.
+pub fn untimely(config: &Config) -> Vec<String> {
     // the files were read a moment ago; one that is gone since is told at the start
     let Ok(material) = config.material() else { return Vec::new() };
     let ends = Ends {
@@ -30,8 +31,16 @@ pub fn ended(config: &Config) -> Vec<String> {
     };
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let all = collect(&ends, BTreeMap::new()).into_iter();
-    let over = all.filter(|it| it.level(now) == Level::Expired);
-    over.map(|it| format!("nicht mehr gültig: {}", line(&it, now))).collect()
+    let remark = |it: Expiry| match it.level(now) {
+        Level::Expired => Some(format!("nicht mehr gültig: {}", line(&it, now))),
+        _ if it.begins_later(now) => {
+            let from = OffsetDateTime::from_unix_timestamp(it.not_before).ok();
+            let from = from.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
+            Some(format!("noch nicht gültig, erst ab {from}: {}", line(&it, now)))
+        }
+        _ => None,
+    };
+    all.filter_map(remark).collect()
 }
 
 /// What to write into `node.toml` when it names no partner though there are other members: such a

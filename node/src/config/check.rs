@@ -309,7 +309,7 @@ impl<'a> Check<'a> {
         Some(Log { format: format?, level })
     }
 
-    fn data(&mut self, package: Option<&str>, texts: &[String]) -> Option<Data> {
+    pub(super) fn data(&mut self, package: Option<&str>, texts: &[String]) -> Option<Data> {
         let Some(package) = package else {
             if !texts.is_empty() {
                 self.wrong("data.package", Problem::MISSING, "data.keys braucht ein Paket");

@@ -31,7 +31,7 @@ pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
 pub(crate) use check::{is_dns_name, is_host_and_port};
 pub use keys::{KeyPlaces, KeysHeld, Unlock};
 pub use newcomer::Newcomer;
-pub use reading::{Dated, Reading};
+pub use reading::{Dated, Reading, Ruled};
 
 use crate::{
     audit::Target,
@@ -209,16 +209,6 @@ impl Config {
     /// All problems at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, &Unlock::default())
-    }
-
-    /// [`Config::load`] without opening the keys, for what signs nothing: no passphrase is needed,
-    /// and [`Config::signer`] fails.
-    ///
-    /// # Errors
-    ///
-    /// All problems at once, except for those of the keys.
-    pub fn load_sealed(path: &Path) -> Result<Self, ConfigError> {
-        Self::load_with(path, &Unlock::Sealed)
     }
 
     /// [`Config::load`] with a say in how the keys are opened.

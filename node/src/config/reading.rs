@@ -3,11 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use registry_proto::charter::{Charter, Member};
+use registry_proto::{
+    charter::{Charter, Member},
+    terms::Land,
+};
 use rustls::pki_types::CertificateDer;
 
-use super::{Config, ConfigError, Problems, Unlock, check::Check, raw::RawConfig};
-use crate::tls::{Crls, MemberTrust};
+use super::{Config, ConfigError, Data, Problems, Unlock, check::Check, raw::RawConfig};
+use crate::{
+    policy::Rules,
+    tls::{Crls, MemberTrust},
+};
 
 /// Whose node it is, and where its data is.
 #[derive(Clone, Debug)]
@@ -39,6 +45,21 @@ pub struct Dated {
     pub crls: Crls,
 }
 
+/// What decides who may do what at a node, from its files.
+#[derive(Debug)]
+pub struct Ruled {
+    /// The Land of the node.
+    pub land: Land,
+    /// Members of the charters.
+    pub members: Vec<MemberTrust>,
+    /// Anchors for readers, publishers and operators.
+    pub client_anchors: Vec<CertificateDer<'static>>,
+    /// Revocation lists.
+    pub crls: Crls,
+    /// The rules.
+    pub rules: Rules,
+}
+
 // === impl Dated ===
 
 impl Dated {
@@ -57,15 +78,42 @@ impl Dated {
                 check.certificates(CERTIFICATE, raw.tls.certificate.as_deref()),
                 check.certificates(ANCHORS, raw.tls.client_anchors.as_deref()),
             );
-            let paths = check.crls(&raw.tls.crls, None);
-            let lists = paths.iter().map(|it| crate::tls::read_crls(it).unwrap_or_default());
             Some(Self {
                 node: raw.node.clone()?,
                 chain: chain?,
                 members: MemberTrust::of_all(&charters),
                 client_anchors: client_anchors?,
-                // one that cannot be read was reported
-                crls: Crls::new(lists.flatten().collect(), false).ok()?,
+                crls: lists(check, raw, None)?,
+            })
+        })
+    }
+}
+
+// === impl Ruled ===
+
+impl Ruled {
+    /// Reads the rules of a node, under whose anchors certificates count, and which are revoked.
+    /// Neither its keys nor its own certificate are looked at.
+    ///
+    /// # Errors
+    ///
+    /// All problems of these at once.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let keys =
+            ["land", "charter", "data_dir", ANCHORS, CRLS, "tls.crl_required", "clients", "policy"];
+        judged(path, &keys, |check, raw| {
+            let land = check.land("land", raw.land.as_deref());
+            let data_dir = check.data_dir(raw.data_dir.as_deref());
+            let (charters, _) = check.charters(raw.charter.as_deref(), data_dir.as_deref());
+            let client_anchors = check.certificates(ANCHORS, raw.tls.client_anchors.as_deref());
+            let crls = lists(check, raw, raw.tls.crl_required);
+            let rules = check.rules(&raw.clients, raw.policy_file.as_deref(), raw.four_eyes);
+            Some(Self {
+                land: land?,
+                members: MemberTrust::of_all(&charters),
+                client_anchors: client_anchors?,
+                crls: crls?,
+                rules,
             })
         })
     }
@@ -126,6 +174,26 @@ impl Reading {
     pub fn data_dir(path: &Path) -> Result<PathBuf, ConfigError> {
         judged(path, &["data_dir"], |check, raw| check.data_dir(raw.data_dir.as_deref()))
     }
+
+    /// Reads `[data]` alone: where data packages are installed and who may sign them, if that is
+    /// configured.
+    ///
+    /// # Errors
+    ///
+    /// All problems of these at once.
+    pub fn data(path: &Path) -> Result<Option<Data>, ConfigError> {
+        judged(path, &["data"], |check, raw| {
+            Some(check.data(raw.data_package.as_deref(), &raw.data_keys))
+        })
+    }
+}
+
+/// The revocation lists; `None` only if a problem was reported.
+fn lists(check: &mut Check<'_>, raw: &RawConfig, required: Option<bool>) -> Option<Crls> {
+    let paths = check.crls(&raw.tls.crls, required);
+    // one that cannot be read was reported
+    let lists = paths.iter().map(|it| crate::tls::read_crls(it).unwrap_or_default());
+    Crls::new(lists.flatten().collect(), required.unwrap_or(false)).ok()
 }
 
 /// What `read` makes of a file, if there is no problem with the file as such or with these keys.
@@ -147,9 +215,9 @@ pub(super) fn judged<T>(
     }
 }
 
-/// `tls.crls[0]` is a part of `tls.crls`.
+/// `tls.crls[0]` is a part of `tls.crls`, `policy.file` one of `policy`.
 fn concerns(problem: &str, key: &str) -> bool {
-    problem.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+    problem.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
 }
 
 const CERTIFICATE: &str = "tls.certificate";

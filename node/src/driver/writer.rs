@@ -4,8 +4,9 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        mpsc::{Receiver, Sender, channel},
+        mpsc::{Receiver, Sender, TryRecvError, channel},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use registry_core::{
     node::{Input, Learned},
     replicate::Store,
 };
-use registry_journal::{Body, CheckpointRecord, EntryRef, EraseError, Group, Journal};
+use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal};
 use registry_proto::{
     erasure::Erasing,
     log::{Checkpoint, Kind, LogSigner, SignedCheckpoint},
@@ -26,7 +27,7 @@ use tracing::{error, warn};
 
 use crate::{
     driver::Handle,
-    erasure::Erasures,
+    erasure::{Erasures, Rest},
     folder::Notifier,
     lifecycle::{Shutdown, TaskKind},
 };
@@ -45,7 +46,12 @@ pub(crate) enum Job {
     Store(Store),
     /// A later epoch erases what stands here, or will.
     Erase,
+    /// Nothing else is to be done, and not everything is erased.
+    EraseOn,
 }
+
+/// How long a group may wait for erasing: about as long as one that is large takes itself.
+const ERASE_FOR: Duration = Duration::from_millis(50);
 
 /// The writers of all logs.
 #[derive(Debug)]
@@ -137,51 +143,67 @@ impl Default for Writers {
 impl Writer {
     /// Ends when the driver has dropped its side of the queue; what is queued is written first.
     fn run(mut self, jobs: Receiver<Job>) {
-        for job in jobs {
-            let (input, found) = match job {
-                Job::Commit(commit) => {
-                    let input = self.commit(&commit);
-                    let entries = commit.entries.iter().map(|it| (&it.header, &it.body));
-                    let found = self.found(&input, entries);
-                    (input, found)
-                }
-                Job::Freshen(checkpoint, ordered) => {
-                    (self.freshen(&checkpoint, ordered), Vec::new())
-                }
-                Job::Erase => {
-                    let settled = self.erasures.settle(self.log, &mut self.journal);
-                    self.tell_failure(settled);
-                    continue;
-                }
-                Job::Store(mut store) => {
-                    let first = self.journal.reader().size();
-                    self.erasures.withdraw(self.log, first, &mut store.entries);
-                    let input = self.store(&store);
-                    let entries = store.entries.iter().map(|it| (&it.header, &it.body));
-                    let found = self.found(&input, entries);
-                    (input, found)
-                }
+        let mut rest: Option<Rest> = None;
+        loop {
+            let job = match rest {
+                None => jobs.recv().ok(),
+                // a group never waits for more than one step; what is left at the end is for the
+                // next start
+                Some(_) => match jobs.try_recv() {
+                    Ok(job) => Some(job),
+                    Err(TryRecvError::Empty) => Some(Job::EraseOn),
+                    Err(TryRecvError::Disconnected) => None,
+                },
             };
-            // told first: no receipt may say meanwhile that everything is carried out
-            let log = self.log;
-            let erasing = found.iter().map(|(it, _)| Input::Erasing { log, by: it.by });
-            for input in erasing.chain([input]) {
-                // a driver that is gone has nobody to tell; the group is durable all the same
-                if self.driver.input_blocking(input).is_err() {
-                    return;
-                }
+            let Some(job) = job else { return };
+            let Some(erases) = self.work(job) else { return };
+            if erases {
+                rest = Some(Rest::default());
             }
-            let size = self.journal.reader().size();
-            let erased = self.erasures.erase(log, &mut self.journal, &found, size);
-            self.tell_failure(erased);
+            rest = rest.and_then(|from| self.erase(from));
         }
     }
 
-    fn tell_failure(&self, outcome: Result<(), EraseError>) {
-        if let Err(failure) = outcome {
+    /// Does a job; whether there is something new to erase. `None` once the driver is gone.
+    fn work(&mut self, job: Job) -> Option<bool> {
+        let (input, found) = match job {
+            Job::Commit(commit) => {
+                let input = self.commit(&commit);
+                let entries = commit.entries.iter().map(|it| (&it.header, &it.body));
+                let found = self.found(&input, entries);
+                (input, found)
+            }
+            Job::Freshen(checkpoint, ordered) => (self.freshen(&checkpoint, ordered), Vec::new()),
+            Job::Erase => return Some(true),
+            Job::EraseOn => return Some(false),
+            Job::Store(mut store) => {
+                let first = self.journal.reader().size();
+                self.erasures.withdraw(self.log, first, &mut store.entries);
+                let input = self.store(&store);
+                let entries = store.entries.iter().map(|it| (&it.header, &it.body));
+                let found = self.found(&input, entries);
+                (input, found)
+            }
+        };
+        // told first: no receipt may say meanwhile that everything is carried out
+        let log = self.log;
+        let erasing = found.iter().map(|(it, _)| Input::Erasing { log, by: it.by });
+        for input in erasing.chain([input]) {
+            // a driver that is gone has nobody to tell; the group is durable all the same
+            self.driver.input_blocking(input).ok()?;
+        }
+        self.erasures.note(log, &found, self.journal.reader().size());
+        Some(!found.is_empty())
+    }
+
+    /// Goes on erasing for a while; what is left then.
+    fn erase(&mut self, from: Rest) -> Option<Rest> {
+        let rest = self.erasures.step(self.log, &mut self.journal, from, ERASE_FOR);
+        rest.unwrap_or_else(|failure| {
             let cause = crate::lifecycle::chain(&failure);
             error!(log = %self.log, cause, "cannot erase; the next start goes on");
-        }
+            None
+        })
     }
 
     /// Erasures that are durable now and name something.

@@ -19,6 +19,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io::{self, Write as _},
+    ops::RangeInclusive,
     path::Path,
 };
 
@@ -29,7 +30,8 @@ use registry_proto::log::{Hash, Kind};
 pub(super) struct List {
     /// Entries that were looked through.
     pub(super) upto: u64,
-    /// By the erased entry; of two erasures of one entry the first counts.
+    /// By the erased entry; of two erasures of one entry the first counts. Of an entry of an earlier
+    /// epoch nobody may know yet which leaf it has, so each leaf that is named has a row.
     pub(super) rows: BTreeMap<Erased, Row>,
 }
 
@@ -40,6 +42,9 @@ pub(super) struct Erased {
     pub(super) epoch: Option<u64>,
     /// Its index.
     pub(super) index: u64,
+    /// Its leaf hash as the erasure names it, if it is of an earlier epoch: it may still be on its way
+    /// here, and an erasure with another one erases nothing.
+    pub(super) leaf: Option<Hash>,
 }
 
 /// An erasure.
@@ -51,14 +56,14 @@ pub(super) struct Row {
     pub(super) kind: Kind,
     /// Carried out at this node, in all its parts.
     pub(super) done: bool,
-    /// Leaf hash of an entry of an earlier epoch.
-    pub(super) leaf: Option<Hash>,
     /// The body is in no journal of this node; found out anew after each start.
     pub(super) gone: bool,
 }
 
 /// In place of the kind of an entry that this node does not have.
 pub(super) const NOT_HERE: Kind = Kind::Unknown(0);
+/// In place of the kind of an entry that is damaged in the journal of this node.
+pub(super) const UNREADABLE: Kind = Kind::Unknown(i32::MIN);
 
 #[cfg(test)]
 thread_local! {
@@ -68,6 +73,16 @@ thread_local! {
 
 const FIRST_LINE: &str = "erasures 2";
 const FIRST_LINE_1: &str = "erasures 1";
+
+// === impl Erased ===
+
+impl Erased {
+    /// This entry, with whatever leaf it is named.
+    pub(super) fn all_of(epoch: Option<u64>, index: u64) -> RangeInclusive<Self> {
+        let with = |leaf| Self { epoch, index, leaf };
+        with(None)..=with(Some(Hash::from_bytes([u8::MAX; 32])))
+    }
+}
 
 // === impl List ===
 
@@ -110,10 +125,10 @@ impl List {
 
     fn text(&self) -> String {
         let mut text = format!("{FIRST_LINE}\nupto {}\n", self.upto);
-        for (entry, Row { by, kind, done, leaf, .. }) in &self.rows {
+        for (entry, Row { by, kind, done, .. }) in &self.rows {
             let epoch = entry.epoch.map_or_else(String::new, |it| format!("{it}/"));
             let state = if *done { "done" } else { "open" };
-            let leaf = leaf.map_or_else(String::new, |it| format!(" {it}"));
+            let leaf = entry.leaf.map_or_else(String::new, |it| format!(" {it}"));
             // writing to a string does not fail
             let _ = writeln!(text, "{epoch}{} {by} {} {state}{leaf}", entry.index, kind.to_wire());
         }
@@ -144,7 +159,7 @@ fn row(line: &str) -> Option<(Erased, Row)> {
         None => (None, entry),
         Some((epoch, index)) => (Some(epoch.parse().ok()?), index),
     };
-    let entry = Erased { epoch, index: index.parse().ok()? };
+    let index = index.parse().ok()?;
     let by = words.next()?.parse().ok()?;
     let kind = Kind::from_wire(words.next()?.parse().ok()?);
     let done = match words.next()? {
@@ -158,7 +173,7 @@ fn row(line: &str) -> Option<(Erased, Row)> {
     };
     // an entry that may come later is known by nothing else
     let whole = words.next().is_none() && leaf.is_some() == epoch.is_some();
-    whole.then_some((entry, Row { by, kind, done, leaf, gone: false }))
+    whole.then_some((Erased { epoch, index, leaf }, Row { by, kind, done, gone: false }))
 }
 
 #[cfg(test)]
@@ -167,16 +182,16 @@ mod tests {
 
     #[test]
     fn a_list_is_read_back_and_damage_makes_it_empty() {
-        let row = |by, done, leaf: Option<Hash>| {
-            let kind = if leaf.is_none() { Kind::ServiceVersion } else { NOT_HERE };
-            Row { by, kind, done, leaf, gone: false }
-        };
-        let at = |epoch, index| Erased { epoch, index };
+        let row = |by, done, kind| Row { by, kind, done, gone: false };
         let leaf = Hash::from_bytes([0xab; 32]);
+        let other = Hash::from_bytes([0xcd; 32]);
+        let at = |index| Erased { epoch: None, index, leaf: None };
+        let of_old = |leaf| Erased { epoch: Some(1), index: 7, leaf: Some(leaf) };
         let rows = [
-            (at(None, 3), row(9, true, None)),
-            (at(None, 5), row(12, false, None)),
-            (at(Some(1), 7), row(13, false, Some(leaf))),
+            (at(3), row(9, true, Kind::ServiceVersion)),
+            (at(5), row(12, false, Kind::ServiceVersion)),
+            (of_old(leaf), row(13, false, NOT_HERE)),
+            (of_old(other), row(14, true, NOT_HERE)),
         ];
         let list = List { upto: 40, rows: rows.into() };
         let dir = tempfile::tempdir().unwrap();
@@ -185,7 +200,7 @@ mod tests {
         list.write(&path).unwrap();
         assert_eq!(List::read(&path).unwrap(), list);
         let text = fs::read_to_string(&path).unwrap();
-        let rest = format!("1/7 13 0 open {leaf}\nsha256 ");
+        let rest = format!("1/7 13 0 open {leaf}\n1/7 14 0 done {other}\nsha256 ");
         let begins = format!("erasures 2\nupto 40\n3 9 2 done\n5 12 2 open\n{rest}");
         assert!(text.starts_with(&begins), "{text}");
         // as nodes wrote it that knew no erasure of another epoch

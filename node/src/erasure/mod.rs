@@ -8,6 +8,7 @@
 //! Every step can be repeated, and none is forgotten: what a crash cut off is found at the next start
 //! ([`Erasures::resume`]).
 
+mod entries;
 mod list;
 mod tasks;
 #[cfg(test)]
@@ -19,14 +20,15 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use registry_core::fold::Position;
 use registry_journal::{EraseError, Journal, Reader};
 use registry_proto::{
-    erasure::{Erasing, is_erasure, may_be_erased},
-    log::{Header, Kind, leaf_hash},
+    erasure::{Erasing, is_erasure},
+    log::{Hash, Header, Kind},
     terms::{Land, LogId},
     wire::peer::{BatchEntry, BodyState},
 };
@@ -34,7 +36,8 @@ use tokio::sync::Notify;
 use tracing::{error, info};
 
 use crate::{journals::Stored, lifecycle::chain};
-use list::{Erased, List, NOT_HERE, Row};
+use entries::{erased, erased_kind, promised_kind, settle_one};
+use list::{Erased, List, NOT_HERE, Row, UNREADABLE};
 pub use tasks::Tasks;
 
 /// Erasures of all logs, as far as this node knows them. Cheap to clone; all clones are one.
@@ -80,6 +83,10 @@ struct Settled {
     now: bool,
 }
 
+/// Behind which row a journal is to be settled further; from the beginning without one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rest(Option<(LogId, Erased)>);
+
 /// Has the owner of a journal look what is to be overwritten.
 type Work = Box<dyn Fn() + Send + Sync>;
 
@@ -106,6 +113,8 @@ const NOTE_EVERY: u64 = 10_000;
 /// Entries beyond what is known of an epoch that ended, of which erasures are kept should they come
 /// after all: each row stays for ever, and nothing but its owner says that there are such entries.
 const BEYOND_MAX: u64 = 10_000;
+/// Leaves that erasures may name for one entry of an epoch that ended, should it come after all.
+const LEAVES_MAX: usize = 16;
 /// Bytes and entries of one read of the journal.
 const READ_BYTES: usize = 4 << 20;
 const READ_ENTRIES: usize = 10_000;
@@ -193,7 +202,7 @@ impl Erasures {
             });
             let found = self.found(log, &reader, found);
             next += entries.len().max(1) as u64;
-            self.erase(log, journal, &found, next)?;
+            self.note(log, &found, next);
         }
         self.settle(log, journal)?;
         self.look(log, size);
@@ -219,7 +228,12 @@ impl Erasures {
                 || self.lock().get(&log).is_some_and(|it| it.rows.contains_key(&at));
             let kind = match at.epoch {
                 None => erased_kind(reader, &erasing),
-                Some(_) => self.may_come(&erasing).then_some(NOT_HERE),
+                Some(epoch) => {
+                    let all = Erased::all_of(Some(epoch), at.index);
+                    let leaves = named.range(all.clone()).count()
+                        + self.lock().get(&log).map_or(0, |it| it.rows.range(all).count());
+                    (leaves < LEAVES_MAX && self.may_come(&erasing)).then_some(NOT_HERE)
+                }
             };
             let Some(kind) = kind.filter(|_| !known) else {
                 info!(%log, by = erasing.by, entry = erasing.index, "an erasure that erases nothing");
@@ -233,39 +247,25 @@ impl Erasures {
         found
     }
 
-    /// Notes what was found among the first `upto` entries and overwrites the bodies; those of earlier
-    /// epochs are overwritten by whoever owns their journals.
-    ///
-    /// # Errors
-    ///
-    /// If the disk fails; the next start goes on.
-    pub(crate) fn erase(
-        &self,
-        log: LogId,
-        journal: &mut Journal,
-        found: &[(Erasing, Kind)],
-        upto: u64,
-    ) -> Result<(), EraseError> {
+    /// Notes what was found among the first `upto` entries, durably, before a body is overwritten. Those
+    /// of earlier epochs are overwritten by whoever owns their journals.
+    pub(crate) fn note(&self, log: LogId, found: &[(Erasing, Kind)], upto: u64) {
         if found.is_empty() {
             self.look(log, upto);
-            return Ok(());
+            return;
         }
         // noted first: a range that is read meanwhile must know why a body is missing
         self.change(log, |list| {
             list.upto = upto;
             for (it, kind) in found {
-                let at = erased(log, it);
-                let leaf = at.epoch.map(|_| it.leaf);
-                let row = Row { by: it.by, kind: *kind, done: false, leaf, gone: false };
-                list.rows.entry(at).or_insert(row);
+                let row = Row { by: it.by, kind: *kind, done: false, gone: false };
+                list.rows.entry(erased(log, it)).or_insert(row);
             }
         });
-        self.settle(log, journal)?;
         let others: BTreeSet<LogId> =
             found.iter().map(|(it, _)| it.log).filter(|it| *it != log).collect();
         let work = lock(&self.inner.work);
         others.iter().filter_map(|it| work.get(it)).for_each(|work| work());
-        Ok(())
     }
 
     /// Overwrites what is to be erased in a journal, by erasures of its own or a later epoch. An entry
@@ -275,35 +275,45 @@ impl Erasures {
     ///
     /// If the disk fails; the next start goes on.
     pub(crate) fn settle(&self, log: LogId, journal: &mut Journal) -> Result<(), EraseError> {
-        let reader = journal.reader();
-        let (mut settled, mut outcome) = (Vec::new(), Ok(()));
-        for (stands, at, row) in self.naming(log, 0..u64::MAX, |row| !row.gone) {
-            let kind = match row.leaf {
-                None => row.kind,
-                Some(_) if at.index >= reader.size() => NOT_HERE,
-                Some(_) => match reader.entry(at.index) {
-                    Ok(entry) => promised_kind(log, &row, &entry.header).unwrap_or(NOT_HERE),
-                    Err(_) => {
-                        error!(%log, entry = at.index, "a damaged entry cannot be erased");
-                        continue;
-                    }
-                },
-            };
-            let now = match kind {
-                NOT_HERE => false,
-                _ => match overwrite(log, journal, at.index) {
-                    Ok(Some(now)) => now,
-                    Ok(None) => continue,
-                    Err(failure) => {
-                        outcome = Err(failure);
-                        break;
-                    }
-                },
-            };
-            settled.push(Settled { stands, at, kind, now });
-            if row.done && now {
+        let mut rest = Some(Rest::default());
+        while let Some(from) = rest {
+            rest = self.step(log, journal, from, Duration::MAX)?;
+        }
+        Ok(())
+    }
+
+    /// [`Erasures::settle`] for about so long, so that whoever owns the journal can do other work; what
+    /// is left, if anything. Each entry is durable before the next, whoever goes on with it.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails; the next start goes on.
+    pub(crate) fn step(
+        &self,
+        log: LogId,
+        journal: &mut Journal,
+        Rest(from): Rest,
+        limit: Duration,
+    ) -> Result<Option<Rest>, EraseError> {
+        let (mut settled, mut outcome) = (Vec::new(), Ok(None));
+        let rows = self.naming(log, 0..u64::MAX, |row| !row.gone).into_iter();
+        let begun = Instant::now();
+        for (stands, at, row) in rows.filter(|(stands, at, _)| Some((*stands, *at)) > from) {
+            match settle_one(log, journal, &at, &row) {
+                Ok(Some((kind, now))) => settled.push(Settled { stands, at, kind, now }),
+                Ok(None) => {}
+                Err(failure) => {
+                    outcome = Err(failure);
+                    break;
+                }
+            }
+            if row.done && settled.last().is_some_and(|it| it.now && it.at == at) {
                 // nothing but this says that the other parts have to follow once more
                 self.settled(&std::mem::take(&mut settled));
+            }
+            if begun.elapsed() >= limit {
+                outcome = Ok(Some(Rest(Some((stands, at)))));
+                break;
             }
         }
         self.settled(&settled);
@@ -316,10 +326,10 @@ impl Erasures {
     pub(crate) fn withdraw(&self, log: LogId, first: u64, entries: &mut [BatchEntry]) {
         let indices = first..first.saturating_add(entries.len() as u64);
         let mut settled = Vec::new();
-        for (stands, at, row) in self.naming(log, indices, |row| row.leaf.is_some()) {
+        for (stands, at, _) in self.later(log, indices) {
             let place = usize::try_from(at.index - first).ok();
             let Some(entry) = place.and_then(|it| entries.get_mut(it)) else { continue };
-            let Some(kind) = promised_kind(log, &row, &entry.header) else { continue };
+            let Some(kind) = promised_kind(log, &at, &entry.header) else { continue };
             let (header, body_state) =
                 (std::mem::take(&mut entry.header), BodyState::Erased.into());
             *entry = BatchEntry { header, body_state, ..BatchEntry::default() };
@@ -339,34 +349,34 @@ impl Erasures {
     pub(crate) fn hide(&self, log: LogId, entries: &mut [Stored]) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
         let (first, indices) = (first.index, first.index..last.index.saturating_add(1));
-        for (_, at, row) in self.naming(log, indices, |row| row.leaf.is_some()) {
+        for (_, at, _) in self.later(log, indices) {
             let place = usize::try_from(at.index - first).ok();
             let Some(entry) = place.and_then(|it| entries.get_mut(it)) else { continue };
-            if promised_kind(log, &row, &entry.header).is_some() {
+            if promised_kind(log, &at, &entry.header).is_some() {
                 (entry.body, entry.erased) = (None, true);
             }
         }
     }
 
-    /// Erasures that name an entry: of its own epoch, then those of later ones that count.
-    pub fn by(&self, entry: Position) -> Vec<Position> {
+    /// Erasures that erase an entry with this leaf: of its own epoch, then those of later ones that count.
+    pub fn by(&self, entry: Position, leaf: Hash) -> Vec<Position> {
         let ends = lock(&self.inner.ends).clone();
         let lists = self.lock();
         let mut all = Vec::new();
         for (&stands, list) in lists.range(entry.log..).take_while(|it| it.0.land == entry.log.land)
         {
             let own = stands == entry.log;
-            let epoch = (!own).then_some(entry.log.epoch);
-            let row = list.rows.get(&Erased { epoch, index: entry.index });
+            let (epoch, leaf) = ((!own).then_some(entry.log.epoch), (!own).then_some(leaf));
+            let row = list.rows.get(&Erased { epoch, index: entry.index, leaf });
             let by = row.map(|it| Position { log: stands, index: it.by });
             all.extend(by.filter(|it| own || counts(&ends, *it)));
         }
         all
     }
 
-    /// All erasures that stand in a log, the newest first, of entries that are here.
+    /// All erasures that stand in a log, the newest first, of entries that are here and can be read.
     pub fn of(&self, log: LogId) -> Vec<Known> {
-        let mut all = self.some(log, |it| it.kind != NOT_HERE);
+        let mut all = self.some(log, |it| ![NOT_HERE, UNREADABLE].contains(&it.kind));
         all.sort_unstable_by_key(|it| std::cmp::Reverse(it.by));
         all
     }
@@ -447,7 +457,7 @@ impl Erasures {
         let lists = self.lock();
         for (&stands, list) in lists.range(log..).take_while(|it| it.0.land == log.land) {
             let epoch = (stands != log).then_some(log.epoch);
-            let at = |index| Erased { epoch, index };
+            let at = |index| Erased { epoch, index, leaf: None };
             let rows = list.rows.range(at(indices.start)..at(indices.end));
             for (at, row) in rows.filter(|(_, row)| wanted(row)) {
                 if counts(&ends, Position { log: stands, index: row.by }) {
@@ -455,6 +465,13 @@ impl Erasures {
                 }
             }
         }
+        all
+    }
+
+    /// The same, of erasures that stand in later epochs only.
+    fn later(&self, log: LogId, indices: Range<u64>) -> Vec<(LogId, Erased, Row)> {
+        let mut all = self.naming(log, indices, |_| true);
+        all.retain(|(_, at, _)| at.leaf.is_some());
         all
     }
 
@@ -528,11 +545,6 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What an erasure erases, as the list of its log names it.
-fn erased(log: LogId, it: &Erasing) -> Erased {
-    Erased { epoch: (it.log != log).then_some(it.log.epoch), index: it.index }
-}
-
 /// False for an erasure that a reset discarded.
 fn counts(ends: &BTreeMap<LogId, Ends>, by: Position) -> bool {
     ends.get(&by.log).is_none_or(|ends| by.index < ends.counts)
@@ -556,34 +568,7 @@ fn note(lists: &mut BTreeMap<LogId, List>, all: &[Settled]) -> BTreeSet<LogId> {
 fn set_done(list: &mut List, all: &[Known], done: bool) {
     for it in all {
         let epoch = (it.entry.log != it.by.log).then_some(it.entry.log.epoch);
-        if let Some(row) = list.rows.get_mut(&Erased { epoch, index: it.entry.index }) {
-            row.done = done;
-        }
-    }
-}
-
-/// Kind of the entry with this header, if it is the one that a later epoch erases.
-fn promised_kind(log: LogId, row: &Row, raw: &Bytes) -> Option<Kind> {
-    let header = Header::parse(raw).ok().filter(|it| it.log == log)?;
-    (row.leaf == Some(leaf_hash(raw)) && may_be_erased(header.kind)).then_some(header.kind)
-}
-
-/// Kind of the entry, if the erasure erases it.
-fn erased_kind(reader: &Reader, erasing: &Erasing) -> Option<Kind> {
-    let target = reader.entry(erasing.index).ok()?;
-    let header = Header::parse(&target.header).ok()?;
-    erasing.erases(&header, &leaf_hash(&target.header)).ok().map(|()| header.kind)
-}
-
-/// Overwrites a body; true if it was there, `None` if it cannot be: then it stays open, and nobody is
-/// told that it is done.
-fn overwrite(log: LogId, journal: &mut Journal, entry: u64) -> Result<Option<bool>, EraseError> {
-    match journal.erase(entry) {
-        Ok(it) => Ok(Some(it == registry_journal::Erased::Now)),
-        Err(failure @ (EraseError::Damaged { .. } | EraseError::OutOfRange { .. })) => {
-            error!(%log, entry, cause = chain(&failure), "a body cannot be erased");
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
+        let rows = list.rows.range_mut(Erased::all_of(epoch, it.entry.index));
+        rows.filter(|(_, row)| row.by == it.by.index).for_each(|(_, row)| row.done = done);
     }
 }

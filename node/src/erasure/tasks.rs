@@ -13,7 +13,7 @@ use registry_proto::{log::Kind, terms::LogId};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Erasures, Known};
+use super::{Erasures, Known, UNREADABLE};
 use crate::{
     artefacts::Artefacts,
     driver::Handle,
@@ -85,8 +85,11 @@ impl Tasks {
         }
         self.index.recent().clear();
         followed.iter().for_each(|it| self.erasures.tell(it.entry));
-        if followed.iter().any(|it| it.kind == Kind::ServiceVersion) {
-            let unknown = |it: &Known| old.contains(&it.entry) || self.is_beyond(it.entry);
+        // of a damaged one nobody can say whether it was a version
+        if followed.iter().any(|it| [Kind::ServiceVersion, UNREADABLE].contains(&it.kind)) {
+            let unknown = |it: &Known| {
+                old.contains(&it.entry) || it.kind == UNREADABLE || self.is_beyond(it.entry)
+            };
             let after_restart = followed.iter().any(unknown);
             let forgot = self.artefacts.forget_erased(&self.index, after_restart).await;
             forgot.map_err(|reject| reject.to_string())?;

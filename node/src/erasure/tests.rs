@@ -1,7 +1,8 @@
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use prost::Message as _;
+use registry_core::fold::Position;
 use registry_journal::{
     Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options, StoredBody,
 };
@@ -11,7 +12,7 @@ use registry_proto::{
     wire::{peer::BatchEntry, registry::Erasure},
 };
 
-use super::{BEYOND_MAX, Ends, Erasures, list::WRITES};
+use super::{BEYOND_MAX, Ends, Erasures, LEAVES_MAX, Rest, list::WRITES};
 use crate::{
     journals::{Beginning, JournalRead as _, Stored},
     testing::{Item, MemoryJournal, NUMBER_A, verbund},
@@ -74,7 +75,8 @@ fn note(erasures: &Erasures, journal: &mut Journal, entries: &[Stored]) -> usize
     append(journal, entries);
     let said = entries.iter().map(|it| (&it.header, &it.body.as_ref().unwrap().1));
     let found = erasures.found(NEW, &journal.reader(), said);
-    erasures.erase(NEW, journal, &found, journal.reader().size()).unwrap();
+    erasures.note(NEW, &found, journal.reader().size());
+    erasures.settle(NEW, journal).unwrap();
     found.len()
 }
 
@@ -147,6 +149,103 @@ fn many_erasures_of_an_earlier_epoch_write_their_list_a_few_times() {
     let all = erasures.of(NEW);
     assert!(all.len() == 200 && all.iter().all(|it| it.gone && it.done), "{all:?}");
     assert!(WRITES.take() <= 1);
+}
+
+#[test]
+fn an_erasure_that_names_another_leaf_is_not_in_the_way_of_one_that_fits() {
+    let dir = tempfile::tempdir().unwrap();
+    let (wrong, (old, _)) = (leaf_hash(b"another"), logs(2, &[]));
+    let right = |at: usize| leaf_hash(&old[at].header);
+    let (_, new) = logs(0, &[(0, wrong), (1, wrong), (0, right(0)), (1, right(1))]);
+    let mut journals = [open(dir.path(), OLD), open(dir.path(), NEW)];
+    // one of the two entries is here, the other comes later
+    append(&mut journals[0], &old[..1]);
+    let erasures = opened(dir.path(), 2, 0, None);
+    for said in new.chunks(2) {
+        assert_eq!(note(&erasures, &mut journals[1], said), 2);
+        erasures.settle(OLD, &mut journals[0]).unwrap();
+    }
+    assert_eq!(erased(&journals[0]), [0]);
+    let (header, body) = (old[1].header.clone(), old[1].body.as_ref().unwrap().1.clone());
+    let mut late = [BatchEntry { header, body, ..BatchEntry::default() }];
+    erasures.withdraw(OLD, 1, &mut late);
+    assert!(late[0].body.is_empty());
+    // a missing body is excused by the erasure that names its entry
+    for (index, it) in (0..).zip(&old) {
+        let by = erasures.by(Position { log: OLD, index }, leaf_hash(&it.header));
+        assert_eq!(by, [Position { log: NEW, index: 2 + index }]);
+        assert_eq!(erasures.by(Position { log: OLD, index }, leaf_hash(b"third")), []);
+    }
+    // and what is listed, done and read again is that
+    let listed: Vec<_> = erasures.of(NEW).iter().map(|it| it.by.index).collect();
+    assert_eq!(listed, [3, 2]);
+    erasures.done(erasures.open_ones());
+    assert_eq!(erasures.open_ones(), []);
+    let again = opened(dir.path(), 2, 4, None);
+    assert_eq!((again.every(NEW).len(), again.open_ones().len()), (4, 0));
+
+    // so many leaves of one entry, and no more
+    let many: Vec<_> = (0..20).map(|n: u8| (0, leaf_hash(&[n]))).collect();
+    let (_, more) = logs(0, &many);
+    let found = |it: &[Stored]| {
+        let said = it.iter().map(|it| (&it.header, &it.body.as_ref().unwrap().1));
+        erasures.found(NEW, &journals[1].reader(), said).len()
+    };
+    assert_eq!(found(&more), LEAVES_MAX - 2);
+}
+
+#[test]
+fn a_body_that_is_damaged_is_overwritten_and_confirmed_only_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = MemoryJournal::of(OLD.land);
+    for n in 0..3 {
+        memory.append(&[Item::Define(n, NUMBER_A)]);
+    }
+    for leaf in [leaf_hash(b"another"), memory.leaves()[1]] {
+        let leaf_hash = leaf.as_bytes().to_vec().into();
+        let said = Erasure { index: 1, leaf_hash, grund: "Probe".to_owned(), epoch: 0 };
+        memory.append(&[Item::Body(Kind::Erasure, 1, said.encode_to_vec().into())]);
+    }
+    let entries = memory.entries();
+    let mut journal = open(dir.path(), OLD);
+    append(&mut journal, &entries);
+    // one byte of the body on the disk is another
+    let file = dir.path().join("1/00000000000000000000.seg");
+    let body = &entries[1].body.as_ref().unwrap().1[1..];
+    let mut bytes = std::fs::read(&file).unwrap();
+    let place = |bytes: &[u8]| bytes.windows(body.len()).position(|it| it == body);
+    let at = place(&bytes).unwrap();
+    bytes[at - 1] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    assert!(journal.reader().entry(1).is_err());
+
+    let erasures = opened(dir.path(), 5, 0, None);
+    let said = entries[3..].iter().map(|it| (&it.header, &it.body.as_ref().unwrap().1));
+    let found = erasures.found(OLD, &journal.reader(), said);
+    assert_eq!((found.len(), found[0].0.by), (1, 4), "the one that names its leaf");
+    erasures.note(OLD, &found, 5);
+    assert!(erasures.open_ones().iter().all(|it| !it.gone));
+    erasures.settle(OLD, &mut journal).unwrap();
+    assert!(erasures.open_ones().iter().all(|it| it.gone && it.by.index == 4));
+    assert_eq!(place(&std::fs::read(&file).unwrap()), None);
+}
+
+#[test]
+fn what_is_to_be_erased_can_be_left_after_each_entry_and_taken_up_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (old, new) = logs(5, &[]);
+    let mut journals = [open(dir.path(), OLD), open(dir.path(), NEW)];
+    append(&mut journals[0], &old);
+    let erasures = opened(dir.path(), 5, 0, None);
+    note(&erasures, &mut journals[1], &new);
+    let (mut rest, mut steps) = (Some(Rest::default()), 0);
+    while let Some(from) = rest {
+        assert_eq!(erased(&journals[0]).len(), steps);
+        rest = erasures.step(OLD, &mut journals[0], from, Duration::ZERO).unwrap();
+        steps += usize::from(rest.is_some());
+    }
+    assert_eq!(steps, 5);
+    assert!(erasures.of(NEW).iter().all(|it| it.gone));
 }
 
 #[test]

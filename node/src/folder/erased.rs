@@ -1,6 +1,6 @@
 //! What erasures mean for the facts: which of them go, and what is never shown.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use registry_core::{
     fold::{Fact, Position, keys},
@@ -8,9 +8,10 @@ use registry_core::{
 };
 use registry_proto::{
     erasure::{Erasing, may_be_erased},
-    log::{Hash, Header, leaf_hash},
+    log::{Hash, Header, Kind, leaf_hash},
     terms::LogId,
 };
+use uuid::Uuid;
 
 use crate::{
     index::Index,
@@ -36,44 +37,63 @@ impl Surrounding<'_> {
 
     /// The entry that an erasure erases, if it does and facts of it are in the store or among what
     /// is not shown yet. Else there is nothing to write anew: a node that comes late never had them.
+    /// `spoke_of`: the object that the entry was about, as the erasure says.
     pub(super) fn erased(
         &self,
         log: LogId,
         it: &Erasing,
+        spoke_of: Option<Uuid>,
         unshown: &[&Vec<Fact>],
     ) -> Option<Position> {
         let at = Position { log: it.log, index: it.index };
-        let stored = if it.log == log {
-            self.journal.read(it.index, 1, 1)
-        } else {
-            self.index.journals().find(it.log)?.read(it.index, 1, 1)
+        let earlier = if it.log == log { None } else { Some(self.index.journals().find(it.log)?) };
+        let journal = earlier.as_deref().unwrap_or(self.journal);
+        let prefixes = match journal.read(it.index, 1, 1) {
+            Ok(stored) => {
+                let target = Parsed::of(it.log, stored.into_iter().next()?).ok()?;
+                it.erases(&target.header, &target.leaf).ok()?;
+                let is_of = |fact: &Fact| keys::position(&fact.key) == Ok(at);
+                if unshown.iter().any(|facts| facts.iter().any(is_of)) {
+                    return Some(at);
+                }
+                vec![keys::erasable(target.header.kind, target.header.object_id?, at)?]
+            }
+            // damaged since it was shown: what is known of it has to go all the same
+            Err(_) if names_leaf(journal, it) => {
+                let kinds = [Kind::ServiceDefinition, Kind::ServiceVersion, Kind::Contact];
+                kinds.into_iter().filter_map(|kind| keys::erasable(kind, spoke_of?, at)).collect()
+            }
+            Err(_) => return None,
         };
-        let stored = stored.ok()?.into_iter().next()?;
-        let target = Parsed::of(it.log, stored).ok()?;
-        it.erases(&target.header, &target.leaf).ok()?;
-        let is_of = |fact: &Fact| keys::position(&fact.key) == Ok(at);
-        if unshown.iter().any(|facts| facts.iter().any(is_of)) {
-            return Some(at);
-        }
-        let prefix = keys::erasable(target.header.kind, target.header.object_id?, at)?;
+        prefixes.iter().any(|prefix| self.knows(prefix, at)).then_some(at)
+    }
+
+    /// Whether the store has a fact of an entry under this prefix.
+    fn knows(&self, prefix: &[u8], at: Position) -> bool {
         let store = self.index.store();
-        let known = store.scan(&prefix, &keys::after(&prefix), false, usize::MAX);
-        match known {
-            Ok(known) => known.iter().any(is_of).then_some(at),
+        match store.scan(prefix, &keys::after(prefix), false, usize::MAX) {
+            Ok(known) => known.iter().any(|fact| keys::position(&fact.key) == Ok(at)),
             Err(error) => {
                 tracing::error!(%at, %error, "facts cannot be read; they count as there");
-                Some(at)
+                true
             }
         }
     }
 }
 
+/// True unless the tree has another leaf in that place: then the erasure erases nothing.
+fn names_leaf(journal: &dyn JournalRead, it: &Erasing) -> bool {
+    let leaves = journal.hashes(0, it.index, 1);
+    leaves.map_or(true, |leaves| leaves.first().is_none_or(|leaf| *leaf == it.leaf))
+}
+
 /// Takes the bodies out that are erased. The journal of the epoch and the list of erasures follow
 /// shortly, and durably, but on threads of their own.
-pub(super) fn hide(log: LogId, early: &BTreeMap<Position, Hash>, stored: &mut [Stored]) {
+pub(super) fn hide(log: LogId, early: &BTreeSet<(Position, Hash)>, stored: &mut [Stored]) {
     let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return };
     let (first, last) = (first.index, last.index);
-    let of = Position { log, index: first }..=Position { log, index: last };
+    let [least, most] = [0, u8::MAX].map(|it| Hash::from_bytes([it; 32]));
+    let of = (Position { log, index: first }, least)..=(Position { log, index: last }, most);
     for (at, leaf) in early.range(of) {
         let place = usize::try_from(at.index - first).ok();
         let Some(entry) = place.and_then(|it| stored.get_mut(it)) else { continue };

@@ -10,7 +10,7 @@ mod tests;
 
 use std::{
     cell::{OnceCell, RefCell},
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeSet, HashMap},
     io,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -70,7 +70,7 @@ struct Work {
     /// Sizes that must be folded before readers are let in.
     targets: HashMap<LogId, u64>,
     /// What was erased by a later epoch before it was shown, with its leaf: shown with no body.
-    early: BTreeMap<Position, Hash>,
+    early: BTreeSet<(Position, Hash)>,
     /// The log whose publishers wait to see what they wrote; never put off.
     own: Option<LogId>,
 }
@@ -152,7 +152,7 @@ impl Folder {
         };
         index.close_gate(reason);
         let wake = Arc::<Wake>::default();
-        let (cursors, targets, early) = (HashMap::new(), HashMap::new(), BTreeMap::new());
+        let (cursors, targets, early) = (HashMap::new(), HashMap::new(), BTreeSet::new());
         let mut work = Work { index, cursors, targets, early, own };
         work.set_targets();
         let thread = thread::Builder::new().name("folder".to_owned()).spawn({
@@ -317,7 +317,7 @@ impl Work {
     fn hides(&mut self, early: &[(Position, Hash)]) -> bool {
         let mut begun_anew = false;
         for &(at, leaf) in early {
-            self.early.insert(at, leaf);
+            self.early.insert((at, leaf));
             let Some(cursor) = self.cursors.get_mut(&at.log) else { continue };
             let shown = self.index.store().progress(at.log).size;
             if (shown..cursor.next).contains(&at.index) {
@@ -349,7 +349,7 @@ impl Work {
             self.index.recent().push(batch);
         }
         if !self.early.is_empty() {
-            self.early.retain(|at, _| at.log != log || at.index >= size);
+            self.early.retain(|(at, _)| at.log != log || at.index >= size);
         }
         self.index.announce();
         Ok(true)
@@ -545,7 +545,8 @@ impl Cursor {
             self.open.extend(fold::facts_of(&entry.as_entry(), &record));
             if let Record::Erasure(it) = &record {
                 let unshown = [&self.open, &folded.facts];
-                self.open_erased.extend(around.erased(log, it, &unshown));
+                let spoke_of = entry.header.object_id;
+                self.open_erased.extend(around.erased(log, it, spoke_of, &unshown));
             }
             let batch = self.builder.as_mut().and_then(|builder| builder.push(&entry, record));
             folded.batches.extend(batch);

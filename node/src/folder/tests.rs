@@ -7,7 +7,7 @@ use registry_core::{
     view::Facts,
 };
 use registry_proto::{
-    log::Kind,
+    log::{Hash, Kind},
     terms::Land,
     wire::registry::{Erasure, GetServiceRequest, ListServicesRequest},
 };
@@ -143,6 +143,30 @@ fn a_later_epoch_does_not_wait_for_a_damaged_or_incomplete_one_and_erases_what_c
             assert_eq!(services(&index), 3, "what is erased never shows");
         }
     }
+}
+
+#[test]
+fn facts_of_an_erased_entry_go_also_if_the_journal_is_damaged_there() {
+    let journal = MemoryJournal::of(Land::SL);
+    for n in 1..=3 {
+        journal.append(&[Item::Define(n, NUMBER_A)]);
+    }
+    let (index, folder) = folded(std::slice::from_ref(&journal));
+    let leaves = journal.leaves();
+    journal.damage(0);
+    let erase = |index_of: u64, leaf: Hash, spoke_of: u8| {
+        let leaf_hash = leaf.as_bytes().to_vec().into();
+        let said = Erasure { index: index_of, leaf_hash, grund: "Probe".to_owned(), epoch: 0 };
+        journal.append(&[Item::Body(Kind::Erasure, spoke_of, said.encode_to_vec().into())]);
+        folder.notifier().notify();
+        wait_folded(&index, &journal);
+        services(&index)
+    };
+    // one that names another leaf erases nothing, and is in no other's way
+    assert_eq!(erase(0, leaves[1], 1), 3);
+    assert_eq!(erase(0, leaves[0], 1), 2);
+    assert_eq!(erase(1, leaves[0], 2), 2);
+    assert_eq!(erase(1, leaves[1], 2), 1);
 }
 
 /// Services of which the catalogue says that their version can be used.

@@ -12,7 +12,7 @@ use registry_core::{
 use registry_journal::{Reader, Stored, StoredBody};
 use registry_proto::{
     erasure,
-    log::{Hash, prove_consistency, prove_inclusion, tree_root},
+    log::{Hash, leaf_hash, prove_consistency, prove_inclusion, tree_root},
     terms::LogId,
     wire::peer::{Batch, BatchEntry, BodyState, ErasureProof},
 };
@@ -176,7 +176,7 @@ impl Ranges {
             }
             StoredBody::Withheld => (Bytes::new(), Bytes::new(), BodyState::Withheld),
             StoredBody::Erased => {
-                let erasure = self.excuse(reader, stored.index, range)?;
+                let erasure = self.excuse(reader, (stored.index, leaf_hash(&header)), range)?;
                 if erasure.is_none() {
                     return Ok(None);
                 }
@@ -191,10 +191,10 @@ impl Ranges {
     fn excuse(
         &self,
         reader: &Reader,
-        index: u64,
+        (index, leaf): (u64, Hash),
         range: &SendRange,
     ) -> Result<Option<ErasureProof>, RangeError> {
-        for by in self.erasures.by(Position { log: range.log, index }) {
+        for by in self.erasures.by(Position { log: range.log, index }, leaf) {
             if by.log == range.log {
                 if by.index < range.upto {
                     return prove_erasure(reader, by.index, range.upto).map(Some);

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -13,12 +12,13 @@ use hyper_util::rt::TokioIo;
 use registry_core::{authorize::PeerIdentity, limits::HANDSHAKE_MS_MAX};
 use registry_proto::terms::Land;
 use rustls::{AlertDescription, CertificateError, OtherError, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::tls::{
     Alerted, Alerts, As, Judged, TlsContext,
+    dialling::{self, Dial, Dialling},
     identity::{OnlyThisPeer, PeerRefused},
 };
 
@@ -156,22 +156,10 @@ impl PeerConnector {
         host: &str,
         port: u16,
     ) -> Result<Judged<TlsStream<TcpStream>>, ConnectError> {
-        let address = || format!("{host}:{port}");
-        let late = |stage, limit: Duration| ConnectError::Timeout {
-            address: address(),
-            stage,
-            ms: limit.as_millis(),
-        };
-        let unreachable = |source| ConnectError::Unreachable { address: address(), source };
         let Ok(name) = ServerName::try_from(self.expect.node.clone()) else {
             return Err(ConnectError::NotInCharter { peer: self.expect.clone() });
         };
-
-        let tcp = timeout(self.connect_timeout, TcpStream::connect((host, port)))
-            .await
-            .map_err(|_elapsed| late("connect", self.connect_timeout))?
-            .map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
+        let tcp = dialling::reach(host, port, self.connect_timeout).await?;
 
         let current = self.context.now();
         let mut config = current.client.as_ref().clone();
@@ -179,12 +167,12 @@ impl PeerConnector {
             trust: Arc::clone(&current.trust),
             expect: self.expect.clone(),
         }));
-        let handshake = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp);
-        let stream = timeout(self.handshake_timeout, handshake)
-            .await
-            .map_err(|_elapsed| late("handshake", self.handshake_timeout))?
-            .map_err(|source| ConnectError::from_handshake(address(), source))?;
-        let remote = stream.get_ref().0.peer_addr().map_err(unreachable)?;
+        let address = || format!("{host}:{port}");
+        let (config, limit) = (Arc::new(config), self.handshake_timeout);
+        let stream = dialling::shake_hands(tcp, address(), config, name, limit).await?;
+        let remote = stream.get_ref().0.peer_addr();
+        let remote =
+            remote.map_err(|source| ConnectError::Unreachable { address: address(), source })?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
         let known_as = As::Dialled(self.expect.clone());
         let kept = self.context.standing().keep(DIALLED, remote, known_as, &chain, stream);
@@ -192,25 +180,29 @@ impl PeerConnector {
     }
 }
 
+impl Dial for PeerConnector {
+    type Stream = Judged<TlsStream<TcpStream>>;
+
+    async fn dial(&self, host: &str, port: u16) -> Result<Self::Stream, ConnectError> {
+        self.connect(host, port).await
+    }
+
+    fn alerts(&self) -> Alerts {
+        self.alerts.clone()
+    }
+}
+
 impl Service<Uri> for PeerConnector {
     type Response = TokioIo<Alerted<Judged<TlsStream<TcpStream>>>>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Dialling<Judged<TlsStream<TcpStream>>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
-                return Err(ConnectError::Address { uri });
-            };
-            let host = host.trim_start_matches('[').trim_end_matches(']'); // IPv6
-            let stream = connector.connect(host, port).await?;
-            Ok(TokioIo::new(Alerted::new(stream, connector.alerts)))
-        })
+        dialling::dial(self.clone(), uri)
     }
 }
 

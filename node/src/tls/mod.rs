@@ -9,6 +9,7 @@ mod acceptor;
 mod alerted;
 mod connector;
 mod crl;
+mod dialling;
 mod identity;
 mod leaf;
 mod material;

@@ -1,8 +1,6 @@
 //! Connects to a node that is known by pins alone: whoever joins has no charter yet.
 
 use std::{
-    io,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -21,12 +19,16 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
 use crate::tls::{
-    Alerted, Alerts, ConnectError, H2, MaterialError, Profile, crl::Crls, leaf::Leaf, strength,
+    Alerted, Alerts, ConnectError, H2, MaterialError, Profile,
+    crl::Crls,
+    dialling::{self, Dial, Dialling},
+    leaf::Leaf,
+    strength,
     verifiers::Verifiers,
 };
 
@@ -148,48 +150,33 @@ impl PinnedConnector {
     pub fn alerts(&self) -> Alerts {
         self.alerts.clone()
     }
+}
 
-    async fn connect(&self, host: &str, port: u16) -> Result<TlsStream<TcpStream>, ConnectError> {
-        let address = || format!("{host}:{port}");
-        let late = |stage, limit: Duration| ConnectError::Timeout {
-            address: address(),
-            stage,
-            ms: limit.as_millis(),
-        };
-        let unreachable =
-            |source: io::Error| ConnectError::Unreachable { address: address(), source };
-        let tcp = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)))
-            .await
-            .map_err(|_elapsed| late("connect", CONNECT_TIMEOUT))?
-            .map_err(unreachable)?;
-        tcp.set_nodelay(true).map_err(unreachable)?;
-        let connector = tokio_rustls::TlsConnector::from(Arc::clone(&self.config));
-        timeout(HANDSHAKE_TIMEOUT, connector.connect(self.name.clone(), tcp))
-            .await
-            .map_err(|_elapsed| late("handshake", HANDSHAKE_TIMEOUT))?
-            .map_err(|source| ConnectError::from_handshake(address(), source))
+impl Dial for PinnedConnector {
+    type Stream = TlsStream<TcpStream>;
+
+    async fn dial(&self, host: &str, port: u16) -> Result<Self::Stream, ConnectError> {
+        let tcp = dialling::reach(host, port, CONNECT_TIMEOUT).await?;
+        let (address, config) = (format!("{host}:{port}"), Arc::clone(&self.config));
+        dialling::shake_hands(tcp, address, config, self.name.clone(), HANDSHAKE_TIMEOUT).await
+    }
+
+    fn alerts(&self) -> Alerts {
+        self.alerts.clone()
     }
 }
 
 impl Service<Uri> for PinnedConnector {
     type Response = TokioIo<Alerted<TlsStream<TcpStream>>>;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+    type Future = Dialling<TlsStream<TcpStream>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move {
-            let (Some(host), Some(port)) = (uri.host(), uri.port_u16()) else {
-                return Err(ConnectError::Address { uri });
-            };
-            let host = host.trim_start_matches('[').trim_end_matches(']'); // IPv6
-            let stream = connector.connect(host, port).await?;
-            Ok(TokioIo::new(Alerted::new(stream, connector.alerts)))
-        })
+        dialling::dial(self.clone(), uri)
     }
 }
 

@@ -11,8 +11,9 @@ use registry_core::{
 };
 use registry_journal::Reader;
 use registry_proto::{
+    charter::{Charter, Member, Standing},
     log::{Header, Kind},
-    terms::{Land, LogId},
+    terms::LogId,
     wire::registry::{
         EraseRequest, EraseResponse, ErasedAt, ErasureState, ListErasuresRequest,
         ListErasuresResponse, LogPosition, erasure_service_server::ErasureService,
@@ -45,8 +46,8 @@ pub struct ErasureApi {
 pub struct Setup {
     /// The log that can be erased in.
     pub own: LogId,
-    /// Members of the Verbund.
-    pub members: Vec<Land>,
+    /// The charter in force.
+    pub charter: Charter,
     /// Where contacts are found.
     pub index: Index,
     /// Where entries are read: all of them, also those that do not count.
@@ -205,9 +206,12 @@ impl ErasureApi {
                 statement: it.raw().clone(),
             });
         }
-        let open = self.setup.members.iter().map(|it| it.code());
-        let open = open.filter(|land| state.confirmed.iter().all(|it| it.land != *land));
-        state.open = open.map(str::to_owned).collect();
+        let silent = |it: &&Member| state.confirmed.iter().all(|at| at.land != it.land.code());
+        let members = self.setup.charter.members().iter().filter(silent);
+        let (removed, open): (Vec<_>, Vec<_>) =
+            members.partition(|it| matches!(it.standing, Standing::Removed(_)));
+        let codes = |of: Vec<&Member>| of.iter().map(|it| it.land.code().to_owned()).collect();
+        (state.open, state.removed) = (codes(open), codes(removed));
         Ok(state)
     }
 }

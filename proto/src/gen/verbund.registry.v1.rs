@@ -8418,6 +8418,9 @@ pub struct ErasureState {
     /// Members that have not confirmed it yet.
     #[prost(string, repeated, tag = "10")]
     pub open: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Members that have not confirmed it and never will, because a charter removed them. They do not count.
+    #[prost(string, repeated, tag = "11")]
+    pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A Land has carried an erasure out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -2,12 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use registry_proto::log::Hash;
+
 use crate::{fold::Position, reject::Reject};
 
-/// Numbers of the entries that are erased, or are going to be.
+/// The entry that an erasure names. One with another leaf than the entry has erases nothing, and is in
+/// nobody's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Erases {
+    /// See [`Position::number`].
+    pub(crate) number: u64,
+    pub(crate) leaf: Hash,
+}
+
+/// What erasures name that stand, or are going to.
 #[derive(Debug, Default)]
 pub(super) struct Erased {
-    entries: BTreeSet<u64>,
+    entries: BTreeSet<Erases>,
 }
 
 // === impl Erased ===
@@ -20,10 +31,10 @@ impl Erased {
     ///
     /// [`Reject::Precondition`] with `ALREADY_ERASED`, or with `STILL_CURRENT`: the definition before
     /// would count again.
-    pub(super) fn judge(&self, erases: Option<u64>, current: Option<u64>) -> Result<(), Reject> {
-        let Some(number) = erases else { return Ok(()) };
-        let index = Position::index_of(number);
-        if self.entries.contains(&number) {
+    pub(super) fn judge(&self, erases: Option<Erases>, current: Option<u64>) -> Result<(), Reject> {
+        let Some(erases) = erases else { return Ok(()) };
+        let index = Position::index_of(erases.number);
+        if self.entries.contains(&erases) {
             return Err(Reject::Precondition {
                 reason: "ALREADY_ERASED",
                 description: format!(
@@ -31,7 +42,7 @@ impl Erased {
                 ),
             });
         }
-        if current == Some(number) {
+        if current == Some(erases.number) {
             return Err(Reject::Precondition {
                 reason: "STILL_CURRENT",
                 description: format!(
@@ -43,14 +54,14 @@ impl Erased {
         Ok(())
     }
 
-    pub(super) fn note(&mut self, number: u64) {
-        self.entries.insert(number);
+    pub(super) fn note(&mut self, erases: Erases) {
+        self.entries.insert(erases);
     }
 
     /// The erasure was taken back.
-    pub(super) fn take_back(&mut self, erases: Option<u64>) {
-        if let Some(number) = erases {
-            self.entries.remove(&number);
+    pub(super) fn take_back(&mut self, erases: Option<Erases>) {
+        if let Some(erases) = erases {
+            self.entries.remove(&erases);
         }
     }
 }

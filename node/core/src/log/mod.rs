@@ -12,6 +12,7 @@ mod requests;
 mod services;
 mod waiting;
 
+pub(crate) use erased::Erases;
 pub use own::{Commit, CommitEntry};
 pub(crate) use own::{Note, Outcome, OwnLog};
 pub use requests::REQUESTS_KEPT_MAX;

@@ -12,7 +12,10 @@ use registry_proto::{
     wire::registry::{ServiceDefinition, ServiceVersion},
 };
 
-use super::{erased::Erased, requests::Requests};
+use super::{
+    erased::{Erased, Erases},
+    requests::Requests,
+};
 use crate::{
     fold::Position,
     reject::{FieldViolation, Reject},
@@ -62,8 +65,8 @@ pub(crate) struct Entry {
     pub(crate) version: Option<SemVer>,
     pub(crate) editors: Vec<String>,
     pub(crate) request: Option<RequestId>,
-    /// Number of the entry that it erases.
-    pub(crate) erases: Option<u64>,
+    /// The entry that it erases.
+    pub(crate) erases: Option<Erases>,
     pub(crate) mark: Mark,
 }
 
@@ -109,8 +112,11 @@ impl OwnServices {
         };
         match header.kind {
             Kind::Erasure => {
-                let number = |it: Erasing| Position { log: it.log, index: it.index }.number();
-                entry.erases = Erasing::read(header, body).ok().map(number);
+                let erases = |it: Erasing| Erases {
+                    number: Position { log: it.log, index: it.index }.number(),
+                    leaf: it.leaf,
+                };
+                entry.erases = Erasing::read(header, body).ok().map(erases);
             }
             Kind::ServiceDefinition => {
                 // one that cannot be read keeps its place and names nobody
@@ -133,7 +139,7 @@ impl OwnServices {
         let definition = known.map(|it| (it.definition, it.editors.clone()));
         let revision = self.revision(entry.object);
         let handover = self.handover(entry.object);
-        let erased = entry.erases.and_then(|number| known?.version_at(number));
+        let erased = entry.erases.and_then(|it| known?.version_at(it));
         self.before.push(Before { entry: entry.clone(), definition, erased, revision, handover });
         self.record(entry);
     }
@@ -204,11 +210,11 @@ impl OwnServices {
         if let Some(request) = request {
             self.requests.note(request, object, mark);
         }
-        if let Some(number) = erases {
-            self.erased.note(number);
+        if let Some(erases) = erases {
+            self.erased.note(erases);
             // its number is free again, so that it can be published without what was erased
             if let Some(known) = self.services.get_mut(&object) {
-                known.versions.retain(|_, it| it.number != number);
+                known.versions.retain(|_, it| !it.is(erases));
             }
         }
         match (kind, version) {
@@ -291,13 +297,21 @@ impl OwnServices {
     }
 }
 
+// === impl Mark ===
+
+impl Mark {
+    fn is(&self, erased: Erases) -> bool {
+        (self.number, self.leaf) == (erased.number, erased.leaf)
+    }
+}
+
 // === impl OwnService ===
 
 impl OwnService {
-    /// The version whose entry has this number.
-    fn version_at(&self, number: u64) -> Option<(SemVer, Mark)> {
+    /// The version whose entry is erased so.
+    fn version_at(&self, erases: Erases) -> Option<(SemVer, Mark)> {
         let mut versions = self.versions.iter();
-        versions.find(|(_, it)| it.number == number).map(|(version, it)| (*version, *it))
+        versions.find(|(_, it)| it.is(erases)).map(|(version, it)| (*version, *it))
     }
 }
 
@@ -699,14 +713,22 @@ mod tests {
         assert_eq!(judged(&services, &[DEFINED, (3, None, "e")]), "stands at 0, new");
     }
 
+    const ERASABLE: [Record; 4] = [DEFINED, V1, (1, None, "other"), V2];
+
+    fn erases(index: u64) -> Erases {
+        let at = usize::try_from(index).expect("small");
+        Erases { number: index, leaf: submission(&ERASABLE).records[at].content }
+    }
+
     fn erase(services: &OwnServices, index: u64) -> Result<Vec<Verdict>, Reject> {
         let mut batch = submission(&[DEFINED]).records;
         batch[0].kind = Kind::Erasure;
-        batch[0].erases = Some(index);
+        batch[0].erases = Some(erases(index));
         services.judge(&batch, Some("p-operator"))
     }
 
-    fn stage_erasure(services: &mut OwnServices, index: u64) {
+    fn stage_erasure(services: &mut OwnServices, erases: Erases) {
+        let index = erases.number;
         let record = submission(&[DEFINED]).records.remove(0);
         let mark = Mark { content: record.content, number: 90 + index, leaf: record.content };
         services.stage(Entry {
@@ -715,7 +737,7 @@ mod tests {
             version: None,
             editors: Vec::new(),
             request: None,
-            erases: Some(index),
+            erases: Some(erases),
             mark,
         });
     }
@@ -726,11 +748,15 @@ mod tests {
             Err(Reject::Precondition { reason, .. }) => reason,
             other => panic!("{other:?}"),
         };
-        let mut services = standing(&[DEFINED, V1, (1, None, "other"), V2]);
+        let mut services = standing(&ERASABLE);
         assert_eq!(reason(erase(&services, 2)), "STILL_CURRENT");
+        // one that names another leaf erases nothing
+        stage_erasure(&mut services, Erases { leaf: erases(0).leaf, ..erases(1) });
+        services.seal();
+        assert_eq!(judged(&services, &[V1]), "stands at 1");
         for index in [0, 1] {
             assert_eq!(erase(&services, index), Ok(vec![Verdict::New]), "{index}");
-            stage_erasure(&mut services, index);
+            stage_erasure(&mut services, erases(index));
             assert_eq!(reason(erase(&services, index)), "ALREADY_ERASED");
         }
         // the number is free again; numbers still only grow
@@ -740,7 +766,7 @@ mod tests {
         assert_eq!(judged(&services, &[V1]), "stands at 1");
         assert_eq!(erase(&services, 1), Ok(vec![Verdict::New]));
         // the last version can come again without what was erased
-        stage_erasure(&mut services, 3);
+        stage_erasure(&mut services, erases(3));
         services.seal();
         assert_eq!(judged(&services, &[(1, Some("2.0.0"), "clean")]), "new");
     }

@@ -14,7 +14,7 @@ impl Node {
 
     /// Stages the head of the audit log if it is due. Behind a closed fence it waits.
     pub(super) fn anchor(&mut self, now: Now) {
-        if !self.may_commit() {
+        if !self.may_commit() || self.key_rests(now) {
             return;
         }
         let Some(due) = self.audit.due(now) else { return };

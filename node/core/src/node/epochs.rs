@@ -18,7 +18,7 @@ impl Node {
     /// Stages what comes before anything else, as soon as anything may be signed: the entry that every
     /// epoch but the first begins with, and what the node said that was taken back.
     pub(super) fn begin(&mut self, now: Now) {
-        if self.may_commit() {
+        if self.may_commit() && !self.key_rests(now) {
             self.stage_beginning(now);
             for Note { kind, body } in self.own.take_unsaid() {
                 self.note(kind, body, now);

@@ -100,6 +100,9 @@ pub struct Node {
     pulse: Pulse,
     freshened_mono_ms: u64,
     freshening: bool,
+    /// Until then a key that did not sign what the node itself has to say is not asked again, unless
+    /// somebody publishes.
+    key_rests_until_mono_ms: u64,
     entropy: Entropy,
     name: String,
     audit: Anchoring,
@@ -178,6 +181,7 @@ impl Node {
             pulse: Pulse::new(now),
             freshened_mono_ms: 0,
             freshening: false,
+            key_rests_until_mono_ms: 0,
             entropy: Entropy::new(entropy),
             name,
             audit: Anchoring::new(now),
@@ -198,7 +202,7 @@ impl Node {
             Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
             Input::Committed { signed } => self.committed(signed, now),
             Input::CommitFailed => self.commit_failed(),
-            Input::CommitUnsigned => self.commit_unsigned(),
+            Input::CommitUnsigned => self.commit_unsigned(now),
             Input::CommitVoid => self.commit_void(now),
             Input::FreshenFailed => self.freshen_failed(now),
             // asked of the next tick behind an open fence
@@ -296,6 +300,7 @@ impl Node {
             self.effects.push_back(Effect::Reply { ticket, outcome: Err(reject) });
             return;
         }
+        self.wake_key(now);
         match self.own.submit(ticket, submission, self.room.len(), now) {
             Ok(crate::log::Outcome::Answered(answer)) => {
                 self.effects.push_back(Effect::Reply { ticket, outcome: Ok(answer) });
@@ -322,6 +327,7 @@ impl Node {
     fn vote(&mut self, ticket: Ticket, principal: &str, body: bytes::Bytes, now: Now) {
         let salt = self.entropy.salt();
         let staged = self.may_write(now).and_then(|()| {
+            self.wake_key(now);
             let staged = self.own.stage_vote(principal, body, salt, now);
             staged.map_err(|_| Reject::Storage { operation: "encoding the vote" })
         });
@@ -488,6 +494,10 @@ impl Node {
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
         let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh);
         if !due || !passed || self.freshening || self.own_failed || !self.fence.is_open() {
+            return;
+        }
+        // what the node itself has to say goes first
+        if self.key_rests(now) {
             return;
         }
         if let Some(checkpoint) = self.own.settled_checkpoint() {

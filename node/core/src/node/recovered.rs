@@ -33,7 +33,7 @@ impl Node {
         let answers = answers.map(|(land, it)| answer(*land, it)).collect();
         self.fence = Fence::Open;
         self.copies.settled();
-        self.begin(now);
+        self.wake_key(now);
         let Some(from) = self.recovered_from.take() else { return };
         let upto = self.own.durable();
         // what a partner said it had need not have come from it in the end

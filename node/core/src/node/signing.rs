@@ -9,15 +9,29 @@ use crate::{
 
 impl Node {
     /// Nothing was signed, so nobody can know of the group: it never was. The next one is tried
-    /// again, because a token comes back without a restart.
-    pub(super) fn commit_unsigned(&mut self) {
-        // what the node itself had to say comes first, and would be tried without a pause
+    /// again, because a token comes back without a restart. What the node itself had to say goes
+    /// first again, and would be tried without a pause: so the key rests before.
+    pub(super) fn commit_unsigned(&mut self, now: Now) {
         let (_, notes) = self.own.notes();
-        if notes > 0 || !self.take_back(&unsigned()) {
+        if !self.take_back(&unsigned()) {
             self.commit_failed();
             return;
         }
+        if notes > 0 {
+            self.key_rests_until_mono_ms = now.mono_ms + limits::SIGN_RETRY_MS;
+        }
         self.effects.push_back(Effect::Report(Notice::Unsigned));
+    }
+
+    /// True while the node has something to say and asks its key for nothing of its own accord.
+    pub(super) fn key_rests(&self, now: Now) -> bool {
+        now.mono_ms < self.key_rests_until_mono_ms
+    }
+
+    /// Somebody is about to have something signed: what the node itself has to say is tried with it.
+    pub(super) fn wake_key(&mut self, now: Now) {
+        self.key_rests_until_mono_ms = 0;
+        self.begin(now);
     }
 
     /// This process stood still between the order and its signature, so nothing was signed. The

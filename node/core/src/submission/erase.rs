@@ -15,6 +15,7 @@ use crate::{
     authorize::{self, Action, Principal},
     fold::Position,
     limits,
+    log::Erases,
     reject::{FieldViolation, Reject},
 };
 
@@ -72,7 +73,10 @@ impl Submission {
             records.push(Prepared {
                 references: vec![Reference { land, object_id: object.uuid(), leaf_hash: leaf }],
                 action: Action::Operate,
-                erases: Some(Position { log: header.log, index: header.index }.number()),
+                erases: Some(Erases {
+                    number: Position { log: header.log, index: header.index }.number(),
+                    leaf,
+                }),
                 path: format!("entries[{at}]"),
                 ..Prepared::of(Kind::Erasure, object, salt, body)
             });

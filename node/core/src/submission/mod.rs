@@ -35,6 +35,7 @@ use crate::{
     envelope::{Authorized, Purpose},
     fold::Move,
     limits,
+    log::Erases,
     reject::{FieldViolation, Reject},
     validate::CodeLists,
 };
@@ -95,8 +96,8 @@ pub(crate) struct Prepared {
     pub(crate) schluessel: Vec<String>,
     /// Themenfeld of a definition.
     pub(crate) themenfeld: Option<Themenfeld>,
-    /// Number of the entry of this log that it erases.
-    pub(crate) erases: Option<u64>,
+    /// The entry of this Land that it erases.
+    pub(crate) erases: Option<Erases>,
     /// The move, for [`Submission::judge`].
     pub(crate) said: Option<Move>,
     /// The version, for [`Submission::compare`].

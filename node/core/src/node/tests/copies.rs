@@ -227,6 +227,19 @@ fn entries_that_this_node_did_not_write_stop_it_at_once() {
 }
 
 #[test]
+fn what_was_signed_in_the_second_of_the_start_is_no_sign_and_the_next_two_are() {
+    let mut bench = started(own(5, -3_600), 5, false);
+    bench.connect(1, Land::RP);
+    shows(&mut bench, 1, 1);
+    bench.author(Land::SL).append(1);
+    bench.author(Land::SL).seconds += 3_600;
+    // it may have been written before a crash that this life began after
+    assert_eq!(shows(&mut bench, 1, 0), ["fence closed", "1 <- follow SL/1 from 5"]);
+    let said = pass(&mut bench, 130_000, true);
+    check_copied(&mut bench, &said);
+}
+
+#[test]
 fn a_machine_that_slept_while_a_copy_went_on_pulls_back_and_does_not_fork() {
     let mut bench = started(own(5, -3_600), 5, false);
     bench.connect(1, Land::RP);

@@ -226,11 +226,36 @@ fn the_policy_available_signs_that_nobody_answered() {
     let header = Header::parse(&commit.entries[0].header).expect("a header");
     assert_eq!((header.kind, header.object_id, header.batch_end), (Kind::Unfenced, None, true));
     assert_eq!(header.principal, "node");
-    // the node would not say it again, so a key that does not sign is as bad as a failed disk,
-    // which stays one, whatever the policy
-    assert_eq!(bench.input(Input::CommitUnsigned), ["own log failed"]);
+    // a failed disk stays one, whatever the policy
+    assert_eq!(bench.input(Input::CommitFailed), ["own log failed"]);
     jump(&mut bench, 60_000);
     assert!(!bench.later(60_000).iter().any(|it| it.contains("unfenced")));
+}
+
+#[test]
+fn what_the_node_has_to_say_outlives_a_key_that_does_not_sign() {
+    let mut own = Author::new(charter(&LAENDER).id(), Land::SL, signer(Land::SL));
+    own.append(1);
+    own.seconds -= 3_600;
+    let mut bench = Bench::with(|it| {
+        it.fence = FencePolicy::Available { after_ms: 30_000 };
+        it.logs = vec![own.recovered(1, 1)];
+    });
+    assert_eq!(bench.later(30_000), ["fence unfenced 30000", "commit 1..2"]);
+    // a token is pulled out for a moment: it is said with the next publication, and first
+    assert_eq!(bench.input(Input::CommitUnsigned), ["unsigned"]);
+    assert_eq!(bench.input(Input::Tick), Vec::<String>::new(), "not without a pause");
+    let effects = bench.submit(2, definition(2));
+    assert_eq!(words(&effects), ["commit 1..3"]);
+    let crate::node::Effect::Commit(commit) = &effects[0] else { panic!("no commit") };
+    let header = |at: usize| Header::parse(&commit.entries[at].header).expect("a header").kind;
+    assert_eq!([header(0), header(1)], [Kind::Unfenced, Kind::ServiceDefinition]);
+    assert_eq!(bench.input(Input::CommitUnsigned), ["reply 2 SIGNING_FAILED", "unsigned"]);
+    // or after a while, before anything else is signed
+    let signs = |it: &String| it.starts_with("commit") || it.starts_with("freshen");
+    assert!(!bench.later(limits::SIGN_RETRY_MS - 1).iter().any(signs));
+    let said = bench.later(1);
+    assert_eq!(said.iter().filter(|it| signs(it)).collect::<Vec<_>>(), ["commit 1..2"]);
 }
 
 #[test]

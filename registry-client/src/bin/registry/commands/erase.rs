@@ -110,7 +110,8 @@ fn node(it: &ErasureState) -> Node {
             .with("grund", text(&it.grund))
             .with("done_here", Node::Bool(it.done_here))
             .with("confirmed", Node::List(confirmed.collect()))
-            .with("open", Node::List(it.open.iter().map(|it| text(it)).collect())),
+            .with("open", Node::List(it.open.iter().map(|it| text(it)).collect()))
+            .with("removed", Node::List(it.removed.iter().map(|it| text(it)).collect())),
     )
 }
 
@@ -123,12 +124,14 @@ fn table(erased: &[ErasureState]) -> String {
                 let since = at.since.as_ref().map_or_else(String::new, output::instant);
                 format!("{} {since}", at.land)
             });
+            let removed = it.removed.iter().map(|land| format!("{land} (ausgeschieden)"));
+            let open = it.open.iter().cloned().chain(removed);
             [
                 output::place(it.entry.as_ref()),
                 kinds::word(Kind::from_wire(it.kind)).to_owned(),
                 output::place(it.erasure.as_ref()),
                 confirmed.collect::<Vec<_>>().join(", "),
-                it.open.join(", "),
+                open.collect::<Vec<_>>().join(", "),
                 it.grund.clone(),
             ]
         }),
