@@ -172,6 +172,8 @@ pub enum Lapse {
     Stalled,
     /// Told a head that does not count by the charter in force here.
     UncountedHead,
+    /// Told a reset that counts by an earlier charter, or maybe by a later one, and not here.
+    UncountedReset,
 }
 
 /// The owner of a log signed something no owner may sign. Nobody accepts more of that log.
@@ -266,6 +268,7 @@ impl Lapse {
             Self::Silent => "silent",
             Self::Stalled => "stalled",
             Self::UncountedHead => "uncounted_head",
+            Self::UncountedReset => "uncounted_reset",
         }
     }
 }
