@@ -4,11 +4,14 @@
 //! More than half of the other members must agree, and each agrees to one reset of an epoch only.
 //! So of two resets at most one is ever complete, and what a majority cosigned is discarded by
 //! nobody alone.
+//!
+//! It counts under the charter in force. Once members were admitted or keys replaced it may not do so
+//! any more; then it counts if that charter lists it and it was complete under one of those before.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ed25519_dalek::SignatureError;
+use ed25519_dalek::{SignatureError, VerifyingKey};
 use prost::Message as _;
 
 use crate::{
@@ -26,6 +29,11 @@ use crate::{
 pub const RESET_BYTES_MAX: usize = 16 << 10;
 /// Bytes of a reason.
 pub const REASON_BYTES_MAX: usize = 500;
+/// Epochs of the log of a member.
+pub const EPOCHS_MAX: usize = 16;
+
+/// Digests of resets, by the Land whose log they are about, from epoch 1 on.
+pub type Ended = BTreeMap<Land, Vec<Hash>>;
 
 /// What a reset says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +109,12 @@ pub enum ResetError {
     Missing {
         /// How many more are needed.
         missing: usize,
+    },
+    /// The charter in force lists another one.
+    #[error("the charter in force lists another reset of this epoch ({listed})")]
+    OtherListed {
+        /// Which.
+        listed: Hash,
     },
     /// A key that is kept in a token does not sign.
     #[error("the key does not sign")]
@@ -225,8 +239,11 @@ impl Reset {
     ///
     /// # Errors
     ///
-    /// [`ResetError::NoMember`] or [`ResetError::Statement`].
+    /// [`ResetError::NoMember`], [`ResetError::Statement`] or [`ResetError::OtherListed`].
     pub fn verify(&self, charter: &Charter) -> Result<usize, ResetError> {
+        if let Some(listed) = charter.listed(self.said.log).filter(|it| *it != self.digest) {
+            return Err(ResetError::OtherListed { listed });
+        }
         let owner = self.said.log.land;
         let member = charter.member(owner).ok_or(ResetError::NoMember(owner))?;
         let check = |by, domain, key, raw| {
@@ -299,6 +316,51 @@ impl Reset {
             missing => Err(ResetError::Missing { missing }),
         }
     }
+
+    /// Verifies that it counts: it is complete under the charter in force, or that one lists it and
+    /// it was complete under one of those before.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not complete under the charter in force.
+    pub fn counts(self, charter: &Charter, past: &[Charter]) -> Result<TakenReset, ResetError> {
+        match self.clone().complete(charter) {
+            Err(_)
+                if charter.listed(self.said.log) == Some(self.digest)
+                    && self.was_complete(past) =>
+            {
+                Ok(TakenReset(self))
+            }
+            other => other,
+        }
+    }
+
+    /// True if it was complete under one of these charters. Signatures are verified once, however
+    /// many charters there are.
+    pub fn was_complete(&self, past: &[Charter]) -> bool {
+        // which keys signed is said with each signature; all charters that fit name the same ones
+        let fits = past.iter().rev().find(|it| self.fits(it).unwrap_or_default());
+        fits.is_some_and(|it| self.verify(it) == Ok(0))
+    }
+
+    /// Whether enough statements name the keys of this charter; no signature is looked at.
+    fn fits(&self, charter: &Charter) -> Option<bool> {
+        let owner = charter.member(self.said.log.land)?;
+        let names =
+            |raw, key: &VerifyingKey| decode(raw).is_ok_and(|it| it.key[..] == key.as_bytes()[..]);
+        if !names(&self.statement, &owner.offline_key) {
+            return Some(false);
+        }
+        let mut counted = 0;
+        for (land, raw) in &self.consents {
+            let member = charter.member(*land)?;
+            if !names(raw, &member.keys.freshness) {
+                return Some(false);
+            }
+            counted += usize::from(member.is_active());
+        }
+        Some(counted >= needed(charter, owner.land))
+    }
 }
 
 // === impl TakenReset ===
@@ -346,6 +408,19 @@ pub fn newest(land: Land, resets: &[TakenReset]) -> LogId {
         log = reset.said().next();
     }
     log
+}
+
+/// Digests of resets as charters list them; what lies behind a gap is left out.
+pub fn ended(resets: impl IntoIterator<Item = (LogId, Hash)>) -> Ended {
+    let resets: BTreeMap<LogId, Hash> = resets.into_iter().collect();
+    let mut ended = Ended::new();
+    for (log, digest) in resets {
+        let next = ended.get(&log.land).map_or(1, |it| it.len() as u64 + 1);
+        if log.epoch == next {
+            ended.entry(log.land).or_default().push(digest);
+        }
+    }
+    ended
 }
 
 fn decode(raw: &Bytes) -> Result<SignedStatement, ResetError> {

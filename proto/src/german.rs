@@ -8,7 +8,7 @@ use crate::{
         CHARTER_BYTES_MAX, CharterError, CharterProblem, FORMER_KEYS_MAX, MEMBER_NODES_MAX,
         MEMBERS_MAX, NAME_CHARS_MAX, SUCCESSOR_BYTES_MAX, SuccessorProblem, TRUST_MAX,
     },
-    epoch::ResetError,
+    epoch::{EPOCHS_MAX, ResetError},
     evidence::EvidenceError,
     log::CheckpointError,
     terms::Land,
@@ -59,6 +59,10 @@ impl Display for German<ResetError> {
                  der Charta gemacht, für einen anderen Verbund, oder beschädigt"
             ),
             ResetError::Missing { missing } => write!(f, "es fehlen noch {missing} Zustimmungen"),
+            ResetError::OtherListed { listed } => write!(
+                f,
+                "die geltende Charta führt für diese Epoche eine andere Zurücksetzung auf: {listed}"
+            ),
             ResetError::Unsigned => f.write_str("der Schlüssel dieses Landes signiert nicht"),
         }
     }
@@ -147,6 +151,10 @@ fn of_member(it: &CharterProblem, f: &mut Formatter<'_>) -> fmt::Result {
             f,
             "members[{member}].former_keys: höchstens {FORMER_KEYS_MAX}, mit Stellen, die aufsteigen"
         ),
+        P::EpochResets { member } => write!(
+            f,
+            "members[{member}].epoch_resets: erwartet Prüfsummen mit 32 Byte, weniger als {EPOCHS_MAX}"
+        ),
         P::RemovedSpeaks { member } => write!(
             f,
             "members[{member}]: wer ausgeschieden ist, hat weder Knoten noch Vertrauensanker"
@@ -220,8 +228,8 @@ fn successor(it: &SuccessorProblem, f: &mut Formatter<'_>) -> fmt::Result {
         }
         P::NewWithPast(land) => write!(
             f,
-            "{land} ist neu und kann weder ruhen noch ausgeschieden sein noch frühere Schlüssel \
-             haben"
+            "{land} ist neu und kann weder ruhen noch ausgeschieden sein noch frühere Schlüssel oder \
+             beendete Epochen haben"
         ),
         P::CutMoved(land) => write!(
             f,
@@ -232,6 +240,11 @@ fn successor(it: &SuccessorProblem, f: &mut Formatter<'_>) -> fmt::Result {
             f,
             "{land}: former_keys müssen die von vorher sein und, wenn ein Schlüssel des Protokolls \
              wechselt, einer mehr mit den bisherigen Schlüsseln"
+        ),
+        P::ResetsChanged(land) => write!(
+            f,
+            "{land}: Zurücksetzungen, die eine Charta aufführt, bleiben in der nächsten, in derselben \
+             Reihenfolge"
         ),
         P::KeyComesBack(land) => {
             write!(f, "{land}: ein ersetzter Schlüssel kommt nicht zurück")

@@ -9,7 +9,7 @@ use registry_proto::{
     charter::Charter,
     epoch::{EpochReset, REASON_BYTES_MAX, RESET_BYTES_MAX, Reset, ResetError as E, TakenReset},
     key::Key,
-    log::{VerbundId, leaf_hash},
+    log::{Hash, VerbundId, leaf_hash},
     statement::StatementError,
     terms::{
         Land::{self, HE, RP, SL, TH},
@@ -118,6 +118,87 @@ fn whoever_has_no_say_does_not_count() {
     check(&agreed(stranger, &[RP, TH]), Err(E::NoMember(Land::BY)));
     let own = signed().countersign(charter().id(), SL, &key(seed(SL) + 1), TIME);
     assert_eq!(own, Err(E::NoMember(SL)));
+}
+
+/// The charter after another one, which lists this of the first epoch of SL: one more member, another
+/// freshness key of RP, another offline key of SL.
+fn later(of: &Charter, listed: Option<Hash>, seed: u8) -> Charter {
+    let public = |seed| Bytes::copy_from_slice(key(seed).public().as_bytes());
+    let mut next = of.draft_of_next();
+    let find = |it: &wire::Member, land: Land| it.land == land.code();
+    let rp = next.members.iter_mut().find(|it| find(it, RP)).expect("a member");
+    let cut = Some(wire::LogCut { epoch: 1, size: 9, root: vec![7; 32].into() });
+    let former = wire::FormerKeys {
+        log_key: rp.log_key.clone(),
+        freshness_key: std::mem::replace(&mut rp.freshness_key, public(seed + 3)),
+        cut,
+    };
+    rp.former_keys.push(former);
+    let sl = next.members.iter_mut().find(|it| find(it, SL)).expect("a member");
+    sl.offline_key = public(seed + 4);
+    sl.epoch_resets = listed.iter().map(|it| it.as_bytes().to_vec().into()).collect();
+    if of.member(Land::BY).is_none() {
+        let newcomer = wire::Member {
+            land: Land::BY.code().to_owned(),
+            log_key: public(seed),
+            freshness_key: public(seed + 1),
+            offline_key: public(seed + 2),
+            nodes: vec![wire::MemberNode {
+                name: "node.by.example".to_owned(),
+                spki_pins: vec![vec![seed; 32].into()],
+            }],
+            ..wire::Member::default()
+        };
+        next.members.insert(0, newcomer);
+        next.threshold = 4;
+    }
+    of.successor(next.encode_to_vec().into()).expect("a successor").0
+}
+
+/// What becomes of a reset under a charter and those before it.
+#[track_caller]
+fn check_later(reset: &Reset, charters: &[Charter], expect: Result<(), E>) {
+    let (last, past) = charters.split_last().expect("a charter");
+    let taken = Reset::read(&reset.encode()).and_then(|it| it.counts(last, past));
+    assert_eq!(taken.map(|it| assert_eq!(it.encode(), reset.encode())), expect);
+}
+
+#[test]
+fn what_a_later_charter_lists_counts_if_it_was_complete_before() {
+    let reset = agreed(signed(), &[RP, TH]);
+    let other_key = Err(E::Statement { by: SL, source: StatementError::Key });
+    let (genesis, listed) = (charter(), Some(reset.digest()));
+    let without = later(&genesis, None, 60);
+    let with = later(&genesis, listed, 60);
+    let third = later(&with, listed, 70);
+    check_later(&reset, &[genesis.clone(), with.clone()], Ok(()));
+    check_later(&reset, &[genesis.clone(), with.clone(), third.clone()], Ok(()));
+    // listed, and complete under none of the charters that are known
+    check_later(&reset, &[with.clone(), third], other_key.clone());
+    // complete under the charter before, whose keys may be in other hands by now
+    check_later(&reset, &[genesis.clone(), without.clone()], other_key.clone());
+    assert!(reset.was_complete(&[genesis.clone(), without.clone()]));
+    assert!(!reset.was_complete(&[without]));
+    // nobody keeps anything under a digest that is listed but what was signed
+    for copy in [signed(), agreed(signed(), &[RP]), tampered(&reset)] {
+        assert_eq!(Some(copy.digest()), listed);
+        check_later(&copy, &[genesis.clone(), with.clone()], other_key.clone());
+        assert!(!copy.was_complete(std::slice::from_ref(&genesis)));
+    }
+    let other = EpochReset { size: 9, ..said() };
+    let other = agreed(other.sign(charter().id(), &key(seed(SL) + 2)).expect("signed"), &[RP, TH]);
+    let refused = Err(E::OtherListed { listed: reset.digest() });
+    check_later(&other, &[genesis, with.clone()], refused.clone());
+    assert_eq!(other.verify(&with).map(drop), refused);
+}
+
+/// The same with a signature that does not hold.
+fn tampered(reset: &Reset) -> Reset {
+    let mut wire = wire::EpochReset::decode(reset.encode()).expect("a reset");
+    let mut signed = wire::SignedStatement::decode(wire.consents[0].clone()).expect("a consent");
+    signed.signature = vec![1; 64].into();
+    wire.consents[0] = signed.encode_to_vec().into();
+    Reset::read(&wire.encode_to_vec().into()).expect("the right form")
 }
 
 /// A change of the encoded form of a reset that is complete.

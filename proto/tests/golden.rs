@@ -8,13 +8,13 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use prost::Message;
 use registry_proto::{
-    charter::{Charter, CharterVote, CitedVote},
+    charter::{Change, Charter, CharterVote, CitedVote},
     erasure::{self, Erasing, ErasureError},
     evidence::Equivocation,
     join::{InvitationId, Invited, JoinCard, JoinSecret, JoinToken},
     key::Key,
     log::{
-        Checkpoint, Cosigned, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
+        Checkpoint, Cosigned, Hash, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
         VerbundId, body_digest, leaf_hash, node_hash,
     },
     receipt::{Receipt, SignedReceipt},
@@ -376,6 +376,26 @@ fn a_successor_of_level_1_and_a_vote_for_it() {
     };
     let raw = golden_bytes("charter-vote-1.hex", &fresh.encode());
     assert_eq!(CharterVote::decode(&raw), Ok(fresh));
+}
+
+#[test]
+fn a_successor_that_lists_resets_and_a_chain_that_brings_some_for_the_next() {
+    let genesis = Charter::parse(golden_bytes("charter-1.hex", &[])).unwrap();
+    let digest = |it: u8| Hash::from_bytes([it; 32]);
+    let log = |epoch| LogId { land: Land::SL, epoch };
+    let ended = registry_proto::epoch::ended([(log(1), digest(8)), (log(2), digest(9))]);
+    let mut fresh = genesis.draft_of_next();
+    fresh.list(&ended);
+    let raw = golden_bytes("charter-1-resets.hex", &fresh.encode_to_vec());
+    let (successor, changes) = genesis.successor(raw.clone()).unwrap();
+    let expect = [(1, 8), (2, 9)].map(|(epoch, it)| Change::EpochEnded(log(epoch), digest(it)));
+    assert_eq!(changes, expect);
+    assert_eq!(successor.listed(log(2)), Some(digest(9)));
+    let charters = vec![genesis.raw().clone(), raw];
+    let fresh = Charter::encode_chain_with(charters, vec![], &ended);
+    let raw = golden_bytes("charter-chain-1-taken.hex", &fresh);
+    assert_eq!((Charter::taken_in_chain(&raw), &raw[..]), (Ok(ended), &fresh[..]));
+    assert_eq!(Charter::chain(raw).unwrap().last(), Some(&successor));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use registry_proto::{
         SUCCESSOR_BYTES_MAX, SuccessorProblem as S, VoteError as V,
     },
     log::Hash,
-    terms::Land,
+    terms::{Land, LogId},
     wire::registry as wire,
 };
 
@@ -51,6 +51,14 @@ fn wire_cut(size: u64) -> wire::LogCut {
 
 fn cut(size: u64) -> LogCut {
     LogCut { epoch: 1, size, root: Hash::from_bytes([7; 32]) }
+}
+
+fn wire_resets(digests: &[u8]) -> Vec<Bytes> {
+    digests.iter().map(|it| vec![*it; 32].into()).collect()
+}
+
+fn ended(land: Land, epoch: u64, digest: u8) -> C {
+    C::EpochEnded(LogId { land, epoch }, Hash::from_bytes([digest; 32]))
 }
 
 fn suspend(member: &mut wire::Member, size: u64) {
@@ -175,6 +183,84 @@ fn keys_count_up_to_their_cut() {
     check(&third, |c| replace_log_key(&mut c.members[2], 62, 19), Err(&descends));
 }
 
+#[test]
+fn resets_are_listed_from_the_first_epoch_on_and_stay() {
+    let first = genesis();
+    let list = |digests: &[u8]| {
+        let digests = wire_resets(digests);
+        move |c: &mut wire::Charter| c.members[2].epoch_resets = digests
+    };
+    let (one, two) = (ended(Land::SL, 1, 1), ended(Land::SL, 2, 2));
+    check(&first, list(&[1, 2]), Ok(&[one, two]));
+    let second = next(&first, list(&[1]));
+    check(&second, list(&[1, 2]), Ok(&[two]));
+    let changed = [P::Successor(S::ResetsChanged(Land::SL))];
+    for other in [&[][..], &[2], &[2, 1]] {
+        check(&second, list(other), Err(&changed));
+    }
+    let at = |land, epoch| second.listed(LogId { land, epoch });
+    let digest = Some(Hash::from_bytes([1; 32]));
+    let found = [(Land::SL, 0), (Land::SL, 1), (Land::SL, 2), (Land::HE, 1), (Land::BY, 1)];
+    assert_eq!(found.map(|(land, epoch)| at(land, epoch)), [None, digest, None, None, None]);
+    // no epoch follows the last one, and a digest has its length
+    let form = [P::EpochResets { member: 2 }];
+    let fifteen: Vec<C> = (1..16).map(|it| ended(Land::SL, it, 9)).collect();
+    check(&first, list(&[9; 15]), Ok(&fifteen));
+    check(&first, list(&[9; 16]), Err(&form));
+    let short = |c: &mut wire::Charter| c.members[2].epoch_resets = vec![vec![1; 31].into()];
+    check(&first, short, Err(&form));
+    let mut new = member(Land::BY, 50);
+    new.epoch_resets = wire_resets(&[1]);
+    let past = [P::Successor(S::NewWithPast(Land::BY))];
+    let admit = |c: &mut wire::Charter| {
+        c.members.insert(0, new);
+        c.threshold = 4;
+    };
+    check(&first, admit, Err(&past));
+}
+
+/// What a draft of a successor lists that lists `known` already.
+#[track_caller]
+fn check_list(known: &[u8], taken: &[(u64, u8)], expect: &[u8]) {
+    let digest = |it: u8| Hash::from_bytes([it; 32]);
+    let taken = taken.iter().map(|(epoch, it)| {
+        let log = LogId { land: Land::SL, epoch: *epoch };
+        (log, digest(*it))
+    });
+    let taken = registry_proto::epoch::ended(taken);
+    let mut draft = genesis().draft_of_next();
+    draft.members[2].epoch_resets = wire_resets(known);
+    draft.list(&taken);
+    assert_eq!(draft.members[2].epoch_resets, wire_resets(expect));
+    let others = draft.members.iter().filter(|it| it.land != "SL");
+    assert!(others.into_iter().all(|it| it.epoch_resets.is_empty()));
+    // on the way through the file that drafts begin with
+    let raw = Charter::encode_chain_with(vec![genesis().raw().clone()], vec![], &taken);
+    assert_eq!(Charter::taken_in_chain(&raw.into()), Ok(taken));
+}
+
+#[test]
+fn a_draft_lists_what_was_taken_and_changes_nothing_that_is_listed() {
+    check_list(&[], &[(1, 1)], &[1]);
+    check_list(&[], &[(2, 2), (1, 1)], &[1, 2]);
+    check_list(&[1], &[(1, 1), (2, 2)], &[1, 2]);
+    check_list(&[1, 2], &[(1, 1)], &[1, 2]);
+    check_list(&[9], &[(1, 1), (2, 2)], &[9]);
+    // what lies behind a gap
+    check_list(&[], &[(0, 1), (2, 2)], &[]);
+    check_list(&[], &[(1, 1), (3, 3)], &[1]);
+    assert_eq!(Charter::taken_in_chain(genesis().raw()).map(|it| it.len()), Ok(0));
+    assert!(Charter::taken_in_chain(&Bytes::from_static(b"\x0a\xff")).is_err());
+    for (land, reset) in [("XX", 32), ("SL", 31)] {
+        let taken =
+            wire::TakenEpochReset { land: land.into(), epoch: 1, reset: vec![1; reset].into() };
+        let charters = vec![genesis().raw().clone()];
+        let chain = wire::CharterChain { charters, taken: vec![taken], ..Default::default() };
+        let read = Charter::taken_in_chain(&chain.encode_to_vec().into());
+        assert_eq!(read.unwrap_err().problems, [P::Undecodable], "{land}");
+    }
+}
+
 fn member_with_key(land: Land, seed: u8) -> wire::Member {
     wire::Member { log_key: key(seed), ..member(land, 70) }
 }
@@ -229,9 +315,10 @@ fn a_genesis_charter_has_no_past() {
     wire.predecessor = vec![1; 32].into();
     suspend(&mut wire.members[0], 1);
     replace_log_key(&mut wire.members[1], 60, 1);
+    wire.members[2].epoch_resets = wire_resets(&[1]);
     wire.threshold = 3;
     let problems = Charter::parse(wire.encode_to_vec().into()).unwrap_err().problems;
-    let fields = ["predecessor", "members.state", "members.former_keys"];
+    let fields = ["predecessor", "members.state", "members.former_keys", "members.epoch_resets"];
     assert_eq!(problems, fields.map(|field| P::NotInGenesis { field }));
 }
 
@@ -261,6 +348,7 @@ fn hostile_bytes_are_no_successor_and_no_panic() {
     let mut draft = first.draft_of_next();
     suspend(&mut draft.members[3], 9);
     replace_log_key(&mut draft.members[2], 60, 9);
+    draft.members[2].epoch_resets = wire_resets(&[1, 2]);
     let raw = draft.encode_to_vec();
     let digest = first.successor(raw.clone().into()).unwrap().0.digest();
     for bit in 0..raw.len() * 8 {

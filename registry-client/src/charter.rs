@@ -71,6 +71,7 @@ pub fn change_words(change: &Change) -> String {
         Change::Quota { land, from, to } => {
             format!("{land}: am Tag {} statt {}", quota_words(to), quota_words(from))
         }
+        Change::EpochEnded(log, reset) => format!("{log} ist beendet, Zurücksetzung {reset}"),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Resets of logs: to countersign those of other Länder, and to give them to a node.
 
 use bytes::Bytes;
-use registry_proto::wire::registry::{
-    CountersignEpochResetRequest, CountersignEpochResetResponse, ListEpochResetsRequest,
-    TakeEpochResetRequest, TakeEpochResetResponse, epoch_service_client::EpochServiceClient,
+use registry_proto::{
+    epoch::{Ended, Reset, ended},
+    wire::registry::{
+        CountersignEpochResetRequest, CountersignEpochResetResponse, ListEpochResetsRequest,
+        TakeEpochResetRequest, TakeEpochResetResponse, epoch_service_client::EpochServiceClient,
+    },
 };
 
 use crate::{connect::Client, error::ClientError};
@@ -47,5 +50,17 @@ impl Client {
         let mut service = EpochServiceClient::new(self.channel());
         let request = self.request(ListEpochResetsRequest {});
         Ok(self.answer("list resets", service.list_epoch_resets(request)).await?.resets)
+    }
+
+    /// The same as a charter lists them. What is no reset is left out, and what lies behind it: a
+    /// draft is held against what the nodes have taken before anybody votes for it.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub async fn ended_epochs(&self) -> Result<Ended, ClientError> {
+        let resets = self.epoch_resets().await?;
+        let read = resets.iter().filter_map(|it| Reset::read(it).ok());
+        Ok(ended(read.map(|it| (it.said().log, it.digest()))))
     }
 }

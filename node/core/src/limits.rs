@@ -75,7 +75,7 @@ pub const ERASURE_BESIDE_QUOTA_BYTES: usize = 8 << 10;
 /// Members of a charter.
 pub const MEMBERS_MAX: usize = 64;
 /// Epochs of the log of a member.
-pub const EPOCHS_MAX: usize = 16;
+pub const EPOCHS_MAX: usize = registry_proto::epoch::EPOCHS_MAX;
 /// Votes about charters in the log of one member; later ones count nowhere.
 pub const CHARTER_VOTES_MAX: usize = 4_096;
 /// Bytes of all successors that one member votes for; later votes count nowhere.

@@ -90,6 +90,7 @@ impl Foundation<'_> {
         let witness = witness::Keeper::start(witness, self.engine).map_err(thread)?;
         let setup = Setup {
             charter: self.config.charter.clone(),
+            past: self.config.past_charters().to_vec(),
             me: self.identity.clone(),
             logs: logs.recovered,
             services: logs.services,

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 use registry_core::{authorize::PeerIdentity, fold::FOLD_VERSION, node::NotAMember};
 use registry_journal::Reader;
 use registry_proto::terms::LogId;
-use tracing::info;
+use tracing::{error, info};
 
 use foundation::{Core, Foundation};
 pub use listeners::{BindError, Bound, Listeners};
@@ -35,7 +35,7 @@ use crate::{
     data::{self, Lists},
     drafts::Drafts,
     driver::{Clock, Handle},
-    epochs::{Resets, ResetsError},
+    epochs::{self, Resets, ResetsError},
     erasure::Erasures,
     folder::Folder,
     index::Index,
@@ -167,6 +167,12 @@ impl App {
         let metrics = Arc::new(Metrics::new(SOFTWARE));
         let (digests, tls) = open_tls(&config, &metrics)?;
         let taken = Resets::of(&config.data_dir).load()?;
+        for log in epochs::contradicted(&config.charter, &taken) {
+            error!(
+                %log, "the charter lists another reset of this epoch than the one taken here; stop the \
+                node, move its file and the journals of the epochs behind it away, and start it again"
+            );
+        }
         let own = registry_proto::epoch::newest(config.land, &taken);
         let evidence = foundation::kept_evidence(&config)?;
         let logs = logs::open(&config, own, taken, evidence).await?;

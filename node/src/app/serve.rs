@@ -270,6 +270,7 @@ fn epoch_api(parts: &Parts<'_>) -> EpochApi {
     EpochApi::new(epoch::Setup {
         land: parts.identity.land,
         charter: parts.config.charter.clone(),
+        past: parts.config.past_charters().to_vec(),
         signer: parts.config.signer.clone(),
         resets: Resets::of(&parts.config.data_dir),
         taken: parts.epochs.taken.clone(),
@@ -359,6 +360,7 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         decisions: parts.config.decisions.clone(),
         readers: parts.readers.clone(),
         counts: parts.epochs.counts.clone(),
+        ended: parts.epochs.ended(),
         driver: parts.driver.clone(),
         keys: parts.config.keys_held.clone(),
         board: parts.board.clone(),

@@ -32,7 +32,8 @@ pub(super) fn are_held(
         | Change::OfflineKey(_)
         | Change::Nodes(_)
         | Change::Anchors(_)
-        | Change::Quota { .. } => None,
+        | Change::Quota { .. }
+        | Change::EpochEnded(..) => None,
     });
     cuts.into_iter().try_for_each(|(land, cut)| is_held(readers, land, cut))
 }

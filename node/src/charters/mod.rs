@@ -8,6 +8,7 @@
 mod cuts;
 mod decisions;
 mod files;
+mod resets;
 mod scan;
 mod standing;
 #[cfg(test)]
@@ -25,6 +26,7 @@ use registry_core::{
 use registry_journal::Reader;
 use registry_proto::{
     charter::{Change, Charter, CharterVote},
+    epoch::Ended,
     german::German,
     terms::{Land, LogId},
     wire::registry::CharterDecision,
@@ -63,6 +65,8 @@ pub struct Setup {
     pub readers: BTreeMap<LogId, Reader>,
     /// How much counts of epochs that ended.
     pub counts: BTreeMap<LogId, u64>,
+    /// The resets the node runs with.
+    pub ended: Ended,
     /// The way to the own log.
     pub driver: Handle,
     /// The signing keys of this node.
@@ -81,6 +85,7 @@ pub struct Charters {
     driver: Handle,
     shown: watch::Receiver<Shown>,
     readers: Arc<BTreeMap<LogId, Reader>>,
+    ended: Arc<Ended>,
     keys: KeysHeld,
     /// One vote of this node at a time: the next one must see it.
     turn: Arc<Semaphore>,
@@ -153,6 +158,7 @@ impl Charters {
             decisions,
             readers,
             counts,
+            ended,
             driver,
             keys,
             board,
@@ -177,8 +183,9 @@ impl Charters {
             Counter { data_dir, followed: followed.clone(), show, standing, told: None, uncounted };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
-        let (readers, turn) = (held, Arc::new(Semaphore::new(1)));
-        Some(Self { land, followed, driver, shown, readers, keys, turn })
+        let (readers, ended) = (held, Arc::new(ended));
+        let turn = Arc::new(Semaphore::new(1));
+        Some(Self { land, followed, driver, shown, readers, ended, keys, turn })
     }
 
     /// What the votes say.
@@ -211,7 +218,8 @@ impl Charters {
         if let Some(text) = &vote.successor
             && let Ok((next, changes)) = chain.current().successor(text.clone())
         {
-            self.can_vouch(next, changes).await?;
+            let is_bound = chain.bound() == Some(next.digest());
+            self.can_vouch(next, changes, is_bound).await?;
         }
         let round = vote.round;
         if dry_run {
@@ -223,8 +231,13 @@ impl Charters {
     }
 
     /// Whether this node can follow a successor and holds what it says about the logs: a cut that
-    /// names another history would take away what counts.
-    async fn can_vouch(&self, next: Charter, changes: Vec<Change>) -> Result<(), Reject> {
+    /// names another history would take away what counts, and so would another reset.
+    async fn can_vouch(
+        &self,
+        next: Charter,
+        changes: Vec<Change>,
+        is_bound: bool,
+    ) -> Result<(), Reject> {
         can_follow(&next).map_err(|description| Reject::Precondition {
             reason: "CHARTER_UNUSABLE",
             description,
@@ -243,6 +256,7 @@ impl Charters {
                     .to_owned(),
             });
         }
+        resets::are_taken(&self.ended, &next, &changes, is_bound)?;
         let readers = Arc::clone(&self.readers);
         let held = tokio::task::spawn_blocking(move || cuts::are_held(&readers, &changes)).await;
         held.map_err(|_| unread())?

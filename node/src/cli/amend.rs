@@ -11,7 +11,9 @@ use registry_proto::{
     wire::registry::{self as wire, MemberState},
 };
 
-use super::charter::{CharterCommandError as E, chain, describe, file_error, member, read_card};
+use super::charter::{
+    CharterCommandError as E, chain_and_taken, describe, file_error, member, read_card,
+};
 
 /// Argumente von `charter amend`.
 #[derive(Debug, clap::Args)]
@@ -56,11 +58,12 @@ pub(super) fn run(args: &AmendArgs) -> Result<String, E> {
     if args.out.exists() {
         return Err(E::Exists(args.out.clone()));
     }
-    let charters = chain(&args.from)?;
+    let (charters, ended) = chain_and_taken(&args.from)?;
     let Some(last) = charters.last() else {
         return Err(E::Charter(German(CharterProblem::Undecodable.into())));
     };
-    let next = draft(args, last)?;
+    let mut next = draft(args, last)?;
+    next.list(&ended);
     let (next, _) =
         last.successor(next.encode_to_vec().into()).map_err(|it| E::Charter(German(it)))?;
     fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;

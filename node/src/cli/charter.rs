@@ -11,6 +11,7 @@ use registry_client::charter::quota_words;
 use registry_core::charter::DecisionError;
 use registry_proto::{
     charter::{Charter, CharterError, Quota, Standing},
+    epoch::Ended,
     german::German,
     wire::registry as wire,
 };
@@ -199,8 +200,14 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
 }
 
 pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
-    let raw = fs::read(file).map_err(|source| file_error(file, source))?;
-    Charter::chain(raw.into()).map_err(|it| CharterCommandError::Charter(German(it)))
+    Ok(chain_and_taken(file)?.0)
+}
+
+/// All charters, and the resets that whoever exported them has taken.
+pub(super) fn chain_and_taken(file: &Path) -> Result<(Vec<Charter>, Ended), CharterCommandError> {
+    let raw = Bytes::from(fs::read(file).map_err(|source| file_error(file, source))?);
+    let wrong = |it| CharterCommandError::Charter(German(it));
+    Ok((Charter::chain(raw.clone()).map_err(wrong)?, Charter::taken_in_chain(&raw).map_err(wrong)?))
 }
 
 /// Reads a card.
@@ -325,6 +332,9 @@ pub(super) fn describe(charter: &Charter) -> String {
             nodes.join(", ")
         ));
         text.push_str(&limited(&member.quota));
+        for (epoch, reset) in (1..).zip(&member.resets) {
+            text.push_str(&format!("\n        Epoche {epoch} ist beendet, Zurücksetzung {reset}"));
+        }
     }
     text
 }

@@ -202,6 +202,11 @@ struct Problems(Vec<Problem>);
 // === impl Config ===
 
 impl Config {
+    /// The charters before the one in force, oldest first.
+    pub fn past_charters(&self) -> &[Charter] {
+        self.charters.split_last().map_or(&[], |(_, past)| past)
+    }
+
     /// Reads and judges a configuration, with all files it names.
     ///
     /// # Errors

@@ -179,8 +179,9 @@ impl Demo {
             .filter(|it| it.member.is_some())
             .max_by_key(|it| it.presented_at.as_ref().map(|it| (it.seconds, it.nanos)));
         let member = member.and_then(|it| it.member).ok_or(AdmitError::NoPort)?;
-        let next = Bytes::from(charter.admitting(member).encode_to_vec());
-        let (next, _) = charter.successor(next)?;
+        let mut next = charter.admitting(member);
+        next.list(&sl.ended_epochs().await.map_err(of(Land::SL))?);
+        let (next, _) = charter.successor(Bytes::from(next.encode_to_vec()))?;
         for (at, land) in super::LAENDER.into_iter().take(votes).enumerate() {
             let client = self.operator(land).await?;
             if at > 0 {

@@ -16,7 +16,7 @@ use std::{
 
 use registry_proto::{
     charter::Charter,
-    epoch::{self, Reset, TakenReset},
+    epoch::{self, Ended, Reset, TakenReset},
     log::Hash,
     terms::LogId,
 };
@@ -69,6 +69,15 @@ pub enum ResetsError {
         #[source]
         source: Damage,
     },
+}
+
+// === impl Epochs ===
+
+impl Epochs {
+    /// The resets as charters list them.
+    pub fn ended(&self) -> Ended {
+        epoch::ended(self.taken.iter().map(|it| (it.said().log, it.digest())))
+    }
 }
 
 // === impl Resets ===
@@ -171,6 +180,15 @@ impl Resets {
         };
         write().map_err(|source| ResetsError::File { path: path.to_owned(), source })
     }
+}
+
+/// Epochs that ended here with another reset than the one the charter lists.
+pub fn contradicted(charter: &Charter, resets: &[TakenReset]) -> Vec<LogId> {
+    let log = |it: &TakenReset| {
+        let log = it.said().log;
+        charter.listed(log).filter(|listed| *listed != it.digest()).map(|_| log)
+    };
+    resets.iter().filter_map(log).collect()
 }
 
 /// Every epoch of every member, in the order of Land and epoch.

@@ -54,6 +54,8 @@ pub struct Setup {
     pub land: Land,
     /// The charter it runs under.
     pub charter: Charter,
+    /// Those before it, oldest first.
+    pub past: Vec<Charter>,
     /// What it countersigns with.
     pub signer: LogSigner,
     /// Where resets are kept.
@@ -165,7 +167,7 @@ impl EpochApi {
         if held >= reset.said().size {
             setup.holds_kept(&reset)?;
         }
-        let taken = reset.complete(&setup.charter).map_err(refused)?;
+        let taken = reset.counts(&setup.charter, &setup.past).map_err(refused)?;
         setup.resets.keep(&taken).map_err(|it| unusable(&it))?;
         warn!(%log, size = taken.said().size, "took a reset, the node begins again");
         setup.begins_again.request(StopCause::Epoch { log });
@@ -323,6 +325,7 @@ fn refused(why: ResetError) -> Reject {
         | ResetError::Twice(_)
         | ResetError::Different
         | ResetError::NoMember(_)
+        | ResetError::OtherListed { .. }
         | ResetError::Statement { .. } => {
             Reject::field("reset", "EPOCH_RESET", German(why).to_string())
         }

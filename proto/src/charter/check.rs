@@ -10,6 +10,7 @@ use super::{
     MemberNode, NAME_CHARS_MAX, Quota, Standing, TRUST_MAX,
 };
 use crate::{
+    epoch::EPOCHS_MAX,
     log::{Hash, LogKeys},
     terms::Land,
     wire::registry::{self as wire, MemberState},
@@ -37,10 +38,12 @@ impl Checker {
         let past = charter.members.iter().take(MEMBERS_MAX);
         let states = past.clone().any(|it| it.state != 0 || it.cut.is_some());
         let former = past.clone().any(|it| !it.former_keys.is_empty());
+        let resets = past.clone().any(|it| !it.epoch_resets.is_empty());
         let found = [
             ("predecessor", !charter.predecessor.is_empty()),
             ("members.state", states),
             ("members.former_keys", former),
+            ("members.epoch_resets", resets),
         ];
         let found = found.into_iter().filter(|(_, it)| *it);
         self.problems.extend(found.map(|(field, _)| CharterProblem::NotInGenesis { field }));
@@ -87,6 +90,7 @@ impl Checker {
         let freshness = self.key(at, "freshness_key", &member.freshness_key);
         let offline_key = self.key(at, "offline_key", &member.offline_key);
         let former = self.former(at, &member.former_keys);
+        let resets = self.resets(at, &member.epoch_resets);
         let standing = self.standing(at, member);
         let nodes = self.speakers(at, member);
         let quota = member.quota.unwrap_or_default();
@@ -102,6 +106,7 @@ impl Checker {
             },
             standing: standing?,
             former,
+            resets,
         })
     }
 
@@ -164,6 +169,17 @@ impl Checker {
             self.problems.push(CharterProblem::FormerKeys { member });
         }
         read
+    }
+
+    fn resets(&mut self, member: usize, digests: &[Bytes]) -> Vec<Hash> {
+        let read: Option<Vec<_>> =
+            digests.iter().take(EPOCHS_MAX).map(|it| Hash::try_from(&it[..]).ok()).collect();
+        // the last epoch there can be never ends
+        let read = read.filter(|it| it.len() < EPOCHS_MAX);
+        read.unwrap_or_else(|| {
+            self.problems.push(CharterProblem::EpochResets { member });
+            Vec::new()
+        })
     }
 
     fn land(&mut self, member: usize, text: &str) -> Option<Land> {

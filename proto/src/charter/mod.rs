@@ -3,6 +3,7 @@
 
 mod check;
 mod problem;
+mod resets;
 mod successor;
 mod vote;
 
@@ -11,6 +12,7 @@ use ed25519_dalek::VerifyingKey;
 use prost::Message as _;
 
 use crate::{
+    epoch::Ended,
     log::{Former, Hash, Keyring, LogKeys, VerbundId},
     terms::Land,
     wire::registry as wire,
@@ -82,6 +84,8 @@ pub struct Member {
     pub standing: Standing,
     /// Keys of its log before [`Member::keys`], oldest first.
     pub former: Vec<FormerKeys>,
+    /// The resets that ended epochs of its log, from epoch 1 on: SHA-256 of what it signed.
+    pub resets: Vec<Hash>,
 }
 
 /// Whether a member takes part.
@@ -205,7 +209,16 @@ impl Charter {
     /// The bytes that [`Charter::chain_and_decisions`] reads. Where they would be more than
     /// [`CHAIN_BYTES_MAX`], decisions are left out, the oldest first.
     pub fn encode_chain(charters: Vec<Bytes>, decisions: Vec<wire::CharterDecision>) -> Vec<u8> {
-        let mut chain = wire::CharterChain { charters, decisions };
+        Self::encode_chain_with(charters, decisions, &Ended::new())
+    }
+
+    /// The same with resets that a node has taken, for drafts of the next charter.
+    pub fn encode_chain_with(
+        charters: Vec<Bytes>,
+        decisions: Vec<wire::CharterDecision>,
+        ended: &Ended,
+    ) -> Vec<u8> {
+        let mut chain = wire::CharterChain { charters, decisions, taken: resets::encoded(ended) };
         while chain.encoded_len() > CHAIN_BYTES_MAX && !chain.decisions.is_empty() {
             chain.decisions.remove(0);
         }

@@ -6,7 +6,10 @@ use super::{
     CHARTER_BYTES_MAX, FORMER_KEYS_MAX, MEMBER_NODES_MAX, MEMBERS_MAX, NAME_CHARS_MAX, TRUST_MAX,
     successor::SuccessorProblem,
 };
-use crate::terms::{Land, ParseLandError};
+use crate::{
+    epoch::EPOCHS_MAX,
+    terms::{Land, ParseLandError},
+};
 
 /// Everything that is wrong with a charter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +89,14 @@ pub enum CharterProblem {
     /// Former keys beyond the limit, or whose cuts do not ascend.
     #[error("members[{member}].former_keys: at most {FORMER_KEYS_MAX}, with cuts that ascend")]
     FormerKeys {
+        /// Which member.
+        member: usize,
+    },
+    /// Resets beyond the limit, or one that is no digest.
+    #[error(
+        "members[{member}].epoch_resets: expected digests of 32 bytes, fewer than {EPOCHS_MAX}"
+    )]
+    EpochResets {
         /// Which member.
         member: usize,
     },

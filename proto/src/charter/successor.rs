@@ -9,7 +9,11 @@ use super::{
     Charter, CharterError, CharterProblem, Checker, LogCut, Member, Quota, SUCCESSOR_BYTES_MAX,
     Standing,
 };
-use crate::{log::Hash, terms::Land, wire::registry as wire};
+use crate::{
+    log::Hash,
+    terms::{Land, LogId},
+    wire::registry as wire,
+};
 
 /// What a successor changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub enum Change {
         /// From now on.
         to: Quota,
     },
+    /// An epoch of a log ended with the reset of this digest, under whatever charter it did.
+    EpochEnded(LogId, Hash),
 }
 
 /// Why a charter does not follow another one.
@@ -80,7 +86,9 @@ pub enum SuccessorProblem {
     #[error("{0} is missing; whoever leaves stays in the list as removed")]
     Vanished(Land),
     /// A new member has a past.
-    #[error("{0} is new and can be neither suspended nor removed, nor have former keys")]
+    #[error(
+        "{0} is new and can be neither suspended nor removed, nor have former keys or ended epochs"
+    )]
     NewWithPast(Land),
     /// Where a log ends that counts no longer is decided once.
     #[error(
@@ -94,6 +102,9 @@ pub enum SuccessorProblem {
              with the keys of before"
     )]
     FormerKeys(Land),
+    /// Resets that were listed stay, in their order.
+    #[error("{0}: epoch_resets must begin with those of before")]
+    ResetsChanged(Land),
     /// A key that once counted for a log comes back.
     #[error("{0}: a key that was replaced never comes back")]
     KeyComesBack(Land),
@@ -197,7 +208,7 @@ impl Compared {
     }
 
     fn newcomer(&mut self, member: &Member) {
-        if !member.is_active() || !member.former.is_empty() {
+        if !(member.is_active() && member.former.is_empty() && member.resets.is_empty()) {
             self.problems.push(SuccessorProblem::NewWithPast(member.land));
         }
         self.changes.push(Change::Admitted(member.land));
@@ -229,6 +240,19 @@ impl Compared {
             (old.quota != new.quota, Change::Quota { land, from: old.quota, to: new.quota }),
         ];
         self.changes.extend(others.into_iter().filter(|(is, _)| *is).map(|(_, change)| change));
+        self.resets(old, new);
+    }
+
+    fn resets(&mut self, old: &Member, new: &Member) {
+        let land = new.land;
+        let Some(more) = new.resets.strip_prefix(&old.resets[..]) else {
+            self.problems.push(SuccessorProblem::ResetsChanged(land));
+            return;
+        };
+        let epochs = old.resets.len() as u64 + 1..;
+        let ended =
+            |(epoch, reset): (u64, &Hash)| Change::EpochEnded(LogId { land, epoch }, *reset);
+        self.changes.extend(epochs.zip(more).map(ended));
     }
 
     fn keys(&mut self, old: &Member, new: &Member) {

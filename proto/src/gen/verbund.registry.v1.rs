@@ -3348,6 +3348,23 @@ pub struct CharterChain {
     /// Why they followed, in ascending order of their numbers; some or all may be missing.
     #[prost(message, repeated, tag = "2")]
     pub decisions: ::prost::alloc::vec::Vec<CharterDecision>,
+    /// Resets that the node which exported the chain has taken, for drafts of the next charter. Nobody
+    /// believes them: whoever votes holds what a draft lists against what its own node has taken.
+    #[prost(message, repeated, tag = "3")]
+    pub taken: ::prost::alloc::vec::Vec<TakenEpochReset>,
+}
+/// A reset that a node has taken.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakenEpochReset {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// The epoch that it ended.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// SHA-256 of what the owner signed, 32 bytes.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub reset: ::prost::bytes::Bytes,
 }
 /// Proof that the members of a charter voted its successor into force: their votes, each with a head
 /// that its member signed, and the way from the one to the other.
@@ -3447,6 +3464,10 @@ pub struct Member {
     /// Keys of its log before the ones above, oldest first.
     #[prost(message, repeated, tag = "10")]
     pub former_keys: ::prost::alloc::vec::Vec<FormerKeys>,
+    /// The resets that ended epochs of its log, from epoch 1 on: SHA-256 of what the owner signed, 32
+    /// bytes each, at most 15. They count whatever keys and members the charter names by now.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pub epoch_resets: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// A place in a log: all entries before it count.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -48,6 +48,8 @@ use crate::{
 pub struct Setup {
     /// The charter.
     pub charter: Charter,
+    /// Those in force before it, oldest first: resets that it lists were complete under one of them.
+    pub past: Vec<Charter>,
     /// This node; its Land MUST be a member.
     pub me: PeerIdentity,
     /// Logs found on disk; logs of members that are not named are empty.
@@ -120,6 +122,7 @@ impl Node {
     pub fn new(setup: Setup, now: Now) -> Result<Self, NotAMember> {
         let Setup {
             charter,
+            past,
             me,
             logs,
             services,
@@ -157,7 +160,7 @@ impl Node {
         let name = me.node.clone();
         let recovered_from = pulled.or_else(|| ahead.map(|_| own.durable()));
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
-        replication.ended(resets);
+        replication.ended(resets, past);
         replication.recall(receipts, cosigned);
         let forked = replication.remember(&evidence).map(Fence::Forked);
         let suspended = charter.member(own_id.land).filter(|it| !it.is_active());

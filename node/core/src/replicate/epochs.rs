@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use registry_proto::{
-    epoch::{Reset, TakenReset},
+    charter::Charter,
+    epoch::{Reset, ResetError, TakenReset},
     terms::{Land, LogId},
     wire::peer::{EpochResets, peer_message::Message},
 };
 
 use crate::{
     limits,
-    replicate::{Heard, PeerFault, Replication, Report, SessionId, Wish},
+    replicate::{Heard, Lapse, PeerFault, Replication, Report, SessionId, Wish},
 };
 
 impl Replication {
@@ -20,9 +21,11 @@ impl Replication {
         &self.resets
     }
 
-    /// Remembers the resets that the logs here rest on.
-    pub(crate) fn ended(&mut self, resets: Vec<TakenReset>) {
+    /// Remembers the resets that the logs here rest on, and the charters before the one in force,
+    /// under which others were complete.
+    pub(crate) fn ended(&mut self, resets: Vec<TakenReset>, past: Vec<Charter>) {
         self.resets = resets.into_iter().map(|it| (it.said().log, it)).collect();
+        self.past = past;
     }
 
     /// Tells a partner about every log that began again.
@@ -36,7 +39,7 @@ impl Replication {
         }
     }
 
-    /// A partner shows resets; nothing of them is believed that is not complete.
+    /// A partner shows resets; nothing of them is believed that does not count here.
     pub(super) fn shown_resets(
         &mut self,
         id: SessionId,
@@ -53,15 +56,22 @@ impl Replication {
             if self.resets.contains_key(&log) || !self.is_running(log) {
                 continue;
             }
-            let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { continue };
-            match reset.complete(&self.charter) {
+            let Some(session) = self.sessions.get(&id) else { continue };
+            let (peer, later) = (session.peer.clone(), session.charter > self.charter.number());
+            match reset.clone().counts(&self.charter, &self.past) {
                 Ok(taken) => {
                     let size = taken.said().size;
                     self.wishes.push_back(Wish::Report(Report::EpochEnded { peer, log, size }));
                     heard.extend(self.take_reset(taken));
                 }
-                // a partner that runs under a newer charter may know other keys: it stays a
-                // partner, and whatever made the charter comes from it
+                // whoever took it under an earlier charter keeps it, and by a newer one it may count
+                Err(why)
+                    if !matches!(why, ResetError::OtherListed { .. })
+                        && (later || reset.was_complete(&self.past)) =>
+                {
+                    self.lapse(id, Lapse::UncountedReset);
+                }
+                // it stays a partner: its other logs may be fine
                 Err(source) => {
                     let fault = PeerFault::Reset { source };
                     self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));

@@ -174,6 +174,8 @@ pub enum Lapse {
     UncountedHead,
     /// Served another history of an epoch than the one that its reset keeps; another partner is asked.
     OtherHistory,
+    /// Told a reset that counts by an earlier charter, or maybe by a later one, and not here.
+    UncountedReset,
 }
 
 /// The owner of a log signed something no owner may sign. Nobody accepts more of that log.
@@ -269,6 +271,7 @@ impl Lapse {
             Self::Stalled => "stalled",
             Self::UncountedHead => "uncounted_head",
             Self::OtherHistory => "other_history",
+            Self::UncountedReset => "uncounted_reset",
         }
     }
 }

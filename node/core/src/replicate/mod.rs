@@ -193,6 +193,8 @@ pub enum Report {
 pub(crate) struct Replication {
     verbund: VerbundId,
     charter: Charter,
+    /// Those in force before it, oldest first.
+    past: Vec<Charter>,
     me: PeerIdentity,
     own: LogId,
     replicas: BTreeMap<LogId, Replica>,
@@ -248,6 +250,7 @@ impl Replication {
         Self {
             verbund: charter.id(),
             charter,
+            past: Vec::new(),
             me,
             own,
             replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),

@@ -66,6 +66,7 @@ impl Bench {
         let charter = charter(&LAENDER);
         let mut setup = Setup {
             charter,
+            past: Vec::new(),
             me: peer(Land::SL),
             logs: Vec::new(),
             services: OwnServices::default(),

@@ -382,6 +382,7 @@ impl World {
         let node = self.node_mut(land);
         let setup = Setup {
             charter,
+            past: Vec::new(),
             me: identity(land),
             logs: node.disk.recover(),
             services: node.disk.services(LogId { land, epoch: 1 }),

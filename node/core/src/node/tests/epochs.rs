@@ -1,14 +1,20 @@
 //! Logs that begin again: what is believed of a reset, and how a new epoch begins.
 
 use bytes::Bytes;
+use prost::Message as _;
 use registry_proto::{
+    charter::Charter,
     epoch::{Reset, TakenReset},
+    key::Key,
     log::{Hash, Header, Kind, Origin},
     terms::{
-        Land::{HE, RP, SL, TH},
+        Land::{BY, HE, RP, SL, TH},
         LogId,
     },
-    wire::peer::{EpochResets, peer_message::Message},
+    wire::{
+        peer::{EpochResets, Hello, peer_message::Message},
+        registry as wire,
+    },
 };
 
 use super::words;
@@ -18,7 +24,9 @@ use crate::{
     node::{Effect, Input, Learned},
     replicate::SessionId,
     status::LogState,
-    testing::{Author, Bench, brief, charter, definition, heads, is_testimony, log, reset, signer},
+    testing::{
+        Author, Bench, LAENDER, brief, charter, definition, heads, is_testimony, log, reset, signer,
+    },
 };
 
 /// The second epoch of a log.
@@ -27,7 +35,7 @@ fn second(land: registry_proto::terms::Land) -> LogId {
 }
 
 fn author_of(log: LogId) -> Author {
-    let verbund = charter(&crate::testing::LAENDER).id();
+    let verbund = charter(&LAENDER).id();
     Author::of_log(Origin { verbund, log }, signer(log.land))
 }
 
@@ -36,7 +44,7 @@ fn root(bench: &mut Bench, of: registry_proto::terms::Land, size: u64) -> Hash {
 }
 
 fn taken(reset: Reset) -> TakenReset {
-    reset.complete(&charter(&crate::testing::LAENDER)).expect("complete")
+    reset.complete(&charter(&LAENDER)).expect("complete")
 }
 
 fn show(bench: &mut Bench, session: u64, items: Vec<Bytes>) -> Vec<String> {
@@ -86,6 +94,80 @@ fn a_reset_counts_when_it_is_complete_and_nothing_is_asked_for_any_more() {
     let said = show(&mut bench, 2, vec![Bytes::from_static(b"\xff")]);
     assert_eq!(said[0], "fault TH epoch_reset");
     assert!(said[1].starts_with("close 2"), "{said:?}");
+}
+
+/// The charter after the one of all benches, which lists this of the first epoch of Rheinland-Pfalz:
+/// Bayern is a member, and keys that a reset needs were replaced.
+fn later(listed: Option<Hash>) -> Charter {
+    let genesis = charter(&LAENDER);
+    let mut next = genesis.draft_of_next();
+    for member in &mut next.members {
+        if member.land == HE.code() {
+            let root = Bytes::copy_from_slice(Hash::EMPTY_ROOT.as_bytes());
+            let fresh = Bytes::copy_from_slice(new_key(71).public().as_bytes());
+            member.former_keys.push(wire::FormerKeys {
+                log_key: member.log_key.clone(),
+                freshness_key: std::mem::replace(&mut member.freshness_key, fresh),
+                cut: Some(wire::LogCut { epoch: 1, size: 0, root }),
+            });
+        }
+        if member.land == RP.code() {
+            member.offline_key = Bytes::copy_from_slice(new_key(72).public().as_bytes());
+            member.epoch_resets = listed.iter().map(|it| it.as_bytes().to_vec().into()).collect();
+        }
+    }
+    let five = wire::Charter::decode(&charter(&[BY, HE, RP, SL, TH]).raw()[..]).expect("a charter");
+    next.members.insert(0, five.members[0].clone());
+    next.threshold = 4;
+    genesis.successor(next.encode_to_vec().into()).expect("a successor").0
+}
+
+fn new_key(seed: u8) -> Key {
+    ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).into()
+}
+
+/// A node that begins under a later charter is shown a reset of Rheinland-Pfalz that keeps six
+/// entries, by a partner under the charter of this number.
+#[track_caller]
+fn check_later(listed: Option<Hash>, number: u64, shown: &Reset, expect: &[&str], lapses: &[&str]) {
+    let mut bench = Bench::with(|it| {
+        it.past = vec![std::mem::replace(&mut it.charter, later(listed))];
+    });
+    bench.dial(2, TH, true);
+    let hello = Hello { charter: number, ..bench.hello(TH) };
+    bench.say(2, Message::Hello(hello));
+    assert_eq!(show(&mut bench, 2, vec![shown.encode()]), expect);
+    assert_eq!(bench.lapses, lapses);
+    let ends = expect.first().is_some_and(|it| it.starts_with("ended")).then_some(6);
+    assert_eq!(state(&bench, log(RP)).map(|it| it.1), Some(ends));
+}
+
+#[test]
+fn a_newcomer_takes_what_the_charter_lists_and_nobody_is_blamed_for_the_rest() {
+    let mut first = author_of(log(RP));
+    first.append(10);
+    let root = first.checkpoint(6).root;
+    let complete = reset(log(RP), 6, root, &[HE, TH]);
+    let listed = Some(complete.digest());
+    let taken = ["ended RP/1 at 6 by TH", "keep reset of RP/1"];
+    let (fault, lapse) = (["fault TH epoch_reset"], ["lapse TH uncounted_reset"]);
+    for number in [0, 1, 2] {
+        check_later(listed, number, &complete, &taken, &[]);
+        // who took it under the charter of then keeps it; here old keys may be in other hands
+        check_later(None, number, &complete, &[], &lapse);
+    }
+    // by a charter that is not here yet it may count
+    for short in [reset(log(RP), 6, root, &[HE]), reset(log(RP), 6, root, &[])] {
+        for listed in [listed, None] {
+            check_later(listed, 1, &short, &fault, &[]);
+            check_later(listed, 2, &short, &[], &lapse);
+        }
+    }
+    // another one than the members decided on counts nowhere
+    let other = reset(log(RP), 5, root, &[HE, TH]);
+    for number in [0, 1, 2] {
+        check_later(listed, number, &other, &fault, &[]);
+    }
 }
 
 #[test]

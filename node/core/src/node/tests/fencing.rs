@@ -298,6 +298,7 @@ fn a_second_history_of_the_own_log_stops_publishing_for_good() {
 fn a_land_outside_the_charter_starts_no_node() {
     let bench = Bench::new();
     let setup = Setup {
+        past: Vec::new(),
         resets: Vec::new(),
         evidence: Vec::new(),
         receipts: Vec::new(),

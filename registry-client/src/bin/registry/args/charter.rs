@@ -13,7 +13,8 @@ pub(crate) enum Charter {
     History,
     /// Vorschläge für die nächste Charta, Stimmen, und wer noch fehlt
     Status,
-    /// Alle Chartas in eine Datei schreiben: für neue Mitglieder, und als Anfang eines Entwurfs
+    /// Alle Chartas in eine Datei schreiben: für neue Mitglieder, und als Anfang eines Entwurfs, mit
+    /// den Zurücksetzungen, die der Knoten angenommen hat
     Export(CharterExport),
     /// Wie weit das Protokoll eines Landes reicht, für einen Entwurf: LAND/EPOCHE/EINTRÄGE/WURZEL
     #[command(after_help = CUT_HELP)]

@@ -11,6 +11,7 @@ use registry_client::{
 };
 use registry_proto::{
     charter::{Change, Charter, Quota, Standing},
+    epoch::Ended,
     log::Hash,
     terms::Land,
     wire::registry::{
@@ -38,7 +39,9 @@ pub(super) async fn run(client: &Client, format: Format, command: Command) -> Re
         Command::Invite(args) => invite::invite(client, format, args).await,
         Command::Invitations => invite::list(client, format).await,
         Command::Uninvite(args) => invite::revoke(client, format, args).await,
-        Command::Export(args) => export(&client.charters().await?, &args),
+        Command::Export(args) => {
+            export(&client.charters().await?, &client.ended_epochs().await?, &args)
+        }
         Command::Cut(args) => cut(client, format, args.land).await,
         Command::Propose(args) => propose(client, format, &args).await,
         Command::Vote(args) => vote(client, format, &args).await,
@@ -46,8 +49,8 @@ pub(super) async fn run(client: &Client, format: Format, command: Command) -> Re
 }
 
 /// All charters that a node told, each held against the one before it.
-struct Chain {
-    charters: Vec<Charter>,
+pub(super) struct Chain {
+    pub(super) charters: Vec<Charter>,
     /// What each changed; nothing for the first.
     changes: Vec<Vec<Change>>,
 }
@@ -58,7 +61,7 @@ impl Chain {
     }
 }
 
-fn read(answer: &GetChartersResponse) -> Result<Chain, CliError> {
+pub(super) fn read(answer: &GetChartersResponse) -> Result<Chain, CliError> {
     let mut chain = Chain { charters: Vec::new(), changes: Vec::new() };
     for raw in &answer.charters {
         let (next, changes) = match chain.charters.last() {
@@ -100,6 +103,12 @@ fn show(chain: &Chain, format: Format) -> Result<(), CliError> {
             let head = if at == 0 { "\nMengengrenze, abweichend von der Vorgabe\n" } else { "" };
             text.push_str(&format!("{head}{:<4}  am Tag {}\n", it.land, quota_words(&it.quota)));
         }
+        let ended =
+            charter.members().iter().flat_map(|it| (1..).zip(&it.resets).map(move |at| (it, at)));
+        for (at, (it, (epoch, reset))) in ended.enumerate() {
+            let head = if at == 0 { "\nBeendete Epochen\n" } else { "" };
+            text.push_str(&format!("{head}{}/{epoch}  Zurücksetzung {reset}\n", it.land));
+        }
         text
     })
 }
@@ -107,6 +116,7 @@ fn show(chain: &Chain, format: Format) -> Result<(), CliError> {
 fn described(charter: &Charter) -> Object {
     let members = charter.members().iter().map(|it| {
         let nodes = it.nodes.iter().map(|it| Node::Text(it.name.clone())).collect();
+        let resets = it.resets.iter().map(|it| Node::Text(it.to_string())).collect();
         Node::Object(
             Object::default()
                 .with("land", Node::Text(it.land.code().to_owned()))
@@ -114,7 +124,8 @@ fn described(charter: &Charter) -> Object {
                 .with("standing", Node::Text(state(it.standing).to_owned()))
                 .with("ends_at", Node::Json(it.cut().map(|it| it.size).into()))
                 .with("nodes", Node::List(nodes))
-                .with("quota", Node::Object(quota(&it.quota))),
+                .with("quota", Node::Object(quota(&it.quota)))
+                .with("epoch_resets", Node::List(resets)),
         )
     });
     Object::default()
@@ -273,9 +284,14 @@ fn who(votes: &[&CharterStatement]) -> String {
     votes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-fn export(answer: &GetChartersResponse, args: &CharterExport) -> Result<(), CliError> {
+fn export(
+    answer: &GetChartersResponse,
+    ended: &Ended,
+    args: &CharterExport,
+) -> Result<(), CliError> {
     let chain = read(answer)?;
-    let raw = Charter::encode_chain(answer.charters.clone(), answer.decisions.clone());
+    let (charters, decisions) = (answer.charters.clone(), answer.decisions.clone());
+    let raw = Charter::encode_chain_with(charters, decisions, ended);
     let (_, decisions) = Charter::chain_and_decisions(raw.clone().into()).map_err(untrue)?;
     let path = args.file.display();
     fs::write(&args.file, raw)
@@ -358,7 +374,9 @@ async fn propose(client: &Client, format: Format, args: &CharterPropose) -> Resu
         (Some(file), _) => (file.display().to_string(), text(file)?),
         (None, land) => {
             let (land, member) = invite::pending(client, land).await?;
-            (format!("Anwärter {land}"), chain.last()?.admitting(member).encode_to_vec().into())
+            let mut draft = chain.last()?.admitting(member);
+            draft.list(&client.ended_epochs().await?);
+            (format!("Anwärter {land}"), draft.encode_to_vec().into())
         }
     };
     // here, so that mistakes in the draft are named one by one

@@ -5,10 +5,12 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use registry_client::Client;
 use registry_proto::{
+    charter::Charter,
     epoch::{RESET_BYTES_MAX, Reset},
     wire::registry::CountersignEpochResetResponse,
 };
 
+use super::charter;
 use crate::{
     args::{Epoch as Command, EpochApply, EpochCountersign, Format},
     errors::CliError,
@@ -18,39 +20,62 @@ use crate::{
 
 pub(super) async fn run(client: &Client, format: Format, command: Command) -> Result<(), CliError> {
     match command {
-        Command::List => list(&client.epoch_resets().await?, format),
+        Command::List => {
+            let charters = charter::read(&client.charters().await?)?.charters;
+            list(&client.epoch_resets().await?, &charters, format)
+        }
         Command::Countersign(args) => countersign(client, format, &args).await,
         Command::Apply(args) => apply(client, format, &args).await,
     }
 }
 
-fn list(raw: &[Bytes], format: Format) -> Result<(), CliError> {
+fn list(raw: &[Bytes], charters: &[Charter], format: Format) -> Result<(), CliError> {
     let read = raw.iter().map(Reset::read).collect::<Result<Vec<_>, _>>();
     let resets =
         read.map_err(|error| CliError::Internal(format!("Zurücksetzungen des Knotens: {error}")))?;
     let object = || {
-        let resets = resets.iter().map(|it| Node::Object(described(it))).collect();
+        let resets = resets.iter().map(|it| {
+            let since = listed_since(it, charters);
+            Node::Object(described(it).with("listed_since", Node::Json(since.into())))
+        });
+        let resets = resets.collect();
         Ok(Object::default().with("resets", Node::List(resets)))
     };
     output::print(format, object, || {
         if resets.is_empty() {
             return "Kein Protokoll hat neu begonnen.\n".to_owned();
         }
-        output::table(
-            ["Beendet", "Behalten", "Zugestimmt", "Signiert", "Grund"],
+        let mut text = output::table(
+            ["Beendet", "Behalten", "Zugestimmt", "Signiert", "In der Charta", "Grund"],
             &[0],
             resets.iter().map(|it| {
-                let said = it.said();
+                let (said, since) = (it.said(), listed_since(it, charters));
                 [
                     said.log.to_string(),
                     said.size.to_string(),
                     laender(it),
                     signed_at(it),
+                    since.map_or_else(|| "nein".to_owned(), |it| format!("seit Nr. {it}")),
                     output::clean(&said.reason),
                 ]
             }),
-        )
+        );
+        if resets.iter().any(|it| listed_since(it, charters).is_none()) {
+            text.push_str(
+                "\nWas die Charta noch nicht aufführt, kommt mit dem nächsten Entwurf hinein (registry \
+                 charter export, dann registry-node charter amend). Nötig ist das, bevor neue \
+                 Mitglieder oder Schlüssel gelten: wer später kommt, nimmt sonst nur an, was auch \
+                 nach der neuen Charta genug Unterschriften trägt.\n",
+            );
+        }
+        text
     })
+}
+
+/// Number of the first charter that lists a reset.
+fn listed_since(reset: &Reset, charters: &[Charter]) -> Option<u64> {
+    let listed = |it: &&Charter| it.listed(reset.said().log) == Some(reset.digest());
+    charters.iter().find(listed).map(Charter::number)
 }
 
 async fn countersign(
