@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{StartError, logs::Logs, show};
 use crate::{
     audit::Audit,
+    charters::Exchange,
     config::{self, Config},
     driver::{
         Clock, Driver, Handle, Surroundings,
@@ -37,6 +38,7 @@ pub(super) struct Core {
     pub(super) connected: Connected,
     pub(super) receipts: Receipts,
     pub(super) erasures: Erasures,
+    pub(super) exchange: Exchange,
 }
 
 /// What the core of a node stands on.
@@ -115,18 +117,20 @@ impl Foundation<'_> {
             erasures.clone(),
             clock,
         );
+        let exchange = charters(self.config);
         let surroundings = Surroundings {
             own: self.own,
             writers,
             ranges: Ranges::new(logs.readers, erasures.clone()),
             witness,
+            charters: exchange.clone(),
             metrics: self.metrics.clone(),
             audit: self.audit.clone(),
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
         super::stop_with(self.engine, self.streams);
-        Ok(Core { handle, board, connected, receipts: shown, erasures })
+        Ok(Core { handle, board, connected, receipts: shown, erasures, exchange })
     }
 
     fn witness(&self, cabinet: Cabinet, ledger: Ledger, driver: &Handle) -> witness::Setup {
@@ -143,6 +147,11 @@ impl Foundation<'_> {
             metrics: self.metrics.clone(),
         }
     }
+}
+
+/// What partners are told of charters, and tell; nothing yet.
+fn charters(config: &Config) -> Exchange {
+    Exchange::new(config.charters.first().unwrap_or(&config.charter).clone())
 }
 
 /// Whether the data directory stands where it stood.

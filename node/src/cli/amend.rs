@@ -11,7 +11,10 @@ use registry_proto::{
     wire::registry::{self as wire, MemberState},
 };
 
-use super::charter::{CharterCommandError as E, chain, describe, file_error, member, read_card};
+use super::{
+    chain::borne_out,
+    charter::{CharterCommandError as E, chain, describe, file_error, member, read_card},
+};
 
 /// Argumente von `charter amend`.
 #[derive(Debug, clap::Args)]
@@ -56,8 +59,8 @@ pub(super) fn run(args: &AmendArgs) -> Result<String, E> {
     if args.out.exists() {
         return Err(E::Exists(args.out.clone()));
     }
-    let charters = chain(&args.from)?;
-    let Some(last) = charters.last() else {
+    let chain = chain(&args.from)?;
+    let Some(last) = chain.charters.last() else {
         return Err(E::Charter(German(CharterProblem::Undecodable.into())));
     };
     let next = draft(args, last)?;
@@ -65,7 +68,12 @@ pub(super) fn run(args: &AmendArgs) -> Result<String, E> {
         last.successor(next.encode_to_vec().into()).map_err(|it| E::Charter(German(it)))?;
     fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;
     let out = args.out.display();
-    Ok(format!("{}\nPrüfsumme {}\nGeschrieben: {out}", describe(&next), next.digest()))
+    Ok(format!(
+        "{}{}\nPrüfsumme {}\nGeschrieben: {out}",
+        borne_out(&chain),
+        describe(&next),
+        next.digest()
+    ))
 }
 
 fn draft(args: &AmendArgs, last: &Charter) -> Result<wire::Charter, E> {

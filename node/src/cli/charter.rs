@@ -1,6 +1,7 @@
 //! `registry-node charter`: the genesis charter from the cards of the founding members.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -8,11 +9,11 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use registry_client::charter::quota_words;
-use registry_core::charter::DecisionError;
+use registry_core::charter::decision::verified;
 use registry_proto::{
-    charter::{Charter, CharterError, Quota, Standing},
+    charter::{Charter, CharterError, DecisionError, Quota, Standing},
     german::German,
-    wire::registry as wire,
+    wire::registry::{self as wire, CharterDecision},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
@@ -178,7 +179,7 @@ pub enum CharterCommandError {
         number: u64,
         /// Why.
         #[source]
-        why: DecisionError,
+        why: German<DecisionError>,
     },
     /// The target exists: a charter never changes.
     #[error("{} besteht schon; eine Charta wird nie überschrieben", .0.display())]
@@ -198,9 +199,26 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
     }
 }
 
-pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
+/// A chain of charters, and what in it proves that they followed one another.
+pub(super) struct Chain {
+    /// At least one.
+    pub(super) charters: Vec<Charter>,
+    /// Verified.
+    pub(super) decisions: BTreeMap<u64, CharterDecision>,
+}
+
+/// Reads a chain; a proof in it that does not hold refuses all of it.
+pub(super) fn chain(file: &Path) -> Result<Chain, CharterCommandError> {
     let raw = fs::read(file).map_err(|source| file_error(file, source))?;
-    Charter::chain(raw.into()).map_err(|it| CharterCommandError::Charter(German(it)))
+    read_chain(raw.into())
+}
+
+pub(super) fn read_chain(raw: Bytes) -> Result<Chain, CharterCommandError> {
+    let (charters, decisions) =
+        Charter::chain_and_decisions(raw).map_err(|it| CharterCommandError::Charter(German(it)))?;
+    let decisions = verified(&charters, decisions)
+        .map_err(|(number, why)| CharterCommandError::Decision { number, why: German(why) })?;
+    Ok(Chain { charters, decisions })
 }
 
 /// Reads a card.

@@ -26,12 +26,16 @@ pub struct MonitoringState {
     pub metrics: Arc<Metrics>,
     /// Answers `/readyz`.
     pub readiness: Arc<dyn Readiness>,
+    /// What `/readyz` says beside it: nothing of it makes the node unready.
+    pub warnings: Arc<dyn Readiness>,
 }
 
 #[derive(Debug, Serialize)]
 struct Ready {
     ready: bool,
     reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 // === impl Readiness ===
@@ -75,7 +79,8 @@ async fn readyz(State(state): State<MonitoringState>) -> Response {
     let reasons = state.readiness.reasons();
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready, reasons })).into_response()
+    let warnings = state.warnings.reasons();
+    (status, Json(Ready { ready, reasons, warnings })).into_response()
 }
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -120,7 +125,8 @@ mod tests {
             }
         });
         let metrics = Arc::new(Metrics::new("0"));
-        let state = MonitoringState { metrics: metrics.clone(), readiness };
+        let warnings = Arc::new(|| vec!["an old charter".to_owned()]);
+        let state = MonitoringState { metrics: metrics.clone(), readiness, warnings };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();

@@ -288,6 +288,7 @@ impl Node {
             fence_open: self.fence.is_open() && !self.own_failed,
             copied: matches!(self.fence, Fence::Copied { .. }),
             submissions_waiting: self.room.len(),
+            later_charter: self.replication.later_charter(now),
         }
     }
 
@@ -513,6 +514,8 @@ impl Node {
             Wish::Examine(it) => Effect::Examine(it),
             Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
             Wish::KeepReset(reset) => Effect::KeepReset(reset),
+            Wish::ShowCharters(asked) => Effect::ShowCharters(asked),
+            Wish::FollowCharters(proved) => Effect::FollowCharters(proved),
             Wish::Close { session, reason } => Effect::Close { session, reason },
             Wish::Report(report) => Effect::Report(Notice::Replication(report)),
         }));
