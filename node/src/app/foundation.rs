@@ -45,7 +45,6 @@ pub(super) struct Core {
 pub(super) struct Foundation<'a> {
     pub(super) clock: Clock,
     pub(super) config: &'a Config,
-    pub(super) identity: &'a PeerIdentity,
     pub(super) own: LogId,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) index: &'a Index,
@@ -91,7 +90,7 @@ impl Foundation<'_> {
         let witness = witness::Keeper::start(witness, self.engine).map_err(thread)?;
         let setup = Setup {
             charter: self.config.charter.clone(),
-            me: self.identity.clone(),
+            me: PeerIdentity { land: self.config.land, node: self.config.node.clone() },
             logs: logs.recovered,
             services: logs.services,
             resets: logs.epochs.taken,
@@ -141,7 +140,7 @@ impl Foundation<'_> {
             begins_again: self.streams.clone(),
             place: Place::of(&self.config.data_dir),
             charter: self.config.charter.clone(),
-            land: self.identity.land,
+            land: self.config.land,
             signer: self.config.signer.clone(),
             driver: driver.clone(),
             metrics: self.metrics.clone(),

@@ -199,7 +199,6 @@ impl App {
         let foundation = Foundation {
             clock,
             config: &config,
-            identity: &identity,
             own,
             metrics: &metrics,
             index: &index,
@@ -208,16 +207,17 @@ impl App {
             engine: &engine,
             streams: &shutdown,
         };
-        let core = foundation.start_core(logs)?;
-        let Core { handle, board, connected, receipts, erasures, exchange } = core;
+        let Core { handle, board, connected, receipts, erasures, exchange } =
+            foundation.start_core(logs)?;
         follow_what_is_written(&index, own, &handle, &audit).await?;
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
+        let lists = follow_lists(&config, &audit, &shutdown).await;
         keep_certificates(&config, digests, &tls, &metrics, &board, &audit, &shutdown)?;
         let parts = serve::Parts {
             config: &config,
             identity: identity.clone(),
             own,
-            lists: follow_lists(&config, &audit, &shutdown).await,
+            lists,
             tls: tls.clone(),
             metrics,
             index: index.clone(),
