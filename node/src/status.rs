@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use registry_core::{
-    status::{LogState, LogStatus, PeerLogStatus, Status},
+    status::{LaterState, LogState, LogStatus, PeerLogStatus, Status},
     view::Cut,
 };
 use registry_proto::{
     terms::Land,
-    wire::registry::{AsOf, CharterStanding, PeerLog, ReplicationState},
+    wire::registry::{
+        AsOf, CharterStanding, LaterCharter, LaterCharterState, PeerLog, ReplicationState,
+    },
 };
 
 use crate::certificates::CertificateBoard;
@@ -35,6 +37,7 @@ impl StatusBoard {
             fence_open: false,
             copied: false,
             submissions_waiting: 0,
+            later_charter: None,
         };
         let status = Arc::new(ArcSwap::from_pointee(status));
         Self { status, certificates: CertificateBoard::default(), charter: Arc::default() }
@@ -42,7 +45,13 @@ impl StatusBoard {
 
     /// What bears out the charter in force; its digest is empty before the votes were read.
     pub fn charter(&self) -> CharterStanding {
-        CharterStanding::clone(&self.charter.load())
+        let standing = CharterStanding::clone(&self.charter.load());
+        CharterStanding { later: self.later_charter(), ..standing }
+    }
+
+    /// A later charter that a partner runs under.
+    pub fn later_charter(&self) -> Option<LaterCharter> {
+        self.status.load().later_charter.as_ref().map(later_charter)
     }
 
     /// Replaces what is told about the charter in force.
@@ -107,6 +116,24 @@ impl StatusBoard {
 impl Default for StatusBoard {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+fn later_charter(it: &registry_core::status::LaterCharter) -> LaterCharter {
+    let state = match it.state {
+        LaterState::Waiting => LaterCharterState::Waiting,
+        LaterState::Asked => LaterCharterState::Asked,
+        LaterState::Told => LaterCharterState::Told,
+        LaterState::Unproved => LaterCharterState::Unproved,
+        LaterState::Unreadable => LaterCharterState::Unreadable,
+        LaterState::Differs => LaterCharterState::Differs,
+        LaterState::False => LaterCharterState::False,
+    };
+    LaterCharter {
+        number: it.number,
+        land: it.peer.land.code().to_owned(),
+        node: it.peer.node.clone(),
+        state: state.into(),
     }
 }
 

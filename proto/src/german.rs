@@ -5,8 +5,9 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::{
     charter::{
-        CHARTER_BYTES_MAX, CharterError, CharterProblem, FORMER_KEYS_MAX, MEMBER_NODES_MAX,
-        MEMBERS_MAX, NAME_CHARS_MAX, SUCCESSOR_BYTES_MAX, SuccessorProblem, TRUST_MAX,
+        CHARTER_BYTES_MAX, CharterError, CharterProblem, DECISION_BYTES_MAX, DECISION_VOTES_MAX,
+        DecisionError, FORMER_KEYS_MAX, MEMBER_NODES_MAX, MEMBERS_MAX, NAME_CHARS_MAX,
+        SUCCESSOR_BYTES_MAX, SuccessorProblem, TRUST_MAX, VoteUnproved,
     },
     epoch::{EPOCHS_MAX, ResetError},
     evidence::EvidenceError,
@@ -30,6 +31,31 @@ impl Display for German<CharterError> {
             problem(it, f)?;
         }
         Ok(())
+    }
+}
+
+impl Display for German<DecisionError> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            DecisionError::Number { found, expected } => {
+                write!(f, "er handelt von Charta {found}, erwartet {expected}")
+            }
+            DecisionError::NoCharter => {
+                f.write_str("die Charta, von der er handelt, ist nicht dabei oder folgt auf keine")
+            }
+            DecisionError::Undecodable => f.write_str("die Bytes sind kein Beweis"),
+            DecisionError::Twice => f.write_str("zu dieser Charta liegt mehr als ein Beweis bei"),
+            DecisionError::TooLong => {
+                write!(f, "höchstens {DECISION_BYTES_MAX} Byte und {DECISION_VOTES_MAX} Stimmen")
+            }
+            DecisionError::Vote { at, source } => {
+                write!(f, "Stimme {at} ist nicht bewiesen: ")?;
+                unproved(source, f)
+            }
+            DecisionError::Undecided => {
+                f.write_str("die Stimmen in ihm beschließen diese Charta nicht")
+            }
+        }
     }
 }
 
@@ -106,6 +132,29 @@ impl Display for German<EvidenceError> {
                 f.write_str("die beiden Prüfpunkte widersprechen sich nicht")
             }
         }
+    }
+}
+
+fn unproved(it: &VoteUnproved, f: &mut Formatter<'_>) -> fmt::Result {
+    match it {
+        VoteUnproved::Header(_) => f.write_str("der Kopf des Eintrags ist nicht lesbar"),
+        VoteUnproved::Foreign => {
+            f.write_str("der Eintrag ist keine Stimme über eine Charta dieses Verbunds")
+        }
+        VoteUnproved::NoVoter(land) => {
+            write!(f, "{land} hat nach der Charta davor keine Stimme")
+        }
+        VoteUnproved::Choice => f.write_str("die Charta, für die sie ist, liegt nicht bei"),
+        VoteUnproved::Body => f.write_str("der Inhalt ist nicht der, den der Eintrag nennt"),
+        VoteUnproved::Vote(_) => f.write_str("der Inhalt ist keine Stimme"),
+        VoteUnproved::Checkpoint(_) => f.write_str(
+            "der Prüfpunkt ihres Protokolls trägt nicht die Unterschriften, die nach der Charta davor \
+             gelten",
+        ),
+        VoteUnproved::Inclusion(_) => {
+            f.write_str("der Weg führt nicht vom Eintrag zum Prüfpunkt seines Protokolls")
+        }
+        VoteUnproved::Hash => f.write_str("ein Hash auf dem Weg hat keine 32 Byte"),
     }
 }
 
@@ -273,6 +322,9 @@ mod tests {
         );
         let text = German(ResetError::Twice(Land::HE)).to_string();
         assert_eq!(text, "HE hat zweimal zugestimmt");
+        let source = VoteUnproved::NoVoter(Land::HE);
+        let text = German(DecisionError::Vote { at: 2, source }).to_string();
+        assert_eq!(text, "Stimme 2 ist nicht bewiesen: HE hat nach der Charta davor keine Stimme");
         let text = German(EvidenceError::Consistent).to_string();
         assert_eq!(text, "die beiden Prüfpunkte widersprechen sich nicht");
     }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use registry_proto::{
     charter::{Change, Quota},
     wire::registry::{
-        GetChartersRequest, GetChartersResponse, VoteCharterRequest, VoteCharterResponse,
-        charter_service_client::CharterServiceClient,
+        GetChartersRequest, GetChartersResponse, LaterCharter, LaterCharterState,
+        VoteCharterRequest, VoteCharterResponse, charter_service_client::CharterServiceClient,
     },
 };
 
@@ -51,6 +51,44 @@ impl Client {
         let request = self.request(VoteCharterRequest { successor, dry_run });
         self.answer("vote", service.vote_charter(request)).await
     }
+}
+
+/// Whether an operator has to help a node to the later charter that a partner runs under.
+pub fn needs_help(it: &LaterCharter) -> bool {
+    use LaterCharterState as S;
+    match it.state() {
+        S::Unspecified | S::Waiting | S::Asked | S::Told => false,
+        S::Unproved | S::Differs | S::Unreadable | S::False => true,
+    }
+}
+
+/// Which later charter a partner runs under, and what comes next: German, for people.
+pub fn later_words(it: &LaterCharter) -> String {
+    use LaterCharterState as S;
+    const FETCH: &str = "Die Kette bei einem Land holen, das sie hat (registry charter export), \
+                         vergleichen und als charter in node.toml eintragen.";
+    let next = match it.state() {
+        S::Unspecified | S::Waiting => {
+            "Die Stimmen können noch in den Protokollen kommen; sonst fragt er seine Partner."
+                .into()
+        }
+        S::Asked => "Er hat einen Partner nach dem Beweis gefragt.".into(),
+        S::Told => "Ein Partner hat sie bewiesen; der Knoten übernimmt sie.".into(),
+        S::Unproved => {
+            format!("Kein Partner, der gefragt wurde, konnte die nächste Charta beweisen. {FETCH}")
+        }
+        S::False => format!("Was ein Partner als Beweis zeigte, ist keiner. {FETCH}"),
+        S::Unreadable => "Die nächste Charta folgt Regeln, die diese Software nicht kennt: neuere \
+                          Software einspielen."
+            .into(),
+        S::Differs => "Der Partner folgt einer anderen Charta, wo die dieses Knotens steht: beide \
+                       Prüfsummen mit mehreren Ländern vergleichen (registry charter history)."
+            .into(),
+    };
+    format!(
+        "{} ({}) arbeitet unter Charta Nr. {}, dieser Knoten unter einer älteren. {next}",
+        it.land, it.node, it.number
+    )
 }
 
 /// What a successor changes, in words: German, for people.

@@ -88,7 +88,7 @@ async fn run(size: &Size, parts: &Parts) {
     }
     if parts.catch_up {
         publish_many(&prepared, &sl, size.entries).await;
-        catch_up(&prepared, &sl).await;
+        Box::pin(catch_up(&prepared, &sl)).await;
     }
     println!("\npublish at SL to watch at RP          {latencies}");
     sl.stop().await;

@@ -2,13 +2,16 @@
 //! and what it writes where nothing of it counts any more. As in `adversary_peer`, each is refused
 //! or contained and counted, and what is published at SL still arrives at RP.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{collections::BTreeMap, fs, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use prost::Message as _;
 use registry_client::Class;
-use registry_core::limits;
-use registry_node::driver::{Clock, Skew};
+use registry_core::{charter::decision, limits};
+use registry_node::{
+    driver::{Clock, Skew},
+    lifecycle::StopCause,
+};
 use registry_proto::{
     charter::{Charter, CharterVote, CitedVote},
     epoch::EpochReset,
@@ -21,10 +24,10 @@ use registry_proto::{
     },
     wire::{
         peer::{
-            Batch, BatchEntry, Beacon, BodyState, Evidence, Follow, Head, Heads, Unfollow,
-            peer_message::Message,
+            Batch, BatchEntry, Beacon, BodyState, CharterStep, Charters, Evidence, Follow, Head,
+            Heads, Unfollow, peer_message::Message,
         },
-        registry::{Erasure, FormerKeys, MemberState},
+        registry::{CharterDecision, Erasure, FormerKeys, MemberState},
     },
 };
 use registry_tests::{
@@ -34,7 +37,7 @@ use registry_tests::{
         quarantined, state,
     },
     chronicle::{Chronicle, SALT, empty_head},
-    cluster::{Who, eventually},
+    cluster::{Who, eventually, http_get},
     partner::Partner,
     records::{definition, request, service_id},
 };
@@ -208,6 +211,119 @@ async fn erasures_excuse_and_take_nothing_but_what_they_are_for() {
     assert_eq!(read(&mut he, SL).await.swap_remove(0), of_sl);
     assert_eq!(arena.metric(RP, "registry_erasures_void{land=\"SL\"}").await, 0);
     honest.goes_on().await;
+    arena.stop().await;
+}
+
+/// A vote in the log of a Land, as its owner can prove it.
+fn standing(arena: &Arena, log: &Chronicle, at: usize) -> decision::Standing {
+    let size = log.entries.len();
+    let entry = &log.entries[at];
+    decision::Standing {
+        header: entry.header.clone(),
+        salt: SALT,
+        body: entry.body.clone(),
+        checkpoint: arena.sign(log.land, size as u64, log.root()).raw().clone(),
+        // of two entries the other one is all of the way
+        proof: (0..size).filter(|it| *it != at).map(|it| log.leaf(it)).collect(),
+    }
+}
+
+/// Lets RP ask this partner for charters; the time for which the votes go first passes at its clock.
+async fn asked_for_charters(partner: &mut Partner, skew: &Skew) {
+    // a little less than all of it at once, so that SL is not taken for silent
+    for (nonce, ms) in [(1, 8_000), (2, limits::CHARTERS_WAIT_MS - 8_500)] {
+        heads_of(partner, nonce).await;
+        skew.passed_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+    let ask = partner.expect(|it| match it {
+        Message::AskCharters(it) => Some(it.from),
+        _ => None,
+    });
+    assert_eq!(ask.await.expect("open"), Some(1));
+}
+
+//     HE, TH, BW and NI run under a later charter, as they say, and prove none; BE proves one
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_charter_is_followed_by_a_proof_alone_and_not_against_votes_here() {
+    let skew: &Skew = Box::leak(Box::default());
+    let arena = Arena::start(Run { clock_of_rp: Clock::skewed(skew), ..Run::default() }).await;
+    let honest = arena.honest().await;
+    let genesis = arena.genesis();
+    let successor = |threshold: u32| {
+        let next = registry_proto::wire::registry::Charter { threshold, ..genesis.draft_of_next() };
+        genesis.successor(next.encode_to_vec().into()).expect("a successor").0
+    };
+    let (next, other) = (successor(8), successor(9));
+    let vote = |choice: &Charter| {
+        let (predecessor, successor) = (genesis.digest(), Some(choice.raw().clone()));
+        CharterVote { predecessor, round: 1, successor, cited: Vec::new() }.encode()
+    };
+    let logs = [HE, TH, BY, BE, NI, NW, BW].map(|land| {
+        let mut log = Chronicle::of(&arena, land);
+        log.say(Kind::CharterVote, vote(&next));
+        log
+    });
+    let votes: Vec<_> = logs.iter().map(|it| standing(&arena, it, 0)).collect();
+    let prove = |votes| decision::assemble(&genesis, &next, votes).expect("seven votes");
+    let proof = prove(votes.clone());
+    // SN has voted for something else before, and RP has its log
+    let mut twice = Chronicle::of(&arena, SN);
+    twice.say(Kind::CharterVote, vote(&other));
+    twice.say(Kind::CharterVote, vote(&next));
+    let _sn = delivered(&arena, RP, &twice).await;
+    let mut second = votes;
+    *second.last_mut().expect("seven") = standing(&arena, &twice, 1);
+
+    let step = |charter: &Charter, proof: &CharterDecision| {
+        let (charter, decision) = (charter.raw().clone(), proof.encode_to_vec().into());
+        vec![CharterStep { charter, decision }]
+    };
+    let mut fewer = proof.clone();
+    fewer.votes.pop();
+    for (land, steps) in [(HE, step(&next, &fewer)), (TH, step(&other, &proof))] {
+        let mut partner = arena.partner_under(RP, land, 1).await;
+        asked_for_charters(&mut partner, skew).await;
+        partner.send(Message::Charters(Charters { from: 1, steps, differs: false })).await;
+        // in order or not: the session is over
+        let _ = partner.expect(|_| None::<()>).await;
+        arena.counted(RP, &fault(land, "charter_proof"), 1).await;
+    }
+    let mut bw = arena.partner_under(RP, BW, 1).await;
+    asked_for_charters(&mut bw, skew).await;
+    let none = Charters { from: 1, ..Charters::default() };
+    bw.send(Message::Charters(none)).await;
+    arena.counted(RP, &lapse(BW, "unproved_charter"), 1).await;
+    arena.counted(RP, "registry_charter_later", 1).await;
+    eventually(LIMIT, "the monitoring is told", async || {
+        let ready = http_get(arena.bound(RP).monitoring, "/readyz").await;
+        ready.contains("200 OK") && ready.contains("konnte die nächste Charta beweisen")
+    })
+    .await;
+    drop(bw);
+    let mut ni = arena.partner_under(RP, NI, 1).await;
+    asked_for_charters(&mut ni, skew).await;
+    let steps = step(&next, &prove(second));
+    ni.send(Message::Charters(Charters { from: 1, steps, differs: false })).await;
+    arena.counted(RP, &lapse(NI, "contradicted_charter"), 1).await;
+    let told = arena.client(RP, Who::Reader).await.charters().await.expect("told");
+    assert_eq!((told.newest, told.followed), (0, 0), "nothing has changed");
+    honest.goes_on().await;
+    drop(honest);
+
+    let mut be = arena.partner_under(RP, BE, 1).await;
+    asked_for_charters(&mut be, skew).await;
+    let steps = step(&next, &proof);
+    be.send(Message::Charters(Charters { from: 1, steps, differs: false })).await;
+    eventually(LIMIT, "RP begins again under charter 1", async || {
+        let cause = arena.app(RP).shutdown().cause();
+        cause.is_some_and(|it| matches!(it, StopCause::Charter { number: 1 }))
+    })
+    .await;
+    let kept = arena.home(RP).join("data/charters");
+    let kept = |end: &str| fs::read(kept.join(format!("{:020}.{end}", 1))).expect("kept");
+    assert_eq!(kept("charter"), next.raw()[..]);
+    assert_eq!(kept("decision"), proof.encode_to_vec());
+    assert!(String::from_utf8_lossy(&kept("told")).contains("BE"));
     arena.stop().await;
 }
 
@@ -470,9 +586,8 @@ async fn refusals_without_end_are_a_few_lines_of_the_audit_log() {
     let denied = "registry_requests_total{method=\"/verbund.registry.v1.PublishService/Publish\",code=\"PERMISSION_DENIED\"}";
     arena.counted(SL, denied, CALLS).await;
     let told = || {
-        let files = std::fs::read_dir(arena.home(SL).join("data/audit")).expect("audit log");
-        let text =
-            files.map(|it| std::fs::read_to_string(it.expect("a file").path()).expect("text"));
+        let files = fs::read_dir(arena.home(SL).join("data/audit")).expect("audit log");
+        let text = files.map(|it| fs::read_to_string(it.expect("a file").path()).expect("text"));
         text.collect::<String>().lines().filter(|it| it.contains("PERMISSION_DENIED")).count()
     };
     // what was refused is written by the second, whoever asked has its answer before

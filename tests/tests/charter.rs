@@ -259,6 +259,54 @@ async fn a_log_goes_on_under_new_keys_and_all_of_it_verifies() {
     );
 }
 
+//     HE - RP        TH is away while the keys of SL and then of RP are replaced, each at a place
+//      | X |          before its own vote, without which TH cannot count the others
+//     SL - TH
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_away_follows_by_what_partners_prove_and_goes_on() {
+    let others = [HE, RP, SL];
+    let mut verbund = Verbund::prepare();
+    FOUNDERS.iter().for_each(|land| verbund.cluster.run(*land));
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    verbund.publishes(SL, 1, "Vor dem Wechsel").await;
+    verbund.lists(&FOUNDERS, "SL", &["Vor dem Wechsel"], &[]).await;
+    verbund.cluster.kill(TH);
+    for (number, land, at) in [(1, SL, HE), (2, RP, HE)] {
+        let cut = verbund.cut(at, land);
+        let card = verbund.new_keys(land);
+        let next = verbund.amend(&number.to_string(), &["--rekey", &card, "--cut", &cut]);
+        verbund.configure(land, |keys| {
+            keys.insert("next_log".to_owned(), "new-log.key".into());
+            keys.insert("next_freshness".to_owned(), "new-freshness.key".into());
+        });
+        verbund.cluster.kill(land);
+        verbund.cluster.run(land);
+        verbund.cluster.wait_open(&[land]).await;
+        verbund.decide(&next, &others).await;
+        verbund.follow(&others, number).await;
+        verbund.cluster.wait_open(&others).await;
+    }
+    verbund.publishes(SL, 2, "Nach dem Wechsel").await;
+
+    verbund.cluster.run(TH);
+    verbund.says(TH, "partner runs under a later charter").await;
+    verbund.follow(&[TH], 2).await;
+    verbund.says(TH, "a partner told this charter with the votes that decided on it").await;
+    verbund.keeps_proofs(TH, &[1, 2]).await;
+    verbund.sees(TH, &["Charta 1 hat ", "Charta 2 hat ", "mitgeteilt, mit dem Beweis"]).await;
+    let status = text(&verbund.registry(TH, Who::Reader, &["charter", "status"]));
+    assert!(!status.contains("Achtung"), "{status}");
+    let traced = fs::read_dir(verbund.cluster.home(TH).join("data/audit")).expect("an audit log");
+    let traced: String = traced.filter_map(|it| fs::read_to_string(it.ok()?.path()).ok()).collect();
+    assert!(traced.contains("charter.follow") && traced.contains("proved"), "{traced}");
+    // what stands behind the places comes under the new keys, and TH goes on
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    verbund.lists(&[TH], "SL", &["Vor dem Wechsel", "Nach dem Wechsel"], &[]).await;
+    verbund.publishes(TH, 3, "Wieder da").await;
+    verbund.lists(&FOUNDERS, "TH", &["Wieder da"], &[]).await;
+    verbund.tells_what_a_draft_rests_on();
+}
+
 /// Five Länder with keys and certificates, four of them in the genesis charter.
 struct Verbund {
     cluster: Cluster,
@@ -470,6 +518,31 @@ impl Verbund {
         fs::write(&path, Charter::encode_chain(raw(&charters), Vec::new())).expect("a chain");
         let told = text(&check());
         assert!(told.contains("Ohne Beweis der Abstimmung: Charta Nr. 1."), "{told}");
+    }
+
+    /// A draft is held against a chain whose proofs hold, with what it proves.
+    fn tells_what_a_draft_rests_on(&self) {
+        let (chain, draft) = (self.path("resting"), self.amend("3", &["--threshold", "4"]));
+        self.operator(TH, &["charter", "export", &chain]);
+        let show = || self.node(&["charter", "show", &draft, "--from", &chain]);
+        let shown = text(&show());
+        let proved = "Charta Nr. 2: bewiesen, Stimmen von HE, RP, SL";
+        assert!(shown.contains(proved) && shown.contains("Schwelle 4 statt 3"), "{shown}");
+        let raw = fs::read(&chain).expect("a chain");
+        let (charters, mut decisions) = Charter::chain_and_decisions(raw.into()).expect("a chain");
+        decisions[1].votes.remove(0);
+        let raw: Vec<_> = charters.iter().map(|it| it.raw().clone()).collect();
+        let one = decisions[..1].to_vec();
+        fs::write(&chain, Charter::encode_chain(raw.clone(), decisions)).expect("a chain");
+        let amend =
+            self.node(&["charter", "amend", "--threshold", "4", "--from", &chain, "--out", "none"]);
+        for refused in [show(), amend] {
+            let said = text(&refused);
+            assert!(!refused.status.success() && said.contains("Charta 2 gilt nicht"), "{said}");
+        }
+        fs::write(&chain, Charter::encode_chain(raw, one)).expect("a chain");
+        let shown = text(&show());
+        assert!(shown.contains("Charta Nr. 2: ohne Beweis"), "{shown}");
     }
 
     /// Waits until a node has what proves the charters on its disk.

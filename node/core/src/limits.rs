@@ -80,6 +80,23 @@ pub const EPOCHS_MAX: usize = registry_proto::epoch::EPOCHS_MAX;
 pub const CHARTER_VOTES_MAX: usize = 4_096;
 /// Bytes of all successors that one member votes for; later votes count nowhere.
 pub const CHARTER_VOTE_BYTES_MAX: usize = 16 << 20;
+/// Charters in one answer to a partner that asks for later ones.
+pub const CHARTERS_ANSWER_MAX: usize = 8;
+/// Bytes of them, with what proves them.
+pub const CHARTERS_ANSWER_BYTES_MAX: usize = 3 << 20;
+/// A partner that runs under a later charter is asked for it this long after its stream began,
+/// milliseconds: the votes in the logs had time to come by themselves.
+pub const CHARTERS_WAIT_MS: u64 = 15_000;
+/// The same while entries that are known still come from somebody, milliseconds.
+pub const CHARTERS_WAIT_MS_MAX: u64 = 600_000;
+/// A partner that was asked for charters and does not answer for this long is given up,
+/// milliseconds.
+pub const CHARTERS_ANSWER_MS: u64 = 30_000;
+/// A partner is asked for charters again after this time, milliseconds.
+pub const CHARTERS_RETRY_MS: u64 = 300_000;
+/// A partner that asks for charters again before this time on one stream breaks the protocol,
+/// milliseconds.
+pub const CHARTERS_SHOWN_EVERY_MS: u64 = CHARTERS_RETRY_MS / 2;
 /// Invitations at a node, with those that were used or ended lately.
 pub const INVITATIONS_MAX: usize = 64;
 /// A token counts this long unless asked otherwise, milliseconds: a day.
@@ -303,6 +320,14 @@ const _: () = assert!(ARTEFACT_BYTES_MAX.is_multiple_of(ARTEFACT_CHUNK_BYTES));
 const _: () = assert!(CO_OWNERS_MAX < MEMBERS_MAX);
 const _: () = assert!(RECORD_BYTES_MAX > registry_proto::charter::SUCCESSOR_BYTES_MAX + (64 << 10));
 const _: () = assert!(CHARTER_VOTE_BYTES_MAX >= 16 * registry_proto::charter::SUCCESSOR_BYTES_MAX);
+const _: () = assert!(MESSAGE_BYTES_MAX >= CHARTERS_ANSWER_BYTES_MAX + (64 << 10));
+const _: () = assert!(
+    CHARTERS_ANSWER_BYTES_MAX
+        >= registry_proto::charter::SUCCESSOR_BYTES_MAX
+            + registry_proto::charter::DECISION_BYTES_MAX
+);
+const _: () = assert!(CHARTERS_WAIT_MS >= 2 * BEACON_MS);
+const _: () = assert!(CHARTERS_SHOWN_EVERY_MS > 2 * CHARTERS_ANSWER_MS);
 const _: () = assert!(MEMBERS_MAX == registry_proto::charter::MEMBERS_MAX);
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX <= HANDSHAKES_MAX / 4);
 const _: () = assert!(CONNECTIONS_PER_IDENTITY_MAX <= CONNECTIONS_MAX / 4);

@@ -100,6 +100,36 @@ pub struct PeerLogStatus {
     pub state: LogState,
 }
 
+/// A charter under which a partner runs and this node does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaterCharter {
+    /// Its number, as the partner says.
+    pub number: u64,
+    /// The partner.
+    pub peer: PeerIdentity,
+    /// How far this node is with following.
+    pub state: LaterState,
+}
+
+/// How far a node is with following partners that run under a later charter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaterState {
+    /// The votes may still come in the logs, or a partner is about to be asked.
+    Waiting,
+    /// A partner was asked for the next charters and their proofs.
+    Asked,
+    /// Proved charters came.
+    Told,
+    /// No partner that was asked could prove the next one.
+    Unproved,
+    /// A partner told one that keeps no rules that this software knows.
+    Unreadable,
+    /// A partner follows another charter in the place of the one in force here.
+    Differs,
+    /// What a partner showed as a proof is none.
+    False,
+}
+
 /// Everything at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -117,4 +147,6 @@ pub struct Status {
     pub copied: bool,
     /// Submissions that wait.
     pub submissions_waiting: usize,
+    /// A later charter under which a partner runs.
+    pub later_charter: Option<LaterCharter>,
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::{StartError, logs::Logs, show};
 use crate::{
     audit::Audit,
+    charters::Exchange,
     config::{self, Config},
     driver::{
         Clock, Driver, Handle, Surroundings,
@@ -39,13 +40,13 @@ pub(super) struct Core {
     pub(super) connected: Connected,
     pub(super) receipts: Receipts,
     pub(super) erasures: Erasures,
+    pub(super) exchange: Exchange,
 }
 
 /// What the core of a node stands on.
 pub(super) struct Foundation<'a> {
     pub(super) clock: Clock,
     pub(super) config: &'a Config,
-    pub(super) identity: &'a PeerIdentity,
     pub(super) own: LogId,
     pub(super) metrics: &'a Arc<Metrics>,
     pub(super) index: &'a Index,
@@ -91,7 +92,7 @@ impl Foundation<'_> {
         let setup = Setup {
             charter: self.config.charter.clone(),
             past: self.config.past_charters().to_vec(),
-            me: self.identity.clone(),
+            me: PeerIdentity { land: self.config.land, node: self.config.node.clone() },
             logs: logs.recovered,
             services: logs.services,
             resets: logs.epochs.taken,
@@ -117,18 +118,20 @@ impl Foundation<'_> {
             erasures.clone(),
             clock,
         );
+        let exchange = charters(self.config);
         let surroundings = Surroundings {
             own: self.own,
             writers,
             ranges: Ranges::new(logs.readers, erasures.clone()),
             witness,
+            charters: exchange.clone(),
             metrics: self.metrics.clone(),
             audit: self.audit.clone(),
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
         super::stop_with(self.engine, self.streams);
-        Ok(Core { handle, board, connected, receipts: shown, erasures })
+        Ok(Core { handle, board, connected, receipts: shown, erasures, exchange })
     }
 
     fn witness(&self, cabinet: Cabinet, ledger: Ledger, driver: &Handle) -> witness::Setup {
@@ -139,12 +142,17 @@ impl Foundation<'_> {
             begins_again: self.streams.clone(),
             place: Place::of(&self.config.data_dir),
             charter: self.config.charter.clone(),
-            land: self.identity.land,
+            land: self.config.land,
             signer: self.config.signer.clone(),
             driver: driver.clone(),
             metrics: self.metrics.clone(),
         }
     }
+}
+
+/// What partners are told of charters, and tell; nothing yet.
+fn charters(config: &Config) -> Exchange {
+    Exchange::new(config.charters.first().unwrap_or(&config.charter).clone())
 }
 
 /// Whether the data directory stands where it stood.

@@ -199,15 +199,14 @@ impl App {
         let Opened { clock, metrics, digests, tls, own, logs, records, audit } = opened;
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let desk = open_desk(&config, &metrics)?;
-        let engine = Shutdown::new();
+        let (engine, bound) = (Shutdown::new(), listeners.addresses());
         let (readers, epochs) = (logs.readers.clone(), logs.epochs.clone());
-        let erasures = logs.erasures.clone();
-        let (store, index, folder) = open_index(&config, &readers, &epochs.counts, &erasures, own)?;
+        let (store, index, folder) =
+            open_index(&config, &readers, &epochs.counts, &logs.erasures, own)?;
         let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
             clock,
             config: &config,
-            identity: &identity,
             own,
             metrics: &metrics,
             index: &index,
@@ -216,12 +215,12 @@ impl App {
             engine: &engine,
             streams: &shutdown,
         };
-        let Core { handle, board, connected, receipts, erasures } = foundation.start_core(logs)?;
+        let Core { handle, board, connected, receipts, erasures, exchange } =
+            foundation.start_core(logs)?;
         follow_what_is_written(&index, own, &handle, &audit).await?;
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = follow_lists(&config, &audit, &shutdown).await;
         keep_certificates(&config, digests, &tls, &metrics, &board, &audit, &shutdown)?;
-        let bound = listeners.addresses();
         let parts = serve::Parts {
             config: &config,
             identity: identity.clone(),
@@ -238,6 +237,7 @@ impl App {
             folder: folder.notifier(),
             artefacts: artefacts.clone(),
             desk,
+            exchange,
             receipts,
             audit: audit.clone(),
             erasures,

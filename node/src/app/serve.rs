@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use registry_client::charter::{later_words, needs_help};
 use registry_core::{authorize::PeerIdentity, limits, node::Input, status::LogStatus, view::Cut};
 use registry_journal::Reader;
 use registry_proto::{
@@ -41,7 +42,7 @@ use crate::{
     approvals::Approvals,
     artefacts::Artefacts,
     audit::Audit,
-    charters::{self, Charters},
+    charters::{self, Charters, Exchange},
     config::Config,
     data::Lists,
     drafts::Drafts,
@@ -102,6 +103,7 @@ pub(super) struct Parts<'a> {
     pub(super) folder: Notifier,
     pub(super) artefacts: Artefacts,
     pub(super) desk: Desk,
+    pub(super) exchange: Exchange,
     pub(super) receipts: Receipts,
     pub(super) audit: Audit,
     pub(super) erasures: Erasures,
@@ -365,6 +367,8 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         keys: parts.config.keys_held.clone(),
         board: parts.board.clone(),
         metrics: parts.metrics.clone(),
+        exchange: parts.exchange.clone(),
+        audit: parts.audit.clone(),
     };
     Charters::start(setup, &parts.shutdown)
 }
@@ -410,8 +414,9 @@ fn serve_admin(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
 
 fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
     let (index, board) = (parts.index.clone(), parts.board.clone());
+    let of_logs = board.clone();
     let missing = move || {
-        let status = board.load();
+        let status = of_logs.load();
         let ended = status.logs.iter().filter_map(|it| Some((it, it.ends?)));
         let lack = ended.filter(|(log, ends)| log.size < *ends);
         let told = |(log, ends): (&LogStatus, u64)| {
@@ -425,6 +430,11 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         readiness: Arc::new(move || match index.readable() {
             Ok(_) => Vec::new(),
             Err(reject) => vec![reject.to_string()],
+        }),
+        // reads are as right as before: no reason to take the node out
+        warnings: Arc::new(move || {
+            let later = board.later_charter().filter(needs_help);
+            later.iter().map(later_words).collect()
         }),
     }
 }

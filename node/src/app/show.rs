@@ -88,6 +88,8 @@ impl Show {
         metrics.set_fence_open(status.fence_open);
         metrics.set_fence_copied(status.copied);
         metrics.set_submissions_waiting(status.submissions_waiting);
+        let later = status.later_charter.as_ref().map_or(0, |it| it.number);
+        metrics.charters().set_later(later);
         metrics.set_sessions(status.connected.len());
         metrics.set_journal_bytes(self.readers.values().map(Reader::bytes).sum());
         metrics.set_index_rebuild(self.folded());

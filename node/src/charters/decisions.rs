@@ -58,15 +58,21 @@ pub(super) fn keep(data_dir: &Path, decision: &CharterDecision) -> io::Result<()
     files::write(&path, &bytes)
 }
 
-/// Proves from the journals why a charter followed; `None` if the votes are not here, or not under
-/// keys that count.
+/// How many of these votes stand under a head by which they can be proved.
+pub(super) fn covered(votes: &[Said], readers: &BTreeMap<LogId, Reader>) -> usize {
+    let head = |it: &Said| readers.get(&it.log)?.last_complete_checkpoint();
+    votes.iter().filter(|it| head(it).is_some_and(|head| head.covers > it.index)).count()
+}
+
+/// Proves from the journals by these votes why a charter followed; `None` if the votes are not under
+/// a head yet, or not under keys that count.
 pub(super) fn prove(
     chain: &Chain,
     number: u64,
+    votes: &[Said],
     readers: &BTreeMap<LogId, Reader>,
 ) -> Option<CharterDecision> {
     let (before, next) = chain.step(number)?;
-    let votes = chain.grounds(number)?;
     let standing = votes.iter().filter_map(|it| standing(it, readers.get(&it.log)?)).collect();
     decision::assemble(before, next, standing).ok()
 }

@@ -7,9 +7,11 @@
 
 mod cuts;
 mod decisions;
+mod exchange;
 mod files;
 mod resets;
 mod scan;
+mod sources;
 mod standing;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -20,7 +22,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_core::{
     authorize::Principal,
-    charter::{Chain, InForce, Uncounted, VoteRefused, Wish},
+    charter::{Chain, InForce, NotFollowed, Uncounted, VoteRefused, Wish},
     reject::Reject,
 };
 use registry_journal::Reader;
@@ -29,21 +31,23 @@ use registry_proto::{
     epoch::Ended,
     german::German,
     terms::{Land, LogId},
-    wire::registry::CharterDecision,
+    wire::registry::{CharterDecision, CharterStanding},
 };
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
 pub use decisions::Decisions;
+pub use exchange::Exchange;
 pub use files::{LoadError, load};
-use scan::Scan;
+use scan::{Followed, Scan};
+pub use sources::Sources;
 use standing::Standing;
-pub use standing::words;
 
 use crate::{
+    audit::{Act, Audit},
     config::KeysHeld,
     driver::Handle,
-    lifecycle::{Shutdown, StopCause, TaskKind},
+    lifecycle::{self, Shutdown, StopCause, TaskKind},
     observe::Metrics,
     status::StatusBoard,
     tls::{self, MemberTrust},
@@ -75,6 +79,10 @@ pub struct Setup {
     pub board: StatusBoard,
     /// Where it is counted, and votes that do not count.
     pub metrics: Arc<Metrics>,
+    /// What partners are told, and tell.
+    pub exchange: Exchange,
+    /// Where it is traced that a charter came from a partner.
+    pub audit: Audit,
 }
 
 /// The charters of a node. Clones share one state.
@@ -87,6 +95,7 @@ pub struct Charters {
     readers: Arc<BTreeMap<LogId, Reader>>,
     ended: Arc<Ended>,
     keys: KeysHeld,
+    board: StatusBoard,
     /// One vote of this node at a time: the next one must see it.
     turn: Arc<Semaphore>,
 }
@@ -98,6 +107,8 @@ pub struct Shown {
     pub chain: Arc<Chain>,
     /// Why charters of it followed, as far as this node can prove it to others.
     pub decisions: Arc<Decisions>,
+    /// From whom charters came that were adopted before their votes.
+    pub sources: Arc<Sources>,
     /// Whether the journals were read to their end once.
     pub complete: bool,
 }
@@ -125,6 +136,11 @@ pub struct Voted {
 // === impl Shown ===
 
 impl Shown {
+    fn before_votes(genesis: Charter) -> Self {
+        let (decisions, sources) = Default::default();
+        Self { chain: Arc::new(Chain::new(genesis)), decisions, sources, complete: false }
+    }
+
     /// Charters from a number on, as many as fit into so many bytes. Each comes with its decision;
     /// one that alone is too large goes without.
     pub fn part(&self, from: u64, bytes: usize) -> Part {
@@ -163,29 +179,39 @@ impl Charters {
             keys,
             board,
             metrics,
+            exchange,
+            audit,
         } = setup;
-        let genesis = charters.first()?.clone();
+        let chain = Chain::new(charters.first()?.clone());
         let followed = Arc::new(charters.last()?.clone());
-        let chain = Chain::new(genesis);
-        let begin = Shown {
-            chain: Arc::new(chain.clone()),
-            decisions: Arc::new(decisions.clone()),
-            complete: false,
-        };
-        let (show, shown) = watch::channel(begin);
         let held = Arc::new(readers.clone());
         let known = scan::Known { charters, decisions };
         let token = shutdown.token().clone();
         let scan = Scan::new(chain, known, readers, &counts, data_dir.clone(), token);
-        let standing = Standing::new(board, metrics.clone());
-        let uncounted = Votes { metrics, told: BTreeMap::new() };
-        let counter =
-            Counter { data_dir, followed: followed.clone(), show, standing, told: None, uncounted };
+        let shown = exchange.subscribe();
+        let standing = Standing::new(board.clone(), metrics.clone());
+        let uncounted = Votes { metrics: metrics.clone(), told: BTreeMap::new() };
+        let counter = Counter {
+            data_dir,
+            followed: followed.clone(),
+            exchange,
+            standing,
+            told: None,
+            uncounted,
+            metrics,
+            audit,
+        };
         let stop = shutdown.clone();
         shutdown.spawn(TaskKind::Charters, counter.run(scan, stop));
         let (readers, ended) = (held, Arc::new(ended));
         let turn = Arc::new(Semaphore::new(1));
-        Some(Self { land, followed, driver, shown, readers, ended, keys, turn })
+        Some(Self { land, followed, driver, shown, readers, ended, keys, board, turn })
+    }
+
+    /// What bears out the charters that are shown, and which later one a partner runs under.
+    pub fn standing(&self, shown: &Shown) -> CharterStanding {
+        let standing = standing::words(&shown.chain, &self.followed, &shown.sources);
+        CharterStanding { later: self.board.later_charter(), ..standing }
     }
 
     /// What the votes say.
@@ -284,11 +310,13 @@ impl Charters {
 struct Counter {
     data_dir: PathBuf,
     followed: Arc<Charter>,
-    show: watch::Sender<Shown>,
+    exchange: Exchange,
     standing: Standing,
     /// What was last told about a chain that cannot be followed.
     told: Option<u64>,
     uncounted: Votes,
+    metrics: Arc<Metrics>,
+    audit: Audit,
 }
 
 /// Votes that count nowhere, in metrics and the log of the process.
@@ -323,27 +351,72 @@ impl Counter {
         mut scan: Scan,
         shutdown: Shutdown,
     ) -> Result<(), tokio::task::JoinError> {
+        let mut complete = false;
         loop {
+            let told = self.exchange.take();
             let (back, grew) = tokio::task::spawn_blocking(move || {
-                let grew = scan.look();
+                let grew = scan.look(told);
                 (scan, grew)
             })
             .await?;
             scan = back;
-            if grew || !self.show.borrow().complete {
-                self.uncounted.tell(scan.chain());
-                let chain = Arc::new(scan.chain().clone());
-                let decisions = Arc::new(scan.decisions().clone());
-                self.show.send_replace(Shown { chain, decisions, complete: true });
-                self.standing.show(scan.chain(), &self.followed);
+            if grew || !complete {
+                complete = true;
+                self.show(&scan);
             }
-            if let Some(number) = self.adopt(&scan) {
+            let followed = scan.followed();
+            let last = self.adopt(&scan);
+            self.trace(followed).await;
+            if let Some(number) = last {
                 info!(number, "another charter is in force; the node begins again under it");
                 shutdown.request(StopCause::Charter { number });
             }
             tokio::select! {
                 () = shutdown.requested() => return Ok(()),
                 () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    fn show(&mut self, scan: &Scan) {
+        self.uncounted.tell(scan.chain());
+        self.standing.show(scan.chain(), &self.followed, scan.sources());
+        self.exchange.replace(Shown {
+            chain: Arc::new(scan.chain().clone()),
+            decisions: Arc::new(scan.decisions().clone()),
+            sources: Arc::new(scan.sources().clone()),
+            complete: true,
+        });
+    }
+
+    /// Tells what became of charters that a partner told.
+    async fn trace(&self, followed: Vec<Followed>) {
+        for Followed { number, digest, from, outcome } in followed {
+            let object = format!("charter={number} digest={digest}");
+            let told_by = format!("told by {}", from.node);
+            let act = match outcome {
+                Ok(()) => {
+                    info!(
+                        number, %digest, peer.land = %from.land, peer.node = from.node,
+                        "a partner told this charter with the votes that decided on it; it is proved \
+                         and taken"
+                    );
+                    Act::new("charter.follow", "OK").because(format!("{told_by}, proved"))
+                }
+                // the votes were faster
+                Err(NotFollowed::NotNext) => continue,
+                Err(failure) => {
+                    let cause = lifecycle::chain(&failure);
+                    self.metrics.partner_lapse(from.land, CONTRADICTED);
+                    error!(
+                        number, %digest, peer.land = %from.land, peer.node = from.node, cause,
+                        "a charter that a partner told is not followed"
+                    );
+                    Act::new("charter.follow", "FAILED").because(format!("{told_by}: {cause}"))
+                }
+            };
+            if self.audit.record(act.on(object)).await.is_err() {
+                error!(number, "the audit log does not say who told this charter");
             }
         }
     }
@@ -372,8 +445,10 @@ impl Counter {
             if !scan.is_kept(number) {
                 break;
             }
-            if let Err(failure) = files::keep(&self.data_dir, &next.charter) {
-                let cause = crate::lifecycle::chain(&failure);
+            let from = scan.sources().get(&number);
+            let kept = from.map_or(Ok(()), |it| sources::keep(&self.data_dir, &next.charter, it));
+            if let Err(failure) = kept.and_then(|()| files::keep(&self.data_dir, &next.charter)) {
+                let cause = lifecycle::chain(&failure);
                 if self.told.replace(number) != Some(number) {
                     error!(number, cause, "the charter cannot be kept; trying again");
                 }
@@ -446,6 +521,8 @@ fn unread() -> Reject {
     }
 }
 
+/// A charter that the votes here contradict, beside the lapses that have a type.
+const CONTRADICTED: &str = "contradicted_charter";
 /// How long a vote may take from the queue to the disk.
 const STANDS_MAX: Duration = Duration::from_secs(20);
 /// Time between two looks at the journals.

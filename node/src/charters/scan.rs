@@ -5,18 +5,25 @@ use std::{
     path::PathBuf,
 };
 
-use registry_core::charter::Chain;
+use registry_core::{
+    authorize::PeerIdentity,
+    charter::{Chain, NotFollowed},
+    replicate::ProvedCharters,
+};
 use registry_journal::Reader;
 use registry_proto::{
     charter::{Charter, CharterVote},
-    log::{Header, Kind, leaf_hash},
+    log::{Hash, Header, Kind, leaf_hash},
     terms::LogId,
     wire::registry::CharterDecision,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::decisions::{self, Decisions};
+use super::{
+    decisions::{self, Decisions},
+    sources::{self, Sources},
+};
 use crate::driver::writer::stored_body;
 
 /// How far each journal was read, and what came of it.
@@ -24,10 +31,15 @@ use crate::driver::writer::stored_body;
 pub(super) struct Scan {
     chain: Chain,
     known: Known,
+    sources: Sources,
+    /// What became of charters that a partner told, until it was fetched.
+    followed: Vec<Followed>,
     /// Verified for the charters of the chain.
     proved: Decisions,
     /// Those of them that are not on disk yet.
     unkept: BTreeSet<u64>,
+    /// Of a step whose votes are here and do not prove it yet: how many stood under a head then.
+    tried: BTreeMap<u64, usize>,
     /// That one cannot be kept was told.
     told: bool,
     data_dir: PathBuf,
@@ -41,6 +53,15 @@ pub(super) struct Scan {
 pub(super) struct Known {
     pub(super) charters: Vec<Charter>,
     pub(super) decisions: Decisions,
+}
+
+/// What became of a charter that a partner told.
+#[derive(Debug)]
+pub(super) struct Followed {
+    pub(super) number: u64,
+    pub(super) digest: Hash,
+    pub(super) from: PeerIdentity,
+    pub(super) outcome: Result<(), NotFollowed>,
 }
 
 #[derive(Debug)]
@@ -69,8 +90,19 @@ impl Scan {
             (log, Log { reader, counts, next: 0, told: false })
         });
         let logs = logs.collect();
-        let (proved, unkept) = (Decisions::new(), BTreeSet::new());
-        Self { chain, known, proved, unkept, told: false, data_dir, logs, token }
+        Self {
+            sources: sources::load(&data_dir, &known.charters),
+            chain,
+            known,
+            followed: Vec::new(),
+            proved: Decisions::new(),
+            unkept: BTreeSet::new(),
+            tried: BTreeMap::new(),
+            told: false,
+            data_dir,
+            logs,
+            token,
+        }
     }
 
     pub(super) fn chain(&self) -> &Chain {
@@ -82,21 +114,31 @@ impl Scan {
         &self.proved
     }
 
+    /// From whom charters came that were adopted before their votes.
+    pub(super) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// What became of charters that a partner told, since this was asked last.
+    pub(super) fn followed(&mut self) -> Vec<Followed> {
+        std::mem::take(&mut self.followed)
+    }
+
     /// Whether what proves a charter, if anything does, is on disk.
     pub(super) fn is_kept(&self, number: u64) -> bool {
         !self.unkept.contains(&number)
     }
 
-    /// Reads what is new; true if votes were among it, or another charter is in force. Ends early
-    /// when the node stops.
-    pub(super) fn look(&mut self) -> bool {
-        let mut votes = false;
+    /// Reads what is new, then goes on by what a partner told; true if votes were among it, another
+    /// charter is in force, or one more is proved. Ends early when the node stops.
+    pub(super) fn look(&mut self, told: Option<ProvedCharters>) -> bool {
+        let (mut votes, mut entries_came) = (false, false);
         for (log, at) in &mut self.logs {
             while at.next < at.size() && !self.token.is_cancelled() {
                 match at.reader.read(at.next, CHUNK_BYTES, CHUNK_ENTRIES) {
                     Ok(entries) if entries.is_empty() => break,
                     Ok(entries) => {
-                        at.told = false;
+                        (at.told, entries_came) = (false, true);
                         let left = usize::try_from(at.size() - at.next).unwrap_or(usize::MAX);
                         for entry in entries.into_iter().take(left) {
                             votes |= take(&mut self.chain, *log, at.next, &entry);
@@ -120,16 +162,38 @@ impl Scan {
             return votes;
         }
         self.chain.follow_told(&self.known.charters);
+        if let Some(told) = told {
+            self.follow(told);
+        }
         let grew = votes || self.chain.past().len() > before;
         if grew {
-            self.prove();
+            self.hold_told();
         }
+        // a head that covers the votes may come later than they, with no vote behind them
+        let proved = (grew || entries_came) && self.prove();
         self.keep();
-        grew
+        grew || proved
     }
 
-    /// Holds what was told against its proofs, and proves what the votes here decided.
-    fn prove(&mut self) {
+    /// Goes on by charters that a partner told, as far as nothing here contradicts them.
+    fn follow(&mut self, told: ProvedCharters) {
+        for (charter, proof) in told.steps {
+            let outcome = self.chain.follow_proved(&charter, &proof);
+            let (number, digest, from) = (charter.number(), charter.digest(), told.peer.clone());
+            let goes_on = matches!(outcome, Ok(()) | Err(NotFollowed::NotNext));
+            if outcome.is_ok() {
+                self.sources.insert(number, from.clone());
+                self.add(proof);
+            }
+            self.followed.push(Followed { number, digest, from, outcome });
+            if !goes_on {
+                break;
+            }
+        }
+    }
+
+    /// Holds what was told against its proofs.
+    fn hold_told(&mut self) {
         for (number, it) in std::mem::take(&mut self.known.decisions) {
             match self.chain.prove(&it) {
                 Ok(()) => self.add(it),
@@ -139,16 +203,30 @@ impl Scan {
                 }
             }
         }
+    }
+
+    /// Proves what the votes here decided; true if that worked for one more.
+    fn prove(&mut self) -> bool {
+        let successors = self.chain.past().iter().skip(1).map(|it| it.charter.number());
+        let open: Vec<_> = successors.filter(|it| !self.proved.contains_key(it)).collect();
+        if open.is_empty() {
+            return false;
+        }
         let readers: BTreeMap<_, _> =
             self.logs.iter().map(|(log, it)| (*log, it.reader.clone())).collect();
-        let successors = self.chain.past().iter().skip(1).map(|it| it.charter.number());
-        for number in successors.collect::<Vec<_>>() {
-            if !self.proved.contains_key(&number)
-                && let Some(proof) = decisions::prove(&self.chain, number, &readers)
-            {
+        let proved = self.proved.len();
+        for number in open {
+            let Some(grounds) = self.chain.grounds(number) else { continue };
+            // nothing changes before one more of them is covered
+            let covered = decisions::covered(&grounds, &readers);
+            if self.tried.insert(number, covered) == Some(covered) {
+                continue;
+            }
+            if let Some(proof) = decisions::prove(&self.chain, number, &grounds, &readers) {
                 self.add(proof);
             }
         }
+        self.proved.len() > proved
     }
 
     fn add(&mut self, proof: CharterDecision) {

@@ -3,10 +3,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use registry_core::charter::{Chain, Told};
-use registry_proto::{charter::Charter, wire::registry::CharterStanding};
+use registry_core::{
+    authorize::PeerIdentity,
+    charter::{Chain, Told},
+};
+use registry_proto::{
+    charter::Charter,
+    wire::registry::{CharterSource, CharterStanding},
+};
 use tracing::{error, info, warn};
 
+use super::Sources;
 use crate::{observe::Metrics, status::StatusBoard};
 
 /// What was told last.
@@ -24,13 +31,11 @@ impl Standing {
         Self { board, metrics, said: BTreeMap::new() }
     }
 
-    pub(super) fn show(&mut self, chain: &Chain, followed: &Charter) {
-        let standing = words(chain, followed);
-        self.metrics.set_charter(
-            standing.number,
-            standing.unproved.len() as u64,
-            standing.contradicted.len() as u64,
-        );
+    pub(super) fn show(&mut self, chain: &Chain, followed: &Charter, sources: &Sources) {
+        let standing = words(chain, followed, sources);
+        let metrics = self.metrics.charters();
+        metrics.set(standing.number, standing.unproved.len(), standing.contradicted.len());
+        metrics.set_told(standing.sources.len());
         self.board.set_charter(standing);
         for (number, told) in chain.told() {
             if self.said.get(number) == Some(told) {
@@ -64,7 +69,7 @@ impl Standing {
 
 /// What bears out the charters of a chain, at a node that runs under one of them. After a start the
 /// votes go before what was told, so that a chain they contradict is not the one that is followed.
-pub fn words(chain: &Chain, followed: &Charter) -> CharterStanding {
+pub(super) fn words(chain: &Chain, followed: &Charter, sources: &Sources) -> CharterStanding {
     let of = |wanted: Told| {
         let told = chain.told().iter().filter(move |(_, it)| **it == wanted);
         told.map(|(number, _)| *number).collect()
@@ -82,5 +87,11 @@ pub fn words(chain: &Chain, followed: &Charter) -> CharterStanding {
         digest: Bytes::copy_from_slice(chain.current().digest().as_bytes()),
         unproved: of(Told::Unproved),
         contradicted,
+        later: None,
+        sources: sources.iter().map(source).collect(),
     }
+}
+
+fn source((number, from): (&u64, &PeerIdentity)) -> CharterSource {
+    CharterSource { number: *number, land: from.land.code().to_owned(), node: from.node.clone() }
 }

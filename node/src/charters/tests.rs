@@ -1,27 +1,31 @@
 //! Proofs of votes at a node that has only been told the charters.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use prost::Message as _;
-use registry_core::charter::{Chain, Told, decision};
+use registry_core::{
+    charter::{Chain, Told, decision},
+    replicate::{ChartersAsked, SessionId},
+};
+use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
 use registry_proto::{
     charter::{Charter, CharterVote},
-    log::{Checkpoint, Header, Kind, LogSigner, Origin, body_digest, leaf_hash},
+    log::{Checkpoint, Hash, Header, Kind, LogSigner, Origin, body_digest, leaf_hash, node_hash},
     terms::{Land, LogId},
     wire::registry::{self as wire, CharterDecision},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    Shown,
     decisions::{self, Decisions},
     scan::{Known, Scan},
 };
 
 /// A genesis charter with one member, two charters that follow it, and what proves the first.
 pub(crate) fn decided() -> (Vec<Charter>, CharterDecision) {
-    let key = |seed| SigningKey::from_bytes(&[seed; 32]);
     let public = |seed| Bytes::copy_from_slice(key(seed).verifying_key().as_bytes());
     let member = wire::Member {
         land: Land::SL.code().to_owned(),
@@ -43,29 +47,8 @@ pub(crate) fn decided() -> (Vec<Charter>, CharterDecision) {
     };
     let genesis = Charter::parse(charter.encode_to_vec().into()).expect("a charter");
     let next = successor(&genesis);
-    let vote = CharterVote {
-        predecessor: genesis.digest(),
-        round: 1,
-        successor: Some(next.raw().clone()),
-        cited: vec![],
-    };
-    let (body, salt, log) = (vote.encode(), [7; 16], LogId { land: Land::SL, epoch: 1 });
-    let header = Header {
-        verbund: genesis.id(),
-        log,
-        index: 0,
-        kind: Kind::CharterVote,
-        recorded_unix_ms: 1_795_449_600_000,
-        object_id: None,
-        audience: 1,
-        batch_end: true,
-        references: vec![],
-        principal: "operator".to_owned(),
-        body_length: u32::try_from(body.len()).expect("small"),
-        body_digest: body_digest(&salt, &body),
-        request: None,
-    };
-    let header = header.encode().expect("a header");
+    let (header, body) = voted(&genesis, &next);
+    let (salt, log) = (SALT, LOG);
     let origin = Origin { verbund: genesis.id(), log };
     let head = Checkpoint { origin, size: 1, root: leaf_hash(&header) };
     let signer = LogSigner::new(key(1), key(2));
@@ -75,6 +58,44 @@ pub(crate) fn decided() -> (Vec<Charter>, CharterDecision) {
     let last = successor(&next);
     (vec![genesis, next, last], proof)
 }
+
+/// The first entry of the only log: the vote of its member for a charter.
+fn voted(genesis: &Charter, next: &Charter) -> (Bytes, Bytes) {
+    let vote = CharterVote {
+        predecessor: genesis.digest(),
+        round: 1,
+        successor: Some(next.raw().clone()),
+        cited: vec![],
+    };
+    let body = vote.encode();
+    (header(genesis, 0, Kind::CharterVote, &body), body)
+}
+
+fn header(genesis: &Charter, index: u64, kind: Kind, body: &[u8]) -> Bytes {
+    let header = Header {
+        verbund: genesis.id(),
+        log: LOG,
+        index,
+        kind,
+        recorded_unix_ms: 1_795_449_600_000,
+        object_id: None,
+        audience: 1,
+        batch_end: true,
+        references: vec![],
+        principal: "operator".to_owned(),
+        body_length: u32::try_from(body.len()).expect("small"),
+        body_digest: body_digest(&SALT, body),
+        request: None,
+    };
+    header.encode().expect("a header")
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+const SALT: [u8; 16] = [7; 16];
+const LOG: LogId = LogId { land: Land::SL, epoch: 1 };
 
 fn successor(of: &Charter) -> Charter {
     let mut next = of.draft_of_next();
@@ -90,7 +111,7 @@ fn scanned(data_dir: &Path, charters: &[Charter], told: &[CharterDecision]) -> S
     let (chain, token) = (Chain::new(charters[0].clone()), CancellationToken::new());
     let dir = data_dir.to_owned();
     let mut scan = Scan::new(chain, known, BTreeMap::new(), &BTreeMap::new(), dir, token);
-    assert!(scan.look());
+    assert!(scan.look(None));
     scan
 }
 
@@ -133,6 +154,84 @@ fn a_proof_is_kept_also_of_a_charter_that_was_adopted_before() {
     let mut scan = scanned(&blocked, &charters, &[proof]);
     assert_eq!((scan.is_kept(1), scan.is_kept(2)), (false, true));
     fs::remove_file(&blocked).expect("removed");
-    assert!(!scan.look());
+    assert!(!scan.look(None));
     assert!(scan.is_kept(1));
+}
+
+#[test]
+fn a_proof_that_could_not_be_made_is_made_when_a_head_covers_the_votes() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (charters, expect) = decided();
+    let genesis = &charters[0];
+    let (vote, body) = voted(genesis, &charters[1]);
+    let other = header(genesis, 1, Kind::Unknown(99), b"other");
+    let root = node_hash(&leaf_hash(&vote), &leaf_hash(&other));
+    let head = Checkpoint { origin: Origin { verbund: genesis.id(), log: LOG }, size: 2, root };
+    let signed = head.sign(&LogSigner::new(key(1), key(2)), 1_795_449_600).expect("signed");
+    let label =
+        Label { verbund: *genesis.id().as_bytes(), land: LOG.land.to_string(), epoch: LOG.epoch };
+    let journal = dir.path().join("journal");
+    fs::create_dir_all(&journal).expect("created");
+    let (mut journal, ..) =
+        Journal::open(&journal, &label, Options::default(), &mut |_| {}).expect("opened");
+    // in the middle of a catch-up: the head that came signs more than is here
+    let mut append = |header: &Bytes, body: &[u8], proof: Vec<Hash>| {
+        let body = Body::Present { salt: &SALT, bytes: body };
+        let checkpoint = CheckpointRecord { note: signed.raw().clone(), note_size: 2, proof };
+        let entries = [EntryRef { header, body }];
+        let group =
+            Group { entries: &entries, checkpoint: &checkpoint, received_unix_ms: 1, from: "" };
+        journal.append(&group).expect("written");
+        journal.reader()
+    };
+    let readers = BTreeMap::from([(LOG, append(&vote, &body, vec![leaf_hash(&other)]))]);
+    let known = Known { charters: vec![genesis.clone()], decisions: Decisions::new() };
+    let (chain, token) = (Chain::new(genesis.clone()), CancellationToken::new());
+    let data_dir = dir.path().to_owned();
+    let mut scan = Scan::new(chain, known, readers, &BTreeMap::new(), data_dir, token);
+    assert!(scan.look(None));
+    assert_eq!(scan.chain().current().digest(), charters[1].digest());
+    assert!(scan.decisions().is_empty());
+    assert!(!scan.look(None), "nothing is new");
+
+    append(&other, b"other", vec![]);
+    assert!(scan.look(None), "one more is proved");
+    let proof = scan.decisions().get(&1).expect("proved");
+    assert_eq!(proof.votes[0].header, expect.votes[0].header);
+    let mut kept = Decisions::new();
+    decisions::load(dir.path(), &charters[..2], &mut kept);
+    assert_eq!(kept.get(&1), Some(proof));
+    assert!(!scan.look(None));
+}
+
+#[test]
+fn a_partner_is_told_what_follows_its_charter_as_far_as_that_is_proved() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (charters, proof) = decided();
+    let scan = scanned(dir.path(), &charters, std::slice::from_ref(&proof));
+    let shown = Shown {
+        chain: Arc::new(scan.chain().clone()),
+        decisions: Arc::new(scan.decisions().clone()),
+        sources: Arc::default(),
+        complete: true,
+    };
+    let ask = |from: u64, predecessor: &Charter| {
+        let (session, predecessor) = (SessionId(1), predecessor.digest());
+        let told = shown.answer(&ChartersAsked { session, from, predecessor });
+        assert_eq!(told.from, from);
+        let numbers = told.steps.iter().map(|it| {
+            let charter = wire::Charter::decode(&it.charter[..]).expect("a charter");
+            let decision = CharterDecision::decode(&it.decision[..]).expect("a decision");
+            assert_eq!(charter.number, decision.number);
+            charter.number
+        });
+        (numbers.collect::<Vec<_>>(), told.differs)
+    };
+    // the second one is here and not proved
+    assert_eq!(ask(1, &charters[0]), (vec![1], false));
+    assert_eq!(ask(2, &charters[1]), (vec![], false));
+    assert_eq!(ask(1, &charters[1]), (vec![], true));
+    for from in [0, 3, 4, u64::MAX] {
+        assert_eq!(ask(from, &charters[2]), (vec![], false), "{from}");
+    }
 }

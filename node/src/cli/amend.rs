@@ -11,8 +11,9 @@ use registry_proto::{
     wire::registry::{self as wire, MemberState},
 };
 
-use super::charter::{
-    CharterCommandError as E, chain_and_taken, describe, file_error, member, read_card,
+use super::{
+    chain::borne_out,
+    charter::{CharterCommandError as E, chain, describe, file_error, member, read_card},
 };
 
 /// Argumente von `charter amend`.
@@ -58,17 +59,22 @@ pub(super) fn run(args: &AmendArgs) -> Result<String, E> {
     if args.out.exists() {
         return Err(E::Exists(args.out.clone()));
     }
-    let (charters, ended) = chain_and_taken(&args.from)?;
-    let Some(last) = charters.last() else {
+    let chain = chain(&args.from)?;
+    let Some(last) = chain.charters.last() else {
         return Err(E::Charter(German(CharterProblem::Undecodable.into())));
     };
     let mut next = draft(args, last)?;
-    next.list(&ended);
+    next.list(&chain.taken);
     let (next, _) =
         last.successor(next.encode_to_vec().into()).map_err(|it| E::Charter(German(it)))?;
     fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;
     let out = args.out.display();
-    Ok(format!("{}\nPrüfsumme {}\nGeschrieben: {out}", describe(&next), next.digest()))
+    Ok(format!(
+        "{}{}\nPrüfsumme {}\nGeschrieben: {out}",
+        borne_out(&chain),
+        describe(&next),
+        next.digest()
+    ))
 }
 
 fn draft(args: &AmendArgs, last: &Charter) -> Result<wire::Charter, E> {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use bytes::Bytes;
 use prost::Message as _;
 use registry_client::charter::change_words;
-use registry_core::charter::decision::{unproved, verified};
+use registry_core::charter::decision::unproved;
 use registry_proto::{
     charter::{Change, Charter, CharterProblem, Quota},
     german::German,
@@ -13,7 +13,9 @@ use registry_proto::{
     wire::registry::{self as wire, CharterDecision},
 };
 
-use super::charter::{CharterCommandError as E, chain, describe, file_error, limited};
+use super::charter::{
+    Chain, CharterCommandError as E, chain, describe, file_error, limited, read_chain,
+};
 
 /// Shows a charter, all of a chain, or the draft of one that is to follow.
 pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
@@ -24,10 +26,7 @@ pub(super) fn show(file: &Path, from: Option<&Path>) -> Result<String, E> {
             None => Ok(alone(&raw, &draft)),
         };
     }
-    let (charters, decisions) =
-        Charter::chain_and_decisions(raw).map_err(|it| E::Charter(German(it)))?;
-    let decisions =
-        verified(&charters, decisions).map_err(|(number, why)| E::Decision { number, why })?;
+    let Chain { charters, decisions, .. } = read_chain(raw)?;
     let mut parts = Vec::new();
     let mut before: Option<&Charter> = None;
     for charter in &charters {
@@ -94,11 +93,28 @@ fn votes(proof: &CharterDecision) -> String {
 
 /// The charter that a draft makes, held against the chain that it is to follow.
 fn follows(raw: &Bytes, from: &Path) -> Result<String, E> {
-    let charters = chain(from)?;
-    let last =
-        charters.last().ok_or_else(|| E::Charter(German(CharterProblem::Undecodable.into())))?;
+    let chain = chain(from)?;
+    let last = chain.charters.last();
+    let last = last.ok_or_else(|| E::Charter(German(CharterProblem::Undecodable.into())))?;
     let (next, changes) = last.successor(raw.clone()).map_err(|it| E::Charter(German(it)))?;
-    Ok(format!("Entwurf\n{}{}", describe(&next), changed(next.digest(), &changes)))
+    let (next, changes) = (describe(&next), changed(next.digest(), &changes));
+    Ok(format!("{}Entwurf\n{next}{changes}", borne_out(&chain)))
+}
+
+/// Which steps of the chain that a draft rests on are proved, and what is to be compared; nothing of
+/// a genesis charter alone.
+pub(super) fn borne_out(chain: &Chain) -> String {
+    let steps = chain.charters.iter().skip(1).map(|it| {
+        let proof = chain.decisions.get(&it.number());
+        format!("Charta Nr. {}: {}\n", it.number(), proof.map_or_else(without, votes))
+    });
+    let steps: String = steps.collect();
+    if steps.is_empty() {
+        return steps;
+    }
+    let unproved = unproved(&chain.charters, &chain.decisions);
+    let compare = to_compare(&chain.charters, &unproved);
+    format!("Die Kette, auf die der Entwurf folgt\n{steps}{compare}\n\n")
 }
 
 /// A draft without the charter that it is to follow: what it says, held against nothing.

@@ -1,6 +1,7 @@
 //! `registry-node charter`: the genesis charter from the cards of the founding members.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -8,12 +9,12 @@ use std::{
 use bytes::Bytes;
 use prost::Message as _;
 use registry_client::charter::quota_words;
-use registry_core::charter::DecisionError;
+use registry_core::charter::decision::verified;
 use registry_proto::{
-    charter::{Charter, CharterError, Quota, Standing},
+    charter::{Charter, CharterError, DecisionError, Quota, Standing},
     epoch::Ended,
     german::German,
-    wire::registry as wire,
+    wire::registry::{self as wire, CharterDecision},
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
@@ -179,7 +180,7 @@ pub enum CharterCommandError {
         number: u64,
         /// Why.
         #[source]
-        why: DecisionError,
+        why: German<DecisionError>,
     },
     /// The target exists: a charter never changes.
     #[error("{} besteht schon; eine Charta wird nie überschrieben", .0.display())]
@@ -199,15 +200,29 @@ pub fn run(command: CharterCommand) -> Result<String, CharterCommandError> {
     }
 }
 
-pub(super) fn chain(file: &Path) -> Result<Vec<Charter>, CharterCommandError> {
-    Ok(chain_and_taken(file)?.0)
+/// A chain of charters, and what in it proves that they followed one another.
+pub(super) struct Chain {
+    /// At least one.
+    pub(super) charters: Vec<Charter>,
+    /// Resets that whoever exported them has taken.
+    pub(super) taken: Ended,
+    /// Verified.
+    pub(super) decisions: BTreeMap<u64, CharterDecision>,
 }
 
-/// All charters, and the resets that whoever exported them has taken.
-pub(super) fn chain_and_taken(file: &Path) -> Result<(Vec<Charter>, Ended), CharterCommandError> {
-    let raw = Bytes::from(fs::read(file).map_err(|source| file_error(file, source))?);
+/// Reads a chain; a proof in it that does not hold refuses all of it.
+pub(super) fn chain(file: &Path) -> Result<Chain, CharterCommandError> {
+    let raw = fs::read(file).map_err(|source| file_error(file, source))?;
+    read_chain(raw.into())
+}
+
+pub(super) fn read_chain(raw: Bytes) -> Result<Chain, CharterCommandError> {
     let wrong = |it| CharterCommandError::Charter(German(it));
-    Ok((Charter::chain(raw.clone()).map_err(wrong)?, Charter::taken_in_chain(&raw).map_err(wrong)?))
+    let taken = Charter::taken_in_chain(&raw).map_err(wrong)?;
+    let (charters, decisions) = Charter::chain_and_decisions(raw).map_err(wrong)?;
+    let decisions = verified(&charters, decisions)
+        .map_err(|(number, why)| CharterCommandError::Decision { number, why: German(why) })?;
+    Ok(Chain { charters, taken, decisions })
 }
 
 /// Reads a card.

@@ -242,7 +242,7 @@ fn charters(path: &Path) -> Result<(Vec<Charter>, Vec<u64>), EvidenceCommandErro
         source: German(error),
     })?;
     let decisions = verified(&charters, decisions).map_err(|(number, why)| {
-        let source = CharterCommandError::Decision { number, why };
+        let source = CharterCommandError::Decision { number, why: German(why) };
         EvidenceCommandError::Votes { path: path.to_owned(), source }
     })?;
     let unproved = unproved(&charters, &decisions);

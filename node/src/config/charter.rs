@@ -5,6 +5,7 @@ use std::path::Path;
 use registry_core::{authorize::PeerIdentity, charter::decision::verified};
 use registry_proto::{
     charter::{CHAIN_BYTES_MAX, Charter, Standing},
+    german::German,
     terms::Land,
 };
 
@@ -60,7 +61,7 @@ impl Check<'_> {
         let mut decisions = match verified(&charters, decisions) {
             Ok(decisions) => decisions,
             Err((number, error)) => {
-                let why = chain(&error);
+                let why = German(error);
                 let reason = format!(
                     "der Beweis der Abstimmung über Charta {number} gilt nicht ({why}); die Kette \
                      bei einem anderen Mitglied holen (registry charter export)"

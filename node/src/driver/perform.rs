@@ -15,6 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     audit::{Act, Audit},
+    charters::Exchange,
     driver::{
         Handle,
         writer::{Job, Writers},
@@ -36,6 +37,8 @@ pub struct Surroundings {
     pub ranges: Ranges,
     /// Keeps evidence.
     pub witness: witness::Keeper,
+    /// What partners are told of charters, and tell.
+    pub charters: Exchange,
     /// Where numbers go.
     pub metrics: Arc<Metrics>,
     /// Where what happens to the own log is traced.
@@ -146,6 +149,12 @@ impl Performer {
             Effect::KeepReset(reset) => {
                 self.surroundings.witness.send(witness::Job::Reset(reset));
             }
+            Effect::ShowCharters(asked) => {
+                if let Some(outgoing) = self.sessions.get(&asked.session) {
+                    self.surroundings.charters.show(asked, outgoing.clone(), &self.shutdown);
+                }
+            }
+            Effect::FollowCharters(told) => self.surroundings.charters.follow(told),
             Effect::BeginAgain { log } => {
                 info!(%log, "the epochs of this log are looked at anew, the node begins again");
                 self.shutdown.request(StopCause::Epoch { log });
@@ -233,8 +242,20 @@ impl Performer {
                 warn!(peer.land = %peer.land, peer.node, cause = chain(&fault), "peer fault");
             }
             Report::Lapse { peer, lapse } => {
-                metrics.partner_lapse(peer.land, lapse.label());
-                debug!(peer.land = %peer.land, peer.node, lapse = lapse.label(), "partner lapse");
+                let is_about_charters = lapse.is_about_charters();
+                let lapse = lapse.label();
+                metrics.partner_lapse(peer.land, lapse);
+                // each at most once in minutes for a partner
+                if is_about_charters {
+                    warn!(
+                        peer.land = %peer.land, peer.node, lapse,
+                        "a partner that runs under a later charter told none that this node can \
+                         follow; if no other does, give it the charters of one (`registry charter \
+                         export`)"
+                    );
+                } else {
+                    debug!(peer.land = %peer.land, peer.node, lapse, "partner lapse");
+                }
             }
             Report::LogStopped { peer, fault } => {
                 // the fault is the owner's, not that of who shows it
@@ -274,8 +295,8 @@ impl Performer {
             Report::LaterCharter { peer, number } => {
                 warn!(
                     peer.land = %peer.land, peer.node, number,
-                    "partner runs under a later charter; if this node does not follow within \
-                     minutes, give it the charters of another one (`registry charter export`)"
+                    "partner runs under a later charter; if its votes do not come in the logs, \
+                     partners are asked for what proves it"
                 );
             }
         }

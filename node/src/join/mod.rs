@@ -16,12 +16,9 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message as _;
-use registry_core::{
-    charter::{DecisionError, decision},
-    limits,
-};
+use registry_core::{charter::decision, limits};
 use registry_proto::{
-    charter::{CHAIN_BYTES_MAX, Charter, CharterError},
+    charter::{CHAIN_BYTES_MAX, Charter, CharterError, DecisionError},
     german::German,
     join::{JoinToken, TokenError},
     wire::{
@@ -133,7 +130,7 @@ pub enum JoinError {
         number: u64,
         /// Why.
         #[source]
-        why: DecisionError,
+        why: German<DecisionError>,
     },
     /// The charters are not those of the token.
     #[error("das Token passt nicht zu den Chartas des Knotens")]
@@ -229,7 +226,7 @@ impl Asking {
             heard.decisions.into_iter().map(CharterDecision::decode).collect();
         let decisions = decisions.map_err(|_| JoinError::Protocol("ein Beweis ist keiner"))?;
         let decisions = decision::verified(&charters, decisions)
-            .map_err(|(number, why)| JoinError::Decision { number, why })?;
+            .map_err(|(number, why)| JoinError::Decision { number, why: German(why) })?;
         let unproved = decision::unproved(&charters, &decisions);
         let decisions = decisions.into_values().collect();
         Ok(Told { charters, decisions, unproved, partners, waits_until })

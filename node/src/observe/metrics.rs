@@ -20,7 +20,8 @@ use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
 use crate::observe::{
-    ApprovalMetrics, ArtefactMetrics, AuditMetrics, CertificateMetrics, ConnectionMetrics,
+    ApprovalMetrics, ArtefactMetrics, AuditMetrics, CertificateMetrics, CharterMetrics,
+    ConnectionMetrics,
 };
 
 /// Label for a method that is none of ours; the path of a request MUST NOT become a label.
@@ -44,6 +45,7 @@ pub struct Metrics {
     connections: ConnectionMetrics,
     audit: AuditMetrics,
     approvals: ApprovalMetrics,
+    charters: CharterMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -75,9 +77,6 @@ struct NodeGauges {
     watches: Gauge,
     receipts: Gauge,
     certificate_expiry: Gauge,
-    charter: Gauge,
-    charter_unproved: Gauge,
-    charter_contradicted: Gauge,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -162,6 +161,7 @@ impl Metrics {
             connections: ConnectionMetrics::default(),
             audit: AuditMetrics::default(),
             approvals: ApprovalMetrics::default(),
+            charters: CharterMetrics::default(),
         };
         metrics.register(version);
         metrics
@@ -220,14 +220,6 @@ impl Metrics {
     /// Entries of a log that more than half of the members cosigned.
     pub fn set_log_cosigned(&self, land: Land, entries: u64) {
         self.logs.cosigned.get_or_create(&of(land)).set(clamp(entries));
-    }
-
-    /// Number of the charter in force, and how many were told here without votes or a proof, and
-    /// against the votes.
-    pub fn set_charter(&self, number: u64, unproved: u64, contradicted: u64) {
-        self.node.charter.set(clamp(number));
-        self.node.charter_unproved.set(clamp(unproved));
-        self.node.charter_contradicted.set(clamp(contradicted));
     }
 
     /// Receipts of all Länder that are kept here.
@@ -346,6 +338,11 @@ impl Metrics {
         &self.approvals
     }
 
+    /// The chain of charters.
+    pub fn charters(&self) -> &CharterMetrics {
+        &self.charters
+    }
+
     /// What is counted about artefacts.
     pub fn artefacts(&self) -> &ArtefactMetrics {
         &self.artefacts
@@ -394,6 +391,7 @@ impl Metrics {
         self.connections.register(r);
         self.audit.register(r);
         self.approvals.register(r);
+        self.charters.register(r);
     }
 }
 
@@ -486,17 +484,6 @@ impl NodeGauges {
             "certificate_expiry_timestamp_seconds",
             "End of validity of the node's certificate",
             self.certificate_expiry.clone(),
-        );
-        r.register("charter_number", "Number of the charter in force", self.charter.clone());
-        r.register(
-            "charters_unproved",
-            "Charters told to this node for which it has neither votes nor a proof of them",
-            self.charter_unproved.clone(),
-        );
-        r.register(
-            "charters_contradicted",
-            "Charters in force here while the votes decide another one",
-            self.charter_contradicted.clone(),
         );
     }
 }

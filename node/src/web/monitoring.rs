@@ -28,6 +28,8 @@ pub struct MonitoringState {
     pub readiness: Arc<dyn Readiness>,
     /// What is missing for the answers of a node that is ready to be complete.
     pub missing: Arc<dyn Readiness>,
+    /// What `/readyz` says beside it: nothing of it makes the node unready.
+    pub warnings: Arc<dyn Readiness>,
 }
 
 #[derive(Debug, Serialize)]
@@ -36,6 +38,8 @@ struct Ready {
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 // === impl Readiness ===
@@ -79,8 +83,8 @@ async fn readyz(State(state): State<MonitoringState>) -> Response {
     let reasons = state.readiness.reasons();
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let missing = state.missing.reasons();
-    (status, Json(Ready { ready, reasons, missing })).into_response()
+    let (missing, warnings) = (state.missing.reasons(), state.warnings.reasons());
+    (status, Json(Ready { ready, reasons, missing, warnings })).into_response()
 }
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -127,7 +131,8 @@ mod tests {
         let metrics = Arc::new(Metrics::new("0"));
         let lacks = || vec!["RP/1: 4 of the 6 entries that count are here".to_owned()];
         let missing = Arc::new(lacks);
-        let state = MonitoringState { metrics: metrics.clone(), readiness, missing };
+        let warnings = Arc::new(|| vec!["an old charter".to_owned()]);
+        let state = MonitoringState { metrics: metrics.clone(), readiness, missing, warnings };
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();

@@ -63,7 +63,7 @@ impl CharterApi {
             round: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
             bound: raw(chain.bound()),
             decisions,
-            standing: Some(charters::words(chain, followed)),
+            standing: Some(self.charters.standing(shown)),
         }
     }
 }

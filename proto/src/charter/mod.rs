@@ -2,6 +2,7 @@
 //! founds a Verbund, a successor names the charter it follows, and a vote says which one.
 
 mod check;
+mod decision;
 mod problem;
 mod resets;
 mod successor;
@@ -19,6 +20,7 @@ use crate::{
 };
 
 use check::Checker;
+pub use decision::{DecisionError, VoteUnproved};
 pub use problem::{CharterError, CharterProblem};
 pub use successor::{Change, SuccessorProblem};
 pub use vote::{CharterVote, CitedVote, ROUNDS_MAX, VoteError};

@@ -853,7 +853,7 @@ pub struct PeerMessage {
     /// What it says.
     #[prost(
         oneof = "peer_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17, 18"
     )]
     pub message: ::core::option::Option<peer_message::Message>,
 }
@@ -901,6 +901,12 @@ pub mod peer_message {
         /// Resets of logs that this node has taken, before its first Heads.
         #[prost(message, tag = "16")]
         EpochResets(super::EpochResets),
+        /// Asks for later charters.
+        #[prost(message, tag = "17")]
+        AskCharters(super::AskCharters),
+        /// Later charters, with what proves them; only to who asked.
+        #[prost(message, tag = "18")]
+        Charters(super::Charters),
     }
 }
 /// Introduces a node. The Land and node must be those of its certificate.
@@ -1085,6 +1091,40 @@ pub struct EpochResets {
     /// Encoded verbund.registry.v1.EpochResets, complete; of one Land, in the order of its epochs.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
+/// Asks a partner that runs under a later charter why. Answered with Charters.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskCharters {
+    /// Number of the first charter wanted: one more than that of the charter in force at who asks.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// SHA-256 of the bytes of the charter in force there, 32 bytes.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub predecessor: ::prost::bytes::Bytes,
+}
+/// Consecutive charters from the number asked for on, up to the first that the node cannot prove, at
+/// most 8 and 3 MiB.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Charters {
+    /// As asked.
+    #[prost(uint64, tag = "1")]
+    pub from: u64,
+    /// The charters; none if the node cannot prove the first.
+    #[prost(message, repeated, tag = "2")]
+    pub steps: ::prost::alloc::vec::Vec<CharterStep>,
+    /// True if the node follows another charter in the place of the predecessor; then there are no steps.
+    #[prost(bool, tag = "3")]
+    pub differs: bool,
+}
+/// A charter, and why it followed the one before it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterStep {
+    /// Its bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub charter: ::prost::bytes::Bytes,
+    /// Encoded verbund.registry.v1.CharterDecision.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub decision: ::prost::bytes::Bytes,
 }
 /// Durable progress of the receiver.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -3272,7 +3272,7 @@ pub struct GetChartersResponse {
     pub standing: ::core::option::Option<CharterStanding>,
 }
 /// What is known at a node about why its charters followed one another.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CharterStanding {
     /// Number of the newest charter.
     #[prost(uint64, tag = "1")]
@@ -3287,6 +3287,42 @@ pub struct CharterStanding {
     /// Charters in force here while the votes in the logs decide another one.
     #[prost(uint64, repeated, tag = "4")]
     pub contradicted: ::prost::alloc::vec::Vec<u64>,
+    /// A later charter that a partner runs under; absent if none that is connected does.
+    #[prost(message, optional, tag = "5")]
+    pub later: ::core::option::Option<LaterCharter>,
+    /// Charters that partners told with the votes that decided on them.
+    #[prost(message, repeated, tag = "6")]
+    pub sources: ::prost::alloc::vec::Vec<CharterSource>,
+}
+/// From whom a charter came that this node adopted before the votes for it were in its logs. It was
+/// proved.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CharterSource {
+    /// Number of the charter.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Code of the Land that told it.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Its node.
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+}
+/// A charter under which a partner runs and this node does not.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LaterCharter {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+    /// Code of the Land of the partner.
+    #[prost(string, tag = "2")]
+    pub land: ::prost::alloc::string::String,
+    /// Its node.
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    /// How far this node is with following.
+    #[prost(enumeration = "LaterCharterState", tag = "4")]
+    pub state: i32,
 }
 /// A charter that members vote for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3541,6 +3577,58 @@ pub struct CitedVote {
     /// Leaf hash of the entry, 32 bytes.
     #[prost(bytes = "bytes", tag = "2")]
     pub leaf_hash: ::prost::bytes::Bytes,
+}
+/// How far a node is with following partners that run under a later charter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LaterCharterState {
+    Unspecified = 0,
+    /// The votes may still come in the logs, or a partner is about to be asked.
+    Waiting = 1,
+    /// A partner was asked for the next charters and their proofs.
+    Asked = 2,
+    /// Proved charters came, and the node is about to begin again under them.
+    Told = 3,
+    /// No partner that was asked could prove the next charter.
+    Unproved = 4,
+    /// The partner follows another charter in the place of the one in force here.
+    Differs = 5,
+    /// The next charter keeps no rules that this software knows.
+    Unreadable = 6,
+    /// What the partner showed as a proof is none.
+    False = 7,
+}
+impl LaterCharterState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LATER_CHARTER_STATE_UNSPECIFIED",
+            Self::Waiting => "LATER_CHARTER_STATE_WAITING",
+            Self::Asked => "LATER_CHARTER_STATE_ASKED",
+            Self::Told => "LATER_CHARTER_STATE_TOLD",
+            Self::Unproved => "LATER_CHARTER_STATE_UNPROVED",
+            Self::Differs => "LATER_CHARTER_STATE_DIFFERS",
+            Self::Unreadable => "LATER_CHARTER_STATE_UNREADABLE",
+            Self::False => "LATER_CHARTER_STATE_FALSE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LATER_CHARTER_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "LATER_CHARTER_STATE_WAITING" => Some(Self::Waiting),
+            "LATER_CHARTER_STATE_ASKED" => Some(Self::Asked),
+            "LATER_CHARTER_STATE_TOLD" => Some(Self::Told),
+            "LATER_CHARTER_STATE_UNPROVED" => Some(Self::Unproved),
+            "LATER_CHARTER_STATE_DIFFERS" => Some(Self::Differs),
+            "LATER_CHARTER_STATE_UNREADABLE" => Some(Self::Unreadable),
+            "LATER_CHARTER_STATE_FALSE" => Some(Self::False),
+            _ => None,
+        }
+    }
 }
 /// Whether a member takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use rand::{Rng, rngs::SmallRng};
-use registry_proto::wire::peer::{BatchEntry, Head, Refusal, Unfollow, peer_message::Message};
+use registry_proto::wire::peer::{
+    BatchEntry, CharterStep, Head, Refusal, Unfollow, peer_message::Message,
+};
 
 /// Changes every third message, or says it not at all, or often. Answers how often.
 pub(crate) fn twist(rng: &mut SmallRng, message: &mut Message) -> usize {
@@ -64,6 +66,11 @@ pub(crate) fn twist(rng: &mut SmallRng, message: &mut Message) -> usize {
         Message::Cosignatures(all) => all.items.iter_mut().for_each(|it| flip(rng, &mut it.note)),
         Message::Evidence(evidence) => evidence.items.iter_mut().for_each(|it| flip(rng, it)),
         Message::EpochResets(all) => all.items.iter_mut().for_each(|it| flip(rng, it)),
+        Message::AskCharters(ask) => match rng.random_range(0..2) {
+            0 => ask.from = number(rng),
+            _ => flip(rng, &mut ask.predecessor),
+        },
+        Message::Charters(told) => told.steps.push(CharterStep::default()),
         Message::Refusal(_) | Message::Unfollow(_) => {}
     }
     1

@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
-    charter::{Charter, CharterVote, DECISION_BYTES_MAX, DECISION_VOTES_MAX, VoteError},
-    log::{
-        CheckpointError, Hash, Header, HeaderError, Kind, Origin, OwnerKeys as _, ProofRejected,
-        body_digest, check_inclusion, leaf_hash,
-    },
-    terms::{Land, LogId},
+    charter::{Charter, CharterVote, DECISION_BYTES_MAX, DECISION_VOTES_MAX},
+    log::{Hash, Header, Kind, Origin, OwnerKeys as _, body_digest, check_inclusion, leaf_hash},
+    terms::LogId,
     wire::registry::{self as wire, CharterDecision, CharterVoteProof},
 };
+
+pub use registry_proto::charter::{DecisionError, VoteUnproved};
 
 use super::Chain;
 
@@ -36,72 +35,6 @@ pub struct Standing {
     pub proof: Vec<Hash>,
 }
 
-/// Why votes do not prove that a charter followed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DecisionError {
-    /// About another charter.
-    #[error("it is about charter {found}, expected {expected}")]
-    Number {
-        /// Number found.
-        found: u64,
-        /// Number of the charter.
-        expected: u64,
-    },
-    /// No charter that follows another one here has its number.
-    #[error("no charter that it could prove is here")]
-    NoCharter,
-    /// Another one about the same charter came with it.
-    #[error("there is more than one for this charter")]
-    Twice,
-    /// Too long, or too many votes.
-    #[error("at most {DECISION_BYTES_MAX} bytes and {DECISION_VOTES_MAX} votes")]
-    TooLong,
-    /// A vote is not proved.
-    #[error("vote {at} is not proved")]
-    Vote {
-        /// Which, from 0.
-        at: usize,
-        /// Why.
-        #[source]
-        source: VoteUnproved,
-    },
-    /// The votes are there, and do not decide on this charter.
-    #[error("the votes do not decide on this charter")]
-    Undecided,
-}
-
-/// Why a vote is not proved.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum VoteUnproved {
-    /// The header does not parse.
-    #[error("the header does not parse")]
-    Header(#[source] HeaderError),
-    /// An entry of another Verbund, or no vote.
-    #[error("the entry is no vote about a charter of this Verbund")]
-    Foreign,
-    /// The Land does not vote under the charter that is followed.
-    #[error("{0} does not vote under the charter that is followed")]
-    NoVoter(Land),
-    /// Names a successor that is not there.
-    #[error("the successor it is for is not there")]
-    Choice,
-    /// Not the body that the header names.
-    #[error("the body is not the one that the header speaks of")]
-    Body,
-    /// The body is no vote.
-    #[error("the body is no vote")]
-    Vote(#[source] VoteError),
-    /// The head is not signed with the keys that the charter names.
-    #[error("the head of the log does not verify under the charter that is followed")]
-    Checkpoint(#[source] CheckpointError),
-    /// The way from the entry to the head.
-    #[error("the proof does not lead from the entry to the head")]
-    Inclusion(#[source] ProofRejected),
-    /// A hash of the proof is none.
-    #[error("a hash of the proof has no 32 bytes")]
-    Hash,
-}
-
 /// Accepts if the votes prove that the members of `before` decided on `next`, which MUST be a
 /// successor of it.
 ///
@@ -113,6 +46,15 @@ pub fn verify(
     next: &Charter,
     decision: &CharterDecision,
 ) -> Result<(), DecisionError> {
+    deciding(before, next, decision).map(|_| ())
+}
+
+/// The votes of a proof that holds.
+pub(super) fn deciding(
+    before: &Charter,
+    next: &Charter,
+    decision: &CharterDecision,
+) -> Result<Vec<Proved>, DecisionError> {
     let (found, expected) = (decision.number, next.number());
     if found != expected {
         return Err(DecisionError::Number { found, expected });
@@ -125,7 +67,7 @@ pub fn verify(
     let mut votes = Vec::with_capacity(decision.votes.len());
     for (at, it) in decision.votes.iter().enumerate() {
         let vote = vote(before, next, &decision.others, it);
-        votes.push(vote.map_err(|source| DecisionError::Vote { at, source })?);
+        votes.push(vote.map_err(|source| DecisionError::Vote { at: at + 1, source })?);
     }
     votes.sort_by_key(|it| (it.log, it.index));
     let mut chain = Chain::new(before.clone());
@@ -133,7 +75,7 @@ pub fn verify(
         chain.take(*log, *index, *leaf, vote);
     }
     match chain.past().get(1) {
-        Some(it) if it.charter.digest() == next.digest() => Ok(()),
+        Some(it) if it.charter.digest() == next.digest() => Ok(votes),
         _ => Err(DecisionError::Undecided),
     }
 }
@@ -212,11 +154,11 @@ pub fn unproved(charters: &[Charter], decisions: &BTreeMap<u64, CharterDecision>
 }
 
 /// A vote that stands in a log that its member signed.
-struct Proved {
-    log: LogId,
-    index: u64,
-    leaf: Hash,
-    vote: CharterVote,
+pub(super) struct Proved {
+    pub(super) log: LogId,
+    pub(super) index: u64,
+    pub(super) leaf: Hash,
+    pub(super) vote: CharterVote,
 }
 
 fn vote(

@@ -26,7 +26,7 @@ use registry_proto::{
 };
 
 pub use decision::DecisionError;
-pub use told::Told;
+pub use told::{NotFollowed, Told};
 pub use vote::{VoteRefused, Wish};
 
 use crate::limits;

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use registry_proto::{charter::Charter, wire::registry::CharterDecision};
+use registry_proto::{
+    charter::{Charter, CharterError},
+    terms::Land,
+    wire::registry::CharterDecision,
+};
 
 use super::{Chain, DecisionError, InForce, Said, decision, poll, threshold};
 
@@ -17,9 +21,65 @@ pub enum Told {
     Contradicted,
 }
 
+/// Why a charter that comes with a proof is not followed here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotFollowed {
+    /// The votes here have gone on meanwhile, or it is not the next one.
+    #[error("it is not the next charter here")]
+    NotNext,
+    /// It cannot follow the charter in force.
+    #[error("it cannot follow the charter in force")]
+    Charter(#[source] CharterError),
+    /// The proof does not hold.
+    #[error("the proof does not hold")]
+    Proof(#[source] DecisionError),
+    /// In the log of a member as far as it is here, another vote comes first in the round.
+    #[error("{land} said something else first in round {round}, as its log here shows")]
+    Contradicted {
+        /// Whose log.
+        land: Land,
+        /// The round.
+        round: u32,
+    },
+}
+
 // === impl Chain ===
 
 impl Chain {
+    /// Goes on by a charter and what proves that it was voted for, where the votes here do not
+    /// suffice. Callers MUST have taken all votes that are here: a proof rests on votes that members
+    /// signed, and cannot show that one of them said something else before.
+    ///
+    /// # Errors
+    ///
+    /// See [`NotFollowed`]; nothing changes then.
+    pub fn follow_proved(
+        &mut self,
+        charter: &Charter,
+        proof: &CharterDecision,
+    ) -> Result<(), NotFollowed> {
+        let before = self.current();
+        let number = charter.number();
+        if number != before.number().saturating_add(1) {
+            return Err(NotFollowed::NotNext);
+        }
+        let next = before.successor(charter.raw().clone()).map_err(NotFollowed::Charter)?;
+        let (charter, changes) = next;
+        let votes = decision::deciding(before, &charter, proof).map_err(NotFollowed::Proof)?;
+        for it in votes {
+            let (land, round) = (it.log.land, it.vote.round);
+            if self.said(round, land).is_some_and(|said| said.leaf != it.leaf) {
+                return Err(NotFollowed::Contradicted { land, round });
+            }
+        }
+        self.succeed(InForce { charter, changes });
+        self.told.insert(number, Told::Proved);
+        self.unsettled.insert(number);
+        self.decide();
+        self.settle();
+        Ok(())
+    }
+
     /// Goes on by charters that are said to have been in force, oldest first, where the votes that
     /// are here do not suffice: a vote behind the end of a log that counts no longer (its member was
     /// suspended or removed, or its keys were replaced) need not be here, and the logs may not have

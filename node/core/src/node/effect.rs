@@ -13,7 +13,10 @@ use crate::{
     fence::Ordered,
     log::{Commit, Published, Ticket},
     reject::Reject,
-    replicate::{Attest, CloseReason, Examination, Report, SendRange, SessionId, Store},
+    replicate::{
+        Attest, ChartersAsked, CloseReason, Examination, ProvedCharters, Report, SendRange,
+        SessionId, Store,
+    },
 };
 
 /// Something to do.
@@ -64,6 +67,11 @@ pub enum Effect {
     /// Keep a reset of a log durably, then stop and begin again under it. The shell MUST keep the
     /// first that is taken of an epoch and no other.
     KeepReset(TakenReset),
+    /// Answer a partner that asks for later charters.
+    ShowCharters(ChartersAsked),
+    /// Hold charters that a partner told against the votes that are here; if nothing contradicts
+    /// them, keep them durably with what proves them, then stop and begin again under the last one.
+    FollowCharters(ProvedCharters),
     /// Stop and begin again: what the own log rests on has come back, or what is here of a log may
     /// be another history than its reset keeps. The shell MUST set that aside.
     BeginAgain {

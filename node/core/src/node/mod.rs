@@ -295,6 +295,7 @@ impl Node {
             fence_open: self.fence.is_open() && !self.own_failed,
             copied: matches!(self.fence, Fence::Copied { .. }),
             submissions_waiting: self.room.len(),
+            later_charter: self.replication.later_charter(now),
         }
     }
 
@@ -527,6 +528,8 @@ impl Node {
             Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
             Wish::KeepReset(reset) => Effect::KeepReset(reset),
             Wish::BeginAgain(log) => Effect::BeginAgain { log },
+            Wish::ShowCharters(asked) => Effect::ShowCharters(asked),
+            Wish::FollowCharters(proved) => Effect::FollowCharters(proved),
             Wish::Close { session, reason } => Effect::Close { session, reason },
             Wish::Report(report) => Effect::Report(Notice::Replication(report)),
         }));

@@ -1,6 +1,7 @@
 //! What partners can do wrong, named by the deed.
 
 use registry_proto::{
+    charter::{CharterError, DecisionError},
     epoch::ResetError,
     evidence::EvidenceError,
     log::{CheckpointError, HeaderError, ProofRejected},
@@ -98,6 +99,24 @@ pub enum PeerFault {
         #[source]
         source: ResetError,
     },
+    /// Asked for charters again at once.
+    #[error("asks for charters again within {} s", limits::CHARTERS_SHOWN_EVERY_MS / 1_000)]
+    AskedAgain,
+    /// More charters in one answer than the limit.
+    #[error("sent {0} charters in one message, more than the limit")]
+    TooManyCharters(usize),
+    /// A charter that does not follow the one that was named when it was asked for.
+    #[error("sent a charter that does not follow the one before")]
+    Charter(#[source] CharterError),
+    /// What it shows as proof of a vote about a charter is none.
+    #[error("sent a proof that charter {number} was decided on, and it does not hold")]
+    CharterProof {
+        /// Number of the charter.
+        number: u64,
+        /// Why.
+        #[source]
+        source: DecisionError,
+    },
     /// More receipts or cosignatures in one message than the limit.
     #[error("sent {0} statements in one message, more than the limit")]
     TooMuchTestimony(usize),
@@ -176,6 +195,12 @@ pub enum Lapse {
     OtherHistory,
     /// Told a reset that counts by an earlier charter, or maybe by a later one, and not here.
     UncountedReset,
+    /// Runs under a later charter and did not prove the next one when it was asked.
+    UnprovedCharter,
+    /// Runs under a later charter, and another one in the place of that in force here.
+    OtherCharter,
+    /// Told a charter that keeps no rules that this software knows.
+    UnreadableCharter,
 }
 
 /// The owner of a log signed something no owner may sign. Nobody accepts more of that log.
@@ -249,6 +274,10 @@ impl PeerFault {
             Self::Evidence { .. } => "evidence",
             Self::TooManyResets(_) => "too_many_resets",
             Self::Reset { .. } => "epoch_reset",
+            Self::AskedAgain => "asked_again",
+            Self::TooManyCharters(_) => "too_many_charters",
+            Self::Charter(_) => "charter",
+            Self::CharterProof { .. } => "charter_proof",
             Self::TooMuchTestimony(_) => "too_much_testimony",
             Self::Receipt { .. } => "receipt",
             Self::NotContiguous { .. } => "not_contiguous",
@@ -264,6 +293,18 @@ impl PeerFault {
 // === impl Lapse ===
 
 impl Lapse {
+    /// Whether a partner that runs under a later charter told nothing that leads there.
+    pub fn is_about_charters(self) -> bool {
+        match self {
+            Self::UnprovedCharter | Self::OtherCharter | Self::UnreadableCharter => true,
+            Self::Silent
+            | Self::Stalled
+            | Self::UncountedHead
+            | Self::OtherHistory
+            | Self::UncountedReset => false,
+        }
+    }
+
     /// Label for metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -272,6 +313,9 @@ impl Lapse {
             Self::UncountedHead => "uncounted_head",
             Self::OtherHistory => "other_history",
             Self::UncountedReset => "uncounted_reset",
+            Self::UnprovedCharter => "unproved_charter",
+            Self::OtherCharter => "other_charter",
+            Self::UnreadableCharter => "unreadable_charter",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Never learns about submissions; the own log is a replica that grows by commits.
 
 mod book;
+mod charters;
 mod convict;
 mod doubts;
 mod entries;
@@ -29,6 +30,8 @@ use registry_proto::{
 };
 
 pub use book::Book;
+use charters::Asking;
+pub use charters::{ChartersAsked, ProvedCharters};
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
 pub(crate) use replica::{Kept, Replica};
@@ -78,6 +81,10 @@ pub enum Wish {
     KeepReset(TakenReset),
     /// Begin again: what is here of the log may be another history than the one that counts.
     BeginAgain(LogId),
+    /// Answer a partner that asked for later charters.
+    ShowCharters(ChartersAsked),
+    /// Follow charters that a partner told and proved.
+    FollowCharters(ProvedCharters),
     /// End a stream.
     Close {
         /// Which.
@@ -148,7 +155,7 @@ pub enum Report {
         fault: OwnerFault,
     },
     /// A partner runs under a later charter. Its votes are on their way here, or in a part of a log
-    /// that counts no longer; then an operator has to give this node the charters.
+    /// that counts no longer; then the partner is asked for it.
     LaterCharter {
         /// Who.
         peer: PeerIdentity,
@@ -202,6 +209,7 @@ pub(crate) struct Replication {
     resets: BTreeMap<LogId, TakenReset>,
     sessions: BTreeMap<SessionId, Session>,
     testimony: Testimony,
+    asking: Asking,
     wishes: VecDeque<Wish>,
 }
 
@@ -257,6 +265,7 @@ impl Replication {
             resets: BTreeMap::new(),
             sessions: BTreeMap::new(),
             testimony: Testimony::default(),
+            asking: Asking::default(),
             wishes: VecDeque::new(),
         }
     }
@@ -368,6 +377,7 @@ impl Replication {
             self.beacon(id, now);
         }
         self.testify(now);
+        self.ask_charters(now);
         self.plan(now);
     }
 

@@ -67,6 +67,11 @@ impl Replication {
             Message::EpochResets(it) => {
                 session.spend(it.items.len(), now).and_then(|()| self.shown_resets(id, &it.items))
             }
+            Message::AskCharters(ask) => session.may_ask_charters(now).map(|()| {
+                self.asked_charters(id, &ask);
+                Vec::new()
+            }),
+            Message::Charters(it) => self.told_charters(id, it, now).map(|()| Vec::new()),
             Message::AskHeads(ask) => session.spend(self.replicas.len(), now).map(|()| {
                 self.send_heads(id, ask.nonce, now);
                 Vec::new()

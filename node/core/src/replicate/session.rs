@@ -22,6 +22,9 @@ pub(crate) struct Session {
     /// True when this node dialled.
     pub(crate) dialled: bool,
     said_hello: bool,
+    opened_mono_ms: u64,
+    /// When it asked for charters last.
+    asked_charters_mono_ms: Option<u64>,
     /// Number of the charter it runs under.
     pub(crate) charter: u64,
     last_heard_mono_ms: u64,
@@ -80,6 +83,8 @@ impl Session {
             peer,
             dialled,
             said_hello: false,
+            opened_mono_ms: mono_ms,
+            asked_charters_mono_ms: None,
             charter: 0,
             last_heard_mono_ms: now.mono_ms,
             heads: BTreeMap::new(),
@@ -103,6 +108,11 @@ impl Session {
 
     pub(crate) fn is_silent(&self, now: Now) -> bool {
         now.mono_ms.saturating_sub(self.last_heard_mono_ms) > limits::PEER_SILENCE_MS
+    }
+
+    /// How long the stream has stood.
+    pub(crate) fn age_ms(&self, now: Now) -> u64 {
+        now.mono_ms.saturating_sub(self.opened_mono_ms)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -166,6 +176,15 @@ impl Session {
     pub(crate) fn spend(&mut self, heads: usize, now: Now) -> Result<(), PeerFault> {
         let (per_second, burst) = (limits::HEADS_PER_SECOND, limits::HEADS_BURST_MAX);
         self.heads_allowed.spend(heads, per_second, burst, now)
+    }
+
+    /// Notes that the partner asks for charters: each answer is read, encoded and kept until it is
+    /// taken.
+    pub(crate) fn may_ask_charters(&mut self, now: Now) -> Result<(), PeerFault> {
+        let before = self.asked_charters_mono_ms.replace(now.mono_ms);
+        let soon =
+            |before: u64| now.mono_ms.saturating_sub(before) < limits::CHARTERS_SHOWN_EVERY_MS;
+        if before.is_some_and(soon) { Err(PeerFault::AskedAgain) } else { Ok(()) }
     }
 
     /// Counts receipts and cosignatures that the partner tells.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
+    charter::CharterVote,
     erasure,
     log::{
         Checkpoint, Frontier, Hash, HashTiles, Header, Kind, LogSigner, Origin, SignedCheckpoint,
@@ -19,6 +20,7 @@ use registry_proto::{
 use uuid::Uuid;
 
 use crate::{
+    charter::decision::Standing,
     replicate::RecoveredLog,
     testing::{START_MS, log},
 };
@@ -105,6 +107,26 @@ impl Author {
     pub(crate) fn prove_later(&self, by: usize, signed: u64) -> ErasureProof {
         let checkpoint = self.signed(signed).raw().clone();
         ErasureProof { checkpoint, ..self.prove_erasure(by, signed) }
+    }
+
+    /// Appends a vote about a charter, as [`Author::standing`] proves it.
+    pub(crate) fn append_vote(&mut self, vote: &CharterVote) {
+        self.append_with(&vote.encode(), |it| {
+            (it.kind, it.object_id) = (Kind::CharterVote, None);
+        });
+    }
+
+    /// The entry `at`, a vote, under a checkpoint of all entries.
+    pub(crate) fn standing(&self, at: usize) -> Standing {
+        let it = &self.entries[at];
+        let proof = prove_inclusion(self, self.size(), at as u64).expect("in the tree");
+        Standing {
+            header: it.header.clone(),
+            salt: [9; 16],
+            body: it.body.clone(),
+            checkpoint: self.signed(self.size()).raw().clone(),
+            proof,
+        }
     }
 
     /// Appends whatever bytes.

@@ -60,6 +60,12 @@ pub(crate) fn brief(effect: &Effect) -> String {
             format!("close {} {reason}", session.0)
         }
         Effect::KeepReset(it) => format!("keep reset of {}", it.said().log),
+        Effect::ShowCharters(it) => format!("{} <- charters from {}", it.session.0, it.from),
+        Effect::FollowCharters(it) => {
+            let numbers: String =
+                it.steps.iter().map(|(charter, _)| format!(" {}", charter.number())).collect();
+            format!("follow charters{numbers} of {}", it.peer.land)
+        }
         Effect::BeginAgain { log } => format!("begin again {log}"),
         Effect::Report(notice) => noticed(notice),
     }
@@ -110,6 +116,8 @@ fn said(message: &Message) -> String {
         Message::Cosignatures(it) => format!("cosignatures {}", it.items.len()),
         Message::Evidence(it) => format!("evidence {}", it.items.len()),
         Message::EpochResets(it) => format!("resets {}", it.items.len()),
+        Message::AskCharters(it) => format!("ask charters from {}", it.from),
+        Message::Charters(it) => format!("charters from {} +{}", it.from, it.steps.len()),
         Message::Batch(_) => "batch".to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! The state of the Verbund as this node sees it: logs, partners, certificates.
 
 use maud::{Markup, Render, html};
+use registry_client::charter::{later_words, needs_help};
 use registry_proto::{
     charter::Charter,
     wire::registry::{CharterStanding, GetStatusResponse, PeerLog},
@@ -213,6 +214,9 @@ fn charter(it: &CharterStanding) -> Markup {
         } @else if !it.unproved.is_empty() {
             " " (badge("ohne Stimmen und Beweis", Tone::Warning))
             " Prüfsumme mit anderen Ländern vergleichen."
+        }
+        @if let Some(later) = it.later.as_ref().filter(|it| needs_help(it)) {
+            " " (badge("hinter Partnern", Tone::Warning)) " " (later_words(later))
         }
     }
 }

@@ -11,7 +11,7 @@ use registry_proto::{
     log::{Cosigned, SignedCheckpoint},
     receipt::SignedReceipt,
     terms::{Land, LogId},
-    wire::peer::{BatchEntry, BodyState, peer_message::Message},
+    wire::peer::{BatchEntry, BodyState, Charters, peer_message::Message},
 };
 
 use super::{Event, World};
@@ -152,6 +152,15 @@ impl World {
             }
             Effect::KeepReset(_) | Effect::BeginAgain { .. } => {
                 panic!("seed {}: no log begins again here", self.seed)
+            }
+            // nobody votes here, so there is no later charter, whatever a liar says
+            Effect::ShowCharters(it) => {
+                let from = it.from;
+                let none = Message::Charters(Charters { from, ..Charters::default() });
+                self.send(land, it.session, none, 0);
+            }
+            Effect::FollowCharters(it) => {
+                panic!("seed {}: {land} follows {} to a charter", self.seed, it.peer.land)
             }
             Effect::Close { session, .. } => self.break_stream(session.0),
             Effect::Report(Notice::Replication(Report::PeerFault { peer, fault })) => {

@@ -13,7 +13,7 @@ use registry_proto::{
 
 use super::{
     super::{
-        Chain, DecisionError, Told, Wish,
+        Chain, DecisionError, NotFollowed, Told, Wish,
         decision::{Standing, VoteUnproved, assemble, unproved, verified, verify},
     },
     genesis, proposal,
@@ -196,7 +196,7 @@ fn what_was_changed_proves_nothing() {
         let mut changed = decision.clone();
         change(&mut changed);
         match verify(&charters[0], &charters[1], &changed) {
-            Err(DecisionError::Vote { at: 0, source }) if why(&source) => {}
+            Err(DecisionError::Vote { at: 1, source }) if why(&source) => {}
             other => panic!("{what}: {other:?}"),
         }
     }
@@ -219,7 +219,7 @@ fn votes_under_keys_that_were_replaced_or_of_who_does_not_vote_prove_nothing() {
     let charters = logs.charters();
     let five = genesis(5);
     let next = five.successor(proposal(&five, 1)).expect("a successor").0;
-    let foreign = DecisionError::Vote { at: 0, source: VoteUnproved::Foreign };
+    let foreign = DecisionError::Vote { at: 1, source: VoteUnproved::Foreign };
     assert_eq!(verify(&five, &next, &decision), Err(foreign));
     // the first member signs with another key from here on
     let mut next = charters[0].draft_of_next();
@@ -302,6 +302,54 @@ fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
         assert_eq!(told(&chain), Some(Told::Contradicted));
         assert_eq!(chain.current().digest(), charters[1].digest(), "the node goes on, and says so");
     }
+}
+
+#[test]
+fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
+    let (logs, decision) = decided();
+    let charters = logs.charters();
+    let hears = |chain: &mut Chain, logs: &Logs, at: usize| {
+        let land = Land::ALL[at];
+        let (header, body) = &logs.entries[&land][0];
+        let vote = CharterVote::decode(body).expect("a vote");
+        chain.take(LogId { land, epoch: 1 }, 0, leaf_hash(header), &vote);
+    };
+    let follow = |chain: &mut Chain, number: usize, proof: &CharterDecision| {
+        let before = chain.past().len();
+        let outcome = chain.follow_proved(&charters[number], proof);
+        assert_eq!(chain.past().len() - before, usize::from(outcome.is_ok()));
+        outcome
+    };
+
+    // one of the votes is here, one is not, one never comes
+    let mut chain = Chain::new(genesis(4));
+    hears(&mut chain, &logs, 0);
+    let mut forged = decision.clone();
+    forged.votes.pop();
+    let refused = Err(NotFollowed::Proof(DecisionError::Undecided));
+    assert_eq!(follow(&mut chain, 1, &forged), refused);
+    assert_eq!(follow(&mut chain, 1, &decision), Ok(()));
+    assert_eq!(chain.told().get(&1), Some(&Told::Proved));
+    assert_eq!(follow(&mut chain, 1, &decision), Err(NotFollowed::NotNext));
+    [1, 3].into_iter().for_each(|at| hears(&mut chain, &logs, at));
+    chain.follow_told(&[]);
+    assert!(chain.told().is_empty(), "the votes are here now");
+
+    // the last member said something else first, as this node knows from its log
+    let mut others = Logs::new(&genesis(4));
+    others.votes(3, 2);
+    let mut chain = Chain::new(genesis(4));
+    hears(&mut chain, &others, 3);
+    let land = Land::ALL[3];
+    let contradicted = Err(NotFollowed::Contradicted { land, round: 1 });
+    assert_eq!(follow(&mut chain, 1, &decision), contradicted);
+
+    // the votes here have decided
+    let mut others = Logs::new(&genesis(4));
+    [0, 1, 2].into_iter().for_each(|at| others.votes(at, 2));
+    let mut chain = Chain::new(genesis(4));
+    [0, 1, 2].into_iter().for_each(|at| hears(&mut chain, &others, at));
+    assert_eq!(follow(&mut chain, 1, &decision), Err(NotFollowed::NotNext));
 }
 
 fn flip(bytes: &mut Bytes, at: usize) {

@@ -1,5 +1,6 @@
 //! What partners may say, right and wrong, and what follows: messages through `Node::handle`.
 
+mod charters;
 mod cuts;
 mod erasure;
 mod evidence;

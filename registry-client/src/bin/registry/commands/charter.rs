@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_client::{
     Client, ClientError,
-    charter::{change_words, quota_words},
+    charter::{change_words, later_words, needs_help, quota_words},
     proof::verify_inclusion,
 };
 use registry_proto::{
@@ -15,8 +15,8 @@ use registry_proto::{
     log::Hash,
     terms::Land,
     wire::registry::{
-        CharterStanding, CharterStatement, GetChartersResponse, Invitation, LogPosition,
-        VoteCharterResponse,
+        CharterSource, CharterStanding, CharterStatement, GetChartersResponse, Invitation,
+        LaterCharter, LaterCharterState, LogPosition, VoteCharterResponse,
     },
 };
 
@@ -198,6 +198,8 @@ fn status(
             .with("newest_digest", Node::Text(last.digest().to_string()))
             .with("unproved", numbers(answer.standing.as_ref().map(|it| &it.unproved[..])))
             .with("contradicted", numbers(answer.standing.as_ref().map(|it| &it.contradicted[..])))
+            .with("later", later(answer.standing.as_ref().and_then(|it| it.later.as_ref())))
+            .with("told", sources(answer.standing.as_ref().map(|it| &it.sources[..])))
             .with("threshold", Node::Number(u64::from(last.threshold())))
             .with("round", Node::Number(u64::from(answer.round)))
             .with("bound", Node::Text(hex::encode(&answer.bound)))
@@ -233,6 +235,12 @@ fn told_status(answer: &GetChartersResponse, last: &Charter, proposals: &[Propos
         text.push_str(&format!("Nicht übernommen: {}\n", answer.behind));
     }
     if let Some(standing) = &answer.standing {
+        for it in &standing.sources {
+            text.push_str(&format!(
+                "Charta {} hat {} ({}) mitgeteilt, mit dem Beweis der Abstimmung.\n",
+                it.number, it.land, it.node
+            ));
+        }
         text.push_str(&warned(standing));
     }
     if answer.statements.is_empty() {
@@ -320,6 +328,30 @@ fn export(
     output::write(&(text + &warned(&standing)))
 }
 
+/// A later charter that a partner runs under.
+pub(super) fn later(it: Option<&LaterCharter>) -> Node {
+    let Some(it) = it else { return Node::Json(serde_json::Value::Null) };
+    let state = it.state().as_str_name().trim_start_matches("LATER_CHARTER_STATE_");
+    Node::Object(
+        Object::default()
+            .with("number", Node::Number(it.number))
+            .with("land", Node::Text(it.land.clone()))
+            .with("node", Node::Text(it.node.clone()))
+            .with("state", Node::Text(state.to_lowercase())),
+    )
+}
+
+/// Who told charters with a proof.
+fn sources(all: Option<&[CharterSource]>) -> Node {
+    let all = all.unwrap_or_default().iter().map(|it| {
+        let (land, node) = (Node::Text(it.land.clone()), Node::Text(it.node.clone()));
+        let number = Node::Number(it.number);
+        let object = Object::default().with("number", number).with("land", land);
+        Node::Object(object.with("node", node))
+    });
+    Node::List(all.collect())
+}
+
 /// What is to be said of charters that nothing bears out at the node.
 pub(super) fn warned(standing: &CharterStanding) -> String {
     let numbers = |all: &[u64]| all.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
@@ -339,6 +371,12 @@ pub(super) fn warned(standing: &CharterStanding) -> String {
              charter export) und nicht weiter abstimmen.\n",
             numbers(&standing.contradicted)
         ));
+    }
+    // a vote that is about to come is no news
+    let waits = LaterCharterState::Waiting;
+    if let Some(later) = standing.later.as_ref().filter(|it| it.state() != waits) {
+        let head = if needs_help(later) { "Achtung: " } else { "" };
+        text.push_str(&format!("\n{head}{}\n", later_words(later)));
     }
     text
 }

@@ -41,7 +41,8 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
                 .with("number", Node::Number(it.number))
                 .with("digest", Node::Text(hex::encode(&it.digest)))
                 .with("unproved", numbers(&it.unproved))
-                .with("contradicted", numbers(&it.contradicted));
+                .with("contradicted", numbers(&it.contradicted))
+                .with("later", super::charter::later(it.later.as_ref()));
             object = object.with("charter", Node::Object(charter));
         }
         if let Some(now) = &status.now {

@@ -50,9 +50,10 @@ impl Trusted {
         })?;
         let decisions = verified(&charters, decisions).map_err(|(number, error)| {
             CliError::Usage(format!(
-                "{shown}: der Beweis der Abstimmung über Charta {number} gilt nicht ({error}).\nNächster \
+                "{shown}: der Beweis der Abstimmung über Charta {number} gilt nicht ({}).\nNächster \
                  Schritt: dieser Kette nicht trauen und sie bei einem anderen Land holen (registry \
-                 charter export)"
+                 charter export)",
+                German(error)
             ))
         })?;
         let unproved = unproved(&charters, &decisions);

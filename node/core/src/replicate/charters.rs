@@ -1,0 +1,233 @@
+//! Later charters that partners run under: asked for with what proves them, once the votes had time
+//! to come by themselves. Only what is proved is handed on; who shows a proof that is none is told
+//! apart from who has none.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use bytes::Bytes;
+use prost::Message as _;
+use registry_proto::{
+    charter::{Charter, CharterError, CharterProblem, DecisionError, SuccessorProblem},
+    wire::{
+        peer::{AskCharters, CharterStep, Charters, peer_message::Message},
+        registry::CharterDecision,
+    },
+};
+
+use crate::{
+    authorize::PeerIdentity,
+    charter::decision,
+    limits,
+    now::Now,
+    replicate::{Lapse, PeerFault, Replication, Session, SessionId, Wish},
+    status::{LaterCharter, LaterState},
+};
+
+/// Charters that a partner told, each proved from the one before it, the first from the one in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProvedCharters {
+    /// Who told them.
+    pub peer: PeerIdentity,
+    /// At least one.
+    pub steps: Vec<(Charter, CharterDecision)>,
+}
+
+/// What a partner asked for. It MUST be answered with the charters of the chain here from that number
+/// on, as far as each is proved, if the one before is what the partner names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChartersAsked {
+    /// On which stream.
+    pub session: SessionId,
+    /// Number of the first charter.
+    pub from: u64,
+    /// Digest of the one before.
+    pub predecessor: registry_proto::log::Hash,
+}
+
+/// What was asked of partners, and what came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Asking {
+    under_way: Option<(SessionId, u64)>,
+    /// Until when a partner is not asked again, and why.
+    answered: BTreeMap<PeerIdentity, (u64, LaterState)>,
+}
+
+/// Why a step is not followed.
+enum Broken {
+    /// It keeps rules that this software does not know, or none.
+    Unreadable,
+    /// Nobody who was asked as this node asks says that in good faith.
+    Fault(PeerFault),
+}
+
+// === impl Asking ===
+
+impl Asking {
+    fn rests(&self, peer: &PeerIdentity, now: Now) -> bool {
+        self.answered.get(peer).is_some_and(|(until, _)| *until > now.mono_ms)
+    }
+
+    fn note(&mut self, peer: PeerIdentity, state: LaterState, now: Now) {
+        let until = now.mono_ms.saturating_add(limits::CHARTERS_RETRY_MS);
+        self.answered.insert(peer, (until, state));
+    }
+}
+
+// === impl Replication ===
+
+impl Replication {
+    /// Asks one partner at a time that runs under a later charter. The votes go first: a partner is
+    /// asked when they had time to come, and a longer one while logs still come.
+    pub(super) fn ask_charters(&mut self, now: Now) {
+        if let Some((id, since)) = self.asking.under_way {
+            let waits = now.mono_ms.saturating_sub(since) < limits::CHARTERS_ANSWER_MS;
+            if waits && self.sessions.contains_key(&id) {
+                return;
+            }
+            self.asking.under_way = None;
+            self.tells_nothing(id, LaterState::Unproved, now);
+        }
+        let number = self.charter.number();
+        let least = match self.is_receiving() {
+            true => limits::CHARTERS_WAIT_MS_MAX,
+            false => limits::CHARTERS_WAIT_MS,
+        };
+        let due = |it: &Session| it.age_ms(now) >= least && !self.asking.rests(&it.peer, now);
+        let later = self.later_sessions().filter(|(_, it)| due(it));
+        // whoever was never asked comes first: a liar can name any number
+        let best = later.max_by_key(|(id, it)| {
+            (!self.asking.answered.contains_key(&it.peer), it.charter, Reverse(*id))
+        });
+        let Some(id) = best.map(|(id, _)| id) else { return };
+        self.asking.under_way = Some((id, now.mono_ms));
+        let predecessor = Bytes::copy_from_slice(self.charter.digest().as_bytes());
+        let from = number.saturating_add(1);
+        self.send(id, Message::AskCharters(AskCharters { from, predecessor }));
+    }
+
+    /// A partner asks for later charters.
+    pub(super) fn asked_charters(&mut self, id: SessionId, ask: &AskCharters) {
+        // without a predecessor there is nothing to answer
+        let Ok(predecessor) = (&ask.predecessor[..]).try_into() else { return };
+        let asked = ChartersAsked { session: id, from: ask.from, predecessor };
+        self.wishes.push_back(Wish::ShowCharters(asked));
+    }
+
+    /// A partner answers.
+    pub(super) fn told_charters(
+        &mut self,
+        id: SessionId,
+        told: Charters,
+        now: Now,
+    ) -> Result<(), PeerFault> {
+        // nobody waits for what comes late
+        let is_awaited = self.asking.under_way.is_some_and(|(asked, _)| asked == id);
+        if !is_awaited || told.from != self.charter.number().saturating_add(1) {
+            return Ok(());
+        }
+        self.asking.under_way = None;
+        let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { return Ok(()) };
+        let found = told.steps.len();
+        if found > limits::CHARTERS_ANSWER_MAX {
+            self.asking.note(peer, LaterState::False, now);
+            return Err(PeerFault::TooManyCharters(found));
+        }
+        let mut steps: Vec<(Charter, CharterDecision)> = Vec::with_capacity(found);
+        let mut empty = if told.differs { LaterState::Differs } else { LaterState::Unproved };
+        for step in told.steps {
+            let before = steps.last().map_or(&self.charter, |(charter, _)| charter);
+            match follow(before, step) {
+                Ok(step) => steps.push(step),
+                Err(Broken::Unreadable) => {
+                    empty = LaterState::Unreadable;
+                    break;
+                }
+                // nothing of it is believed
+                Err(Broken::Fault(fault)) => {
+                    self.asking.note(peer, LaterState::False, now);
+                    return Err(fault);
+                }
+            }
+        }
+        if steps.is_empty() {
+            self.tells_nothing(id, empty, now);
+        } else {
+            // whoever cannot begin again under them need not be told them again at once
+            self.asking.note(peer.clone(), LaterState::Told, now);
+            self.wishes.push_back(Wish::FollowCharters(ProvedCharters { peer, steps }));
+        }
+        Ok(())
+    }
+
+    /// The latest charter that a partner runs under and this node does not.
+    pub(crate) fn later_charter(&self, now: Now) -> Option<LaterCharter> {
+        let (_, session) =
+            self.later_sessions().max_by_key(|(id, it)| (it.charter, Reverse(*id)))?;
+        let (number, peer) = (session.charter, session.peer.clone());
+        let states = || {
+            let answered = self.later_sessions();
+            answered.filter_map(|(_, it)| Some(self.asking.answered.get(&it.peer)?.1))
+        };
+        let unasked = self.later_sessions().any(|(_, it)| !self.asking.rests(&it.peer, now));
+        let state = if states().any(|it| it == LaterState::Told) {
+            LaterState::Told
+        } else if self.asking.under_way.is_some() {
+            LaterState::Asked
+        } else if unasked {
+            LaterState::Waiting
+        } else {
+            states().max().unwrap_or(LaterState::Waiting)
+        };
+        Some(LaterCharter { number, peer, state })
+    }
+
+    fn later_sessions(&self) -> impl Iterator<Item = (SessionId, &Session)> {
+        let number = self.charter.number();
+        let open = self.sessions.iter().filter(|(_, it)| it.is_open());
+        open.filter(move |(_, it)| it.charter > number).map(|(id, it)| (*id, it))
+    }
+
+    /// Whether entries that are known come from somebody.
+    fn is_receiving(&self) -> bool {
+        self.replicas.values().any(|it| {
+            it.source.is_some() && it.head().is_some_and(|head| head.size() > it.durable())
+        })
+    }
+
+    /// A partner that runs under a later charter told nothing that leads there.
+    fn tells_nothing(&mut self, id: SessionId, state: LaterState, now: Now) {
+        let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { return };
+        self.asking.note(peer, state, now);
+        let lapse = match state {
+            LaterState::Differs => Lapse::OtherCharter,
+            LaterState::Unreadable => Lapse::UnreadableCharter,
+            _ => Lapse::UnprovedCharter,
+        };
+        self.lapse(id, lapse);
+    }
+}
+
+fn follow(before: &Charter, step: CharterStep) -> Result<(Charter, CharterDecision), Broken> {
+    let number = before.number().saturating_add(1);
+    let (next, _) = before.successor(step.charter).map_err(|error| {
+        if is_newer(&error) { Broken::Unreadable } else { Broken::Fault(PeerFault::Charter(error)) }
+    })?;
+    let proof = |source| Broken::Fault(PeerFault::CharterProof { number, source });
+    let decision =
+        CharterDecision::decode(step.decision).map_err(|_| proof(DecisionError::Undecodable))?;
+    decision::verify(before, &next, &decision).map_err(proof)?;
+    Ok((next, decision))
+}
+
+/// Whether newer software may take for a charter what this one does not. It would still follow the
+/// charter that was named when it was asked for, and have its number.
+fn is_newer(error: &CharterError) -> bool {
+    let fixed = |it: &CharterProblem| match it {
+        CharterProblem::Undecodable => true,
+        CharterProblem::Successor(it) => {
+            matches!(it, SuccessorProblem::Number { .. } | SuccessorProblem::Predecessor)
+        }
+        _ => false,
+    };
+    !error.problems.iter().any(fixed)
+}
