@@ -5,7 +5,7 @@ use registry_proto::wire::registry::Artefakt;
 use crate::{
     limits::{ARTEFACT_BYTES_MAX, ARTEFACT_CHUNK_BYTES, ARTEFACTS_MAX, NAME_CHARS_MAX},
     validate::{
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         form, latin, record,
     },
 };
@@ -14,13 +14,13 @@ pub(super) fn artefakte(findings: &mut Findings<'_>, all: &[Artefakt]) {
     const FIELD: &str = "artefakte";
     let all = findings.list(all, ARTEFACTS_MAX, FIELD);
     for (n, one) in all.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
-        name(findings, &one.name, &format!("{path}.name"));
+        let path = format_args!("{FIELD}[{n}]");
+        name(findings, &one.name, format_args!("{path}.name"));
         record::one_of(
             findings,
             &one.typ,
             &["awml", "xdatenfelder", "bpmn", "openapi", "json_schema", "pdf", "bild", "andere"],
-            &format!("{path}.typ"),
+            format_args!("{path}.typ"),
             "ARTEFAKT_TYP",
             ("keine Art von Datei", "Regel dieses Registers"),
         );
@@ -43,7 +43,7 @@ pub(super) fn artefakte(findings: &mut Findings<'_>, all: &[Artefakt]) {
 }
 
 /// Checks a file name: no folder, nothing that a file system or a reader could take for another.
-fn name(findings: &mut Findings<'_>, name: &str, field: &str) {
+fn name(findings: &mut Findings<'_>, name: &str, field: impl Field) {
     let fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count())
         && !name.contains(['/', '\\'])
         && !name.chars().any(|c| c.is_control() || super::text::is_direction_control(c))
@@ -59,13 +59,13 @@ fn name(findings: &mut Findings<'_>, name: &str, field: &str) {
     });
 }
 
-fn content(findings: &mut Findings<'_>, one: &Artefakt, path: &str) {
+fn content(findings: &mut Findings<'_>, one: &Artefakt, path: impl Field) {
     let bytes = one.bytes;
     let sized = (1..=ARTEFACT_BYTES_MAX).contains(&bytes);
     findings.require(sized, format_args!("{path}.bytes"), "ARTEFAKT_BYTES", || {
         format!("{bytes} Byte; eine Datei hat 1 bis {ARTEFACT_BYTES_MAX} Byte, 2 GiB")
     });
-    hash(findings, &one.sha256, &format!("{path}.sha256"));
+    hash(findings, &one.sha256, format_args!("{path}.sha256"));
     if !sized {
         return;
     }
@@ -82,7 +82,7 @@ fn content(findings: &mut Findings<'_>, one: &Artefakt, path: &str) {
         return;
     }
     for (n, chunk) in one.chunks.iter().enumerate() {
-        hash(findings, chunk, &format!("{path}.chunks[{n}]"));
+        hash(findings, chunk, format_args!("{path}.chunks[{n}]"));
     }
     if let [only] = one.chunks.as_slice() {
         findings.require(
@@ -94,7 +94,7 @@ fn content(findings: &mut Findings<'_>, one: &Artefakt, path: &str) {
     }
 }
 
-fn hash(findings: &mut Findings<'_>, bytes: &[u8], field: &str) {
+fn hash(findings: &mut Findings<'_>, bytes: &[u8], field: impl Field) {
     findings.require(bytes.len() == SHA256_BYTES, field, "ARTEFAKT_SHA256", || {
         format!("{} Byte sind kein SHA-256; erwartet werden {SHA256_BYTES}", bytes.len())
     });

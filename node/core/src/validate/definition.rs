@@ -16,7 +16,7 @@ use crate::{
     reject::FieldViolation,
     validate::{
         Validated,
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         form,
         lists::{CodeLists, List},
         record, team,
@@ -93,7 +93,7 @@ fn external_ids(findings: &mut Findings<'_>, ids: &[ExternalId]) {
             && id.scheme.bytes().all(|b| {
                 b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.')
             });
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         findings.require(scheme, format_args!("{path}.scheme"), "EXTERNAL_ID_SCHEME", || {
             format!(
                 "{} ist kein Schema wie xzufi: Kleinbuchstaben, Ziffern, - _ .",
@@ -135,13 +135,13 @@ fn schluessel(findings: &mut Findings<'_>, keys: &[String], lists: &CodeLists) {
     });
     let keys = findings.list(keys, RECORD_LONG_LIST_MAX, FIELD);
     for (n, key) in keys.iter().enumerate() {
-        one_schluessel(findings, key, &format!("{FIELD}[{n}]"), lists);
+        one_schluessel(findings, key, format_args!("{FIELD}[{n}]"), lists);
     }
     let names = keys.iter().map(String::as_str);
     record::unique(findings, names, FIELD, "", "LEISTUNGSSCHLUESSEL_DUPLICATE");
 }
 
-fn one_schluessel(findings: &mut Findings<'_>, text: &str, path: &str, lists: &CodeLists) {
+fn one_schluessel(findings: &mut Findings<'_>, text: &str, path: impl Field, lists: &CodeLists) {
     let key: Leistungsschluessel = match text.parse() {
         Ok(key) => key,
         Err(ParseLeistungsschluesselError::DetailWithoutVerrichtung { detail, .. }) => {
@@ -228,7 +228,7 @@ fn classification(findings: &mut Findings<'_>, record: &ServiceDefinition, lists
     }
     let lagen = findings.list(&record.lagen, RECORD_LIST_MAX, "lagen");
     for (n, lage) in lagen.iter().enumerate() {
-        record::name(findings, lage, &format!("lagen[{n}]"));
+        record::name(findings, lage, format_args!("lagen[{n}]"));
     }
     let names = lagen.iter().map(String::as_str);
     record::unique(findings, names, "lagen", "", "LAGE_DUPLICATE");
@@ -253,7 +253,7 @@ impl Codes {
         });
         let codes = findings.list(codes, RECORD_LIST_MAX, self.field);
         for (n, code) in codes.iter().enumerate() {
-            let path = format!("{}[{n}]", self.field);
+            let path = format_args!("{}[{n}]", self.field);
             findings.code(lists, self.list, code, path, self.unknown, self.noun);
         }
         let names = codes.iter().map(String::as_str);
@@ -305,8 +305,8 @@ fn handlungsgrundlagen(findings: &mut Findings<'_>, record: &ServiceDefinition) 
     }
     let all = findings.list(&record.handlungsgrundlagen, RECORD_LONG_LIST_MAX, FIELD);
     for (n, Handlungsgrundlage { text, url }) in all.iter().enumerate() {
-        text::required(findings, text, NOTE_CHARS_MAX, &format!("{FIELD}[{n}].text"));
-        text::optional_url(findings, url, &format!("{FIELD}[{n}].url"));
+        text::required(findings, text, NOTE_CHARS_MAX, format_args!("{FIELD}[{n}].text"));
+        text::optional_url(findings, url, format_args!("{FIELD}[{n}].url"));
     }
 }
 
@@ -323,7 +323,7 @@ fn standards(findings: &mut Findings<'_>, record: &ServiceDefinition, lists: &Co
     datenschemata(findings, &record.datenschemata);
     let prozesse = findings.list(&record.prozesse, RECORD_LIST_MAX, "prozesse");
     for (n, Prozess { id, version, detaillierungsstufe }) in prozesse.iter().enumerate() {
-        let path = format!("prozesse[{n}]");
+        let path = format_args!("prozesse[{n}]");
         findings.require(form::token(id, 100), format_args!("{path}.id"), "PROZESS_ID", || {
             format!("{} ist keine Kennung eines Prozesses (XProzess)", Shown(id))
         });
@@ -348,7 +348,7 @@ fn sdg(findings: &mut Findings<'_>, codes: &[String], lists: &CodeLists) {
     const FIELD: &str = "sdg_informationsbereiche";
     let codes = findings.list(codes, RECORD_LIST_MAX, FIELD);
     for (n, code) in codes.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         let list = if form::digits(code, 7..=7) {
             List::Sdg
         } else if form::digits(code, 4..=4) {
@@ -375,7 +375,7 @@ fn datenschemata(findings: &mut Findings<'_>, schemata: &[Datenschema]) {
     const FIELD: &str = "datenschemata";
     let schemata = findings.list(schemata, RECORD_LIST_MAX, FIELD);
     for (n, Datenschema { fim_id, version, uri }) in schemata.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         if fim_id.is_empty() && version.is_empty() && uri.is_empty() {
             findings.error(
                 path,
@@ -423,7 +423,7 @@ fn relationen(findings: &mut Findings<'_>, relationen: &[Relation], lists: &Code
     const FIELD: &str = "relationen";
     let relationen = findings.list(relationen, RECORD_LIST_MAX, FIELD);
     for (n, Relation { typ, ziel }) in relationen.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         findings.code(
             lists,
             List::Relation,

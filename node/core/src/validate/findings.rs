@@ -16,6 +16,10 @@ pub(super) struct Findings<'a> {
     warnings: Vec<FieldViolation>,
 }
 
+/// The path of a field within the record. It is put into words only where something is wrong with
+/// the field, which is rare: a record has dozens of fields.
+pub(super) trait Field: fmt::Display + Copy {}
+
 /// A value of a record as messages show it: quoted, without control characters, at most
 /// [`SHOWN_CHARS_MAX`] characters.
 pub(crate) struct Shown<'a>(pub(crate) &'a str);
@@ -100,6 +104,10 @@ impl<'a> Findings<'a> {
         if self.errors.is_empty() { Ok(self.warnings) } else { Err(self.errors) }
     }
 }
+
+// === impl Field ===
+
+impl<T: fmt::Display + Copy> Field for T {}
 
 // === impl Shown ===
 

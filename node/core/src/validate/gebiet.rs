@@ -7,7 +7,7 @@ use crate::{
     limits::RECORD_LONG_LIST_MAX,
     validate::{
         dates,
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         lists::CodeLists,
     },
 };
@@ -66,11 +66,11 @@ impl Areas<'_> {
         &self,
         findings: &mut Findings<'_>,
         texts: &[String],
-        field: &str,
+        field: impl Field,
     ) -> Vec<(usize, Ars)> {
         let mut areas: Vec<(usize, Ars)> = Vec::new();
         for (n, text) in texts.iter().enumerate() {
-            if let Some(area) = self.one(findings, text, &format!("{field}[{n}]")) {
+            if let Some(area) = self.one(findings, text, format_args!("{field}[{n}]")) {
                 areas.push((n, area));
             }
         }
@@ -79,7 +79,12 @@ impl Areas<'_> {
     }
 
     /// Checks one area: its form, and that it exists.
-    pub(super) fn one(&self, findings: &mut Findings<'_>, text: &str, field: &str) -> Option<Ars> {
+    pub(super) fn one(
+        &self,
+        findings: &mut Findings<'_>,
+        text: &str,
+        field: impl Field,
+    ) -> Option<Ars> {
         let Ok(ars) = text.parse::<Ars>() else {
             findings.error(
                 field,
@@ -111,7 +116,7 @@ impl Areas<'_> {
     }
 
     /// Warns about an area that is no more, or not yet.
-    fn time(&self, findings: &mut Findings<'_>, area: &Gebiet, field: &str) {
+    fn time(&self, findings: &mut Findings<'_>, area: &Gebiet, field: impl Field) {
         let gebiete = self.lists.gebiete();
         let Gebiet { ars, name, .. } = area;
         if let Some(end) = &area.abgeloest {
@@ -151,7 +156,7 @@ impl Areas<'_> {
 }
 
 /// Reports areas that stand there twice or lie in another of the list.
-fn covered(findings: &mut Findings<'_>, areas: &mut [(usize, Ars)], field: &str) {
+fn covered(findings: &mut Findings<'_>, areas: &mut [(usize, Ars)], field: impl Field) {
     // sorted by digits, an area stands behind the one it lies in, with only parts of that between
     areas.sort_by(|(n, a), (m, b)| a.as_str().cmp(b.as_str()).then(n.cmp(m)));
     let mut outer: Option<Ars> = None;

@@ -17,7 +17,7 @@ use crate::{
     reject::FieldViolation,
     validate::{
         Validated, dates,
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         record, text,
     },
 };
@@ -244,7 +244,7 @@ pub(super) fn finish<T: prost::Message>(
     findings.finish().map(|warnings| Validated { record, warnings })
 }
 
-fn leaf_hash(findings: &mut Findings<'_>, bytes: &[u8], field: &str) {
+fn leaf_hash(findings: &mut Findings<'_>, bytes: &[u8], field: impl Field) {
     findings.require(bytes.len() == LEAF_HASH_BYTES, field, "LEAF_HASH_LENGTH", || {
         format!(
             "{} Byte sind kein Hash eines Eintrags; erwartet werden {LEAF_HASH_BYTES} (SHA-256)",

@@ -13,7 +13,7 @@ use crate::{
     reject::FieldViolation,
     validate::{
         Validated, dates,
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         gebiet::Areas,
         lists::CodeLists,
         record, text,
@@ -172,13 +172,13 @@ fn gebiete(
         Vec::new()
     };
     for (n, ars) in &outer {
-        inside(findings, ars, subscriber, &format!("{FIELD}[{n}]"));
+        inside(findings, ars, subscriber, format_args!("{FIELD}[{n}]"));
     }
     const FOR: &str = "auftraggeber";
     let all = findings.list(&record.auftraggeber, RECORD_LIST_MAX, FOR);
     let mut left = RECORD_LONG_LIST_MAX;
     for (n, Auftraggeber { name, gebiete }) in all.iter().enumerate() {
-        record::name(findings, name, &format!("{FOR}[{n}].name"));
+        record::name(findings, name, format_args!("{FOR}[{n}].name"));
         let field = format!("{FOR}[{n}].gebiete");
         findings.require(!gebiete.is_empty(), &field, "GEBIET_MISSING", || {
             "mindestens ein Gebiet ist nötig: die der Mitglieder (ARS)".to_owned()
@@ -190,7 +190,7 @@ fn gebiete(
         let gebiete = if fits { gebiete.as_slice() } else { &[] };
         left -= gebiete.len();
         for (n, ars) in areas.each(findings, gebiete, &field) {
-            let field = format!("{field}[{n}]");
+            let field = format_args!("{field}[{n}]");
             inside(findings, &ars, subscriber, &field);
             let covered = outer.is_empty() || outer.iter().any(|(_, outer)| outer.covers(&ars));
             findings.require(covered, &field, "AUFTRAGGEBER_GEBIET", || {
@@ -203,7 +203,7 @@ fn gebiete(
 }
 
 /// Checks that an area lies in the Land that acts for it; the Bund acts for all.
-fn inside(findings: &mut Findings<'_>, ars: &Ars, land: Option<Land>, field: &str) {
+fn inside(findings: &mut Findings<'_>, ars: &Ars, land: Option<Land>, field: impl Field) {
     let Some(land) = land else { return };
     findings.require(Ars::from(land).covers(ars), field, "GEBIET_FOREIGN", || {
         format!(

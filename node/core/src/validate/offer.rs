@@ -12,7 +12,7 @@ use crate::{
     limits::{NAME_CHARS_MAX, NOTE_CHARS_MAX, RECORD_LIST_MAX, RECORD_LONG_LIST_MAX},
     validate::{
         artefakte,
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         form,
         gebiet::{self, Areas},
         lists::{CodeLists, List},
@@ -54,7 +54,7 @@ fn onlinedienste(findings: &mut Findings<'_>, dienste: &[Onlinedienst], lists: &
         "mindestens ein Onlinedienst ist nötig (XZuFi)".to_owned()
     });
     for (n, dienst) in findings.list(dienste, RECORD_LIST_MAX, FIELD).iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         let id = &dienst.id;
         findings.require(
             id.is_empty() || form::xzufi_id(id, "OD"),
@@ -62,10 +62,10 @@ fn onlinedienste(findings: &mut Findings<'_>, dienste: &[Onlinedienst], lists: &
             "ONLINEDIENST_ID",
             || format!("{} hat nicht die Form L100042.OD.1 (XZuFi)", Shown(id)),
         );
-        text::required_url(findings, &dienst.link, &format!("{path}.link"));
-        linktyp(findings, &dienst.linktyp, &format!("{path}.linktyp"));
-        record::name(findings, &dienst.titel, &format!("{path}.titel"));
-        text::language(findings, &dienst.language_code, &format!("{path}.language_code"));
+        text::required_url(findings, &dienst.link, format_args!("{path}.link"));
+        linktyp(findings, &dienst.linktyp, format_args!("{path}.linktyp"));
+        record::name(findings, &dienst.titel, format_args!("{path}.titel"));
+        text::language(findings, &dienst.language_code, format_args!("{path}.language_code"));
         findings.code(
             lists,
             List::Vertrauensniveau,
@@ -78,7 +78,7 @@ fn onlinedienste(findings: &mut Findings<'_>, dienste: &[Onlinedienst], lists: &
 }
 
 /// Only code 01 of the list is known for certain; other codes of its form may only warn.
-fn linktyp(findings: &mut Findings<'_>, code: &str, field: &str) {
+fn linktyp(findings: &mut Findings<'_>, code: &str, field: impl Field) {
     const SOURCE: &str = "urn:xoev-de:fim:codeliste:onlinedienstlinktyp";
     if !form::digits(code, 2..=2) {
         findings.error(
@@ -117,12 +117,12 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
     const FIELD: &str = "efa_checks";
     let checks = findings.list(checks, RECORD_LIST_MAX, FIELD);
     for (n, check) in checks.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         record::one_of(
             findings,
             &check.dimension,
             &DIMENSIONEN,
-            &format!("{path}.dimension"),
+            format_args!("{path}.dimension"),
             "EFA_DIMENSION",
             ("keine Dimension", "EfA-Mindestanforderungen"),
         );
@@ -130,11 +130,11 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
             findings,
             &check.level,
             &["MUSS", "SOLL", "KANN"],
-            &format!("{path}.level"),
+            format_args!("{path}.level"),
             "EFA_LEVEL",
             ("keine Verbindlichkeit", "EfA-Mindestanforderungen"),
         );
-        let answer_path = format!("{path}.erfuellt");
+        let answer_path = format_args!("{path}.erfuellt");
         let answers = ["ja", "nein", "n.a."];
         let noun = ("keine Antwort", "EfA-Mindestanforderungen");
         record::one_of(findings, &check.erfuellt, &answers, &answer_path, "EFA_ERFUELLT", noun);
@@ -147,7 +147,7 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
                 check.erfuellt
             )
         });
-        text::optional_url(findings, &check.nachweis_url, &format!("{path}.nachweis_url"));
+        text::optional_url(findings, &check.nachweis_url, format_args!("{path}.nachweis_url"));
     }
     let missing: Vec<&str> = DIMENSIONEN
         .into_iter()
@@ -168,12 +168,12 @@ fn nachnutzung(findings: &mut Findings<'_>, ways: &[Nachnutzung]) {
         "mindestens ein Weg der Nachnutzung ist nötig (EfA R1)".to_owned()
     });
     for (n, way) in findings.list(ways, RECORD_LIST_MAX, FIELD).iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         record::one_of(
             findings,
             &way.modell,
             &record::MODELLE,
-            &format!("{path}.modell"),
+            format_args!("{path}.modell"),
             "NACHNUTZUNG_MODELL",
             ("kein Modell der Nachnutzung", "EfA R1"),
         );
@@ -181,11 +181,16 @@ fn nachnutzung(findings: &mut Findings<'_>, ways: &[Nachnutzung]) {
         findings.require(named, &path, "NACHNUTZUNG_VERTRAG_MISSING", || {
             "Vertrag oder Angebot fehlt: vertrag_url oder vertrag_id (EfA R1)".to_owned()
         });
-        text::optional_url(findings, &way.vertrag_url, &format!("{path}.vertrag_url"));
+        text::optional_url(findings, &way.vertrag_url, format_args!("{path}.vertrag_url"));
         let id = &way.vertrag_id;
-        text::optional(findings, id, NAME_CHARS_MAX, &format!("{path}.vertrag_id"));
-        text::optional(findings, &way.kosten_text, NOTE_CHARS_MAX, &format!("{path}.kosten_text"));
-        text::optional(findings, &way.kontakt, NAME_CHARS_MAX, &format!("{path}.kontakt"));
+        text::optional(findings, id, NAME_CHARS_MAX, format_args!("{path}.vertrag_id"));
+        text::optional(
+            findings,
+            &way.kosten_text,
+            NOTE_CHARS_MAX,
+            format_args!("{path}.kosten_text"),
+        );
+        text::optional(findings, &way.kontakt, NAME_CHARS_MAX, format_args!("{path}.kontakt"));
     }
 }
 
@@ -193,7 +198,7 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
     const FIELD: &str = "parameter";
     let all = findings.list(all, RECORD_LONG_LIST_MAX, FIELD);
     for (n, one) in all.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         let name = &one.name;
         findings.require(
             form::parameter_name(name),
@@ -211,7 +216,7 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             findings,
             &one.quelle,
             &["", "PVOG", "DVDV"],
-            &format!("{path}.quelle"),
+            format_args!("{path}.quelle"),
             "PARAMETER_QUELLE",
             ("keine Quelle", "EfA-Parametrisierung"),
         );
@@ -219,13 +224,13 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             findings,
             &one.datentyp,
             &["text", "zahl", "bool", "datum", "url", "code", "objekt"],
-            &format!("{path}.datentyp"),
+            format_args!("{path}.datentyp"),
             "PARAMETER_DATENTYP",
             ("kein Datentyp", "EfA-Parametrisierung"),
         );
-        let range = format!("{path}.wertebereich");
+        let range = format_args!("{path}.wertebereich");
         text::optional(findings, &one.wertebereich, NOTE_CHARS_MAX, &range);
-        let purpose = format!("{path}.beschreibung");
+        let purpose = format_args!("{path}.beschreibung");
         text::optional(findings, &one.beschreibung, NOTE_CHARS_MAX, &purpose);
         let since = &one.seit_version;
         findings.require(
@@ -251,8 +256,8 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
     });
     let all = findings.list(all, RECORD_LIST_MAX, FIELD);
     for (n, Datenaustausch { standard, version, transport }) in all.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
-        let standard_path = format!("{path}.standard");
+        let path = format_args!("{FIELD}[{n}]");
+        let standard_path = format_args!("{path}.standard");
         findings.require(
             form::https_or_urn(standard),
             standard_path,
@@ -274,7 +279,7 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
             findings,
             transport,
             &["fit_connect", "osci_xta", "andere"],
-            &format!("{path}.transport"),
+            format_args!("{path}.transport"),
             "DATENAUSTAUSCH_TRANSPORT",
             ("kein Transportweg", "DVDV"),
         );
@@ -284,7 +289,7 @@ fn datenaustausch(findings: &mut Findings<'_>, all: &[Datenaustausch]) {
 fn dvdv_dienste(findings: &mut Findings<'_>, all: &[DvdvDienst]) {
     const FIELD: &str = "dvdv_dienste";
     for (n, dienst) in findings.list(all, RECORD_LIST_MAX, FIELD).iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         let key = &dienst.organisationsschluessel;
         findings.require(
             form::token(key, 100),
@@ -292,7 +297,7 @@ fn dvdv_dienste(findings: &mut Findings<'_>, all: &[DvdvDienst]) {
             "DVDV_ORGANISATIONSSCHLUESSEL",
             || format!("{} ist kein Organisationsschlüssel (DVDV)", Shown(key)),
         );
-        record::name(findings, &dienst.kategorie, &format!("{path}.kategorie"));
+        record::name(findings, &dienst.kategorie, format_args!("{path}.kategorie"));
         let uri = &dienst.dienstbeschreibung_uri;
         findings.require(
             form::https_or_urn(uri),
@@ -306,13 +311,13 @@ fn dvdv_dienste(findings: &mut Findings<'_>, all: &[DvdvDienst]) {
 fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle], areas: &Areas<'_>) {
     const FIELD: &str = "zustaendige_stellen";
     for (n, stelle) in findings.list(all, RECORD_LIST_MAX, FIELD).iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         let id = &stelle.id;
         findings.require(form::xzufi_id(id, "OE"), format_args!("{path}.id"), "STELLE_ID", || {
             format!("{} hat nicht die Form L100042.OE.1 (XZuFi)", Shown(id))
         });
-        record::name(findings, &stelle.name, &format!("{path}.name"));
-        let strasse = format!("{path}.strasse");
+        record::name(findings, &stelle.name, format_args!("{path}.name"));
+        let strasse = format_args!("{path}.strasse");
         text::optional(findings, &stelle.strasse, NAME_CHARS_MAX, &strasse);
         let plz = &stelle.plz;
         findings.require(
@@ -321,9 +326,9 @@ fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle], a
             "STELLE_PLZ",
             || format!("{} ist keine Postleitzahl: fünf Ziffern (XZuFi)", Shown(plz)),
         );
-        record::name(findings, &stelle.ort, &format!("{path}.ort"));
-        areas.one(findings, &stelle.gebiet, &format!("{path}.gebiet"));
-        text::optional(findings, &stelle.rolle, NAME_CHARS_MAX, &format!("{path}.rolle"));
+        record::name(findings, &stelle.ort, format_args!("{path}.ort"));
+        areas.one(findings, &stelle.gebiet, format_args!("{path}.gebiet"));
+        text::optional(findings, &stelle.rolle, NAME_CHARS_MAX, format_args!("{path}.rolle"));
     }
 }
 

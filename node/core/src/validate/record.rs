@@ -8,7 +8,7 @@ use registry_proto::terms::{Land, SemVer, ServiceId};
 use crate::{
     limits::{BODY_BYTES_MAX, NAME_CHARS_MAX, RECORD_LIST_MAX},
     validate::{
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         text,
     },
 };
@@ -56,7 +56,7 @@ pub(super) fn size(findings: &mut Findings<'_>, record: &impl Message) {
 pub(super) fn unique<'r>(
     findings: &mut Findings<'_>,
     items: impl IntoIterator<Item = &'r str>,
-    field: &str,
+    field: impl Field,
     member: &str,
     reason: &'static str,
 ) {
@@ -73,7 +73,7 @@ pub(super) fn demonstration_fields(findings: &mut Findings<'_>, names: &[String]
     const FIELD: &str = "demonstration_fields";
     let names = findings.list(names, RECORD_LIST_MAX, FIELD);
     for (n, name) in names.iter().enumerate() {
-        let path = format!("{FIELD}[{n}]");
+        let path = format_args!("{FIELD}[{n}]");
         findings.require(known.contains(&name.as_str()), path, "DEMONSTRATION_FIELD", || {
             format!("{} ist kein Feld dieses Datensatzes", Shown(name))
         });
@@ -82,7 +82,7 @@ pub(super) fn demonstration_fields(findings: &mut Findings<'_>, names: &[String]
 }
 
 /// Checks a name of 1 to [`NAME_CHARS_MAX`] characters.
-pub(super) fn name(findings: &mut Findings<'_>, value: &str, field: &str) {
+pub(super) fn name(findings: &mut Findings<'_>, value: &str, field: impl Field) {
     text::required(findings, value, NAME_CHARS_MAX, field);
 }
 
@@ -91,7 +91,7 @@ pub(super) fn one_of(
     findings: &mut Findings<'_>,
     value: &str,
     allowed: &[&str],
-    field: &str,
+    field: impl Field,
     reason: &'static str,
     (noun, source): (&str, &str),
 ) {
@@ -102,7 +102,11 @@ pub(super) fn one_of(
 }
 
 /// Checks the number of a version.
-pub(super) fn semver(findings: &mut Findings<'_>, value: &str, field: &str) -> Option<SemVer> {
+pub(super) fn semver(
+    findings: &mut Findings<'_>,
+    value: &str,
+    field: impl Field,
+) -> Option<SemVer> {
     let version = value.parse().ok();
     findings.require(version.is_some(), field, "VERSION_FORM", || {
         format!(
@@ -114,7 +118,7 @@ pub(super) fn semver(findings: &mut Findings<'_>, value: &str, field: &str) -> O
 }
 
 /// Checks the code of a Land.
-pub(super) fn land(findings: &mut Findings<'_>, value: &str, field: &str) -> Option<Land> {
+pub(super) fn land(findings: &mut Findings<'_>, value: &str, field: impl Field) -> Option<Land> {
     let land = value.parse().ok();
     findings.require(land.is_some(), field, "LAND_UNKNOWN", || {
         format!("{} ist kein Kürzel eines Landes wie SL, RP, HE, TH", Shown(value))

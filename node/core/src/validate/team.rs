@@ -29,7 +29,7 @@ pub(super) fn mitfederfuehrung(
     });
     let laender = findings.list(laender, CO_OWNERS_MAX, LAENDER);
     for (n, code) in laender.iter().enumerate() {
-        let path = format!("{LAENDER}[{n}]");
+        let path = format_args!("{LAENDER}[{n}]");
         if let Some(land) = record::land(findings, code, &path) {
             findings.require(land != owner, path, "MITFEDERFUEHRUNG_OWNER", || {
                 format!("{land} führt schon; genannt werden nur die anderen Länder")
@@ -66,7 +66,7 @@ pub(super) fn bearbeiter(findings: &mut Findings<'_>, all: &[Bearbeiter]) {
             findings,
             rolle,
             &[LEAD, "stellvertretung"],
-            &format!("{FIELD}[{n}].rolle"),
+            format_args!("{FIELD}[{n}].rolle"),
             "BEARBEITER_ROLLE",
             ("keine Rolle", "Regel dieses Registers"),
         );

@@ -7,7 +7,7 @@ use registry_proto::wire::registry::LocalizedText;
 use crate::{
     limits::RECORD_LIST_MAX,
     validate::{
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         form,
         html::{self, Markup},
         latin::{self, Foreign, Latin},
@@ -24,7 +24,7 @@ pub(super) enum Kind {
 }
 
 /// Checks a text that must be there.
-pub(super) fn required(findings: &mut Findings<'_>, text: &str, max: usize, field: &str) {
+pub(super) fn required(findings: &mut Findings<'_>, text: &str, max: usize, field: impl Field) {
     if text.trim().is_empty() {
         findings.error(field, "TEXT_MISSING", "Angabe fehlt (Pflichtfeld)");
         return;
@@ -33,21 +33,21 @@ pub(super) fn required(findings: &mut Findings<'_>, text: &str, max: usize, fiel
 }
 
 /// Checks a text that may be empty.
-pub(super) fn optional(findings: &mut Findings<'_>, text: &str, max: usize, field: &str) {
+pub(super) fn optional(findings: &mut Findings<'_>, text: &str, max: usize, field: impl Field) {
     if !text.is_empty() {
         content(findings, text, max, Kind::Line, field);
     }
 }
 
 /// Checks an https address that may be empty.
-pub(super) fn optional_url(findings: &mut Findings<'_>, url: &str, field: &str) {
+pub(super) fn optional_url(findings: &mut Findings<'_>, url: &str, field: impl Field) {
     if !url.is_empty() {
         required_url(findings, url, field);
     }
 }
 
 /// Checks an https address that must be there.
-pub(super) fn required_url(findings: &mut Findings<'_>, url: &str, field: &str) {
+pub(super) fn required_url(findings: &mut Findings<'_>, url: &str, field: impl Field) {
     findings.require(form::https_url(url), field, "URL_FORM", || {
         format!(
             "{} ist keine https-Adresse: https://rechnername/pfad, nur ASCII (RFC 3986)",
@@ -57,7 +57,7 @@ pub(super) fn required_url(findings: &mut Findings<'_>, url: &str, field: &str) 
 }
 
 /// Checks a language code.
-pub(super) fn language(findings: &mut Findings<'_>, code: &str, field: &str) {
+pub(super) fn language(findings: &mut Findings<'_>, code: &str, field: impl Field) {
     findings.require(matches!(code, "de" | "en"), field, "LANGUAGE_CODE", || {
         format!(
             "{} ist keine zugelassene Sprache; erlaubt: de, en (PVOG-Sammlerdienst)",
@@ -76,15 +76,15 @@ pub(super) fn localized(
 ) {
     let mut seen = BTreeSet::new();
     for (n, entry) in findings.list(texts, RECORD_LIST_MAX, field).iter().enumerate() {
-        let path = format!("{field}[{n}]");
-        language(findings, &entry.language_code, &format!("{path}.language_code"));
+        let path = format_args!("{field}[{n}]");
+        language(findings, &entry.language_code, format_args!("{path}.language_code"));
         findings.require(seen.insert(&entry.language_code), &path, "LANGUAGE_DUPLICATE", || {
             format!(
                 "Sprache {} kommt mehrfach vor; je Sprache ein Text (XZuFi)",
                 Shown(&entry.language_code)
             )
         });
-        let text_path = format!("{path}.text");
+        let text_path = format_args!("{path}.text");
         if entry.text.trim().is_empty() {
             findings.error(text_path, "TEXT_MISSING", "Angabe fehlt (Pflichtfeld)");
         } else {
@@ -98,7 +98,7 @@ pub(super) fn is_direction_control(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn content(findings: &mut Findings<'_>, text: &str, max: usize, kind: Kind, field: &str) {
+fn content(findings: &mut Findings<'_>, text: &str, max: usize, kind: Kind, field: impl Field) {
     let chars = text.chars().count();
     findings.require(chars <= max, field, "TEXT_LENGTH", || {
         format!("Text hat {chars} Zeichen, erlaubt sind höchstens {max}")
@@ -154,7 +154,7 @@ fn content(findings: &mut Findings<'_>, text: &str, max: usize, kind: Kind, fiel
 }
 
 /// Checks that a text keeps to String.Latin, and so to NFC.
-fn characters(findings: &mut Findings<'_>, text: &str, field: &str) {
+fn characters(findings: &mut Findings<'_>, text: &str, field: impl Field) {
     const SOURCE: &str = "String.Latin, DIN 91379";
     match latin::scan(text) {
         Latin::Fits => {}

@@ -16,7 +16,7 @@ use crate::{
     limits::RECORD_LIST_MAX,
     reject::FieldViolation,
     validate::{
-        findings::{Findings, Shown},
+        findings::{Field, Findings, Shown},
         form, record,
     },
 };
@@ -64,7 +64,7 @@ pub(super) fn zustellungen(findings: &mut Findings<'_>, version: &ServiceVersion
             "ZUSTELLUNG_DESTINATION_ID",
             || format!("{} ist keine UUID (FIT-Connect destinationId)", Shown(destination_id)),
         );
-        let field = format!("{FIELD}[{n}].destination_signature");
+        let field = format_args!("{FIELD}[{n}].destination_signature");
         if form::compact_jws(destination_signature) {
             signature(findings, destination_id, destination_signature, &areas, &field);
         } else {
@@ -80,7 +80,7 @@ pub(super) fn zustellungen(findings: &mut Findings<'_>, version: &ServiceVersion
     record::unique(findings, ids, FIELD, ".destination_id", "ZUSTELLUNG_DUPLICATE");
 }
 
-fn signature(findings: &mut Findings<'_>, id: &str, jws: &str, areas: &[Ars], field: &str) {
+fn signature(findings: &mut Findings<'_>, id: &str, jws: &str, areas: &[Ars], field: impl Field) {
     let header = part(jws, 0);
     let algorithm = header.as_ref().and_then(|header| header.get("alg")).and_then(Value::as_str);
     findings.require(algorithm == Some("PS512"), field, "ZUSTELLUNG_ALG", || match algorithm {
