@@ -144,7 +144,10 @@ mod tests {
         assert!(get_path(address, "/healthz").await.starts_with("HTTP/1.1 200"));
         let answer = get_path(address, "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        let missing = r#""missing":["RP/1: 4 of the 6 entries that count are here"]}"#;
+        let missing = concat!(
+            r#""missing":["RP/1: 4 of the 6 entries that count are here"],"#,
+            r#""warnings":["an old charter"]}"#
+        );
         let closed = format!(r#"{{"ready":false,"reasons":["the fence is closed"],{missing}"#);
         assert!(answer.ends_with(&closed), "{answer}");
         ready.store(true, Ordering::SeqCst);

@@ -36,7 +36,7 @@ pub(super) fn artefakte(findings: &mut Findings<'_>, all: &[Artefakt]) {
                 )
             },
         );
-        content(findings, one, &path);
+        content(findings, one, path);
     }
     let names = all.iter().map(|one| one.name.as_str());
     record::unique(findings, names, FIELD, ".name", "ARTEFAKT_DUPLICATE");

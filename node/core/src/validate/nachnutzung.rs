@@ -191,9 +191,9 @@ fn gebiete(
         left -= gebiete.len();
         for (n, ars) in areas.each(findings, gebiete, &field) {
             let field = format_args!("{field}[{n}]");
-            inside(findings, &ars, subscriber, &field);
+            inside(findings, &ars, subscriber, field);
             let covered = outer.is_empty() || outer.iter().any(|(_, outer)| outer.covers(&ars));
-            findings.require(covered, &field, "AUFTRAGGEBER_GEBIET", || {
+            findings.require(covered, field, "AUFTRAGGEBER_GEBIET", || {
                 format!("{ars} liegt in keinem Gebiet der Nachnutzung, siehe {FIELD}")
             });
         }

@@ -137,7 +137,7 @@ fn efa_checks(findings: &mut Findings<'_>, checks: &[EfaCheck]) {
         let answer_path = format_args!("{path}.erfuellt");
         let answers = ["ja", "nein", "n.a."];
         let noun = ("keine Antwort", "EfA-Mindestanforderungen");
-        record::one_of(findings, &check.erfuellt, &answers, &answer_path, "EFA_ERFUELLT", noun);
+        record::one_of(findings, &check.erfuellt, &answers, answer_path, "EFA_ERFUELLT", noun);
         let unmet = check.level == "MUSS" && matches!(check.erfuellt.as_str(), "nein" | "n.a.");
         findings.require(!unmet, answer_path, "EFA_MUSS_NOT_MET", || {
             format!(
@@ -178,7 +178,7 @@ fn nachnutzung(findings: &mut Findings<'_>, ways: &[Nachnutzung]) {
             ("kein Modell der Nachnutzung", "EfA R1"),
         );
         let named = !way.vertrag_url.is_empty() || !way.vertrag_id.is_empty();
-        findings.require(named, &path, "NACHNUTZUNG_VERTRAG_MISSING", || {
+        findings.require(named, path, "NACHNUTZUNG_VERTRAG_MISSING", || {
             "Vertrag oder Angebot fehlt: vertrag_url oder vertrag_id (EfA R1)".to_owned()
         });
         text::optional_url(findings, &way.vertrag_url, format_args!("{path}.vertrag_url"));
@@ -229,9 +229,9 @@ fn parameter(findings: &mut Findings<'_>, all: &[Parameter]) {
             ("kein Datentyp", "EfA-Parametrisierung"),
         );
         let range = format_args!("{path}.wertebereich");
-        text::optional(findings, &one.wertebereich, NOTE_CHARS_MAX, &range);
+        text::optional(findings, &one.wertebereich, NOTE_CHARS_MAX, range);
         let purpose = format_args!("{path}.beschreibung");
-        text::optional(findings, &one.beschreibung, NOTE_CHARS_MAX, &purpose);
+        text::optional(findings, &one.beschreibung, NOTE_CHARS_MAX, purpose);
         let since = &one.seit_version;
         findings.require(
             since.is_empty() || since.parse::<SemVer>().is_ok(),
@@ -318,7 +318,7 @@ fn zustaendige_stellen(findings: &mut Findings<'_>, all: &[ZustaendigeStelle], a
         });
         record::name(findings, &stelle.name, format_args!("{path}.name"));
         let strasse = format_args!("{path}.strasse");
-        text::optional(findings, &stelle.strasse, NAME_CHARS_MAX, &strasse);
+        text::optional(findings, &stelle.strasse, NAME_CHARS_MAX, strasse);
         let plz = &stelle.plz;
         findings.require(
             form::digits(plz, 5..=5),

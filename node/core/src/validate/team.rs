@@ -30,7 +30,7 @@ pub(super) fn mitfederfuehrung(
     let laender = findings.list(laender, CO_OWNERS_MAX, LAENDER);
     for (n, code) in laender.iter().enumerate() {
         let path = format_args!("{LAENDER}[{n}]");
-        if let Some(land) = record::land(findings, code, &path) {
+        if let Some(land) = record::land(findings, code, path) {
             findings.require(land != owner, path, "MITFEDERFUEHRUNG_OWNER", || {
                 format!("{land} führt schon; genannt werden nur die anderen Länder")
             });

@@ -78,7 +78,7 @@ pub(super) fn localized(
     for (n, entry) in findings.list(texts, RECORD_LIST_MAX, field).iter().enumerate() {
         let path = format_args!("{field}[{n}]");
         language(findings, &entry.language_code, format_args!("{path}.language_code"));
-        findings.require(seen.insert(&entry.language_code), &path, "LANGUAGE_DUPLICATE", || {
+        findings.require(seen.insert(&entry.language_code), path, "LANGUAGE_DUPLICATE", || {
             format!(
                 "Sprache {} kommt mehrfach vor; je Sprache ein Text (XZuFi)",
                 Shown(&entry.language_code)
@@ -88,7 +88,7 @@ pub(super) fn localized(
         if entry.text.trim().is_empty() {
             findings.error(text_path, "TEXT_MISSING", "Angabe fehlt (Pflichtfeld)");
         } else {
-            content(findings, &entry.text, max, kind, &text_path);
+            content(findings, &entry.text, max, kind, text_path);
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn zustellungen(findings: &mut Findings<'_>, version: &ServiceVersion
         );
         let field = format_args!("{FIELD}[{n}].destination_signature");
         if form::compact_jws(destination_signature) {
-            signature(findings, destination_id, destination_signature, &areas, &field);
+            signature(findings, destination_id, destination_signature, &areas, field);
         } else {
             findings.error(
                 field,
