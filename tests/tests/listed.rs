@@ -57,6 +57,13 @@ async fn who_comes_after_members_and_keys_changed_takes_the_reset_that_the_chart
     let without = verbund.amend(&silent, "without", &changes);
     let refused = verbund.registry(SL, &["charter", "propose", &without]);
     assert!(text(&refused).contains("RESET_UNLISTED"), "{}", text(&refused));
+    // a place is named in the epoch that goes on; one in the epoch that ended would end that too
+    let place = verbund.operator(RP, &["charter", "cut", "SL"]);
+    assert!(place.starts_with("SL/2/"), "{place}");
+    let ended = format!("SL/1/2/{}", "5".repeat(64));
+    let ended = verbund.amend(&chain, "ended", &["--suspend", "SL", "--cut", &ended]);
+    let refused = verbund.registry(RP, &["charter", "propose", &ended]);
+    assert!(text(&refused).contains("CUT_ENDED"), "{}", text(&refused));
     verbund.next_freshness(HE, "new-freshness.key").await;
     let next = verbund.amend(&chain, "next", &changes);
     let told = verbund.operator(SL, &["charter", "propose", &next]);

@@ -16,7 +16,8 @@ use crate::lifecycle::chain;
 ///
 /// # Errors
 ///
-/// `CUT_UNKNOWN` for a place that is not here (yet), `CUT_WRONG` for another history.
+/// `CUT_UNKNOWN` for a place that is not here (yet), `CUT_ENDED` for one in an epoch that a reset
+/// ended, `CUT_WRONG` for another history.
 pub(super) fn are_held(
     readers: &BTreeMap<LogId, Reader>,
     changes: &[Change],
@@ -40,6 +41,16 @@ pub(super) fn are_held(
 
 fn is_held(readers: &BTreeMap<LogId, Reader>, land: Land, cut: LogCut) -> Result<(), Reject> {
     let log = LogId { land, epoch: cut.epoch };
+    let newest = readers.keys().filter(|it| it.land == land).max().copied();
+    if let Some(newest) = newest.filter(|it| it.epoch > cut.epoch) {
+        return Err(Reject::Precondition {
+            reason: "CUT_ENDED",
+            description: format!(
+                "der Vorschlag beendet das Protokoll in {log}, einer Epoche, die zurückgesetzt ist: alles in \
+                 {newest} ginge verloren; eine Stelle darin vorschlagen (registry charter cut {land})"
+            ),
+        });
+    }
     let size = readers.get(&log).map_or(0, Reader::size);
     let reader = readers.get(&log).filter(|_| size >= cut.size);
     let Some(reader) = reader else {

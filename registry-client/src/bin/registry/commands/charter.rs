@@ -385,8 +385,9 @@ pub(super) fn warned(standing: &CharterStanding) -> String {
 async fn cut(client: &Client, format: Format, land: Land) -> Result<(), CliError> {
     let charters = read(&client.charters().await?)?;
     let status = client.status().await?;
-    let log = status.logs.iter().find(|it| it.land == land.code());
-    let log = log.ok_or_else(|| CliError::Usage(format!("{land} hat hier kein Protokoll.")))?;
+    // of an epoch that a reset ended nothing is added, and with a place in it all since would be lost
+    let logs = status.logs.iter().filter(|it| it.land == land.code());
+    let log = logs.max_by_key(|it| it.epoch).ok_or_else(|| CliError::Usage(format!("{land} hat hier kein Protokoll.")))?;
     let (epoch, mut size, mut root) = (log.epoch, 0, Hash::EMPTY_ROOT);
     if log.size > 0 {
         let first = LogPosition { land: land.code().to_owned(), epoch, index: 0 };
