@@ -136,6 +136,9 @@ pub const FRESHNESS_RENEW_MS: u64 = 60_000;
 pub const SIGN_RETRY_MS: u64 = 5_000;
 /// A log without newer freshness for this long is stale, milliseconds (receiver's clock).
 pub const STALE_AFTER_MS: u64 = 180_000;
+/// A head that says to be signed later than this from now, by the clock here, gives way to one that
+/// does not, milliseconds.
+pub const HEAD_AHEAD_MS: i64 = 600_000;
 /// A source that stays behind a known head for this long is changed, milliseconds.
 pub const SOURCE_STALL_MS: u64 = 5_000;
 /// A source that sent what does not verify, or refused, is not asked for that log for this long,

@@ -215,7 +215,7 @@ impl Replication {
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(Told::Nothing) };
         let before = session.heads.insert(log, head.size).unwrap_or_default();
         let peer = session.peer.clone();
-        if let Some(first) = session.replays(log, replica.rank(&signed)) {
+        if let Some(first) = session.replays(log, replica.rank(&signed, now)) {
             let peer = peer.clone();
             self.wishes.push_back(Wish::Report(Report::Replayed { peer, log, first }));
         }

@@ -119,8 +119,9 @@ pub(crate) struct Landed {
     pub(crate) bytes: u64,
 }
 
-/// Size, generation of the keys and freshness of a head; the greater one is newer.
-pub(crate) type HeadRank = (u64, usize, u64);
+/// Size, generation of the keys, whether its time can be, and freshness of a head; the greater one is
+/// newer.
+pub(crate) type HeadRank = (u64, usize, bool, u64);
 
 /// State of one log.
 #[derive(Debug)]
@@ -385,9 +386,18 @@ impl Replica {
     }
 
     /// What makes a verified head of this log newer than another. Who has keys that were replaced
-    /// may state any time.
-    pub(crate) fn rank(&self, signed: &SignedCheckpoint) -> HeadRank {
-        (signed.size(), self.keys.generation(signed), signed.fresh_unix_seconds)
+    /// may state any time. One from the future does not outlast those that come after it: a clock that
+    /// once ran ahead would make a healthy log look stale for as long.
+    pub(crate) fn rank(&self, signed: &SignedCheckpoint, now: Now) -> HeadRank {
+        let (generation, can_be, seconds) = self.freshness(signed, now);
+        (signed.size(), generation, can_be, seconds)
+    }
+
+    fn freshness(&self, signed: &SignedCheckpoint, now: Now) -> (usize, bool, u64) {
+        let seconds = signed.fresh_unix_seconds;
+        let latest = now.wall_ms.saturating_add(limits::HEAD_AHEAD_MS) / 1_000;
+        let can_be = i64::try_from(seconds).is_ok_and(|it| it <= latest);
+        (self.keys.generation(signed), can_be, seconds)
     }
 
     /// Verifies a checkpoint of this log.
@@ -423,9 +433,10 @@ impl Replica {
             self.stopped = Some(fault.clone());
             return Err(fault);
         }
-        let newer = self.head.as_ref().is_none_or(|head| self.rank(&signed) > self.rank(head));
+        let newer =
+            self.head.as_ref().is_none_or(|it| self.rank(&signed, now) > self.rank(it, now));
         if newer {
-            let fresh = |it: &SignedCheckpoint| (self.keys.generation(it), it.fresh_unix_seconds);
+            let fresh = |it: &SignedCheckpoint| self.freshness(it, now);
             let fresher = self.head.as_ref().is_none_or(|head| fresh(&signed) > fresh(head));
             if fresher {
                 self.fresh_seen_mono_ms = now.mono_ms;

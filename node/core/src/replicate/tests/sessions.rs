@@ -6,7 +6,13 @@ use registry_proto::{
 };
 
 use super::{bench, delivers};
-use crate::{limits, node::Input, replicate::SessionId, testing::Bench};
+use crate::{
+    limits,
+    node::Input,
+    replicate::SessionId,
+    status::LogState,
+    testing::{Bench, log},
+};
 
 /// Opens two streams with a partner; says which one is closed as the second.
 #[track_caller]
@@ -115,4 +121,31 @@ fn heads_answer_the_question_that_was_asked() {
         let said = bench.say(1, Message::AskHeads(AskHeads { nonce }));
         assert_eq!(said, [format!("1 <- heads #{nonce}")]);
     }
+}
+
+/// The clock of RP runs ahead by two hours for a moment, and is right again.
+#[test]
+fn a_head_from_the_future_gives_way_to_those_after_it() {
+    let mut bench = bench();
+    delivers(&mut bench, 1, Land::RP);
+    let state = |bench: &Bench| {
+        let status = bench.node.status(bench.now);
+        status.logs.iter().find(|it| it.log == log(Land::RP)).map(|it| it.state)
+    };
+    let begun = bench.author(Land::RP).seconds;
+    bench.author(Land::RP).seconds = begun + 7_200;
+    bench.tell(1, Land::RP, 10, 10);
+    for step in 1..=30 {
+        bench.later(10_000);
+        bench.author(Land::RP).seconds = begun + 10 * step;
+        let said = bench.tell(1, Land::RP, 10, 10);
+        assert!(!said.iter().any(|it| it.contains("replayed")), "{said:?}");
+        assert_eq!(state(&bench), Some(LogState::Live), "{step}");
+    }
+    // one that is withheld shows as before
+    for _ in 0..20 {
+        bench.later(10_000);
+        bench.tell(1, Land::RP, 10, 10);
+    }
+    assert_eq!(state(&bench), Some(LogState::Stale));
 }

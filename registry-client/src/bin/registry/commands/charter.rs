@@ -387,7 +387,9 @@ async fn cut(client: &Client, format: Format, land: Land) -> Result<(), CliError
     let status = client.status().await?;
     // of an epoch that a reset ended nothing is added, and with a place in it all since would be lost
     let logs = status.logs.iter().filter(|it| it.land == land.code());
-    let log = logs.max_by_key(|it| it.epoch).ok_or_else(|| CliError::Usage(format!("{land} hat hier kein Protokoll.")))?;
+    let log = logs
+        .max_by_key(|it| it.epoch)
+        .ok_or_else(|| CliError::Usage(format!("{land} hat hier kein Protokoll.")))?;
     let (epoch, mut size, mut root) = (log.epoch, 0, Hash::EMPTY_ROOT);
     if log.size > 0 {
         let first = LogPosition { land: land.code().to_owned(), epoch, index: 0 };
