@@ -150,7 +150,8 @@ fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
         state: wire_state(it.state) as i32,
         known: it.known.max(folded),
         cosigned: it.cosigned,
-        disputed_from: it.forked.then_some(it.cosigned),
+        // what a reset keeps of two histories more than half of the others agreed on
+        disputed_from: (it.forked && it.ends.is_none()).then_some(it.cosigned),
         ends_at: it.ends_at,
         discarded_from: it.ends,
     }
