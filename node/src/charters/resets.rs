@@ -9,9 +9,9 @@ use registry_proto::{
 };
 
 /// Checks that what a successor adds to its lists was taken here, or told by a partner and counts as
-/// soon as it is listed, and that it lists all that was taken. Where the rule of the vote leaves no other choice (`is_bound`), only another reset than the one
-/// taken here is refused: what is missing can be listed by the charter after it, and what is not
-/// here yet comes from partners.
+/// soon as it is listed, and that it lists all that was taken. Where the rule of the vote leaves no
+/// other choice (`is_bound`), only another reset than the one taken here is refused: what is missing
+/// can be listed by the charter after it, and what is not here yet comes from partners.
 ///
 /// # Errors
 ///
