@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use registry_core::{
-    status::{LaterState, LogState, LogStatus, PeerLogStatus, Status},
+    status::{LaterState, LogState, LogStatus, PeerLogStatus, ResetsTold, Status},
     view::Cut,
 };
 use registry_proto::{
@@ -38,6 +38,7 @@ impl StatusBoard {
             copied: false,
             submissions_waiting: 0,
             later_charter: None,
+            resets_told: ResetsTold::new(),
         };
         let status = Arc::new(ArcSwap::from_pointee(status));
         Self { status, certificates: CertificateBoard::default(), charter: Arc::default() }

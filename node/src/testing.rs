@@ -294,12 +294,7 @@ pub(crate) fn charter_of(
     laender: &[Land],
 ) -> (registry_proto::charter::Charter, Vec<registry_proto::log::LogSigner>) {
     use registry_proto::wire::registry as wire;
-    let key = |land: Land, what: u8| {
-        let mut seed = [what; 32];
-        seed[..land.code().len()].copy_from_slice(land.code().as_bytes());
-        ed25519_dalek::SigningKey::from_bytes(&seed)
-    };
-    let public = |land, what| Bytes::copy_from_slice(key(land, what).verifying_key().as_bytes());
+    let public = |land, what| Bytes::copy_from_slice(key_of(land, what).verifying_key().as_bytes());
     let members: Vec<_> = laender
         .iter()
         .map(|land| wire::Member {
@@ -317,6 +312,14 @@ pub(crate) fn charter_of(
         })
         .collect();
     let charter = crate::cli::charter::assemble("Prüfungen", true, None, members).expect("valid");
-    let signer = |land: &Land| registry_proto::log::LogSigner::new(key(*land, 1), key(*land, 2));
+    let signer =
+        |land: &Land| registry_proto::log::LogSigner::new(key_of(*land, 1), key_of(*land, 2));
     (charter, laender.iter().map(signer).collect())
+}
+
+/// Keys of Länder: 1 signs the log, 2 is for freshness, 3 offline; no charter names others.
+pub(crate) fn key_of(land: Land, what: u8) -> ed25519_dalek::SigningKey {
+    let mut seed = [what; 32];
+    seed[..land.code().len()].copy_from_slice(land.code().as_bytes());
+    ed25519_dalek::SigningKey::from_bytes(&seed)
 }

@@ -292,7 +292,8 @@ impl Reset {
         Ok(next)
     }
 
-    /// Adds the countersignatures that another copy of it carries.
+    /// Adds the countersignatures that another copy of it carries. Of two by one member the later
+    /// one stays, by the time that it states: whoever has another key now agrees anew.
     ///
     /// # Errors
     ///
@@ -301,8 +302,26 @@ impl Reset {
         if other.digest != self.digest {
             return Err(ResetError::Different);
         }
-        self.consents.extend(other.consents);
+        for (land, raw) in other.consents {
+            let here = self.consents.get(&land);
+            if here.is_none_or(|it| stated_ms(it) <= stated_ms(&raw)) {
+                self.consents.insert(land, raw);
+            }
+        }
         Ok(())
+    }
+
+    /// Leaves out the countersignatures with keys that members had under one of the charters before
+    /// and have no longer under the one in force. No signature is looked at.
+    #[must_use]
+    pub fn without_former(mut self, charter: &Charter, past: &[Charter]) -> Self {
+        self.consents.retain(|land, raw| {
+            let is_key_of = |it: &Charter| {
+                it.member(*land).is_some_and(|member| names(raw, &member.keys.freshness))
+            };
+            is_key_of(charter) || !past.iter().any(is_key_of)
+        });
+        self
     }
 
     /// Verifies that it is complete.
@@ -346,8 +365,6 @@ impl Reset {
     /// Whether enough statements name the keys of this charter; no signature is looked at.
     fn fits(&self, charter: &Charter) -> Option<bool> {
         let owner = charter.member(self.said.log.land)?;
-        let names =
-            |raw, key: &VerifyingKey| decode(raw).is_ok_and(|it| it.key[..] == key.as_bytes()[..]);
         if !names(&self.statement, &owner.offline_key) {
             return Some(false);
         }
@@ -421,6 +438,17 @@ pub fn ended(resets: impl IntoIterator<Item = (LogId, Hash)>) -> Ended {
         }
     }
     ended
+}
+
+/// Whether a statement says that this key signed it.
+fn names(raw: &Bytes, key: &VerifyingKey) -> bool {
+    decode(raw).is_ok_and(|it| it.key[..] == key.as_bytes()[..])
+}
+
+/// When a member agreed, as it says.
+fn stated_ms(consent: &Bytes) -> Option<i64> {
+    let payload = decode(consent).ok()?.payload;
+    EpochResetConsent::decode(payload).ok().map(|it| it.unix_ms)
 }
 
 fn decode(raw: &Bytes) -> Result<SignedStatement, ResetError> {

@@ -192,6 +192,48 @@ fn what_a_later_charter_lists_counts_if_it_was_complete_before() {
     assert_eq!(other.verify(&with).map(drop), refused);
 }
 
+/// What is left of a reset under the last of these charters once the keys before it are left out.
+#[track_caller]
+fn check_former(reset: &Reset, charters: &[Charter], left: &[Land], expect: Result<usize, E>) {
+    let (last, past) = charters.split_last().expect("a charter");
+    let anew = reset.clone().without_former(last, past);
+    assert_eq!(anew.consents().collect::<Vec<_>>(), left);
+    assert_eq!(anew.digest(), reset.digest());
+    assert_eq!(anew.verify(last), expect);
+}
+
+#[test]
+fn whoever_has_another_key_agrees_to_the_same_reset_anew() {
+    let genesis = charter();
+    let mut next = genesis.draft_of_next();
+    let rp = next.members.iter_mut().find(|it| it.land == RP.code()).expect("a member");
+    let fresh = Bytes::copy_from_slice(key(90).public().as_bytes());
+    rp.former_keys.push(wire::FormerKeys {
+        log_key: rp.log_key.clone(),
+        freshness_key: std::mem::replace(&mut rp.freshness_key, fresh),
+        cut: Some(wire::LogCut { epoch: 1, size: 9, root: vec![7; 32].into() }),
+    });
+    let next = genesis.successor(next.encode_to_vec().into()).expect("a successor").0;
+    let charters = [genesis, next.clone()];
+    let old = agreed(signed(), &[RP, TH]);
+    let missing = Err(E::Statement { by: RP, source: StatementError::Key });
+    assert_eq!(old.verify(&next).map(drop), missing);
+    check_former(&old, &charters, &[TH], Ok(1));
+    check_former(&old, &charters[..1], &[RP, TH], Ok(0));
+    let at = |ms| agreed(signed(), &[TH]).countersign(next.id(), RP, &key(90), ms).expect("signed");
+    check_former(&at(TIME), &charters, &[RP, TH], Ok(0));
+    // a key that was never that of the member is told, not left out
+    let forged = signed().countersign(next.id(), TH, &key(91), TIME).expect("signed");
+    let other_key = Err(E::Statement { by: TH, source: StatementError::Key });
+    check_former(&forged, &charters, &[TH], other_key);
+    // copies from before and after, in any order
+    for (one, other) in [(old.clone(), at(TIME + 1)), (at(TIME + 1), old)] {
+        let mut merged = one;
+        merged.merge(other).expect("the same reset");
+        assert_eq!(merged.verify(&next), Ok(0));
+    }
+}
+
 /// The same with a signature that does not hold.
 fn tampered(reset: &Reset) -> Reset {
     let mut wire = wire::EpochReset::decode(reset.encode()).expect("a reset");

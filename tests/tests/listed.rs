@@ -50,7 +50,7 @@ async fn who_comes_after_members_and_keys_changed_takes_the_reset_that_the_chart
     let cut = verbund.operator(RP, &["charter", "cut", "HE"]).trim().to_owned();
     let admit = verbund.card(BY, |_| ());
     let changes = ["--admit", &admit, "--update", &update, "--rekey", &rekey, "--cut", &cut];
-    let chain = verbund.export("founders");
+    let chain = verbund.export(SL, "founders");
     let silent = verbund.path("silent");
     let raw = fs::read(verbund.genesis()).expect("a charter").into();
     fs::write(&silent, Charter::encode_chain(vec![raw], Vec::new())).expect("written");
@@ -84,7 +84,7 @@ async fn who_comes_after_members_and_keys_changed_takes_the_reset_that_the_chart
         verbund.cluster.kill(land);
         fs::remove_dir_all(verbund.cluster.home(land).join("data")).expect("removed");
     }
-    let chain = verbund.export("all");
+    let chain = verbund.export(SL, "all");
     for land in [BY, RP] {
         verbund.set(land, "charter", &chain);
     }
@@ -102,6 +102,68 @@ async fn who_comes_after_members_and_keys_changed_takes_the_reset_that_the_chart
     let faults = metrics.lines().filter(|it| it.starts_with("registry_peer_faults_total"));
     let faults: Vec<_> = faults.filter(|it| !it.ends_with(" 0")).collect();
     assert!(faults.is_empty(), "{faults:?}");
+}
+
+//     HE - RP        SL is away with a complete reset in its hand, and the others give HE another key.
+//      | X |         It takes the reset before it hears of that, so it counts for nobody else.
+//     SL - TH
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_that_was_taken_while_the_charter_changed_is_listed_by_those_who_cannot_take_it() {
+    let others = [HE, RP, TH];
+    let mut verbund = Verbund::prepare();
+    FOUNDERS.iter().for_each(|land| verbund.cluster.run(*land));
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    for (n, name) in [(1, "Erster"), (2, "Zweiter"), (3, "Dritter")] {
+        assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
+    }
+    verbund.shows(&FOUNDERS, &["Dritter"], &[]).await;
+    let reset = verbund.agree(2);
+    let freshness = verbund.new_key(HE, "new-freshness.key");
+    verbund.next_freshness(HE, "new-freshness.key").await;
+    verbund.cluster.kill(SL);
+
+    let rekey = verbund.card(HE, |card| card["freshness_key"] = freshness.into());
+    let cut = verbund.operator(RP, &["charter", "cut", "HE"]).trim().to_owned();
+    let chain = verbund.export(RP, "founders");
+    let next = verbund.amend(&chain, "next", &["--rekey", &rekey, "--cut", &cut]);
+    for land in others {
+        verbund.operator(land, &["charter", "propose", &next]);
+    }
+    verbund.follow(&others, 1).await;
+    verbund.cluster.wait_open(&others).await;
+    // whoever agreed with a key that is replaced can agree to the same one again
+    let again = verbund.path("again.reset");
+    fs::copy(&reset, &again).expect("copied");
+    let said = verbund.operator(HE, &["epoch", "countersign", &again]);
+    assert!(said.contains("genug Zustimmungen"), "{said}");
+
+    // nobody answers while SL takes it under the charter that it knows
+    others.iter().for_each(|land| verbund.cluster.freeze(*land));
+    verbund.cluster.run(SL);
+    eventually(LIMIT, "SL takes the reset", async || {
+        verbund.registry(SL, &["epoch", "apply", &reset]).status.success()
+    })
+    .await;
+    others.iter().for_each(|land| verbund.cluster.thaw(*land));
+    verbund.follow(&FOUNDERS, 1).await;
+    let lapse = "registry_partner_lapses_total{land=\"SL\",lapse=\"uncounted_reset\"}";
+    for land in others {
+        verbund.cluster.saw(land, lapse, &[]).await;
+    }
+    verbund.cluster.wait_open(&others).await;
+
+    // SL may not write before others follow its new epoch: they list what they cannot take yet
+    let chain = verbund.export(SL, "taken");
+    let next = verbund.amend(&chain, "listing", &[]);
+    for land in others {
+        let told = verbund.operator(land, &["charter", "propose", &next]);
+        assert!(told.contains("SL/1 ist beendet, Zurücksetzung "), "{told}");
+    }
+    verbund.follow(&FOUNDERS, 2).await;
+    verbund.cluster.wait_open(&FOUNDERS).await;
+    assert!(verbund.publish(4, "Vierter").await.starts_with("SL/2/"));
+    verbund.holds(&FOUNDERS, 2).await;
+    verbund.shows(&FOUNDERS, &["Erster", "Zweiter", "Vierter"], &["Dritter"]).await;
 }
 
 /// Five Länder with keys and certificates, four of them in the genesis charter.
@@ -160,6 +222,12 @@ impl Verbund {
 
     /// The log of SL begins again behind its first entries, with the consent of HE and RP.
     fn begin_again(&self, size: u64) {
+        let reset = self.agree(size);
+        self.operator(HE, &["epoch", "apply", &reset]);
+    }
+
+    /// A reset of SL with the consent of HE and RP, which nobody has taken; its file.
+    fn agree(&self, size: u64) -> String {
         let config = self.cluster.prepared().config(SL).display().to_string();
         let (stand, reset) = (self.path("stand.toml"), self.path("sl.reset"));
         let key = self.cluster.home(SL).join("offline.key").display().to_string();
@@ -170,7 +238,7 @@ impl Verbund {
         for land in [RP, HE] {
             self.operator(land, &["epoch", "countersign", &reset]);
         }
-        self.operator(HE, &["epoch", "apply", &reset]);
+        reset
     }
 
     /// The card of a Land, changed.
@@ -210,10 +278,10 @@ impl Verbund {
         self.cluster.wait_open(&[land]).await;
     }
 
-    /// All charters as SL tells them, in a file.
-    fn export(&self, name: &str) -> String {
+    /// All charters as a node tells them, in a file.
+    fn export(&self, land: Land, name: &str) -> String {
         let path = self.path(&format!("{name}.binpb"));
-        self.operator(SL, &["charter", "export", &path]);
+        self.operator(land, &["charter", "export", &path]);
         path
     }
 

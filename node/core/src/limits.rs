@@ -76,6 +76,8 @@ pub const ERASURE_BESIDE_QUOTA_BYTES: usize = 8 << 10;
 pub const MEMBERS_MAX: usize = 64;
 /// Epochs of the log of a member.
 pub const EPOCHS_MAX: usize = registry_proto::epoch::EPOCHS_MAX;
+/// Resets of one epoch that are remembered because partners told them, though they do not count here.
+pub const RESETS_TOLD_MAX: usize = 4;
 /// Votes about charters in the log of one member; later ones count nowhere.
 pub const CHARTER_VOTES_MAX: usize = 4_096;
 /// Bytes of all successors that one member votes for; later votes count nowhere.

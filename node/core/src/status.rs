@@ -1,6 +1,8 @@
 //! What the node tells about itself; plain values for status, metrics and the UI.
 
-use registry_proto::terms::LogId;
+use std::collections::{BTreeMap, BTreeSet};
+
+use registry_proto::{log::Hash, terms::LogId};
 
 use crate::authorize::PeerIdentity;
 
@@ -149,4 +151,9 @@ pub struct Status {
     pub submissions_waiting: usize,
     /// A later charter under which a partner runs.
     pub later_charter: Option<LaterCharter>,
+    /// Resets that partners told and that would count here if the charter listed them.
+    pub resets_told: ResetsTold,
 }
+
+/// Digests of resets by the epoch that each would end, few of each.
+pub type ResetsTold = BTreeMap<LogId, BTreeSet<Hash>>;

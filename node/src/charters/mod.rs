@@ -282,7 +282,8 @@ impl Charters {
                     .to_owned(),
             });
         }
-        resets::are_taken(&self.ended, &next, &changes, is_bound)?;
+        let told = &self.board.load().resets_told;
+        resets::are_taken(&self.ended, told, &next, &changes, is_bound)?;
         let readers = Arc::clone(&self.readers);
         let held = tokio::task::spawn_blocking(move || cuts::are_held(&readers, &changes)).await;
         held.map_err(|_| unread())?

@@ -96,7 +96,9 @@ impl EpochApi {
         dry_run: bool,
     ) -> Result<CountersignEpochResetResponse, Reject> {
         let setup = &self.setup;
+        // who agreed with a key of then may agree anew
         let reset = Reset::read(raw).map_err(refused)?;
+        let reset = reset.without_former(&setup.charter, &setup.past);
         let mut missing = reset.verify(&setup.charter).map_err(refused)?;
         let log = reset.said().log;
         setup.runs(log)?;
@@ -121,7 +123,7 @@ impl EpochApi {
     }
 
     /// The reset with the consent of this Land, which is durable before it leaves.
-    fn agree(&self, mut reset: Reset) -> Result<Reset, Reject> {
+    fn agree(&self, reset: Reset) -> Result<Reset, Reject> {
         let setup = &self.setup;
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let log = reset.said().log;
@@ -138,8 +140,13 @@ impl EpochApi {
                     ),
                 });
             }
-            reset.merge(before).map_err(refused)?;
-            return Ok(reset);
+            let mut known = before.without_former(&setup.charter, &setup.past);
+            let has_agreed = known.consents().any(|it| it == setup.land);
+            known.merge(reset.clone()).map_err(refused)?;
+            if has_agreed && known.verify(&setup.charter).is_ok() {
+                return Ok(known);
+            }
+            // the same one again: the key has changed since
         }
         let (id, key) = (setup.charter.id(), setup.signer.freshness());
         let agreed = reset.countersign(id, setup.land, key, setup.clock.wall_ms());
@@ -167,7 +174,12 @@ impl EpochApi {
         if held >= reset.said().size {
             setup.holds_kept(&reset)?;
         }
-        let taken = reset.counts(&setup.charter, &setup.past).map_err(refused)?;
+        // what is complete under a charter before needs the keys of then, all else those in use
+        let taken = reset.clone().counts(&setup.charter, &setup.past).or_else(|_| {
+            let reset = reset.without_former(&setup.charter, &setup.past);
+            reset.counts(&setup.charter, &setup.past)
+        });
+        let taken = taken.map_err(refused)?;
         setup.resets.keep(&taken).map_err(|it| unusable(&it))?;
         warn!(%log, size = taken.said().size, "took a reset, the node begins again");
         setup.begins_again.request(StopCause::Epoch { log });
@@ -339,3 +351,107 @@ fn unusable(why: &ResetsError) -> Reject {
 
 const CHUNK_BYTES: usize = 4 << 20;
 const CHUNK_ENTRIES: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use registry_proto::{
+        epoch::EpochReset,
+        log::Hash,
+        terms::Land::{HE, RP, SL},
+        wire::registry as proto,
+    };
+
+    use super::*;
+    use crate::testing::{charter_of, key_of};
+
+    /// A genesis charter and two that follow, each with another freshness key of Hessen, and what its
+    /// node signs with under each.
+    fn rekeyed() -> (Vec<Charter>, Vec<LogSigner>) {
+        let (genesis, signers) = charter_of(&[HE, RP, SL]);
+        let (mut charters, mut signers) = (vec![genesis], vec![signers[0].clone()]);
+        for what in [11, 12] {
+            let last = &charters[charters.len() - 1];
+            let mut next = last.draft_of_next();
+            let fresh = key_of(HE, what);
+            let public = Bytes::copy_from_slice(fresh.verifying_key().as_bytes());
+            let member = next.members.iter_mut().find(|it| it.land == HE.code()).expect("a member");
+            member.former_keys.push(proto::FormerKeys {
+                log_key: member.log_key.clone(),
+                freshness_key: std::mem::replace(&mut member.freshness_key, public),
+                cut: Some(proto::LogCut {
+                    epoch: 1,
+                    size: 0,
+                    root: Bytes::copy_from_slice(Hash::EMPTY_ROOT.as_bytes()),
+                }),
+            });
+            let next = last.successor(next.encode_to_vec().into()).expect("a successor").0;
+            charters.push(next);
+            signers.push(LogSigner::new(key_of(HE, 1), fresh));
+        }
+        (charters, signers)
+    }
+
+    fn signed(charter: &Charter, reason: &str) -> Reset {
+        let said = EpochReset {
+            log: LogId { land: SL, epoch: 1 },
+            size: 0,
+            root: Hash::EMPTY_ROOT,
+            reason: reason.to_owned(),
+            unix_ms: 1_795_449_600_000,
+        };
+        said.sign(charter.id(), &key_of(SL, 3).into()).expect("signed")
+    }
+
+    /// The node of Hessen is asked to agree to the same reset under these charters one after the
+    /// other, each time with what it answered before, or with what the owner signed.
+    #[track_caller]
+    fn check(under: &[usize], hands_on: bool) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (charters, signers) = rekeyed();
+        let owners = signed(&charters[0], "verloren");
+        let mut before: Option<(usize, Reset)> = None;
+        for at in under {
+            let api = EpochApi::new(Setup {
+                land: HE,
+                charter: charters[*at].clone(),
+                past: charters[..*at].to_vec(),
+                signer: signers[*at].clone(),
+                resets: Resets::of(dir.path()),
+                taken: Vec::new(),
+                readers: BTreeMap::new(),
+                board: StatusBoard::new(),
+                clock: Clock::start(),
+                begins_again: Shutdown::new(),
+            });
+            let handed = before.as_ref().filter(|_| hands_on).map_or(&owners, |it| &it.1);
+            let asked = handed.clone().without_former(&charters[*at], &charters[..*at]);
+            let agreed = api.agree(asked).expect("agreed");
+            assert_eq!(agreed.digest(), owners.digest());
+            assert_eq!(agreed.verify(&charters[*at]), Ok(1), "{under:?} at {at}");
+            assert_eq!(agreed.consents().collect::<Vec<_>>(), [HE]);
+            let kept = api.setup.resets.agreed(owners.said().log).expect("read");
+            assert_eq!(kept.as_ref(), Some(&agreed));
+            // it says so once, and to no other one whatever its key is
+            if let Some((_, same)) = before.filter(|it| it.0 == *at) {
+                assert_eq!(agreed, same);
+            }
+            match api.agree(signed(&charters[0], "etwas anderes")) {
+                Err(Reject::Precondition { reason: "OTHER_RESET_COUNTERSIGNED", .. }) => {}
+                other => panic!("{other:?}"),
+            }
+            before = Some((*at, agreed));
+        }
+    }
+
+    #[test]
+    fn a_land_whose_key_was_replaced_agrees_to_the_same_reset_again() {
+        for hands_on in [false, true] {
+            check(&[0, 0], hands_on);
+            check(&[0, 1, 1], hands_on);
+            check(&[0, 1, 2], hands_on);
+            check(&[0, 2, 2], hands_on);
+            check(&[1, 2], hands_on);
+        }
+    }
+}

@@ -296,6 +296,7 @@ impl Node {
             copied: matches!(self.fence, Fence::Copied { .. }),
             submissions_waiting: self.room.len(),
             later_charter: self.replication.later_charter(now),
+            resets_told: self.replication.resets_told().clone(),
         }
     }
 

@@ -13,12 +13,18 @@ use registry_proto::{
 use crate::{
     limits,
     replicate::{Heard, Lapse, PeerFault, Replication, Report, SessionId, Wish},
+    status::ResetsTold,
 };
 
 impl Replication {
     /// The resets that are taken, by the epoch that each ended.
     pub(crate) fn resets(&self) -> &BTreeMap<LogId, TakenReset> {
         &self.resets
+    }
+
+    /// What partners told and would count here if the charter listed it.
+    pub(crate) fn resets_told(&self) -> &ResetsTold {
+        &self.resets_told
     }
 
     /// Remembers the resets that the logs here rest on, and the charters before the one in force,
@@ -54,11 +60,17 @@ impl Replication {
             let log = reset.said().log;
             // known, of a member this node does not know, or of an epoch it has not come to
             if self.resets.contains_key(&log) || !self.is_running(log) {
+                self.note_next(&reset);
                 continue;
             }
             let Some(session) = self.sessions.get(&id) else { continue };
             let (peer, later) = (session.peer.clone(), session.charter > self.charter.number());
-            match reset.clone().counts(&self.charter, &self.past) {
+            let outcome = reset.clone().counts(&self.charter, &self.past);
+            let was_complete = outcome.is_err() && self.may_be_listed(&reset);
+            if was_complete {
+                self.note_told(&reset);
+            }
+            match outcome {
                 Ok(taken) => {
                     let size = taken.said().size;
                     self.wishes.push_back(Wish::Report(Report::EpochEnded { peer, log, size }));
@@ -67,7 +79,7 @@ impl Replication {
                 // whoever took it under an earlier charter keeps it, and by a newer one it may count
                 Err(why)
                     if !matches!(why, ResetError::OtherListed { .. })
-                        && (later || reset.was_complete(&self.past)) =>
+                        && (later || was_complete) =>
                 {
                     self.lapse(id, Lapse::UncountedReset);
                 }
@@ -90,6 +102,33 @@ impl Replication {
         self.resets.insert(log, taken.clone());
         self.wishes.push_back(Wish::KeepReset(taken));
         (log == self.own).then_some(Heard::EpochEnded)
+    }
+
+    /// Whether a reset that is not listed would count as soon as it were.
+    fn may_be_listed(&self, reset: &Reset) -> bool {
+        self.charter.listed(reset.said().log).is_none() && reset.was_complete(&self.past)
+    }
+
+    /// This node can vote for a charter that lists it, though it cannot take it before.
+    fn note_told(&mut self, reset: &Reset) {
+        let told = self.resets_told.entry(reset.said().log).or_default();
+        if told.len() < limits::RESETS_TOLD_MAX {
+            told.insert(reset.digest());
+        }
+    }
+
+    /// The same for an epoch that this node has not come to, because the one before ended with a
+    /// reset that is remembered.
+    fn note_next(&mut self, reset: &Reset) {
+        let log = reset.said().log;
+        let before = LogId { epoch: log.epoch.saturating_sub(1), ..log };
+        let follows = self.resets_told.contains_key(&before) && !self.resets.contains_key(&before);
+        if follows
+            && usize::try_from(log.epoch).is_ok_and(|it| it < limits::EPOCHS_MAX)
+            && (self.may_be_listed(reset) || reset.verify(&self.charter) == Ok(0))
+        {
+            self.note_told(reset);
+        }
     }
 
     /// True for the newest epoch of a member, unless it has ended or would be the last one.

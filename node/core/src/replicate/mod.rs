@@ -45,7 +45,7 @@ use crate::{
     authorize::PeerIdentity,
     limits,
     now::Now,
-    status::{LogState, PeerLogStatus},
+    status::{LogState, PeerLogStatus, ResetsTold},
 };
 
 /// What replication wants done. The shell performs it in this order.
@@ -207,6 +207,8 @@ pub(crate) struct Replication {
     replicas: BTreeMap<LogId, Replica>,
     /// By the epoch that each ended.
     resets: BTreeMap<LogId, TakenReset>,
+    /// Told by partners; they do not count here, and would if the charter listed them.
+    resets_told: ResetsTold,
     sessions: BTreeMap<SessionId, Session>,
     testimony: Testimony,
     asking: Asking,
@@ -263,6 +265,7 @@ impl Replication {
             own,
             replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),
             resets: BTreeMap::new(),
+            resets_told: ResetsTold::new(),
             sessions: BTreeMap::new(),
             testimony: Testimony::default(),
             asking: Asking::default(),

@@ -20,6 +20,7 @@ use registry_proto::{
 use super::words;
 use crate::{
     fold::Position,
+    limits,
     log::OwnServices,
     node::{Effect, Input, Learned},
     replicate::SessionId,
@@ -127,19 +128,35 @@ fn new_key(seed: u8) -> Key {
 }
 
 /// A node that begins under a later charter is shown a reset of Rheinland-Pfalz that keeps six
-/// entries, by a partner under the charter of this number.
+/// entries, by a partner under the charter of this number. What is no fault and was complete is
+/// remembered.
 #[track_caller]
 fn check_later(listed: Option<Hash>, number: u64, shown: &Reset, expect: &[&str], lapses: &[&str]) {
-    let mut bench = Bench::with(|it| {
-        it.past = vec![std::mem::replace(&mut it.charter, later(listed))];
-    });
-    bench.dial(2, TH, true);
-    let hello = Hello { charter: number, ..bench.hello(TH) };
-    bench.say(2, Message::Hello(hello));
+    let mut bench = begun_under(later(listed), number);
     assert_eq!(show(&mut bench, 2, vec![shown.encode()]), expect);
     assert_eq!(bench.lapses, lapses);
     let ends = expect.first().is_some_and(|it| it.starts_with("ended")).then_some(6);
     assert_eq!(state(&bench, log(RP)).map(|it| it.1), Some(ends));
+    let was_complete = !lapses.is_empty() && shown.was_complete(&[charter(&LAENDER)]);
+    let told = was_complete.then(|| (log(RP), vec![shown.digest()]));
+    assert_eq!(remembered(&bench), told.into_iter().collect::<Vec<_>>());
+}
+
+/// A node under this charter after the one of all benches, and a partner under the charter of this
+/// number.
+fn begun_under(charter: Charter, number: u64) -> Bench {
+    let mut bench = Bench::with(|it| {
+        it.past = vec![std::mem::replace(&mut it.charter, charter)];
+    });
+    bench.dial(2, TH, true);
+    let hello = Hello { charter: number, ..bench.hello(TH) };
+    bench.say(2, Message::Hello(hello));
+    bench
+}
+
+fn remembered(bench: &Bench) -> Vec<(LogId, Vec<Hash>)> {
+    let told = bench.node.status(bench.now).resets_told;
+    told.into_iter().map(|(log, resets)| (log, resets.into_iter().collect())).collect()
 }
 
 #[test]
@@ -168,6 +185,33 @@ fn a_newcomer_takes_what_the_charter_lists_and_nobody_is_blamed_for_the_rest() {
     for number in [0, 1, 2] {
         check_later(listed, number, &other, &fault, &[]);
     }
+}
+
+#[test]
+fn what_would_count_if_it_were_listed_is_remembered_within_limits() {
+    let of = |log, size, consents: &[_]| reset(log, size, Hash::EMPTY_ROOT, consents);
+    let second_of = |consents: &[_]| of(second(RP), 0, consents);
+    let mut bench = begun_under(later(None), 1);
+    // nothing ends the first epoch, so nobody asks about the second
+    show(&mut bench, 2, vec![second_of(&[HE, TH]).encode()]);
+    assert_eq!(remembered(&bench), []);
+    let first = of(log(RP), 1, &[HE, TH]);
+    show(&mut bench, 2, vec![first.encode(), second_of(&[HE]).encode()]);
+    assert_eq!(remembered(&bench), [(log(RP), vec![first.digest()])]);
+    let next = second_of(&[HE, TH]);
+    show(&mut bench, 2, vec![first.encode(), next.encode()]);
+    let both = [(log(RP), vec![first.digest()]), (second(RP), vec![next.digest()])];
+    assert_eq!(remembered(&bench), both);
+    // old keys sign any number of them
+    for size in 2..9 {
+        show(&mut bench, 2, vec![of(log(RP), size, &[HE, TH]).encode()]);
+    }
+    let told = remembered(&bench);
+    assert_eq!(told[0].1.len(), limits::RESETS_TOLD_MAX);
+    assert!(told[0].1.contains(&first.digest()));
+    // also when the partner is gone
+    bench.later(100_000);
+    assert_eq!(remembered(&bench), told);
 }
 
 #[test]
