@@ -12,6 +12,7 @@ use registry_proto::{
 
 use crate::{
     limits,
+    now::Now,
     replicate::{Heard, Lapse, PeerFault, Replication, Report, SessionId, Wish},
 };
 
@@ -44,6 +45,7 @@ impl Replication {
         &mut self,
         id: SessionId,
         items: &[Bytes],
+        now: Now,
     ) -> Result<Vec<Heard>, PeerFault> {
         if items.len() > limits::EPOCHS_MAX {
             return Err(PeerFault::TooManyResets(items.len()));
@@ -56,7 +58,10 @@ impl Replication {
             if self.resets.contains_key(&log) || !self.is_running(log) {
                 continue;
             }
-            let Some(session) = self.sessions.get(&id) else { continue };
+            let Some(session) = self.sessions.get_mut(&id) else { continue };
+            // what does not count is not remembered: shown again, it is verified again, under the
+            // charter in force and under one before
+            session.spend(2 * (1 + reset.consents().count()), now)?;
             let (peer, later) = (session.peer.clone(), session.charter > self.charter.number());
             match reset.clone().counts(&self.charter, &self.past) {
                 Ok(taken) => {
@@ -67,7 +72,7 @@ impl Replication {
                 // whoever took it under an earlier charter keeps it, and by a newer one it may count
                 Err(why)
                     if !matches!(why, ResetError::OtherListed { .. })
-                        && (later || reset.was_complete(&self.past)) =>
+                        && (later || self.was_complete(&reset)) =>
                 {
                     self.lapse(id, Lapse::UncountedReset);
                 }
@@ -79,6 +84,11 @@ impl Replication {
             }
         }
         Ok(heard)
+    }
+
+    /// Whether a reset that does not count was complete before. One that is listed would count then.
+    fn was_complete(&self, reset: &Reset) -> bool {
+        self.charter.listed(reset.said().log).is_none() && reset.was_complete(&self.past)
     }
 
     /// Takes a reset. Until the node has begun again nothing more is accepted of the epoch that
