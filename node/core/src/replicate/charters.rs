@@ -19,7 +19,7 @@ use crate::{
     charter::decision,
     limits,
     now::Now,
-    replicate::{Lapse, PeerFault, Replication, Session, SessionId, Wish},
+    replicate::{Lapse, PeerFault, Replication, Report, Session, SessionId, Wish},
     status::{LaterCharter, LaterState},
 };
 
@@ -47,7 +47,8 @@ pub struct ChartersAsked {
 /// What was asked of partners, and what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Asking {
-    under_way: Option<(SessionId, u64)>,
+    /// Who is asked on which stream, and since when.
+    under_way: Option<(SessionId, PeerIdentity, u64)>,
     /// Until when a partner is not asked again, and why.
     answered: BTreeMap<PeerIdentity, (u64, LaterState)>,
 }
@@ -71,6 +72,15 @@ impl Asking {
         let until = now.mono_ms.saturating_add(limits::CHARTERS_RETRY_MS);
         self.answered.insert(peer, (until, state));
     }
+
+    /// Orders partners by when they were asked last, whoever never was first: after their Land, so
+    /// that many nodes of one have no more turns than one of another, then by themselves. What they
+    /// say of themselves costs a liar nothing and takes no part.
+    fn turn(&self, peer: &PeerIdentity) -> (Option<u64>, Option<u64>) {
+        let of_land = self.answered.iter().filter(|(it, _)| it.land == peer.land);
+        let own = self.answered.get(peer).map(|(until, _)| *until);
+        (of_land.map(|(_, (until, _))| *until).max(), own)
+    }
 }
 
 // === impl Replication ===
@@ -79,13 +89,14 @@ impl Replication {
     /// Asks one partner at a time that runs under a later charter. The votes go first: a partner is
     /// asked when they had time to come, and a longer one while logs still come.
     pub(super) fn ask_charters(&mut self, now: Now) {
-        if let Some((id, since)) = self.asking.under_way {
+        if let Some((id, peer, since)) = self.asking.under_way.take() {
             let waits = now.mono_ms.saturating_sub(since) < limits::CHARTERS_ANSWER_MS;
             if waits && self.sessions.contains_key(&id) {
+                self.asking.under_way = Some((id, peer, since));
                 return;
             }
-            self.asking.under_way = None;
-            self.tells_nothing(id, LaterState::Unproved, now);
+            // also who left: it would be asked again at once, and nobody else
+            self.tells_nothing(peer, LaterState::Unproved, now);
         }
         let number = self.charter.number();
         let least = match self.is_receiving() {
@@ -94,12 +105,9 @@ impl Replication {
         };
         let due = |it: &Session| it.age_ms(now) >= least && !self.asking.rests(&it.peer, now);
         let later = self.later_sessions().filter(|(_, it)| due(it));
-        // whoever was never asked comes first: a liar can name any number
-        let best = later.max_by_key(|(id, it)| {
-            (!self.asking.answered.contains_key(&it.peer), it.charter, Reverse(*id))
-        });
-        let Some(id) = best.map(|(id, _)| id) else { return };
-        self.asking.under_way = Some((id, now.mono_ms));
+        let next = later.min_by_key(|(id, it)| (self.asking.turn(&it.peer), *id));
+        let Some((id, peer)) = next.map(|(id, it)| (id, it.peer.clone())) else { return };
+        self.asking.under_way = Some((id, peer, now.mono_ms));
         let predecessor = Bytes::copy_from_slice(self.charter.digest().as_bytes());
         let from = number.saturating_add(1);
         self.send(id, Message::AskCharters(AskCharters { from, predecessor }));
@@ -121,12 +129,9 @@ impl Replication {
         now: Now,
     ) -> Result<(), PeerFault> {
         // nobody waits for what comes late
-        let is_awaited = self.asking.under_way.is_some_and(|(asked, _)| asked == id);
-        if !is_awaited || told.from != self.charter.number().saturating_add(1) {
-            return Ok(());
-        }
-        self.asking.under_way = None;
-        let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { return Ok(()) };
+        let is_next = told.from == self.charter.number().saturating_add(1);
+        let awaited = self.asking.under_way.take_if(|(asked, ..)| is_next && *asked == id);
+        let Some((_, peer, _)) = awaited else { return Ok(()) };
         let found = told.steps.len();
         if found > limits::CHARTERS_ANSWER_MAX {
             self.asking.note(peer, LaterState::False, now);
@@ -150,7 +155,7 @@ impl Replication {
             }
         }
         if steps.is_empty() {
-            self.tells_nothing(id, empty, now);
+            self.tells_nothing(peer, empty, now);
         } else {
             // whoever cannot begin again under them need not be told them again at once
             self.asking.note(peer.clone(), LaterState::Told, now);
@@ -195,15 +200,14 @@ impl Replication {
     }
 
     /// A partner that runs under a later charter told nothing that leads there.
-    fn tells_nothing(&mut self, id: SessionId, state: LaterState, now: Now) {
-        let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) else { return };
-        self.asking.note(peer, state, now);
+    fn tells_nothing(&mut self, peer: PeerIdentity, state: LaterState, now: Now) {
+        self.asking.note(peer.clone(), state, now);
         let lapse = match state {
             LaterState::Differs => Lapse::OtherCharter,
             LaterState::Unreadable => Lapse::UnreadableCharter,
             _ => Lapse::UnprovedCharter,
         };
-        self.lapse(id, lapse);
+        self.wishes.push_back(Wish::Report(Report::Lapse { peer, lapse }));
     }
 }
 

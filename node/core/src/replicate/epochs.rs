@@ -12,6 +12,7 @@ use registry_proto::{
 
 use crate::{
     limits,
+    now::Now,
     replicate::{Heard, Lapse, PeerFault, Replication, Report, SessionId, Wish},
     status::ResetsTold,
 };
@@ -50,6 +51,7 @@ impl Replication {
         &mut self,
         id: SessionId,
         items: &[Bytes],
+        now: Now,
     ) -> Result<Vec<Heard>, PeerFault> {
         if items.len() > limits::EPOCHS_MAX {
             return Err(PeerFault::TooManyResets(items.len()));
@@ -60,9 +62,13 @@ impl Replication {
             let log = reset.said().log;
             // known, of a member this node does not know, or of an epoch it has not come to
             if self.resets.contains_key(&log) || !self.is_running(log) {
-                self.note_next(&reset);
+                if self.may_be_next(log) {
+                    self.charge(id, &reset, now)?;
+                    self.note_next(&reset);
+                }
                 continue;
             }
+            self.charge(id, &reset, now)?;
             let Some(session) = self.sessions.get(&id) else { continue };
             let (peer, later) = (session.peer.clone(), session.charter > self.charter.number());
             let outcome = reset.clone().counts(&self.charter, &self.past);
@@ -93,6 +99,13 @@ impl Replication {
         Ok(heard)
     }
 
+    /// What does not count is not remembered: shown again, it is verified again, under the charter in
+    /// force and under one before.
+    fn charge(&mut self, id: SessionId, reset: &Reset, now: Now) -> Result<(), PeerFault> {
+        let signatures = 1 + reset.consents().count();
+        self.sessions.get_mut(&id).map_or(Ok(()), |it| it.spend(2 * signatures, now))
+    }
+
     /// Takes a reset. Until the node has begun again nothing more is accepted of the epoch that
     /// ended, and the next one is not known yet.
     fn take_reset(&mut self, taken: TakenReset) -> Option<Heard> {
@@ -117,16 +130,18 @@ impl Replication {
         }
     }
 
-    /// The same for an epoch that this node has not come to, because the one before ended with a
-    /// reset that is remembered.
-    fn note_next(&mut self, reset: &Reset) {
-        let log = reset.said().log;
+    /// Whether this node has not come to an epoch because the one before ended with a reset that is
+    /// remembered.
+    fn may_be_next(&self, log: LogId) -> bool {
         let before = LogId { epoch: log.epoch.saturating_sub(1), ..log };
-        let follows = self.resets_told.contains_key(&before) && !self.resets.contains_key(&before);
-        if follows
+        self.resets_told.contains_key(&before)
+            && !self.resets.contains_key(&before)
             && usize::try_from(log.epoch).is_ok_and(|it| it < limits::EPOCHS_MAX)
-            && (self.may_be_listed(reset) || reset.verify(&self.charter) == Ok(0))
-        {
+    }
+
+    /// As [`Self::note_told`] for such an epoch.
+    fn note_next(&mut self, reset: &Reset) {
+        if self.may_be_listed(reset) || reset.verify(&self.charter) == Ok(0) {
             self.note_told(reset);
         }
     }

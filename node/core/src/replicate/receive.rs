@@ -65,7 +65,8 @@ impl Replication {
                 session.spend(it.items.len(), now).and_then(|()| self.shown_evidence(id, &it.items))
             }
             Message::EpochResets(it) => {
-                session.spend(it.items.len(), now).and_then(|()| self.shown_resets(id, &it.items))
+                let spent = session.spend(it.items.len(), now);
+                spent.and_then(|()| self.shown_resets(id, &it.items, now))
             }
             Message::AskCharters(ask) => session.may_ask_charters(now).map(|()| {
                 self.asked_charters(id, &ask);

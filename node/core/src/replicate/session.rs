@@ -171,8 +171,8 @@ impl Session {
         Some(!std::mem::replace(&mut self.replayed, true))
     }
 
-    /// Counts heads that the partner tells or asks for: each costs the check of a signature, or
-    /// an answer.
+    /// Counts heads that the partner tells or asks for, and signatures of resets: each costs the
+    /// check of a signature, or an answer.
     pub(crate) fn spend(&mut self, heads: usize, now: Now) -> Result<(), PeerFault> {
         let (per_second, burst) = (limits::HEADS_PER_SECOND, limits::HEADS_BURST_MAX);
         self.heads_allowed.spend(heads, per_second, burst, now)

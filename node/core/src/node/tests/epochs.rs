@@ -215,6 +215,28 @@ fn what_would_count_if_it_were_listed_is_remembered_within_limits() {
 }
 
 #[test]
+fn resets_that_do_not_count_cost_what_their_signatures_cost() {
+    let mut bench = Bench::with(|it| {
+        it.past = vec![std::mem::replace(&mut it.charter, later(None))];
+    });
+    bench.connect(2, TH);
+    let shown = reset(log(RP), 6, Hash::EMPTY_ROOT, &[HE, TH]).encode();
+    let mut shows = 0;
+    // complete under the charter before: verified each time, and nobody's fault
+    let said = loop {
+        let said = show(&mut bench, 2, vec![shown.clone()]);
+        if !said.is_empty() {
+            break said;
+        }
+        shows += 1;
+    };
+    assert_eq!(said, ["fault TH too_fast", "close 2 too_fast"]);
+    // three signatures, each looked at twice at most
+    let signatures = limits::HEADS_BURST_MAX / (2 * 3);
+    assert!((signatures / 2..=signatures).contains(&shows), "{shows}");
+}
+
+#[test]
 fn the_end_of_the_own_epoch_stops_signing() {
     let mut bench = Bench::open();
     bench.connect(2, TH);

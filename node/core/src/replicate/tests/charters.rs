@@ -7,12 +7,15 @@ use registry_proto::{
     log::Hash,
     terms::Land::{self, HE, RP, TH},
     wire::{
-        peer::{AskCharters, CharterStep, Charters, peer_message::Message},
+        peer::{AskCharters, CharterStep, Charters, Hello, peer_message::Message},
         registry::{self as wire, CharterDecision},
     },
 };
 
-use crate::{charter::decision, limits, status::LaterState, testing::Bench};
+use crate::{
+    authorize::PeerIdentity, charter::decision, limits, node::Input, replicate::SessionId,
+    status::LaterState, testing::Bench,
+};
 
 /// A charter after another one, which differs by this quota.
 fn next(of: &Charter, entries_per_day: u64) -> Charter {
@@ -114,7 +117,7 @@ fn the_question_names_the_charter_in_force() {
     let mut effects = bench.pass(limits::CHARTERS_WAIT_MS - 1);
     bench.say(1, Message::Beacon(Default::default()));
     bench.freeze(1);
-    effects.extend(bench.handle(crate::node::Input::Tick));
+    effects.extend(bench.handle(Input::Tick));
     let ask = effects.into_iter().find_map(|it| match it {
         crate::node::Effect::Send { message: Message::AskCharters(ask), .. } => Some(ask),
         _ => None,
@@ -206,6 +209,54 @@ fn who_has_no_proof_or_another_chain_does_nothing_wrong_and_others_are_asked() {
         // some minutes later they are asked again
         assert!(!asked(&mut bench, &[1, 2], limits::CHARTERS_RETRY_MS).is_empty());
     }
+}
+
+/// A stream with one of many nodes of Rheinland-Pfalz that claims a charter far ahead.
+fn connect_liar(bench: &mut Bench, session: u64, number: u64) {
+    let peer = PeerIdentity { land: RP, node: format!("rp-{number}.example") };
+    let hello = Hello { charter: 1_000_000_000, node: peer.node.clone(), ..bench.hello(RP) };
+    let session = SessionId(session);
+    bench.input(Input::SessionOpened { session, peer, dialled: false });
+    bench.input(Input::Received { session, message: Message::Hello(hello) });
+}
+
+#[test]
+fn who_leaves_before_it_answers_has_had_its_turn() {
+    let mut bench = Bench::open();
+    connect_liar(&mut bench, 1, 1);
+    connect_liar(&mut bench, 2, 2);
+    connect(&mut bench, 3, HE, 1);
+    assert_eq!(asked(&mut bench, &[1, 2, 3], limits::CHARTERS_WAIT_MS), [1]);
+    // it waits as long as it may and comes again
+    assert!(asked(&mut bench, &[1, 2, 3], limits::CHARTERS_ANSWER_MS - 5_000).is_empty());
+    bench.input(Input::SessionClosed { session: SessionId(1) });
+    connect_liar(&mut bench, 4, 1);
+    assert_eq!(asked(&mut bench, &[2, 3, 4], 5_000), [3]);
+    assert_eq!(bench.lapses, ["lapse RP unproved_charter"]);
+    // what it proves counts
+    let steps = two(&mut bench);
+    assert_eq!(answer(&mut bench, 3, steps), ["follow charters 1 2 of HE"]);
+}
+
+#[test]
+fn many_nodes_of_one_land_take_no_turn_from_another() {
+    let mut bench = Bench::open();
+    let liars = 1..=20;
+    for session in liars.clone() {
+        connect_liar(&mut bench, session, session);
+    }
+    connect(&mut bench, 30, HE, 1);
+    let sessions: Vec<u64> = liars.chain([30]).collect();
+    // nobody answers; asked all the time, each for half a minute
+    let (mut turns, mut ms) = (Vec::new(), 0);
+    while ms < 3 * limits::CHARTERS_RETRY_MS {
+        let asked = asked(&mut bench, &sessions, 5_000);
+        ms += 5_000;
+        turns.extend(asked.contains(&30).then_some(ms));
+    }
+    let most = limits::CHARTERS_RETRY_MS + 3 * limits::CHARTERS_ANSWER_MS;
+    assert!(turns.len() >= 2 && turns[0] < 60_000, "{turns:?}");
+    assert!(turns.windows(2).all(|it| it[1] - it[0] <= most), "{turns:?}");
 }
 
 #[test]
