@@ -129,6 +129,8 @@ fn later_charter(it: &registry_core::status::LaterCharter) -> LaterCharter {
         LaterState::Unreadable => LaterCharterState::Unreadable,
         LaterState::Differs => LaterCharterState::Differs,
         LaterState::False => LaterCharterState::False,
+        LaterState::Contradicted => LaterCharterState::Contradicted,
+        LaterState::Stuck => LaterCharterState::Stuck,
     };
     LaterCharter {
         number: it.number,

@@ -58,7 +58,7 @@ pub fn needs_help(it: &LaterCharter) -> bool {
     use LaterCharterState as S;
     match it.state() {
         S::Unspecified | S::Waiting | S::Asked | S::Told => false,
-        S::Unproved | S::Differs | S::Unreadable | S::False => true,
+        S::Unproved | S::Differs | S::Unreadable | S::False | S::Contradicted | S::Stuck => true,
     }
 }
 
@@ -80,6 +80,16 @@ pub fn later_words(it: &LaterCharter) -> String {
         S::False => format!("Was ein Partner als Beweis zeigte, ist keiner. {FETCH}"),
         S::Unreadable => "Die nächste Charta folgt Regeln, die diese Software nicht kennt: neuere \
                           Software einspielen."
+            .into(),
+        S::Contradicted => "Ein Partner hat die nächste Charta bewiesen, aber Stimmen in den \
+                            Protokollen hier widersprechen ihr: Mitglieder haben zweimal gestimmt. Die \
+                            Prüfsummen mit mehreren Ländern vergleichen (registry charter history); die \
+                            Kette, auf die sie sich einigen, als charter in node.toml eintragen."
+            .into(),
+        S::Stuck => "Die nächste Charta ist bewiesen, der Knoten kann sie aber nicht übernehmen. \
+                     Den Grund nennen sein Log und das Prüfprotokoll (charter.follow): meist eine \
+                     volle oder defekte Platte oder ein Vertrauensanker, der neuere Software braucht. \
+                     Ist er behoben, geht es von selbst weiter."
             .into(),
         S::Differs => "Der Partner folgt einer anderen Charta, wo die dieses Knotens steht: beide \
                        Prüfsummen mit mehreren Ländern vergleichen (registry charter history)."

@@ -242,6 +242,15 @@ async fn asked_for_charters(partner: &mut Partner, skew: &Skew) {
     assert_eq!(ask.await.expect("open"), Some(1));
 }
 
+/// Waits until the monitoring of RP shows this warning, and the node as ready.
+async fn warned(arena: &Arena, words: &str) {
+    eventually(LIMIT, "the monitoring is told", async || {
+        let ready = http_get(arena.bound(RP).monitoring, "/readyz").await;
+        ready.contains("200 OK") && ready.contains(words)
+    })
+    .await;
+}
+
 //     HE, TH, BW and NI run under a later charter, as they say, and prove none; BE proves one
 #[tokio::test(flavor = "multi_thread")]
 async fn a_later_charter_is_followed_by_a_proof_alone_and_not_against_votes_here() {
@@ -294,11 +303,7 @@ async fn a_later_charter_is_followed_by_a_proof_alone_and_not_against_votes_here
     bw.send(Message::Charters(none)).await;
     arena.counted(RP, &lapse(BW, "unproved_charter"), 1).await;
     arena.counted(RP, "registry_charter_later", 1).await;
-    eventually(LIMIT, "the monitoring is told", async || {
-        let ready = http_get(arena.bound(RP).monitoring, "/readyz").await;
-        ready.contains("200 OK") && ready.contains("konnte die nächste Charta beweisen")
-    })
-    .await;
+    warned(&arena, "konnte die nächste Charta beweisen").await;
     drop(bw);
     let mut ni = arena.partner_under(RP, NI, 1).await;
     asked_for_charters(&mut ni, skew).await;
@@ -307,23 +312,36 @@ async fn a_later_charter_is_followed_by_a_proof_alone_and_not_against_votes_here
     arena.counted(RP, &lapse(NI, "contradicted_charter"), 1).await;
     let told = arena.client(RP, Who::Reader).await.charters().await.expect("told");
     assert_eq!((told.newest, told.followed), (0, 0), "nothing has changed");
+    warned(&arena, "Protokollen hier widersprechen ihr").await;
     honest.goes_on().await;
     drop(honest);
 
     let mut be = arena.partner_under(RP, BE, 1).await;
     asked_for_charters(&mut be, skew).await;
     let steps = step(&next, &proof);
+    let kept = arena.home(RP).join("data/charters");
+    let place = |end: &str| kept.join(format!("{:020}.{end}", 1));
+    fs::create_dir_all(place("charter")).expect("the disk does not take it");
     be.send(Message::Charters(Charters { from: 1, steps, differs: false })).await;
+    warned(&arena, "bewiesen, der Knoten kann sie aber nicht").await;
+    assert!(arena.app(RP).shutdown().cause().is_none());
+    fs::remove_dir(place("charter")).expect("the disk takes it");
     eventually(LIMIT, "RP begins again under charter 1", async || {
         let cause = arena.app(RP).shutdown().cause();
         cause.is_some_and(|it| matches!(it, StopCause::Charter { number: 1 }))
     })
     .await;
-    let kept = arena.home(RP).join("data/charters");
-    let kept = |end: &str| fs::read(kept.join(format!("{:020}.{end}", 1))).expect("kept");
+    let kept = |end: &str| fs::read(place(end)).expect("kept");
     assert_eq!(kept("charter"), next.raw()[..]);
     assert_eq!(kept("decision"), proof.encode_to_vec());
     assert!(String::from_utf8_lossy(&kept("told")).contains("BE"));
+    let audit = fs::read_dir(arena.home(RP).join("data/audit")).expect("an audit log");
+    let audit: String = audit.filter_map(|it| fs::read_to_string(it.ok()?.path()).ok()).collect();
+    let lines: Vec<_> = audit.lines().filter(|it| it.contains("charter.follow")).collect();
+    let by_be: Vec<_> = lines.iter().filter(|it| it.contains("proved")).collect();
+    assert_eq!(by_be.len(), 2, "{lines:?}");
+    assert!(by_be[0].contains("FAILED") && by_be[0].contains("not taken"), "{lines:?}");
+    assert!(by_be[1].contains("\"OK\""), "{lines:?}");
     arena.stop().await;
 }
 

@@ -96,6 +96,9 @@ pub const CHARTERS_WAIT_MS_MAX: u64 = 600_000;
 pub const CHARTERS_ANSWER_MS: u64 = 30_000;
 /// A partner is asked for charters again after this time, milliseconds.
 pub const CHARTERS_RETRY_MS: u64 = 300_000;
+/// A node begins again under charters that a partner proved within this time, or something hinders
+/// it, milliseconds. Until then nobody else is asked.
+pub const CHARTERS_FOLLOW_MS: u64 = 120_000;
 /// A partner that asks for charters again before this time on one stream breaks the protocol,
 /// milliseconds.
 pub const CHARTERS_SHOWN_EVERY_MS: u64 = CHARTERS_RETRY_MS / 2;
@@ -333,6 +336,7 @@ const _: () = assert!(
 );
 const _: () = assert!(CHARTERS_WAIT_MS >= 2 * BEACON_MS);
 const _: () = assert!(CHARTERS_SHOWN_EVERY_MS > 2 * CHARTERS_ANSWER_MS);
+const _: () = assert!(CHARTERS_FOLLOW_MS < CHARTERS_RETRY_MS);
 const _: () = assert!(MEMBERS_MAX == registry_proto::charter::MEMBERS_MAX);
 const _: () = assert!(HANDSHAKES_PER_ADDRESS_MAX <= HANDSHAKES_MAX / 4);
 const _: () = assert!(CONNECTIONS_PER_IDENTITY_MAX <= CONNECTIONS_MAX / 4);

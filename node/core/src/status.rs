@@ -130,6 +130,10 @@ pub enum LaterState {
     Differs,
     /// What a partner showed as a proof is none.
     False,
+    /// Proved charters came, and votes in the logs here say otherwise.
+    Contradicted,
+    /// Proved charters came, and this node can use or keep none of them.
+    Stuck,
 }
 
 /// Everything at one moment.

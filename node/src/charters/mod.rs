@@ -5,6 +5,7 @@
 //! start. When it goes beyond the charter the node runs under, the successor is kept and the node
 //! is asked to begin again under it; nothing of a node changes its members while it runs.
 
+mod adopt;
 mod cuts;
 mod decisions;
 mod exchange;
@@ -22,7 +23,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_core::{
     authorize::Principal,
-    charter::{Chain, InForce, NotFollowed, Uncounted, VoteRefused, Wish},
+    charter::{Chain, InForce, Uncounted, VoteRefused, Wish},
+    node::Input,
     reject::Reject,
 };
 use registry_journal::Reader;
@@ -36,10 +38,11 @@ use registry_proto::{
 use tokio::sync::{Semaphore, watch};
 use tracing::{error, info, warn};
 
+use adopt::{Adoption, Fate, Step};
 pub use decisions::Decisions;
 pub use exchange::Exchange;
 pub use files::{LoadError, load};
-use scan::{Followed, Scan};
+use scan::Scan;
 pub use sources::Sources;
 use standing::Standing;
 
@@ -47,7 +50,7 @@ use crate::{
     audit::{Act, Audit},
     config::KeysHeld,
     driver::Handle,
-    lifecycle::{self, Shutdown, StopCause, TaskKind},
+    lifecycle::{Shutdown, StopCause, TaskKind},
     observe::Metrics,
     status::StatusBoard,
     tls::{self, MemberTrust},
@@ -192,11 +195,11 @@ impl Charters {
         let standing = Standing::new(board.clone(), metrics.clone());
         let uncounted = Votes { metrics: metrics.clone(), told: BTreeMap::new() };
         let counter = Counter {
-            data_dir,
+            adoption: Adoption::new(data_dir, followed.clone()),
             followed: followed.clone(),
+            driver: driver.clone(),
             exchange,
             standing,
-            told: None,
             uncounted,
             metrics,
             audit,
@@ -309,12 +312,11 @@ impl Charters {
 
 /// The task behind [`Charters`].
 struct Counter {
-    data_dir: PathBuf,
+    adoption: Adoption,
     followed: Arc<Charter>,
+    driver: Handle,
     exchange: Exchange,
     standing: Standing,
-    /// What was last told about a chain that cannot be followed.
-    told: Option<u64>,
     uncounted: Votes,
     metrics: Arc<Metrics>,
     audit: Audit,
@@ -355,6 +357,7 @@ impl Counter {
         let mut complete = false;
         loop {
             let told = self.exchange.take();
+            let from = told.as_ref().map(|it| it.peer.clone());
             let (back, grew) = tokio::task::spawn_blocking(move || {
                 let grew = scan.look(told);
                 (scan, grew)
@@ -366,11 +369,16 @@ impl Counter {
                 self.show(&scan);
             }
             let followed = scan.followed();
-            let last = self.adopt(&scan);
-            self.trace(followed).await;
-            if let Some(number) = last {
+            let adopted = self.adoption.adopt(&scan);
+            let hindrance = adopted.hindrance(&followed);
+            let fates = self.adoption.fates(followed, &adopted);
+            self.trace(fates).await;
+            if let Some(number) = adopted.last {
                 info!(number, "another charter is in force; the node begins again under it");
                 shutdown.request(StopCause::Charter { number });
+            } else if let (Some(peer), Some(why)) = (from, hindrance) {
+                // whoever stops need not know
+                let _ = self.driver.input(Input::Hindered { peer, why }).await;
             }
             tokio::select! {
                 () = shutdown.requested() => return Ok(()),
@@ -391,12 +399,12 @@ impl Counter {
     }
 
     /// Tells what became of charters that a partner told.
-    async fn trace(&self, followed: Vec<Followed>) {
-        for Followed { number, digest, from, outcome } in followed {
+    async fn trace(&self, fates: Vec<(Step, Fate)>) {
+        for (Step { number, digest, from }, fate) in fates {
             let object = format!("charter={number} digest={digest}");
             let told_by = format!("told by {}", from.node);
-            let act = match outcome {
-                Ok(()) => {
+            let act = match fate {
+                Fate::Taken => {
                     info!(
                         number, %digest, peer.land = %from.land, peer.node = from.node,
                         "a partner told this charter with the votes that decided on it; it is proved \
@@ -404,10 +412,15 @@ impl Counter {
                     );
                     Act::new("charter.follow", "OK").because(format!("{told_by}, proved"))
                 }
-                // the votes were faster
-                Err(NotFollowed::NotNext) => continue,
-                Err(failure) => {
-                    let cause = lifecycle::chain(&failure);
+                Fate::Hindered(cause) => {
+                    error!(
+                        number, %digest, peer.land = %from.land, peer.node = from.node, cause,
+                        "a charter that a partner told is proved and cannot be taken; trying again"
+                    );
+                    let why = format!("{told_by}, proved, not taken: {cause}");
+                    Act::new("charter.follow", "FAILED").because(why)
+                }
+                Fate::Refused(cause) => {
                     self.metrics.partner_lapse(from.land, CONTRADICTED);
                     error!(
                         number, %digest, peer.land = %from.land, peer.node = from.node, cause,
@@ -419,50 +432,6 @@ impl Counter {
             if self.audit.record(act.on(object)).await.is_err() {
                 error!(number, "the audit log does not say who told this charter");
             }
-        }
-    }
-
-    /// Keeps what follows the charter in use, as far as this software can follow it; the number
-    /// of the last one.
-    fn adopt(&mut self, scan: &Scan) -> Option<u64> {
-        let chain = scan.chain();
-        let used = usize::try_from(self.followed.number()).ok()?;
-        let decided = chain.past().get(used)?;
-        if decided.charter.digest() != self.followed.digest() {
-            self.tell(
-                decided.charter.number(),
-                "the votes decided another charter than the one in use",
-            );
-            return None;
-        }
-        let mut last = None;
-        for next in chain.past().iter().skip(used + 1) {
-            let number = next.charter.number();
-            if can_follow(&next.charter).is_err() {
-                self.tell(number, "a charter is in force that this node cannot follow");
-                break;
-            }
-            // before the charter: what proves it may be set aside under it
-            if !scan.is_kept(number) {
-                break;
-            }
-            let from = scan.sources().get(&number);
-            let kept = from.map_or(Ok(()), |it| sources::keep(&self.data_dir, &next.charter, it));
-            if let Err(failure) = kept.and_then(|()| files::keep(&self.data_dir, &next.charter)) {
-                let cause = lifecycle::chain(&failure);
-                if self.told.replace(number) != Some(number) {
-                    error!(number, cause, "the charter cannot be kept; trying again");
-                }
-                break;
-            }
-            last = Some(number);
-        }
-        last
-    }
-
-    fn tell(&mut self, number: u64, what: &'static str) {
-        if self.told.replace(number) != Some(number) {
-            error!(number, "{what}");
         }
     }
 }

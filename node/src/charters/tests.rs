@@ -6,8 +6,9 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use prost::Message as _;
 use registry_core::{
+    authorize::PeerIdentity,
     charter::{Chain, Told, decision},
-    replicate::{ChartersAsked, SessionId},
+    replicate::{ChartersAsked, Hindrance, ProvedCharters, SessionId},
 };
 use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
 use registry_proto::{
@@ -20,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shown,
+    adopt::{Adoption, Fate},
     decisions::{self, Decisions},
+    files,
     scan::{Known, Scan},
 };
 
@@ -234,4 +237,54 @@ fn a_partner_is_told_what_follows_its_charter_as_far_as_that_is_proved() {
     for from in [0, 3, 4, u64::MAX] {
         assert_eq!(ask(from, &charters[2]), (vec![], false), "{from}");
     }
+}
+
+/// What becomes of the charters of a scan: the last one kept, what the core is told, what is said.
+fn adopt(adoption: &mut Adoption, scan: &mut Scan) -> (Option<u64>, Option<Hindrance>, Vec<Fate>) {
+    let told = scan.followed();
+    let adopted = adoption.adopt(scan);
+    let hindrance = adopted.hindrance(&told);
+    let fates = adoption.fates(told, &adopted).into_iter().map(|(_, it)| it);
+    (adopted.last, hindrance, fates.collect())
+}
+
+#[test]
+fn what_is_proved_and_cannot_be_kept_is_told_and_taken_when_it_can() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (charters, proof) = decided();
+    let peer = PeerIdentity { land: Land::HE, node: "he-1.example".to_owned() };
+    let told = ProvedCharters { peer, steps: vec![(charters[1].clone(), proof)] };
+    let place = files::path(dir.path(), 1);
+    fs::create_dir_all(&place).expect("taken by a directory");
+    let mut scan = scanned(dir.path(), &charters[..1], &[]);
+    let mut adoption = Adoption::new(dir.path().to_owned(), Arc::new(charters[0].clone()));
+    assert!(scan.look(Some(told.clone())));
+    let (last, hindrance, fates) = adopt(&mut adoption, &mut scan);
+    assert_eq!((last, hindrance), (None, Some(Hindrance::Unusable)));
+    assert!(matches!(&fates[..], [Fate::Hindered(cause)] if !cause.is_empty()), "{fates:?}");
+    // told again: the chain here has gone on, the node has not
+    scan.look(Some(told));
+    assert_eq!(adopt(&mut adoption, &mut scan), (None, Some(Hindrance::Unusable), vec![]));
+
+    fs::remove_dir(&place).expect("removed");
+    scan.look(None);
+    assert_eq!(adopt(&mut adoption, &mut scan), (Some(1), None, vec![Fate::Taken]));
+    assert_eq!(fs::read(&place).expect("kept"), charters[1].raw()[..]);
+    assert_eq!(adopt(&mut adoption, &mut scan), (Some(1), None, vec![]));
+}
+
+#[test]
+fn what_this_software_cannot_use_or_the_votes_contradict_hinders_the_node() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (charters, _) = decided();
+    let mut unusable = charters[0].draft_of_next();
+    unusable.members[0].anchors = vec![Bytes::from_static(b"no certificate")];
+    let unusable = charters[0].successor(unusable.encode_to_vec().into()).expect("a successor").0;
+    let check = |used: &Charter, chain: &[Charter], expect| {
+        let mut adoption = Adoption::new(dir.path().to_owned(), Arc::new(used.clone()));
+        let found = adopt(&mut adoption, &mut scanned(dir.path(), chain, &[]));
+        assert_eq!(found, (None, Some(expect), vec![]));
+    };
+    check(&charters[0], &[charters[0].clone(), unusable.clone()], Hindrance::Unusable);
+    check(&unusable, &charters, Hindrance::Contradicted);
 }

@@ -3597,6 +3597,10 @@ pub enum LaterCharterState {
     Unreadable = 6,
     /// What the partner showed as a proof is none.
     False = 7,
+    /// Proved charters came, and votes in the logs of this node say otherwise.
+    Contradicted = 8,
+    /// Proved charters came, and this node can use or keep none of them.
+    Stuck = 9,
 }
 impl LaterCharterState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3613,6 +3617,8 @@ impl LaterCharterState {
             Self::Differs => "LATER_CHARTER_STATE_DIFFERS",
             Self::Unreadable => "LATER_CHARTER_STATE_UNREADABLE",
             Self::False => "LATER_CHARTER_STATE_FALSE",
+            Self::Contradicted => "LATER_CHARTER_STATE_CONTRADICTED",
+            Self::Stuck => "LATER_CHARTER_STATE_STUCK",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3626,6 +3632,8 @@ impl LaterCharterState {
             "LATER_CHARTER_STATE_DIFFERS" => Some(Self::Differs),
             "LATER_CHARTER_STATE_UNREADABLE" => Some(Self::Unreadable),
             "LATER_CHARTER_STATE_FALSE" => Some(Self::False),
+            "LATER_CHARTER_STATE_CONTRADICTED" => Some(Self::Contradicted),
+            "LATER_CHARTER_STATE_STUCK" => Some(Self::Stuck),
             _ => None,
         }
     }

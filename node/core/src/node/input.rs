@@ -12,7 +12,7 @@ use crate::{
     audit::AuditHead,
     authorize::PeerIdentity,
     log::Ticket,
-    replicate::{Examination, Found, SendRange, SessionId},
+    replicate::{Examination, Found, Hindrance, SendRange, SessionId},
     submission::Submission,
 };
 
@@ -141,6 +141,14 @@ pub enum Input {
         examination: Box<Examination>,
         /// `None` when the disk cannot tell.
         found: Option<Found>,
+    },
+    /// The node does not begin again under charters that a partner proved
+    /// ([`super::Effect::FollowCharters`]). The shell MUST tell it when it has tried.
+    Hindered {
+        /// Who told them.
+        peer: PeerIdentity,
+        /// Why.
+        why: Hindrance,
     },
     /// The audit log of this node has grown, durably.
     Audited {

@@ -232,6 +232,7 @@ impl Node {
                 let heard = self.replication.examined(&examination, found.as_ref());
                 self.heed(heard, now);
             }
+            Input::Hindered { peer, why } => self.replication.hindered(&peer, why, now),
             Input::Audited { head, soon } => self.audit.grew(head, soon),
             Input::Stopping => self.audit.stop(),
             Input::Tick => self.tick(now),

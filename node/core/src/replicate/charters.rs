@@ -44,9 +44,22 @@ pub struct ChartersAsked {
     pub predecessor: registry_proto::log::Hash,
 }
 
+/// Why a node does not begin again under charters that a partner proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hindrance {
+    /// Votes in the logs here say otherwise.
+    Contradicted,
+    /// This software cannot use the next one, or the disk does not take it.
+    Unusable,
+}
+
 /// What was asked of partners, and what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Asking {
+    /// Who proved charters, and how long the node may take to begin again under them.
+    following: Option<(PeerIdentity, u64)>,
+    /// Since when somebody has been asked in vain.
+    vain_since: Option<u64>,
     /// Who is asked on which stream, and since when.
     under_way: Option<(SessionId, PeerIdentity, u64)>,
     /// Until when a partner is not asked again, and why.
@@ -69,8 +82,43 @@ impl Asking {
     }
 
     fn note(&mut self, peer: PeerIdentity, state: LaterState, now: Now) {
+        if state != LaterState::Told {
+            self.vain_since.get_or_insert(now.mono_ms);
+        }
         let until = now.mono_ms.saturating_add(limits::CHARTERS_RETRY_MS);
         self.answered.insert(peer, (until, state));
+    }
+
+    fn proved(&mut self, peer: PeerIdentity, now: Now) {
+        let until = now.mono_ms.saturating_add(limits::CHARTERS_FOLLOW_MS);
+        self.following = Some((peer.clone(), until));
+        // what hindered the node before may hinder it again
+        let before = self.answered.get(&peer).map(|(_, state)| *state);
+        let hindered = before.filter(|it| *it >= LaterState::Contradicted);
+        self.note(peer, hindered.unwrap_or(LaterState::Told), now);
+    }
+
+    /// Whether the node is about to begin again. If it does not in time, nobody says why.
+    fn is_following(&mut self, now: Now) -> bool {
+        let late = self.following.take_if(|(_, until)| *until <= now.mono_ms);
+        if let Some((peer, _)) = late {
+            self.hinder(&peer, LaterState::Stuck, now);
+        }
+        self.following.is_some()
+    }
+
+    fn hinder(&mut self, peer: &PeerIdentity, state: LaterState, now: Now) {
+        self.vain_since.get_or_insert(now.mono_ms);
+        self.following.take_if(|(it, _)| it == peer);
+        if let Some((_, known)) = self.answered.get_mut(peer) {
+            *known = state;
+        }
+    }
+
+    /// Whether what was asked in vain is old enough not to wait for the answers of others.
+    fn is_in_vain(&self, now: Now) -> bool {
+        let passed = |since: u64| now.mono_ms.saturating_sub(since);
+        self.vain_since.is_some_and(|it| passed(it) >= limits::CHARTERS_RETRY_MS)
     }
 
     /// Orders partners by when they were asked last, whoever never was first: after their Land, so
@@ -89,6 +137,9 @@ impl Replication {
     /// Asks one partner at a time that runs under a later charter. The votes go first: a partner is
     /// asked when they had time to come, and a longer one while logs still come.
     pub(super) fn ask_charters(&mut self, now: Now) {
+        if self.asking.is_following(now) {
+            return;
+        }
         if let Some((id, peer, since)) = self.asking.under_way.take() {
             let waits = now.mono_ms.saturating_sub(since) < limits::CHARTERS_ANSWER_MS;
             if waits && self.sessions.contains_key(&id) {
@@ -158,10 +209,19 @@ impl Replication {
             self.tells_nothing(peer, empty, now);
         } else {
             // whoever cannot begin again under them need not be told them again at once
-            self.asking.note(peer.clone(), LaterState::Told, now);
+            self.asking.proved(peer.clone(), now);
             self.wishes.push_back(Wish::FollowCharters(ProvedCharters { peer, steps }));
         }
         Ok(())
+    }
+
+    /// The node does not begin again under what a partner proved.
+    pub(crate) fn hindered(&mut self, peer: &PeerIdentity, why: Hindrance, now: Now) {
+        let state = match why {
+            Hindrance::Contradicted => LaterState::Contradicted,
+            Hindrance::Unusable => LaterState::Stuck,
+        };
+        self.asking.hinder(peer, state, now);
     }
 
     /// The latest charter that a partner runs under and this node does not.
@@ -174,14 +234,20 @@ impl Replication {
             answered.filter_map(|(_, it)| Some(self.asking.answered.get(&it.peer)?.1))
         };
         let unasked = self.later_sessions().any(|(_, it)| !self.asking.rests(&it.peer, now));
+        let worst = states().max().unwrap_or(LaterState::Waiting);
         let state = if states().any(|it| it == LaterState::Told) {
             LaterState::Told
+        } else if worst >= LaterState::Contradicted
+            || self.asking.is_in_vain(now) && worst > LaterState::Told
+        {
+            // what is proved is certain, and there may always be somebody who can still be asked
+            worst
         } else if self.asking.under_way.is_some() {
             LaterState::Asked
         } else if unasked {
             LaterState::Waiting
         } else {
-            states().max().unwrap_or(LaterState::Waiting)
+            worst
         };
         Some(LaterCharter { number, peer, state })
     }

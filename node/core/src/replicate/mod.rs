@@ -31,7 +31,7 @@ use registry_proto::{
 
 pub use book::Book;
 use charters::Asking;
-pub use charters::{ChartersAsked, ProvedCharters};
+pub use charters::{ChartersAsked, Hindrance, ProvedCharters};
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
 pub(crate) use replica::{Kept, Replica};

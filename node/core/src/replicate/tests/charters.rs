@@ -13,8 +13,13 @@ use registry_proto::{
 };
 
 use crate::{
-    authorize::PeerIdentity, charter::decision, limits, node::Input, replicate::SessionId,
-    status::LaterState, testing::Bench,
+    authorize::PeerIdentity,
+    charter::decision,
+    limits,
+    node::Input,
+    replicate::{Hindrance, SessionId},
+    status::LaterState,
+    testing::{Bench, partner},
 };
 
 /// A charter after another one, which differs by this quota.
@@ -209,6 +214,55 @@ fn who_has_no_proof_or_another_chain_does_nothing_wrong_and_others_are_asked() {
         // some minutes later they are asked again
         assert!(!asked(&mut bench, &[1, 2], limits::CHARTERS_RETRY_MS).is_empty());
     }
+}
+
+#[test]
+fn what_hinders_the_node_is_shown_until_it_goes_on() {
+    for (why, expect) in [
+        (Hindrance::Contradicted, LaterState::Contradicted),
+        (Hindrance::Unusable, LaterState::Stuck),
+    ] {
+        let mut bench = asking();
+        let steps = two(&mut bench);
+        connect(&mut bench, 2, TH, 9);
+        let follow = ["follow charters 1 2 of RP"];
+        assert_eq!(answer(&mut bench, 1, steps.clone()), follow);
+        // nobody else is asked while it may be about to begin again
+        assert!(asked(&mut bench, &[1, 2], 60_000).is_empty());
+        assert_eq!(state(&bench), Some(LaterState::Told));
+        bench.input(Input::Hindered { peer: partner(RP), why });
+        assert_eq!(asked(&mut bench, &[1, 2], 5_000), [2]);
+        // who proves nothing does not hide it
+        answer(&mut bench, 2, vec![]);
+        assert_eq!(state(&bench), Some(expect));
+        while asked(&mut bench, &[1, 2], 5_000).is_empty() {
+            assert_eq!(state(&bench), Some(expect));
+        }
+        assert_eq!(state(&bench), Some(expect), "asked again");
+        assert_eq!(answer(&mut bench, 1, steps), follow);
+        assert_eq!(state(&bench), Some(expect), "told again");
+        // no word of what became of it
+        asked(&mut bench, &[1, 2], limits::CHARTERS_FOLLOW_MS);
+        assert_eq!(state(&bench), Some(LaterState::Stuck));
+    }
+}
+
+#[test]
+fn who_is_never_asked_does_not_hide_for_ever_that_nobody_proves_anything() {
+    let mut bench = asking();
+    answer(&mut bench, 1, vec![]);
+    // it leaves before its time comes, each time
+    let mut shown = Vec::new();
+    for session in 2..=limits::CHARTERS_RETRY_MS / 10_000 + 2 {
+        connect(&mut bench, session, TH, 9);
+        asked(&mut bench, &[1, session], 10_000);
+        shown.extend(state(&bench));
+        bench.input(Input::SessionClosed { session: SessionId(session) });
+    }
+    assert_eq!(
+        (shown.first(), shown.last()),
+        (Some(&LaterState::Waiting), Some(&LaterState::Unproved))
+    );
 }
 
 /// A stream with one of many nodes of Rheinland-Pfalz that claims a charter far ahead.
