@@ -354,6 +354,30 @@ async fn a_list_that_is_older_forged_or_damaged_is_refused_and_the_rest_is_loade
 }
 
 #[tokio::test]
+async fn a_list_that_is_refused_does_not_hold_up_that_of_another_issuer() {
+    let mut node = Node::new(Pki::new(), false);
+    let list = |ca: &registry_node::pki::Authority, number, revoked: &[&Issued]| {
+        ca.crl(number, revoked, in_a_week()).unwrap()
+    };
+    let path = node.files.crls[0].clone();
+    fs::write(&path, list(&node.pki.sl_ca, 3, &[]) + &list(&node.pki.rp_ca, 1, &[])).unwrap();
+    node.look();
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let rp = node.pki.rp_ca.issue(&node.pki.node_request("rp-1")).unwrap();
+    let revoked = list(&node.pki.rp_ca, 2, &[&rp]);
+    let client = Client::with(&node.pki, rp);
+    let mut stream = client.connect(server.address).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    fs::write(&path, list(&node.pki.sl_ca, 2, &[]) + &revoked).unwrap();
+    node.look();
+    node.failed(Part::Crls, "is older than the one in use");
+    assert!(ping(&mut stream).await.is_err());
+    let (_, alert) = client.refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    assert_eq!(node.context.material().crls.iter().count(), 2);
+}
+
+#[tokio::test]
 async fn without_a_list_a_certificate_counts_unless_lists_are_required() {
     let pki = Pki::new();
     let rp = || pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
