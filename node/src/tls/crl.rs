@@ -2,8 +2,6 @@
 //!
 //! A list counts for the issuer whose name it bears and whose key signed it: lists of two keys of one
 //! name (a CA that changed its key) stand side by side, and each is renewed by its own kind only.
-//! `rustls-webpki` looks at the name first and at one list only, so they go into separate
-//! [`Crls::sets`].
 
 use std::{
     collections::BTreeMap,
@@ -199,8 +197,8 @@ impl Crls {
         self.all.iter().map(|it| (it.line(issuers), it)).collect()
     }
 
-    /// Sets in which each name and scope has one list; at least one set. A chain counts if it
-    /// counts with one of them and is revoked in none.
+    /// Sets in which each name and scope has one list; at least one set. For where lists are
+    /// required: a chain counts if it counts with one of them and is revoked in none.
     pub(crate) fn sets(&self) -> Vec<Vec<CertificateRevocationListDer<'static>>> {
         let mut groups: BTreeMap<&Scope, Vec<&Crl>> = BTreeMap::new();
         for crl in &self.all {
@@ -274,6 +272,15 @@ impl Crl {
             None => Key::Named(self.key_id.clone()),
         };
         Line { scope: self.scope.clone(), key }
+    }
+
+    /// Encoded name of the issuer.
+    pub(crate) fn issuer_der(&self) -> Vec<u8> {
+        self.scope.issuer.clone()
+    }
+
+    pub(crate) fn der(&self) -> CertificateRevocationListDer<'static> {
+        self.der.clone()
     }
 
     /// By the numbers of the issuer, or by its dates if it does not number.

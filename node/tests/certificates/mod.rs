@@ -243,6 +243,25 @@ async fn a_list_of_the_new_key_of_a_ca_revokes_what_that_key_signed() {
     ping(&mut good).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_list_of_the_old_key_of_a_ca_says_nothing_about_the_new_key() {
+    let pki = Pki::new();
+    let new_ca = registry_node::pki::Authority::root("RP CA", OffsetDateTime::now_utc()).unwrap();
+    let (bad, good) = (
+        pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap(),
+        new_ca.issue(&pki.node_request("rp-1")).unwrap(),
+    );
+    let mut node = Node::new(pki, false);
+    append(&node.files.crls[0], &node.pki.rp_ca.crl(7, &[&bad], in_a_week()).unwrap());
+    node.context.change(|it| it.members[0].anchors.push(new_ca.der())).unwrap();
+    node.look();
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let (_, alert) = Client::with(&node.pki, bad).refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    let mut good = Client::with(&node.pki, good).connect(server.address).await.unwrap();
+    ping(&mut good).await.unwrap();
+}
+
 // === validated before the swap ===
 
 #[tokio::test]
