@@ -197,7 +197,7 @@ impl Keeper {
         }
     }
 
-    /// Whether the part was replaced, if that was tried.
+    /// Whether anything of the part may have been replaced, if that was tried.
     fn look_at(&mut self, at: usize, asked: bool, minute: bool) -> Option<bool> {
         let kept = self.parts.get_mut(at)?;
         let part = kept.part;
@@ -226,7 +226,7 @@ impl Keeper {
                     self.trace_load(part, "FAILED", &cause);
                     error!(
                         part = part.label(),
-                        files, cause, "cannot be loaded, what was loaded before stays in use"
+                        files, cause, "cannot be loaded, what it would replace stays in use"
                     );
                 }
                 if let Some(kept) = self.parts.get_mut(at) {
@@ -234,7 +234,8 @@ impl Keeper {
                 }
             }
         }
-        Some(outcome.is_ok())
+        // of the lists some may have been taken
+        Some(outcome.is_ok() || part == Part::Crls)
     }
 
     fn trace_load(&self, part: Part, outcome: &'static str, cause: &str) {
@@ -263,10 +264,7 @@ impl Keeper {
                 tls::check_strong_anchors(&anchors).map_err(MaterialError::Weak)?;
                 self.tls.change(|it| it.client_anchors = anchors)
             }
-            Part::Crls => {
-                let crls = self.files.read_crls()?;
-                self.tls.change(|it| it.crls = crls)
-            }
+            Part::Crls => self.tls.renew_crls(self.files.read_crl_files()),
             Part::Policy => {
                 let rules = self.files.rules.read()?;
                 self.tls.change(|it| it.rules = rules)

@@ -42,8 +42,8 @@ use crate::{
     policy::Rules,
     serving::{Patience, Quota},
     tls::{
-        Crl, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates, read_crls,
-        read_private_key,
+        Crl, CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
+        read_crls, read_private_key,
     },
 };
 
@@ -295,6 +295,11 @@ impl Tls {
             all.extend(read_crls(path)?);
         }
         Crls::new(all, self.crl_required).map_err(MaterialError::Crls)
+    }
+
+    /// Reads the files of revocation lists anew, each for itself.
+    pub fn read_crl_files(&self) -> Vec<CrlFile> {
+        self.crls.iter().map(|path| (path.clone(), read_crls(path))).collect()
     }
 }
 

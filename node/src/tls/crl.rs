@@ -1,10 +1,12 @@
 //! Certificate revocation lists: which ones there are, which may take the place of which.
 //!
-//! A list counts for the issuer whose name it bears and whose key signed it. `rustls-webpki` looks
-//! at the name first and at one list only, so lists of two keys of one name (a CA that changed its
-//! key) go into separate [`Crls::sets`].
+//! A list counts for the issuer whose name it bears and whose key signed it: lists of two keys of one
+//! name (a CA that changed its key) stand side by side, and each is renewed by its own kind only.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use registry_core::limits::{CRL_BYTES_MAX, CRLS_MAX};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject};
@@ -18,7 +20,7 @@ use x509_parser::{
 use crate::tls::{MaterialError, material, profile};
 
 /// The revocation lists of a node.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crls {
     all: Vec<Crl>,
     /// Whether a certificate counts whose issuer has no list here, or an expired one.
@@ -36,20 +38,44 @@ pub struct Crl {
     pub next_update: i64,
     /// Number in the sequence of its issuer, big-endian without leading zeros.
     number: Option<Vec<u8>>,
-    line: Line,
+    scope: Scope,
+    /// Which key of the issuer signed it, as the list says, if it does.
+    key_id: Option<Vec<u8>>,
     der: CertificateRevocationListDer<'static>,
+    /// Where it was read.
+    file: PathBuf,
 }
 
-/// Lists of one line replace each other.
+/// What a list is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Line {
+struct Scope {
     /// Encoded name of the issuer.
     issuer: Vec<u8>,
     /// Which certificates of the issuer: the encoded distribution point, empty for all.
-    scope: Vec<u8>,
-    /// Which key of the issuer, if the list says so.
-    key: Option<Vec<u8>>,
+    point: Vec<u8>,
 }
+
+/// Lists of one line replace each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    scope: Scope,
+    key: Key,
+}
+
+/// Which key of an issuer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    /// It verifies the signature.
+    Signer(Vec<u8>),
+    /// Not known here; what the list says of it.
+    Named(Option<Vec<u8>>),
+}
+
+/// The certificates whose lists can be verified here: anchors, and the chain of the node.
+pub(crate) struct Issuers<'a>(Vec<X509Certificate<'a>>);
+
+/// What a file of revocation lists holds.
+pub type CrlFile = (PathBuf, Result<Vec<Crl>, MaterialError>);
 
 /// Why a revocation list is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,46 +136,73 @@ impl Crls {
         self.required
     }
 
-    /// Checks that these lists may take the place of `before`.
+    /// Checks that each of these lists is signed by its issuer, where `issuers` know it, and not
+    /// older than the one in `before` that it replaces. What others signed counts for nobody.
     ///
     /// # Errors
     ///
-    /// One of them is older than the one it would replace.
-    pub(crate) fn check_newer_than(&self, before: &Self) -> Result<(), CrlError> {
-        let older = self.all.iter().find(|new| {
-            before.all.iter().any(|old| old.line == new.line && old.is_newer_than(new))
-        });
-        older.map_or(Ok(()), |it| Err(CrlError::Older { issuer: it.issuer.clone() }))
+    /// The first that may not be taken.
+    pub(crate) fn check(&self, before: &Self, issuers: &Issuers<'_>) -> Result<(), CrlError> {
+        let before = before.lines(issuers);
+        self.all.iter().try_for_each(|it| it.check(&before, issuers))
     }
 
-    /// Checks the signature of every list whose issuer is among `known`; what others signed shows
-    /// when a certificate of theirs comes.
+    /// What is in use after `files` were read. A list that may not be taken, or a file that cannot be
+    /// read, leaves in use what it would have replaced and holds up no other list; why is returned.
     ///
     /// # Errors
     ///
-    /// The first that its issuer did not sign.
-    pub(crate) fn check_signed_by<'a>(
+    /// What comes out cannot be used together.
+    pub(crate) fn renewed(
         &self,
-        known: impl Iterator<Item = &'a CertificateDer<'static>>,
-    ) -> Result<(), CrlError> {
-        let known: Vec<_> =
-            known.filter_map(|der| X509Certificate::from_der(der).ok().map(|it| it.1)).collect();
-        for crl in &self.all {
-            let mut issuers =
-                known.iter().filter(|it| it.subject().as_raw() == crl.line.issuer).peekable();
-            if issuers.peek().is_some() && !issuers.any(|issuer| crl.is_signed_by(issuer)) {
-                return Err(CrlError::Signature { issuer: crl.issuer.clone() });
+        files: Vec<CrlFile>,
+        issuers: &Issuers<'_>,
+    ) -> Result<(Self, Vec<MaterialError>), CrlError> {
+        let before = self.lines(issuers);
+        let (mut taken, mut failed, mut held) = (Vec::new(), Vec::new(), vec![false; before.len()]);
+        let mut hold = |is_replaced: &dyn Fn(&Crl) -> bool| {
+            for (held, (_, old)) in held.iter_mut().zip(&before) {
+                *held |= is_replaced(old);
+            }
+        };
+        for (path, lists) in files {
+            match lists {
+                Ok(lists) => {
+                    for new in lists {
+                        if let Err(source) = new.check(&before, issuers) {
+                            hold(&|old| old.scope == new.scope);
+                            failed.push(MaterialError::Crl { path: path.clone(), source });
+                        } else {
+                            taken.push(new);
+                        }
+                    }
+                }
+                Err(error) => {
+                    hold(&|old| old.file == path);
+                    failed.push(error);
+                }
             }
         }
-        Ok(())
+        let lines: Vec<_> = taken.iter().map(|it| it.line(issuers)).collect();
+        let kept = before.iter().zip(held).filter(|(_, held)| *held).map(|(old, _)| old);
+        let kept = kept.filter(|(line, old)| {
+            !lines.contains(line) && !taken.iter().any(|new| new.der == old.der)
+        });
+        let kept: Vec<_> = kept.map(|(_, old)| (*old).clone()).collect();
+        taken.extend(kept);
+        Ok((Self::new(taken, self.required)?, failed))
     }
 
-    /// Sets in which each name and scope has one list; at least one set. A chain counts if it
-    /// counts with one of them and is revoked in none.
+    fn lines(&self, issuers: &Issuers<'_>) -> Vec<(Line, &Crl)> {
+        self.all.iter().map(|it| (it.line(issuers), it)).collect()
+    }
+
+    /// Sets in which each name and scope has one list; at least one set. For where lists are
+    /// required: a chain counts if it counts with one of them and is revoked in none.
     pub(crate) fn sets(&self) -> Vec<Vec<CertificateRevocationListDer<'static>>> {
-        let mut groups: BTreeMap<(&[u8], &[u8]), Vec<&Crl>> = BTreeMap::new();
+        let mut groups: BTreeMap<&Scope, Vec<&Crl>> = BTreeMap::new();
         for crl in &self.all {
-            groups.entry((&crl.line.issuer, &crl.line.scope)).or_default().push(crl);
+            groups.entry(&crl.scope).or_default().push(crl);
         }
         let most = groups.values().map(Vec::len).max().unwrap_or(0).max(1);
         let set = |at: usize| {
@@ -177,9 +230,9 @@ impl Crl {
         let (_, crl) = CertificateRevocationList::from_der(&der)
             .map_err(|error| CrlError::Unreadable(error.to_string()))?;
         let next = crl.next_update().ok_or_else(|| unreadable("no end of validity"))?;
-        let scope =
+        let point =
             crl.extensions().iter().find(|it| it.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
-        let key = crl.extensions().iter().find_map(|it| match it.parsed_extension() {
+        let key_id = crl.extensions().iter().find_map(|it| match it.parsed_extension() {
             ParsedExtension::AuthorityKeyIdentifier(id) => {
                 id.key_identifier.as_ref().map(|it| it.0.to_vec())
             }
@@ -190,13 +243,44 @@ impl Crl {
             this_update: crl.last_update().timestamp(),
             next_update: next.timestamp(),
             number: crl.crl_number().map(|it| it.to_bytes_be()),
-            line: Line {
+            scope: Scope {
                 issuer: crl.issuer().as_raw().to_vec(),
-                scope: scope.map_or_else(Vec::new, |it| it.value.to_vec()),
-                key,
+                point: point.map_or_else(Vec::new, |it| it.value.to_vec()),
             },
+            key_id,
             der,
+            file: PathBuf::new(),
         })
+    }
+
+    fn check(&self, before: &[(Line, &Self)], issuers: &Issuers<'_>) -> Result<(), CrlError> {
+        let issuer = || self.issuer.clone();
+        if issuers.know(self) && issuers.signer(self).is_none() {
+            return Err(CrlError::Signature { issuer: issuer() });
+        }
+        let line = self.line(issuers);
+        // of keys that are not known here and not named, several may be in use
+        let stays = before.iter().any(|(_, old)| old.der == self.der);
+        let is_older = before.iter().any(|(old, it)| *old == line && it.is_newer_than(self));
+        if is_older && !stays { Err(CrlError::Older { issuer: issuer() }) } else { Ok(()) }
+    }
+
+    /// The key that verifies a list tells more than what the list says of it, which may be nothing.
+    fn line(&self, issuers: &Issuers<'_>) -> Line {
+        let key = match issuers.signer(self) {
+            Some(signer) => Key::Signer(signer.public_key().raw.to_vec()),
+            None => Key::Named(self.key_id.clone()),
+        };
+        Line { scope: self.scope.clone(), key }
+    }
+
+    /// Encoded name of the issuer.
+    pub(crate) fn issuer_der(&self) -> Vec<u8> {
+        self.scope.issuer.clone()
+    }
+
+    pub(crate) fn der(&self) -> CertificateRevocationListDer<'static> {
+        self.der.clone()
     }
 
     /// By the numbers of the issuer, or by its dates if it does not number.
@@ -220,6 +304,27 @@ impl Crl {
     }
 }
 
+// === impl Issuers ===
+
+impl<'a> Issuers<'a> {
+    /// Those of these certificates that can be read.
+    pub(crate) fn new(all: impl Iterator<Item = &'a CertificateDer<'static>>) -> Self {
+        Self(all.filter_map(|der| X509Certificate::from_der(der).ok().map(|it| it.1)).collect())
+    }
+
+    fn named<'s>(&'s self, crl: &'s Crl) -> impl Iterator<Item = &'s X509Certificate<'a>> {
+        self.0.iter().filter(|it| it.subject().as_raw() == crl.scope.issuer)
+    }
+
+    fn know(&self, crl: &Crl) -> bool {
+        self.named(crl).next().is_some()
+    }
+
+    fn signer<'s>(&'s self, crl: &'s Crl) -> Option<&'s X509Certificate<'a>> {
+        self.named(crl).find(|it| crl.is_signed_by(it))
+    }
+}
+
 /// Reads all lists of a file, PEM (one or more) or DER (one).
 ///
 /// # Errors
@@ -239,7 +344,8 @@ pub fn read_crls(path: &Path) -> Result<Vec<Crl>, MaterialError> {
     if lists.is_empty() {
         return Err(MaterialError::Missing { path: path.to_owned(), what: "revocation list" });
     }
-    lists.into_iter().map(|der| Crl::parse(der).map_err(bad)).collect()
+    let read = |der| Ok(Crl { file: path.to_owned(), ..Crl::parse(der).map_err(bad)? });
+    lists.into_iter().map(read).collect()
 }
 
 const PEM: &[u8] = b"-----BEGIN ";
@@ -252,13 +358,21 @@ mod tests {
     use crate::pki::Authority;
 
     #[test]
-    fn a_list_replaces_an_older_one_of_its_issuer_only() {
-        let ca = authority("CA");
-        let (first, second) = (crl(&ca, 1), crl(&ca, 2));
-        let other = crl(&authority("Andere CA"), 1);
-        let check = |before: &[&Crl], after: &[&Crl], taken: bool| {
-            let result = crls(after).check_newer_than(&crls(before));
+    fn a_list_replaces_an_older_one_of_its_key_only() {
+        // of one name, as after a change of the key; none of the lists says which key it is of
+        let (old, new) = (authority("CA"), authority("CA"));
+        let of = |ca: &Authority, number| Crl { key_id: None, ..crl(ca, number) };
+        let (first, second) = (of(&old, 1), of(&old, 2));
+        let (first_of_new, other) = (of(&new, 1), of(&authority("Andere CA"), 1));
+        let known = [old.der(), new.der()];
+        let issuers = Issuers::new(known.iter());
+        let nobody = Issuers::new([].iter());
+        let check_with = |issuers: &Issuers<'_>, before: &[&Crl], after: &[&Crl], taken: bool| {
+            let result = crls(after).check(&crls(before), issuers);
             assert_eq!(result.is_ok(), taken, "{result:?}");
+        };
+        let check = |before: &[&Crl], after: &[&Crl], taken| {
+            check_with(&issuers, before, after, taken);
         };
         check(&[], &[&first], true);
         check(&[&first], &[&second], true);
@@ -267,6 +381,38 @@ mod tests {
         check(&[&second, &other], &[&second, &other], true);
         check(&[&second], &[&other], true);
         check(&[&second], &[], true);
+        check(&[&second], &[&first_of_new], true);
+        check(&[&second, &first_of_new], &[&second, &first_of_new], true);
+        check(&[&second, &first_of_new], &[&first, &first_of_new], false);
+        // nobody here can verify them: what is in use may stay in use
+        check_with(&nobody, &[&second, &first_of_new], &[&second, &first_of_new, &other], true);
+        check_with(&nobody, &[&second], &[&first], false);
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_taken_holds_up_no_other() {
+        let (ca, forger, other) = (authority("CA"), authority("CA"), authority("Andere CA"));
+        let known = [ca.der(), other.der()];
+        let issuers = Issuers::new(known.iter());
+        let at = |file: &str, it: Crl| Crl { file: file.into(), ..it };
+        let own = at("ca", crl(&ca, 2));
+        let before = crls(&[&own, &at("other", crl(&other, 1))]);
+        let next = at("other", crl(&other, 2));
+        let unreadable = || Err(MaterialError::Missing { path: "ca".into(), what: "list" });
+        for (name, file) in [
+            ("older", Ok(vec![at("ca", crl(&ca, 1))])),
+            ("forged", Ok(vec![at("ca", crl(&forger, 9))])),
+            ("unreadable", unreadable()),
+        ] {
+            let files = vec![("ca".into(), file), ("other".into(), Ok(vec![next.clone()]))];
+            let (after, failed) = before.renewed(files, &issuers).unwrap();
+            assert_eq!(after.all, [next.clone(), own.clone()], "{name}");
+            assert_eq!(failed.len(), 1, "{name}: {failed:?}");
+        }
+        // what is not there any more, or is renewed elsewhere, is not kept
+        let moved = at("other", crl(&ca, 3));
+        let files = vec![("ca".into(), unreadable()), ("other".into(), Ok(vec![moved.clone()]))];
+        assert_eq!(before.renewed(files, &issuers).unwrap().0.all, [moved]);
     }
 
     #[test]
@@ -280,11 +426,12 @@ mod tests {
     fn a_list_that_its_issuer_did_not_sign_is_refused() {
         let (ca, forger, stranger) = (authority("CA"), authority("CA"), authority("Fremde CA"));
         let known = [ca.der(), stranger.der()];
-        assert!(crls(&[&crl(&ca, 1)]).check_signed_by(known.iter()).is_ok());
-        let forged = crls(&[&crl(&forger, 1)]).check_signed_by(known.iter());
+        let issuers = Issuers::new(known.iter());
+        let check = |it: Crl| crls(&[&it]).check(&Crls::default(), &issuers);
+        assert_eq!(check(crl(&ca, 1)), Ok(()));
+        let forged = check(crl(&forger, 1));
         assert_eq!(forged, Err(CrlError::Signature { issuer: "CN=CA".to_owned() }));
-        let unknown = crls(&[&crl(&authority("Dritte CA"), 1)]);
-        assert!(unknown.check_signed_by(known.iter()).is_ok(), "nobody here can say");
+        assert_eq!(check(crl(&authority("Dritte CA"), 1)), Ok(()), "nobody here can say");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     keys,
     policy::PolicyError,
     tls::{
-        crl::{CrlError, Crls},
+        crl::{CrlError, Crls, Issuers},
         identity::{MemberTrust, Trust},
         profile::Profile,
         strength,
@@ -114,6 +114,9 @@ pub enum MaterialError {
     /// Revocation lists cannot be used together, or instead of those in use.
     #[error("revocation lists cannot be used")]
     Crls(#[source] CrlError),
+    /// Some revocation lists were not taken; the others were.
+    #[error("{0}")]
+    SomeCrls(String),
     /// A certificate is too weak.
     #[error("a certificate is too weak: {0}")]
     Weak(String),
@@ -132,6 +135,14 @@ pub enum MaterialError {
 }
 
 // === impl Material ===
+
+impl Material {
+    /// The issuers whose revocation lists can be verified here.
+    pub(crate) fn issuers(&self) -> Issuers<'_> {
+        let anchors = self.members.iter().flat_map(|it| &it.anchors).chain(&self.client_anchors);
+        Issuers::new(anchors.chain(&self.chain))
+    }
+}
 
 impl Clone for Material {
     fn clone(&self) -> Self {

@@ -31,13 +31,15 @@ use rustls::{
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
+use crate::lifecycle::chain;
+
 pub(crate) use acceptor::network;
 pub use acceptor::{
     AcceptLimits, Acceptor, Caller, Chain, Incoming, Listener, Outcome, TlsConnection,
 };
 pub use alerted::{Alerted, Alerts};
 pub use connector::{ConnectError, PeerConnector};
-pub use crl::{Crl, CrlError, Crls, read_crls};
+pub use crl::{Crl, CrlError, CrlFile, Crls, read_crls};
 pub use identity::{Bar, Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, read_certificates, read_private_key};
@@ -82,6 +84,8 @@ impl TlsContext {
     ///
     /// The material cannot be used.
     pub fn new(profile: Profile, material: Material) -> Result<Self, MaterialError> {
+        let check = material.crls.check(&Crls::default(), &material.issuers());
+        check.map_err(MaterialError::Crls)?;
         let current = ArcSwap::from_pointee(Current::new(profile, &material)?);
         let material = Mutex::new(material);
         Ok(Self { profile, current, material, standing: Standing::default() })
@@ -103,11 +107,41 @@ impl TlsContext {
     ///
     /// What comes out cannot be used; then nothing changes.
     pub fn change(&self, change: impl FnOnce(&mut Material)) -> Result<(), MaterialError> {
+        self.swap(|material| {
+            let before = material.crls.clone();
+            change(material);
+            if material.crls == before {
+                return Ok(());
+            }
+            material.crls.check(&before, &material.issuers()).map_err(MaterialError::Crls)
+        })
+    }
+
+    /// Takes the revocation lists of these files into use. One that may not be taken leaves in use
+    /// what it would have replaced, and holds up none of another issuer.
+    ///
+    /// # Errors
+    ///
+    /// Why some, or all, were not taken.
+    pub fn renew_crls(&self, files: Vec<CrlFile>) -> Result<(), MaterialError> {
+        let mut failed = Vec::new();
+        self.swap(|material| {
+            let renewed = material.crls.renewed(files, &material.issuers());
+            (material.crls, failed) = renewed.map_err(MaterialError::Crls)?;
+            Ok(())
+        })?;
+        let failed: Vec<_> = failed.iter().map(|it| chain(it)).collect();
+        if failed.is_empty() { Ok(()) } else { Err(MaterialError::SomeCrls(failed.join("; "))) }
+    }
+
+    fn swap(
+        &self,
+        change: impl FnOnce(&mut Material) -> Result<(), MaterialError>,
+    ) -> Result<(), MaterialError> {
         // it is replaced as a whole, at the end: what a panic leaves is whole
         let mut material = self.material.lock().unwrap_or_else(PoisonError::into_inner);
         let mut changed = material.clone();
-        change(&mut changed);
-        changed.crls.check_newer_than(&material.crls).map_err(MaterialError::Crls)?;
+        change(&mut changed)?;
         self.current.store(Arc::new(Current::new(self.profile, &changed)?));
         *material = changed;
         Ok(())
@@ -173,8 +207,6 @@ impl Current {
         };
         let leaf = Leaf::parse(leaf).map_err(MaterialError::Certificate)?;
         check_strong(&chain).map_err(MaterialError::Weak)?;
-        let known = members.iter().flat_map(|it| &it.anchors).chain(&client_anchors).chain(&chain);
-        crls.check_signed_by(known).map_err(MaterialError::Crls)?;
         let join = join_config(profile, &provider, &members, &leaf, &chain, &key)?;
         let own = CertifiedKey::from_der(chain, key.clone_key(), &provider)
             .map_err(MaterialError::Certificate)?;

@@ -243,6 +243,25 @@ async fn a_list_of_the_new_key_of_a_ca_revokes_what_that_key_signed() {
     ping(&mut good).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_list_of_the_old_key_of_a_ca_says_nothing_about_the_new_key() {
+    let pki = Pki::new();
+    let new_ca = registry_node::pki::Authority::root("RP CA", OffsetDateTime::now_utc()).unwrap();
+    let (bad, good) = (
+        pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap(),
+        new_ca.issue(&pki.node_request("rp-1")).unwrap(),
+    );
+    let mut node = Node::new(pki, false);
+    append(&node.files.crls[0], &node.pki.rp_ca.crl(7, &[&bad], in_a_week()).unwrap());
+    node.context.change(|it| it.members[0].anchors.push(new_ca.der())).unwrap();
+    node.look();
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let (_, alert) = Client::with(&node.pki, bad).refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    let mut good = Client::with(&node.pki, good).connect(server.address).await.unwrap();
+    ping(&mut good).await.unwrap();
+}
+
 // === validated before the swap ===
 
 #[tokio::test]
@@ -351,6 +370,30 @@ async fn a_list_that_is_older_forged_or_damaged_is_refused_and_the_rest_is_loade
     node.look();
     assert_eq!(node.context.material().chain, next.chain);
     assert_eq!(node.board.load().failed, [Part::Crls]);
+}
+
+#[tokio::test]
+async fn a_list_that_is_refused_does_not_hold_up_that_of_another_issuer() {
+    let mut node = Node::new(Pki::new(), false);
+    let list = |ca: &registry_node::pki::Authority, number, revoked: &[&Issued]| {
+        ca.crl(number, revoked, in_a_week()).unwrap()
+    };
+    let path = node.files.crls[0].clone();
+    fs::write(&path, list(&node.pki.sl_ca, 3, &[]) + &list(&node.pki.rp_ca, 1, &[])).unwrap();
+    node.look();
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let rp = node.pki.rp_ca.issue(&node.pki.node_request("rp-1")).unwrap();
+    let revoked = list(&node.pki.rp_ca, 2, &[&rp]);
+    let client = Client::with(&node.pki, rp);
+    let mut stream = client.connect(server.address).await.unwrap();
+    ping(&mut stream).await.unwrap();
+    fs::write(&path, list(&node.pki.sl_ca, 2, &[]) + &revoked).unwrap();
+    node.look();
+    node.failed(Part::Crls, "is older than the one in use");
+    assert!(ping(&mut stream).await.is_err());
+    let (_, alert) = client.refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    assert_eq!(node.context.material().crls.iter().count(), 2);
 }
 
 #[tokio::test]
