@@ -5744,6 +5744,10 @@ pub struct GetStatusResponse {
     /// The charter in force, and what is known about why it is.
     #[prost(message, optional, tag = "21")]
     pub charter: ::core::option::Option<CharterStanding>,
+    /// True while a key of the Land of this node does not sign: publishing fails, reads are as right as
+    /// before. It is tried again by itself, and false once it signs.
+    #[prost(bool, tag = "22")]
+    pub signing_failed: bool,
 }
 /// What a partner holds of a log, as far as it told us.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
