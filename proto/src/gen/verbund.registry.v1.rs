@@ -8534,6 +8534,10 @@ pub struct ErasureState {
     /// Members that have not confirmed it and never will, because a charter removed them. They do not count.
     #[prost(string, repeated, tag = "11")]
     pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if a reset discarded the erasure: it does not count, and its owner has to say it again. What
+    /// was overwritten meanwhile stays so.
+    #[prost(bool, tag = "12")]
+    pub discarded: bool,
 }
 /// A Land has carried an erasure out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
