@@ -36,6 +36,7 @@ impl StatusBoard {
             fence: "the node starts".to_owned(),
             fence_open: false,
             copied: false,
+            signing_failed: false,
             submissions_waiting: 0,
             later_charter: None,
             resets_told: ResetsTold::new(),

@@ -18,7 +18,7 @@ use registry_proto::{
     wire::registry::{Charter, PublishRequest},
 };
 use registry_tests::{
-    cluster::{Cluster, binary, eventually},
+    cluster::{Cluster, Who, binary, eventually, http_get},
     records::{definition, request, service_id},
 };
 
@@ -196,14 +196,15 @@ async fn a_node_signs_with_a_token_and_survives_its_loss() {
     hsm.pull();
     let refused = cluster.publish(SL, service(2)).await.expect_err("nobody signs");
     assert!(format!("{refused:?}").contains("SIGNING_FAILED"), "{refused:?}");
-    // nothing else suffers
+    // nothing else suffers, and it is said wherever somebody looks
     cluster.publish(RP, service(3)).await.expect("the other log goes on");
-    assert!(cluster.status(SL).await.is_ok());
+    eventually(LIMIT, "SL says it", async || says(&cluster, true).await).await;
+    let table = cluster.registry(SL, Who::Reader, &["status"]).output().expect("runs");
+    assert!(text(&table).contains("Achtung: ein Schlüssel des Landes"), "{}", text(&table));
     hsm.put();
-    eventually(LIMIT, "the token is found again", async || {
-        cluster.publish(SL, service(4)).await.is_ok()
-    })
-    .await;
+    // nobody publishes: the node tries by itself
+    eventually(LIMIT, "SL says that it signs", async || says(&cluster, false).await).await;
+    cluster.publish(SL, service(4)).await.expect("the token is found again");
     let status = cluster.status(RP).await.expect("status");
     let log = status.logs.iter().find(|it| it.land == "SL").expect("a log");
     assert_eq!(log.size, 2, "what was not signed never was");
@@ -237,6 +238,16 @@ async fn a_node_signs_with_a_token_and_survives_its_loss() {
     assert_eq!(index, Some(3), "behind the entry that says so");
     let log = cluster.stderr(SL);
     assert!(!log.contains(PIN), "no PIN in the log");
+}
+
+/// SL says in status, metrics and `/readyz` whether a key fails to sign.
+async fn says(cluster: &Cluster, failed: bool) -> bool {
+    let status = cluster.status(SL).await.is_ok_and(|it| it.signing_failed == failed);
+    let metric = format!("registry_signing_failed {}", u8::from(failed));
+    let metric = cluster.metrics(SL).await.lines().any(|it| it == metric);
+    let ready = http_get(cluster.bound(SL).monitoring, "/readyz").await;
+    let warned = ready.contains("Ein Schlüssel des Landes unterschreibt nicht") == failed;
+    status && metric && warned && ready.contains(r#""ready":true"#)
 }
 
 fn service(n: u64) -> PublishRequest {

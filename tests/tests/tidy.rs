@@ -79,6 +79,25 @@ fn the_core_does_no_io() {
     }
 }
 
+/// Whoever reads the audit log finds each act of the node in the manual.
+#[test]
+fn every_act_is_in_the_manual() {
+    let root = root();
+    let text = fs::read_to_string(root.join("deploy/handbuch/protokoll.md")).expect("the manual");
+    let mut acts = 0;
+    for path in sources().into_iter().filter(|it| it.starts_with(root.join("node/src"))) {
+        let source = fs::read_to_string(&path).expect("source");
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let begun = code.split("Act::new(\"").skip(1);
+        for act in begun.filter_map(|it| it.split('"').next()).filter(|it| it.contains('.')) {
+            let is_test = path.file_name().is_some_and(|it| it == "tests.rs");
+            assert!(is_test || text.contains(&format!("`{act}`")), "{act} is not in protokoll.md");
+            acts += 1;
+        }
+    }
+    assert!(acts > 10, "found {acts} acts");
+}
+
 /// Every test that SECURITY.md names is there, and every threat names one or says that it is open.
 #[test]
 fn what_security_md_promises_is_tested() {

@@ -151,6 +151,8 @@ pub struct Status {
     pub fence_open: bool,
     /// True when another copy of this node signs with the same keys.
     pub copied: bool,
+    /// True if a key of the Land did not sign when it was asked last: publishing fails until it does.
+    pub signing_failed: bool,
     /// Submissions that wait.
     pub submissions_waiting: usize,
     /// A later charter under which a partner runs.

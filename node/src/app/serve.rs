@@ -434,11 +434,16 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         // reads are as right as before: no reason to take the node out
         warnings: Arc::new(move || {
             let later = board.later_charter().filter(needs_help);
-            later.iter().map(later_words).collect()
+            let unsigned = board.load().signing_failed.then(|| SIGNING_FAILED.to_owned());
+            later.iter().map(later_words).chain(unsigned).collect()
         }),
     }
 }
 
+/// What `/readyz` says while a key does not sign.
+const SIGNING_FAILED: &str = "Ein Schlüssel des Landes unterschreibt nicht, Veröffentlichen \
+                              scheitert. Den Grund nennt das Log dieses Knotens; ist das Token \
+                              wieder da, geht es von selbst weiter.";
 const CATALOGUE: &str = "verbund.registry.v1.CatalogueService";
 const WATCH: &str = "verbund.registry.v1.WatchService";
 const PUBLISH: &str = "verbund.registry.v1.PublishService";

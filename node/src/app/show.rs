@@ -87,6 +87,7 @@ impl Show {
         }
         metrics.set_fence_open(status.fence_open);
         metrics.set_fence_copied(status.copied);
+        metrics.set_signing_failed(status.signing_failed);
         metrics.set_submissions_waiting(status.submissions_waiting);
         let later = status.later_charter.as_ref().map_or(0, |it| it.number);
         metrics.charters().set_later(later);

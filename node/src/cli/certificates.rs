@@ -52,8 +52,39 @@ pub(super) fn line(it: &Expiry, now: i64) -> String {
     };
     let until = OffsetDateTime::from_unix_timestamp(it.not_after).ok();
     let until = until.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
-    let days = it.left(now).div_euclid(DAY);
-    format!("{what:<14} {state:<11} {until}  {days:>5} Tage  {}", it.name)
+    format!("{what:<14} {state:<11} {until}  {:>10}  {}", days(it.left(now)), it.name)
+}
+
+/// How long it counts still, or how long ago it ended.
+fn days(left: i64) -> String {
+    match (left < 0, left.saturating_abs() / DAY) {
+        (false, days) => format!("{days} Tage"),
+        (true, 0) => "vor < 1 Tag".to_owned(),
+        (true, 1) => "vor 1 Tag".to_owned(),
+        (true, days) => format!("vor {days} Tagen"),
+    }
 }
 
 const DAY: i64 = 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_told_in_days_that_have_passed() {
+        let all = [0, DAY, 2 * DAY - 1, -15, 1 - DAY, -DAY, 1 - 2 * DAY, -2 * DAY];
+        let told = all.map(days);
+        let expect = [
+            "0 Tage",
+            "1 Tage",
+            "1 Tage",
+            "vor < 1 Tag",
+            "vor < 1 Tag",
+            "vor 1 Tag",
+            "vor 1 Tag",
+            "vor 2 Tagen",
+        ];
+        assert_eq!(told, expect);
+    }
+}

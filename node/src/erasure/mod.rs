@@ -397,6 +397,11 @@ impl Erasures {
         self.lock().keys().copied().collect()
     }
 
+    /// True if a reset discarded this erasure: it stands beyond what counts of its epoch.
+    pub fn is_discarded(&self, by: Position) -> bool {
+        !counts(&lock(&self.inner.ends), by)
+    }
+
     /// What is not carried out, and not discarded by a reset.
     pub fn open_ones(&self) -> Vec<Known> {
         let open: Vec<_> =

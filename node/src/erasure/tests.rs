@@ -107,6 +107,9 @@ fn what_a_reset_discards_erases_nothing_and_readers_see_no_body_that_is_erased()
     // the second erasure lies behind the cut of another reset
     let erasures = opened(dir.path(), 3, 2, Some(1));
     assert_eq!(hidden(erasures.clone()), [true, false, false]);
+    // and whoever asks is told
+    let discarded = [0, 1].map(|index| erasures.is_discarded(Position { log: NEW, index }));
+    assert_eq!(discarded, [false, true]);
     erasures.resume(OLD, &mut journals[0]).unwrap();
     erasures.resume(NEW, &mut journals[1]).unwrap();
     erasures.settle(OLD, &mut journals[0]).unwrap();

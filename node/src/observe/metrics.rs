@@ -68,6 +68,7 @@ struct Logs {
 struct NodeGauges {
     fence_open: Gauge,
     fence_copied: Gauge,
+    signing_failed: Gauge,
     fence_closed: Family<Closed, Counter>,
     fence_unfenced: Counter,
     submissions_waiting: Gauge,
@@ -259,6 +260,11 @@ impl Metrics {
     /// Whether another copy of this node signs with the same keys.
     pub fn set_fence_copied(&self, copied: bool) {
         self.node.fence_copied.set(i64::from(copied));
+    }
+
+    /// Whether a key of the Land did not sign when it was asked last.
+    pub fn set_signing_failed(&self, failed: bool) {
+        self.node.signing_failed.set(i64::from(failed));
     }
 
     /// Submissions between authorisation and answer.
@@ -457,6 +463,11 @@ impl NodeGauges {
             self.fence_copied.clone(),
         );
         r.register(
+            "signing_failed",
+            "1 while a key of this Land does not sign",
+            self.signing_failed.clone(),
+        );
+        r.register(
             "fence_closed",
             "Times the fence was closed, or closed anew, while this node ran, by cause",
             self.fence_closed.clone(),
@@ -531,6 +542,7 @@ mod tests {
         metrics.set_recorded_ahead(Land::RP, Duration::from_secs(90));
         metrics.set_fence_open(true);
         metrics.set_fence_copied(false);
+        metrics.set_signing_failed(true);
         metrics.fence_closed("frozen");
         metrics.set_submissions_waiting(1);
         metrics.set_sessions(3);
@@ -566,6 +578,7 @@ mod tests {
             r#"registry_recorded_ahead_seconds{land="RP"} 90.0"#,
             "registry_fence_open 1",
             "registry_fence_copied 0",
+            "registry_signing_failed 1",
             r#"registry_fence_closed_total{why="frozen"} 1"#,
             "registry_submissions_waiting 1",
             "registry_sessions 3",

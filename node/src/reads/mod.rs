@@ -345,6 +345,7 @@ impl Reads {
     /// None; the form is that of all reads.
     pub fn status(&self, _: &GetStatusRequest) -> Result<GetStatusResponse, Reject> {
         let cut = self.index.store().cut();
+        let shown = self.board.load();
         Ok(GetStatusResponse {
             verbund: self.charter.id().to_string(),
             verbund_name: self.charter.name().to_owned(),
@@ -352,7 +353,8 @@ impl Reads {
             land: self.me.land.code().to_owned(),
             node: self.me.node.clone(),
             software: self.software.to_owned(),
-            fence: self.board.load().fence.clone(),
+            fence: shown.fence.clone(),
+            signing_failed: shown.signing_failed,
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
             now: Some(timestamp(self.clock.wall_ms())),

@@ -194,6 +194,7 @@ impl ErasureApi {
         let Some(by) = by else { return Ok(state) };
         let stored = self.entry(by)?;
         state.erasure = Some(wire_position(by));
+        state.discarded = self.setup.erasures.is_discarded(by);
         state.recorded_at = Some(timestamp(stored.header.recorded_unix_ms));
         if let Ok(Record::Erasure(it)) = fold::read(&stored.as_entry()) {
             state.grund = it.grund;

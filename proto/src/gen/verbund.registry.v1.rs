@@ -5752,6 +5752,10 @@ pub struct GetStatusResponse {
     /// The charter in force, and what is known about why it is.
     #[prost(message, optional, tag = "21")]
     pub charter: ::core::option::Option<CharterStanding>,
+    /// True while a key of the Land of this node does not sign: publishing fails, reads are as right as
+    /// before. It is tried again by itself, and false once it signs.
+    #[prost(bool, tag = "22")]
+    pub signing_failed: bool,
 }
 /// What a partner holds of a log, as far as it told us.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -8538,6 +8542,10 @@ pub struct ErasureState {
     /// Members that have not confirmed it and never will, because a charter removed them. They do not count.
     #[prost(string, repeated, tag = "11")]
     pub removed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// True if a reset discarded the erasure: it does not count, and its owner has to say it again. What
+    /// was overwritten meanwhile stays so.
+    #[prost(bool, tag = "12")]
+    pub discarded: bool,
 }
 /// A Land has carried an erasure out.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -100,8 +100,11 @@ pub struct Node {
     /// signed in this life.
     lacks_past: bool,
     pulse: Pulse,
-    freshened_mono_ms: u64,
+    /// When the own head is signed anew if nothing else is signed before.
+    freshen_due_mono_ms: u64,
     freshening: bool,
+    /// When it was asked last, a key did not sign.
+    signing_failed: bool,
     /// Until then a key that did not sign what the node itself has to say is not asked again, unless
     /// somebody publishes.
     key_rests_until_mono_ms: u64,
@@ -182,8 +185,9 @@ impl Node {
             recovered_from,
             lacks_past,
             pulse: Pulse::new(now),
-            freshened_mono_ms: 0,
+            freshen_due_mono_ms: 0,
             freshening: false,
+            signing_failed: false,
             key_rests_until_mono_ms: 0,
             entropy: Entropy::new(entropy),
             name,
@@ -295,6 +299,7 @@ impl Node {
             fence: self.fence_text(),
             fence_open: self.fence.is_open() && !self.own_failed,
             copied: matches!(self.fence, Fence::Copied { .. }),
+            signing_failed: self.signing_failed,
             submissions_waiting: self.room.len(),
             later_charter: self.replication.later_charter(now),
             resets_told: self.replication.resets_told().clone(),
@@ -378,7 +383,7 @@ impl Node {
         self.own.committed(signed.size());
         self.audit.committed(signed.size());
         self.copies.signed(signed.fresh_unix_seconds);
-        self.freshened_mono_ms = now.mono_ms;
+        self.signed(now);
         let recorded_ms = self.own.sealed_recorded_ms();
         if let Some(replica) = self.replication.replica_mut(log) {
             replica.grew(signed, recorded_ms, now);
@@ -398,7 +403,7 @@ impl Node {
 
     fn freshened(&mut self, signed: SignedCheckpoint, now: Now) {
         self.freshening = false;
-        self.freshened_mono_ms = now.mono_ms;
+        self.signed(now);
         self.copies.signed(signed.fresh_unix_seconds);
         let log = self.own.origin().log;
         // a commit, or entries that came back, may have overtaken it
@@ -493,9 +498,7 @@ impl Node {
     }
 
     fn freshen(&mut self, now: Now) {
-        let idle_ms = now.mono_ms.saturating_sub(self.freshened_mono_ms);
-        let never = self.freshened_mono_ms == 0;
-        let due = never || idle_ms >= limits::FRESHNESS_RENEW_MS;
+        let due = now.mono_ms >= self.freshen_due_mono_ms;
         // a wall clock that went back would only sign what nobody takes for newer
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
         let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh);

@@ -20,7 +20,7 @@ impl Node {
         if notes > 0 {
             self.key_rests_until_mono_ms = now.mono_ms + limits::SIGN_RETRY_MS;
         }
-        self.effects.push_back(Effect::Report(Notice::Unsigned));
+        self.did_not_sign(now);
     }
 
     /// True while the node has something to say and asks its key for nothing of its own accord.
@@ -58,9 +58,20 @@ impl Node {
 
     pub(super) fn freshen_failed(&mut self, now: Now) {
         self.freshening = false;
-        let waits = limits::FRESHNESS_RENEW_MS - limits::SIGN_RETRY_MS;
-        // 0 says that nothing was signed since the start, which is tried at once
-        self.freshened_mono_ms = now.mono_ms.saturating_sub(waits).max(1);
+        self.did_not_sign(now);
+    }
+
+    /// A head is signed, and by that fresh.
+    pub(super) fn signed(&mut self, now: Now) {
+        self.signing_failed = false;
+        self.freshen_due_mono_ms = now.mono_ms + limits::FRESHNESS_RENEW_MS;
+    }
+
+    /// The freshness is tried again soon, also after a group: so it shows when the key signs again,
+    /// though nobody publishes.
+    fn did_not_sign(&mut self, now: Now) {
+        self.signing_failed = true;
+        self.freshen_due_mono_ms = now.mono_ms + limits::SIGN_RETRY_MS;
         self.effects.push_back(Effect::Report(Notice::Unsigned));
     }
 }

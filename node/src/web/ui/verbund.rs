@@ -178,6 +178,10 @@ impl VerbundPage<'_> {
     fn node(&self) -> Markup {
         let status = self.status();
         let fence = match status.fence.as_str() {
+            "open" if status.signing_failed => html! {
+                (badge("unterschreibt nicht", Tone::Danger)) " Ein Schlüssel des Landes unterschreibt "
+                "nicht, Veröffentlichen scheitert; den Grund nennt das Log des Knotens."
+            },
             "open" => html! { (badge("offen", Tone::Success)) " Der Knoten kann veröffentlichen." },
             why => html! {
                 (badge("geschlossen", Tone::Warning)) " Der Knoten kann lesen, aber nicht "

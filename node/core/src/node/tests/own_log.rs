@@ -319,11 +319,18 @@ fn what_is_not_signed_never_was_and_is_tried_again() {
     let said = bench.input(Input::CommitUnsigned);
     assert_eq!(said, ["reply 2 SIGNING_FAILED", "reply 3 SIGNING_FAILED", "unsigned"]);
     // publishing stays open, and the same record takes the same place
-    assert!(bench.node.status(bench.now).fence_open);
+    let status = bench.node.status(bench.now);
+    assert!(status.fence_open && status.signing_failed, "{status:?}");
     assert_eq!(words(&bench.submit(5, definition(2))), ["commit 1..2"]);
     assert_eq!(bench.input(Input::CommitUnsigned), ["reply 5 SIGNING_FAILED", "unsigned"]);
+    // tried soon though nobody publishes, so that it shows when it signs again
+    let said = bench.later(limits::SIGN_RETRY_MS);
+    assert!(said.iter().any(|it| it.starts_with("freshen")), "{said:?}");
+    assert_eq!(bench.input(Input::FreshenFailed), ["unsigned"]);
     let commit = commits(&mut bench, 6, definition(3));
+    assert!(bench.node.status(bench.now).signing_failed);
     bench.committed(commit.checkpoint);
+    assert!(!bench.node.status(bench.now).signing_failed);
     assert_eq!(bench.folded(2), ["reply 6 [1]"]);
 }
 
@@ -334,6 +341,7 @@ fn a_freshness_that_is_not_signed_is_tried_again_soon() {
     let freshens = |said: Vec<String>| said.into_iter().any(|it| it.starts_with("freshen"));
     assert!(freshens(bench.later(limits::FRESHNESS_RENEW_MS)));
     assert_eq!(bench.input(Input::FreshenFailed), ["unsigned"]);
+    assert!(bench.node.status(bench.now).signing_failed);
     assert!(!freshens(bench.later(limits::SIGN_RETRY_MS - 1)));
     assert!(freshens(bench.later(1)));
 }

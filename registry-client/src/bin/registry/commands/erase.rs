@@ -108,6 +108,7 @@ fn node(it: &ErasureState) -> Node {
             .with("object_id", text(&it.object_id))
             .with("erasure", Node::Text(output::place(it.erasure.as_ref())))
             .with("grund", text(&it.grund))
+            .with("discarded", Node::Bool(it.discarded))
             .with("done_here", Node::Bool(it.done_here))
             .with("confirmed", Node::List(confirmed.collect()))
             .with("open", Node::List(it.open.iter().map(|it| text(it)).collect()))
@@ -120,6 +121,8 @@ fn table(erased: &[ErasureState]) -> String {
         ["Eintrag", "Art", "Gelöscht durch", "Bestätigt", "Offen", "Grund"],
         &[0, 1, 2],
         erased.iter().map(|it| {
+            let by = output::place(it.erasure.as_ref());
+            let by = if it.discarded { format!("{by}, {DISCARDED}") } else { by };
             let confirmed = it.confirmed.iter().map(|at| {
                 let since = at.since.as_ref().map_or_else(String::new, output::instant);
                 format!("{} {since}", at.land)
@@ -129,11 +132,33 @@ fn table(erased: &[ErasureState]) -> String {
             [
                 output::place(it.entry.as_ref()),
                 kinds::word(Kind::from_wire(it.kind)).to_owned(),
-                output::place(it.erasure.as_ref()),
+                by,
                 confirmed.collect::<Vec<_>>().join(", "),
                 open.collect::<Vec<_>>().join(", "),
                 it.grund.clone(),
             ]
         }),
     )
+}
+
+/// Beside an erasure that does not count any more.
+const DISCARDED: &str = "verworfen durch Zurücksetzen, noch einmal zu schreiben";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_erasure_that_a_reset_discarded_is_marked() {
+        let at = |index| Some(LogPosition { land: "SL".to_owned(), epoch: 1, index });
+        let of = |discarded| ErasureState {
+            entry: at(32),
+            erasure: at(34),
+            discarded,
+            ..ErasureState::default()
+        };
+        let text = table(&[of(true), of(false)]);
+        let marked = text.matches("SL/1/34, verworfen durch Zurücksetzen").count();
+        assert_eq!((marked, text.matches("SL/1/34").count()), (1, 2), "{text}");
+    }
 }

@@ -144,7 +144,7 @@ async fn send(
         let lines = [
             ("Dienst", said.service_id.clone()),
             ("Version", said.version.clone()),
-            ("Stand", kinds::lifecycle(said.lifecycle()).to_owned()),
+            ("Stand", state(said.lifecycle(), !answer.approval_id.is_empty())),
             ("Abschaltung", said.abschaltung_am),
         ];
         return write::report(format, &answer, &writing, lines);
@@ -172,6 +172,12 @@ async fn send(
     write::tell(&answer, &crate::documents::Sources::default());
     eprintln!("Der Knoten nähme das an; nichts geschrieben.");
     Ok(())
+}
+
+/// What the version is now, or will be once a second person has agreed.
+fn state(lifecycle: Lifecycle, waits: bool) -> String {
+    let word = kinds::lifecycle(lifecycle);
+    if waits { format!("{word}, sobald es freigegeben ist") } else { word.to_owned() }
 }
 
 fn table(impact: &GetImpactResponse, said: &VersionStatus) -> String {

@@ -25,6 +25,7 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
             .with("node", Node::Text(status.node.clone()))
             .with("software", Node::Text(status.software.clone()))
             .with("fence", Node::Text(status.fence.clone()))
+            .with("signing_failed", Node::Bool(status.signing_failed))
             .with("index", Node::Text(status.index.clone()))
             .with("logs", json::list("AsOf", &status.logs)?)
             .with("peers", json::list("PeerLog", &status.peers)?);
@@ -54,10 +55,6 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
 }
 
 fn table(client: &Client, status: &GetStatusResponse) -> String {
-    let fence = match status.fence.as_str() {
-        "open" => "offen (Veröffentlichen möglich)".to_owned(),
-        other => format!("geschlossen: {}", crate::words::fence(other).unwrap_or(other)),
-    };
     let index = match status.index.as_str() {
         "ready" => "bereit".to_owned(),
         other => other.to_owned(),
@@ -76,10 +73,13 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
         ("Knoten", format!("{} ({}), {}", status.node, status.land, client.address())),
         ("Software", status.software.clone()),
         ("Charta", charter),
-        ("Zaun", fence),
+        ("Zaun", fence(status)),
         ("Katalog", index),
         ("Uhr", status.now.as_ref().map_or_else(String::new, output::instant)),
     ]));
+    if status.signing_failed {
+        text.push_str(SIGNING_FAILED);
+    }
     if let Some(standing) = &status.charter {
         text.push_str(&super::charter::warned(standing));
     }
@@ -122,6 +122,22 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
     }
     text
 }
+
+/// Whether anything can be published, and why not.
+fn fence(status: &GetStatusResponse) -> String {
+    match status.fence.as_str() {
+        "open" if status.signing_failed => {
+            "offen, aber ein Schlüssel unterschreibt nicht (Veröffentlichen scheitert)".to_owned()
+        }
+        "open" => "offen (Veröffentlichen möglich)".to_owned(),
+        other => format!("geschlossen: {}", crate::words::fence(other).unwrap_or(other)),
+    }
+}
+
+const SIGNING_FAILED: &str = "\nAchtung: ein Schlüssel des Landes unterschreibt nicht; Lesen und die \
+                              Protokolle der anderen gehen weiter.\nNächster Schritt: der Betreiber \
+                              sieht den Grund im Log des Knotens und stellt das Token wieder bereit; \
+                              ein Neustart ist nicht nötig.\n";
 
 /// What is to be said of a log that is not as the others.
 fn marks(log: &AsOf) -> String {
@@ -222,6 +238,17 @@ fn level(level: CertificateLevel) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_does_not_sign_is_no_open_fence() {
+        let of = |text: &str, signing_failed| {
+            let status = GetStatusResponse::default();
+            fence(&GetStatusResponse { fence: text.to_owned(), signing_failed, ..status })
+        };
+        assert_eq!(of("open", false), "offen (Veröffentlichen möglich)");
+        assert!(of("open", true).contains("scheitert"));
+        assert!(of("closed", true).starts_with("geschlossen: "));
+    }
 
     #[test]
     fn only_what_has_to_be_done_is_shown() {
