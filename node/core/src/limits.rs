@@ -186,6 +186,8 @@ pub const FENCE_QUIET_MS: u64 = 70_000;
 pub const COPY_FIRST_MS: u64 = 120_000;
 /// What a node has to say about its own log and has not said durably; beyond, it does not sign.
 pub const NOTES_MAX: usize = 16;
+/// Erasures in one group of those that a node says again because a reset discarded them.
+pub const ERASURES_SAID_AGAIN: usize = 500;
 /// Watches at a node.
 pub const WATCHES_MAX: usize = 10_000;
 /// Watches of one identity.

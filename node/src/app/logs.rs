@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use super::{
     cut,
+    gone::Gone,
     kept::{self, Fits},
 };
 use crate::{
@@ -143,6 +144,7 @@ pub(super) async fn open(
             logs.journals.push((log, journal));
             kept_here.extend((fits == Some(Fits::Yes)).then_some(log));
         }
+        let mut gone = Gone::before(own);
         for (log, journal) in &mut logs.journals {
             let (log, reader) = (*log, journal.reader());
             let resumed = logs.erasures.resume(log, journal);
@@ -151,10 +153,12 @@ pub(super) async fn open(
             recovered.kept = kept_here.contains(&log);
             if log.land == own.land {
                 let counts = logs.epochs.counts.get(&log).copied().unwrap_or_else(|| reader.size());
-                recovered.pulled_from = read_own(log, &reader, counts, &mut logs.services)?;
+                recovered.pulled_from =
+                    read_own(log, &reader, counts, &mut logs.services, &mut gone)?;
             }
             logs.recovered.push(recovered);
         }
+        say_again(own, gone, &mut logs.services);
         // what later epochs erase is known only now
         for (log, journal) in &mut logs.journals {
             let settled = logs.erasures.settle(*log, journal);
@@ -213,6 +217,7 @@ fn read_own(
     reader: &Reader,
     counts: u64,
     services: &mut OwnServices,
+    gone: &mut Gone,
 ) -> Result<Option<u64>, LogsError> {
     let mut pulled_from = None;
     let mut next = 0;
@@ -226,11 +231,21 @@ fn read_own(
             if let Ok(header) = Header::parse(&entry.header) {
                 let body = stored_body(entry).map(|it| it.as_ref());
                 services.learn(&header, leaf_hash(&entry.header), body);
+                gone.look(entry, &header);
             }
         }
         next += entries.len() as u64;
     }
+    gone.look_beyond(reader, counts);
     Ok(pulled_from)
+}
+
+/// Has the node say again what resets discarded of the erasures of its Land.
+fn say_again(own: LogId, gone: Gone, services: &mut OwnServices) {
+    let erasures = gone.tell(services);
+    if erasures > 0 {
+        info!(log = %own, erasures, "erasures that a reset discarded are said again in this log");
+    }
 }
 
 const BY_CHARTER: &str = "behind the end of the log by the charter in force";

@@ -6,6 +6,7 @@
 mod audited;
 mod cut;
 mod foundation;
+mod gone;
 mod joining;
 mod journal_read;
 mod kept;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use registry_journal::{EraseError, Journal, Reader};
 use registry_proto::{
     erasure::{Erasing, may_be_erased},
-    log::{HashTiles, Header, Kind, leaf_hash},
+    log::{Hash, HashTiles, Header, Kind, leaf_hash},
     terms::LogId,
 };
 use tracing::error;
@@ -32,12 +32,16 @@ pub(super) fn promised_kind(log: LogId, at: &Erased, raw: &Bytes) -> Option<Kind
 pub(super) fn erased_kind(reader: &Reader, erasing: &Erasing) -> Option<Kind> {
     let Ok(target) = reader.entry(erasing.index) else {
         // nobody can say any more what it was; its place in the tree says whether it is meant
-        let leaves = HashTiles::read(reader, 0, erasing.index, 1);
-        let is_meant = leaves.is_ok_and(|it| it.first() == Some(&erasing.leaf));
+        let is_meant = leaf_of(reader, erasing.index) == Some(erasing.leaf);
         return is_meant.then_some(UNREADABLE);
     };
     let header = Header::parse(&target.header).ok()?;
     erasing.erases(&header, &leaf_hash(&target.header)).ok().map(|()| header.kind)
+}
+
+/// Leaf of an entry as the tree has it, whatever became of the entry.
+pub(super) fn leaf_of(reader: &Reader, index: u64) -> Option<Hash> {
+    HashTiles::read(reader, 0, index, 1).ok()?.first().copied()
 }
 
 /// Overwrites what a row names: its kind, and whether it was there until now. `None` if that cannot be,
@@ -54,10 +58,15 @@ pub(super) fn settle_one(
         Some(_) if at.index >= reader.size() => NOT_HERE,
         Some(_) => match reader.entry(at.index) {
             Ok(entry) => promised_kind(log, at, &entry.header).unwrap_or(NOT_HERE),
-            Err(_) => {
-                error!(%log, entry = at.index, "a damaged entry cannot be erased");
-                return Ok(None);
-            }
+            // its place in the tree says whether it is meant
+            Err(_) => match leaf_of(&reader, at.index) {
+                None => {
+                    error!(%log, entry = at.index, "a damaged entry cannot be erased");
+                    return Ok(None);
+                }
+                leaf if leaf == at.leaf => UNREADABLE,
+                Some(_) => NOT_HERE,
+            },
         },
     };
     if kind == NOT_HERE {

@@ -360,7 +360,26 @@ impl Erasures {
 
     /// Erasures that erase an entry with this leaf: of its own epoch, then those of later ones that count.
     pub fn by(&self, entry: Position, leaf: Hash) -> Vec<Position> {
-        let ends = lock(&self.inner.ends).clone();
+        let mut all = self.naming_leaf(entry, leaf);
+        let ends = lock(&self.inner.ends);
+        all.retain(|it| it.log == entry.log || counts(&ends, *it));
+        all
+    }
+
+    /// Erasures of the same that resets discarded.
+    pub(crate) fn discarded(&self, entry: Position, leaf: Hash) -> Vec<Position> {
+        let mut all = self.naming_leaf(entry, leaf);
+        let ends = lock(&self.inner.ends);
+        all.retain(|it| !counts(&ends, *it));
+        all
+    }
+
+    /// Entries that count of an epoch, if a reset ended it.
+    pub(crate) fn counted(&self, log: LogId) -> Option<u64> {
+        lock(&self.inner.ends).get(&log).map(|it| it.counts)
+    }
+
+    fn naming_leaf(&self, entry: Position, leaf: Hash) -> Vec<Position> {
         let lists = self.lock();
         let mut all = Vec::new();
         for (&stands, list) in lists.range(entry.log..).take_while(|it| it.0.land == entry.log.land)
@@ -368,15 +387,17 @@ impl Erasures {
             let own = stands == entry.log;
             let (epoch, leaf) = ((!own).then_some(entry.log.epoch), (!own).then_some(leaf));
             let row = list.rows.get(&Erased { epoch, index: entry.index, leaf });
-            let by = row.map(|it| Position { log: stands, index: it.by });
-            all.extend(by.filter(|it| own || counts(&ends, *it)));
+            all.extend(row.map(|it| Position { log: stands, index: it.by }));
         }
         all
     }
 
-    /// All erasures that stand in a log, the newest first, of entries that are here and can be read.
+    /// All erasures that stand in a log and count, the newest first, of entries that are here and can be
+    /// read.
     pub fn of(&self, log: LogId) -> Vec<Known> {
-        let mut all = self.some(log, |it| ![NOT_HERE, UNREADABLE].contains(&it.kind));
+        let counted = self.counted(log).unwrap_or(u64::MAX);
+        let is_here = |it: &Row| ![NOT_HERE, UNREADABLE].contains(&it.kind);
+        let mut all = self.some(log, |it| it.by < counted && is_here(it));
         all.sort_unstable_by_key(|it| std::cmp::Reverse(it.by));
         all
     }

@@ -212,15 +212,8 @@ fn a_body_that_is_damaged_is_overwritten_and_confirmed_only_then() {
     let entries = memory.entries();
     let mut journal = open(dir.path(), OLD);
     append(&mut journal, &entries);
-    // one byte of the body on the disk is another
-    let file = dir.path().join("1/00000000000000000000.seg");
-    let body = &entries[1].body.as_ref().unwrap().1[1..];
-    let mut bytes = std::fs::read(&file).unwrap();
-    let place = |bytes: &[u8]| bytes.windows(body.len()).position(|it| it == body);
-    let at = place(&bytes).unwrap();
-    bytes[at - 1] ^= 1;
-    std::fs::write(&file, &bytes).unwrap();
-    assert!(journal.reader().entry(1).is_err());
+    let stands = damage(dir.path(), &entries[1]);
+    assert!(journal.reader().entry(1).is_err() && stands());
 
     let erasures = opened(dir.path(), 5, 0, None);
     let said = entries[3..].iter().map(|it| (&it.header, &it.body.as_ref().unwrap().1));
@@ -230,7 +223,44 @@ fn a_body_that_is_damaged_is_overwritten_and_confirmed_only_then() {
     assert!(erasures.open_ones().iter().all(|it| !it.gone));
     erasures.settle(OLD, &mut journal).unwrap();
     assert!(erasures.open_ones().iter().all(|it| it.gone && it.by.index == 4));
-    assert_eq!(place(&std::fs::read(&file).unwrap()), None);
+    assert!(!stands());
+}
+
+#[test]
+fn a_damaged_body_of_an_epoch_that_ended_is_overwritten_and_keeps_back_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = logs(3, &[]).0;
+    let (wrong, right) = (leaf_hash(b"another"), leaf_hash(&old[1].header));
+    let new = logs(0, &[(1, wrong), (1, right), (2, leaf_hash(&old[2].header))]).1;
+    let mut journals = [open(dir.path(), OLD), open(dir.path(), NEW)];
+    append(&mut journals[0], &old);
+    let stands = damage(dir.path(), &old[1]);
+    assert!(journals[0].reader().entry(1).is_err() && stands());
+    let erasures = opened(dir.path(), 3, 0, None);
+    assert_eq!(note(&erasures, &mut journals[1], &new), 3);
+    erasures.settle(OLD, &mut journals[0]).unwrap();
+    assert!(!stands(), "the rest of the body is still in the journal");
+    // the one that fits, the one that names another leaf, and the one behind them
+    assert!(erasures.open_ones().iter().all(|it| it.gone));
+    assert_eq!(erasures.done(erasures.open_ones()).len(), 3);
+    assert_eq!(erasures.of(NEW).iter().map(|it| it.by.index).collect::<Vec<_>>(), [2]);
+    // and the next start finds nothing to do
+    let again = opened(dir.path(), 3, 3, None);
+    again.settle(OLD, &mut journals[0]).unwrap();
+    assert_eq!(again.open_ones(), []);
+}
+
+/// Makes one byte of the body of an entry of [`OLD`] another one on the disk; whether the others still
+/// stand there.
+fn damage(dir: &Path, entry: &Stored) -> impl Fn() -> bool + use<> {
+    let file = dir.join("1/00000000000000000000.seg");
+    let body = entry.body.as_ref().unwrap().1.slice(1..);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let place = move |bytes: &[u8]| bytes.windows(body.len()).position(|it| *it == *body);
+    let at = place(&bytes).unwrap();
+    bytes[at - 1] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    move || place(&std::fs::read(&file).unwrap()).is_some()
 }
 
 #[test]

@@ -45,7 +45,7 @@ enum RangeError {
     Read(#[source] registry_journal::ReadError),
     #[error("cannot prove the range")]
     Proof(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the erasure of {0} is not under the checkpoint of the range yet")]
+    #[error("the erasure of {0} cannot be proved yet")]
     Erased(u64),
     #[error("the reading task died")]
     Task(#[source] tokio::task::JoinError),
@@ -161,8 +161,8 @@ impl Ranges {
         })
     }
 
-    /// The entry as it travels; `None` if its body is erased by an entry that the checkpoint of the range
-    /// does not cover, nor one of a later epoch.
+    /// The entry as it travels; `None` if its body is erased and nothing that its receiver takes proves
+    /// it yet.
     fn batch_entry(
         &self,
         reader: &Reader,
@@ -187,14 +187,17 @@ impl Ranges {
         Ok(Some(BatchEntry { header, salt, body, body_state: state.into(), erasure: None }))
     }
 
-    /// Why a body is missing; `None` while no checkpoint here covers an erasure of it.
+    /// Why a body is missing; `None` while nothing here covers an erasure of it: the tree of the range, that
+    /// of the reset of a later epoch, or a checkpoint of one that runs. Its owner takes it also from what
+    /// a reset discarded, under a checkpoint.
     fn excuse(
         &self,
         reader: &Reader,
         (index, leaf): (u64, Hash),
         range: &SendRange,
     ) -> Result<Option<ErasureProof>, RangeError> {
-        for by in self.erasures.by(Position { log: range.log, index }, leaf) {
+        let entry = Position { log: range.log, index };
+        for by in self.erasures.by(entry, leaf) {
             if by.log == range.log {
                 if by.index < range.upto {
                     return prove_erasure(reader, by.index, range.upto).map(Some);
@@ -202,11 +205,23 @@ impl Ranges {
                 continue;
             }
             let Some(later) = self.readers.get(&by.log) else { continue };
-            let Some(signed) = later.last_complete_checkpoint() else { continue };
-            if !signed.record.note.is_empty() && by.index < signed.record.note_size {
-                let checkpoint = signed.record.note;
-                let proof = prove_erasure(later, by.index, signed.record.note_size)?;
-                return Ok(Some(ErasureProof { checkpoint, ..proof }));
+            match self.erasures.counted(by.log) {
+                Some(size) if size <= later.size() => {
+                    return prove_erasure(later, by.index, size).map(Some);
+                }
+                Some(_) => {}
+                None => {
+                    if let Some(proof) = prove_signed(later, by.index)? {
+                        return Ok(Some(proof));
+                    }
+                }
+            }
+        }
+        let discarded = if range.to_owner { self.erasures.discarded(entry, leaf) } else { vec![] };
+        for by in discarded {
+            let Some(log) = self.readers.get(&by.log) else { continue };
+            if let Some(proof) = prove_signed(log, by.index)? {
+                return Ok(Some(proof));
             }
         }
         Ok(None)
@@ -230,7 +245,126 @@ fn prove_erasure(reader: &Reader, by: u64, size: u64) -> Result<ErasureProof, Ra
     Ok(erasure::prove(stored.header, salt, bytes, &path))
 }
 
+/// The proof with a checkpoint of the owner; `None` while none is here that covers it.
+fn prove_signed(reader: &Reader, by: u64) -> Result<Option<ErasureProof>, RangeError> {
+    let Some(signed) = reader.last_complete_checkpoint().map(|it| it.record) else {
+        return Ok(None);
+    };
+    if signed.note.is_empty() || by >= signed.note_size {
+        return Ok(None);
+    }
+    let proof = prove_erasure(reader, by, signed.note_size)?;
+    Ok(Some(ErasureProof { checkpoint: signed.note, ..proof }))
+}
+
 fn entry_bytes(entry: &BatchEntry) -> u64 {
     let proof = entry.erasure.as_ref().map_or(0, erasure::proof_bytes);
     (entry.header.len() + entry.salt.len() + entry.body.len() + proof) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use prost::Message as _;
+    use registry_core::replicate::SessionId;
+    use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
+    use registry_proto::{
+        log::{Checkpoint, Header, Kind, Origin},
+        terms::Land,
+        wire::registry::Erasure,
+    };
+
+    use super::*;
+    use crate::{
+        erasure::Ends,
+        journals,
+        testing::{Item, MemoryJournal, NUMBER_A, verbund},
+    };
+
+    const OLD: LogId = LogId { land: Land::SL, epoch: 1 };
+    const NEW: LogId = LogId { land: Land::SL, epoch: 2 };
+
+    fn journal(dir: &Path, log: LogId, entries: &[journals::Stored]) -> Journal {
+        let label =
+            Label { verbund: *verbund().as_bytes(), land: "SL".to_owned(), epoch: log.epoch };
+        let dir = dir.join(log.epoch.to_string());
+        let (mut journal, _) =
+            Journal::open(&dir, &label, Options::default(), &mut |_| ()).expect("opens");
+        let refs: Vec<_> = entries
+            .iter()
+            .map(|it| {
+                let (salt, bytes) = it.body.as_ref().expect("a body");
+                EntryRef { header: &it.header, body: Body::Present { salt, bytes } }
+            })
+            .collect();
+        let (note, note_size) = (Bytes::from_static(b"note"), refs.len() as u64);
+        let checkpoint = &CheckpointRecord { note, note_size, proof: Vec::new() };
+        let group = Group { entries: &refs, checkpoint, received_unix_ms: 1, from: "" };
+        journal.append(&group).expect("durable");
+        journal
+    }
+
+    /// Entry 1 of the first epoch is erased by entry 1 of the second, of which a reset keeps so much: the
+    /// proof that comes with it, to its owner or somebody else.
+    fn proof(keeps: Option<u64>, to_owner: bool) -> Result<ErasureProof, RangeError> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (old, mut new) = (MemoryJournal::of(Land::SL), MemoryJournal::of(Land::SL));
+        for n in 0..3 {
+            old.append(&[Item::Define(n, NUMBER_A)]);
+        }
+        new.log = NEW;
+        let leaf = old.leaves()[1].as_bytes().to_vec().into();
+        let said = Erasure { index: 1, leaf_hash: leaf, grund: "Probe".to_owned(), epoch: 1 };
+        new.append(&[Item::Define(7, NUMBER_A)]);
+        new.append(&[Item::Body(Kind::Erasure, 1, said.encode_to_vec().into())]);
+        new.append(&[Item::Define(8, NUMBER_A)]);
+        let mut old = journal(dir.path(), OLD, &old.entries());
+        let mut new = journal(dir.path(), NEW, &new.entries());
+        let erasures = Erasures::open(dir.path(), [OLD, NEW]).expect("opens");
+        erasures.opened(OLD, 3, Some(Ends { counts: 3, known: 3 }));
+        erasures.opened(NEW, 3, keeps.map(|counts| Ends { counts, known: 3 }));
+        old.erase(1).expect("overwritten");
+        erasures.resume(OLD, &mut old).expect("done");
+        erasures.resume(NEW, &mut new).expect("done");
+        let readers = [(OLD, old.reader()), (NEW, new.reader())];
+        let ranges = Ranges::new(readers.into(), erasures);
+        let range = SendRange {
+            session: SessionId(1),
+            log: OLD,
+            from: 1,
+            upto: 3,
+            bytes: 1 << 20,
+            note: Bytes::new(),
+            follow: 1,
+            to_owner,
+        };
+        let read = ranges.read(&old.reader(), &range);
+        let proof = read.map(|it| it.entries[0].erasure.clone().expect("a proof"));
+        proof.inspect(|proof| {
+            let size = if proof.checkpoint.is_empty() { keeps.expect("a reset") } else { 3 };
+            let root = tree_root(&new.reader(), size).expect("a tree");
+            let tree = Checkpoint { origin: Origin { verbund: verbund(), log: NEW }, size, root };
+            let target = old.reader().entry(1).expect("an entry").header;
+            let header = Header::parse(&target).expect("a header");
+            let erasing = erasure::verify(proof, &header, &leaf_hash(&target), &tree);
+            assert_eq!(erasing.expect("is proved").by, 1);
+        })
+    }
+
+    #[test]
+    fn an_erasure_of_a_later_epoch_is_proved_as_its_receiver_takes_it() {
+        for to_owner in [false, true] {
+            // it runs; it ended and keeps the erasure
+            assert_eq!(proof(None, to_owner).expect("served").checkpoint, "note");
+            for keeps in [2, 3] {
+                assert!(proof(Some(keeps), to_owner).expect("served").checkpoint.is_empty());
+            }
+        }
+        // what is discarded only its owner is shown
+        assert!(matches!(proof(Some(1), false), Err(RangeError::Erased(1))));
+        assert_eq!(proof(Some(1), true).expect("served").checkpoint, "note");
+        // the reset keeps more than is here
+        assert!(matches!(proof(Some(4), true), Err(RangeError::Erased(1))));
+    }
 }

@@ -1046,8 +1046,9 @@ pub struct ErasureProof {
     /// RFC 6962 inclusion proof of the erasure in the tree of the checkpoint, or of the reset.
     #[prost(bytes = "bytes", repeated, tag = "4")]
     pub inclusion: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
-    /// Checkpoint of the later epoch in which the erasure stands (signed note); empty when it stands in
-    /// the epoch of the entry, and the checkpoint is that of the batch.
+    /// Checkpoint of the later epoch in which the erasure stands (signed note), while that runs; of the epoch
+    /// of the entry itself only to its owner, behind what a reset keeps. Else empty: the tree is that of
+    /// the batch, or of the reset of the later epoch.
     #[prost(bytes = "bytes", tag = "5")]
     pub checkpoint: ::prost::bytes::Bytes,
 }

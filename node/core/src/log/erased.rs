@@ -54,6 +54,11 @@ impl Erased {
         Ok(())
     }
 
+    /// True if an erasure names it.
+    pub(super) fn names(&self, erases: Erases) -> bool {
+        self.entries.contains(&erases)
+    }
+
     pub(super) fn note(&mut self, erases: Erases) {
         self.entries.insert(erases);
     }

@@ -5,6 +5,7 @@
 //!            -> acknowledged (waiting.rs)
 //! ```
 
+mod again;
 mod erased;
 mod gather;
 mod own;

@@ -439,6 +439,10 @@ impl OwnLog {
         self.last_recorded_ms = self.last_recorded_ms.max(last_recorded_ms);
     }
 
+    pub(super) fn services(&self) -> &OwnServices {
+        &self.services
+    }
+
     /// What came back from a partner, for the rules of later publications.
     pub(crate) fn services_mut(&mut self) -> &mut OwnServices {
         &mut self.services
@@ -486,7 +490,7 @@ impl OwnLog {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one place that fills a header")]
-    fn header(
+    pub(super) fn header(
         &mut self,
         kind: Kind,
         service: Option<ServiceId>,
@@ -514,7 +518,7 @@ impl OwnLog {
         }
     }
 
-    fn push(
+    pub(super) fn push(
         &mut self,
         header: &Header,
         salt: [u8; 16],

@@ -13,6 +13,7 @@ use registry_proto::{
 };
 
 use super::{
+    again::Gone,
     erased::{Erased, Erases},
     requests::Requests,
 };
@@ -31,7 +32,9 @@ pub struct OwnServices {
     /// 1 + number of the newest entry about a handover of each service.
     handovers: HashMap<ServiceId, u64>,
     requests: Requests,
-    erased: Erased,
+    pub(super) erased: Erased,
+    /// Entries of epochs that ended whose bodies are gone; erasures of some of them stand.
+    pub(super) gone: Vec<Gone>,
     /// What stood before each entry that may still be taken back, oldest first.
     before: Vec<Before>,
     /// The same of the group that was sealed last.

@@ -16,12 +16,20 @@ use crate::{
 
 impl Node {
     /// Stages what comes before anything else, as soon as anything may be signed: the entry that every
-    /// epoch but the first begins with, and what the node said that was taken back.
+    /// epoch but the first begins with, what the node said that was taken back, and erasures that a
+    /// reset discarded.
     pub(super) fn begin(&mut self, now: Now) {
         if self.may_commit() && !self.key_rests(now) {
+            let settled = self.own.is_settled();
             self.stage_beginning(now);
             for Note { kind, body } in self.own.take_unsaid() {
                 self.note(kind, body, now);
+            }
+            if settled && self.may_commit() && self.own.lacks_erasures() {
+                let salt = || self.entropy.salt();
+                if self.own.erase_again(salt, now).is_err() {
+                    self.commit_failed();
+                }
             }
         }
     }

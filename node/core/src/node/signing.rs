@@ -17,7 +17,7 @@ impl Node {
             self.commit_failed();
             return;
         }
-        if notes > 0 {
+        if notes > 0 || self.own.lacks_erasures() {
             self.key_rests_until_mono_ms = now.mono_ms + limits::SIGN_RETRY_MS;
         }
         self.did_not_sign(now);

@@ -24,8 +24,19 @@ pub(super) struct Excuses<'a> {
     pub(super) cut: Option<LogCut>,
     /// The resets that are taken: of other epochs nothing is believed.
     pub(super) resets: &'a BTreeMap<LogId, TakenReset>,
-    /// The newest checkpoint of a later epoch that was looked at, and counts.
+    /// The log is of this node's own Land: what a reset discarded of its erasures this node says again.
+    pub(super) own: bool,
+    /// The newest checkpoint that came with a proof, and counts.
     pub(super) later: Option<SignedCheckpoint>,
+}
+
+/// Whether a body is there, or missing for a reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promised {
+    Yes,
+    No,
+    /// Only what a reset discarded, or is not known to count, says so: who shows it may not know better.
+    Discarded,
 }
 
 /// Bytes of an entry in a batch.
@@ -43,56 +54,78 @@ pub(super) fn counts(cut: Option<LogCut>, signed: &SignedCheckpoint) -> bool {
     })
 }
 
-/// True if the body is the one the header promises, or the owner itself has erased it: then the
-/// erasure comes with the entry, proved in the tree of the batch, or under a checkpoint of a later
-/// epoch that comes with it. A partner that lacks a body for any other reason is not a source for
-/// this entry.
+/// Whether the body is the one the header promises, or the owner itself has erased it: then the
+/// erasure comes with the entry, proved in the tree of the batch, in that of the reset of a later epoch,
+/// or under a checkpoint of one that runs, which comes with it. A partner that lacks a body for any
+/// other reason is not a source for this entry.
 pub(super) fn body_is_promised(
     entry: &BatchEntry,
     header: &Header,
     excuses: &mut Excuses<'_>,
-) -> bool {
+) -> Promised {
     match (entry.body_state(), &entry.erasure) {
         (BodyState::Present, None) => {
-            let Ok(salt) = <&[u8; 16]>::try_from(entry.salt.as_ref()) else { return false };
-            entry.body.len() == header.body_length as usize
-                && body_digest(salt, &entry.body) == header.body_digest
+            let salt = <&[u8; 16]>::try_from(entry.salt.as_ref());
+            let promised = salt.is_ok_and(|salt| {
+                entry.body.len() == header.body_length as usize
+                    && body_digest(salt, &entry.body) == header.body_digest
+            });
+            if promised { Promised::Yes } else { Promised::No }
         }
-        (BodyState::Erased, Some(proof)) => {
-            let leaf = leaf_hash(&entry.header);
-            entry.salt.is_empty() && entry.body.is_empty() && excuses.excuse(proof, header, &leaf)
+        (BodyState::Erased, Some(proof)) if entry.salt.is_empty() && entry.body.is_empty() => {
+            excuses.excuse(proof, header, &leaf_hash(&entry.header))
         }
-        _ => false,
+        _ => Promised::No,
     }
 }
 
 // === impl Excuses ===
 
 impl Excuses<'_> {
-    fn excuse(&mut self, proof: &ErasureProof, target: &Header, leaf: &Hash) -> bool {
-        if proof.checkpoint.is_empty() {
-            return erasure::verify(proof, target, leaf, &self.tree).is_ok();
+    fn excuse(&mut self, proof: &ErasureProof, target: &Header, leaf: &Hash) -> Promised {
+        let Ok(header) = Header::parse(&proof.header) else { return Promised::No };
+        let (stands, of) = (header.log, self.tree.origin);
+        let ends = self.resets.get(&stands).map(|it| (it.said().size, it.said().root));
+        let shown = !proof.checkpoint.is_empty();
+        let tree = match (stands == of.log, ends) {
+            (true, _) if !shown => self.tree,
+            (false, _) if !self.has_begun(stands) => return Promised::No,
+            // the owner may have signed two histories of it: its reset says which one counts
+            (false, Some((size, root))) if !shown => {
+                Checkpoint { origin: Origin { log: stands, ..of }, size, root }
+            }
+            (false, None) if !shown => return Promised::Discarded,
+            (true, None) => return Promised::No,
+            _ => match self.signed(stands, proof) {
+                Some(signed) => signed.checkpoint,
+                None => return Promised::No,
+            },
+        };
+        let Ok(erasing) = erasure::verify(proof, target, leaf, &tree) else { return Promised::No };
+        match ends.filter(|_| shown) {
+            None => Promised::Yes,
+            // what a reset discarded erases nothing
+            Some((size, _)) if self.own && erasing.by >= size => Promised::Yes,
+            Some(_) => Promised::Discarded,
         }
-        let resets = self.resets;
-        let Some(signed) = self.later_epoch(proof) else { return false };
-        let ends = resets.get(&signed.checkpoint.origin.log).map(|it| it.said().size);
-        let erasing = erasure::verify(proof, target, leaf, &signed.checkpoint);
-        // what a reset discarded erases nothing
-        erasing.is_ok_and(|it| ends.is_none_or(|ends| it.by < ends))
     }
 
-    /// The checkpoint that a proof brings, if it is one of a later epoch that is known here.
-    fn later_epoch(&mut self, proof: &ErasureProof) -> Option<&SignedCheckpoint> {
+    /// True for a later epoch of the same Land that is known here.
+    fn has_begun(&self, log: LogId) -> bool {
+        let of = self.tree.origin.log;
+        let before = LogId { epoch: log.epoch.saturating_sub(1), ..log };
+        log.land == of.land && log.epoch > of.epoch && self.resets.contains_key(&before)
+    }
+
+    /// The checkpoint that a proof brings, if it counts.
+    fn signed(&mut self, log: LogId, proof: &ErasureProof) -> Option<&SignedCheckpoint> {
         // most proofs of a batch rest on the same one
-        if self.later.as_ref().is_none_or(|it| *it.raw() != proof.checkpoint) {
-            let of = self.tree.origin;
-            let log = Header::parse(&proof.header).ok()?.log;
-            let before = LogId { epoch: log.epoch.checked_sub(1)?, ..log };
-            let follows = log.land == of.log.land && log.epoch > of.log.epoch;
-            if !follows || !self.resets.contains_key(&before) {
-                return None;
-            }
-            let signed = self.keys.verify(&proof.checkpoint, &Origin { log, ..of }).ok()?;
+        let is_same = |it: &SignedCheckpoint| {
+            *it.raw() == proof.checkpoint && it.checkpoint.origin.log == log
+        };
+        if !self.later.as_ref().is_some_and(is_same) {
+            let origin = Origin { log, ..self.tree.origin };
+            let signed = self.keys.verify(&proof.checkpoint, &origin).ok()?;
             self.later = Some(signed).filter(|it| counts(self.cut, it));
         }
         self.later.as_ref()

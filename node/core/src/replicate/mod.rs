@@ -117,6 +117,9 @@ pub struct SendRange {
     pub note: bytes::Bytes,
     /// Number of the Follow it serves; goes into the batch.
     pub follow: u64,
+    /// True if it goes to the owner of the log: that takes entries back without bodies that it erased
+    /// behind what counts, and erases them again.
+    pub to_owner: bool,
 }
 
 /// Why a stream ends.
@@ -263,7 +266,7 @@ impl Replication {
             past: Vec::new(),
             me,
             own,
-            replicas: replicas.into_iter().map(|it| (it.log(), it)).collect(),
+            replicas: replicas.into_iter().map(|it| (it.log(), it.of(own.land))).collect(),
             resets: BTreeMap::new(),
             resets_told: ResetsTold::new(),
             sessions: BTreeMap::new(),

@@ -15,7 +15,7 @@ use registry_proto::{
         CheckpointError, Frontier, Hash, Keyring, Origin, OwnerKeys, SignedCheckpoint,
         check_consistency,
     },
-    terms::LogId,
+    terms::{Land, LogId},
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
@@ -63,7 +63,8 @@ pub(crate) enum BatchFault {
     Peer(PeerFault),
     /// The owner signed it: the log stops.
     Owner(OwnerFault),
-    /// It is of another history than the one that a reset keeps; who holds it does nothing wrong.
+    /// It is of another history than the one that a reset keeps, or rests on what one discarded; who holds
+    /// it does nothing wrong.
     OtherHistory,
 }
 
@@ -163,6 +164,8 @@ pub(crate) struct Replica {
     /// Counts the Follows.
     pub(crate) follows: u64,
     pub(crate) source: Option<Source>,
+    /// It is a log of this node's own Land.
+    own: bool,
 }
 
 /// Where the log is followed.
@@ -220,6 +223,7 @@ impl Replica {
             pace: Pace::new(owner.quota, recovered.frontier.size() == 0, now),
             follows: 0,
             source: None,
+            own: false,
             origin,
         }
     }
@@ -228,6 +232,12 @@ impl Replica {
     pub(crate) fn between(mut self, begins: Option<Hash>, keeps: Option<Kept>) -> Self {
         (self.begins, self.keeps) = (begins, keeps);
         self.ends = keeps.map(|it| it.size);
+        self
+    }
+
+    /// Says whether it is a log of this node's own Land.
+    pub(crate) fn of(mut self, land: Land) -> Self {
+        self.own = self.origin.log.land == land;
         self
     }
 

@@ -102,6 +102,7 @@ impl Replication {
             bytes: limits::BATCH_BYTES_MAX,
             note,
             follow: serving.follow,
+            to_owner: session.peer.land == log.land,
         };
         self.wishes.push_back(Wish::SendRange(range));
     }

@@ -5,8 +5,9 @@ use prost::Message as _;
 use registry_proto::{
     charter::Charter,
     epoch::{Reset, TakenReset},
+    erasure::Erasing,
     key::Key,
-    log::{Hash, Header, Kind, Origin},
+    log::{Hash, Header, Kind, Origin, leaf_hash},
     terms::{
         Land::{BY, HE, RP, SL, TH},
         LogId,
@@ -252,15 +253,21 @@ fn the_end_of_the_own_epoch_stops_signing() {
 /// Started in the second epoch of the own log: of the first, ten entries were signed, six are here
 /// and count.
 fn begun_again(held: u64) -> (Bench, Reset) {
+    begun(held, |_, _| ())
+}
+
+/// The same, with more that the node knows of its log.
+fn begun(held: u64, knows: impl FnOnce(&mut OwnServices, &Author)) -> (Bench, Reset) {
     let mut first = author_of(log(SL));
     first.append(10);
     let ended = reset(log(SL), 6, first.checkpoint(6).root, &[HE, RP]);
     let mut services = OwnServices::default();
     for entry in first.batch(0, held.min(6), 6).entries {
         let header = Header::parse(&entry.header).expect("a header");
-        let leaf = registry_proto::log::leaf_hash(&entry.header);
+        let leaf = leaf_hash(&entry.header);
         services.learn(&header, leaf, Some(&entry.body));
     }
+    knows(&mut services, &first);
     let kept = taken(ended.clone());
     let logs = vec![first.recovered(held, held)];
     let mut bench = Bench::with(|it| {
@@ -307,6 +314,52 @@ fn a_new_epoch_begins_with_its_reset_and_goes_on_behind_what_counts() {
     assert_eq!((record.log, record.index, record.revision), (log(SL), Some(2), 3));
     let said = words(&bench.submit(3, definition(3)));
     assert_eq!(said, ["commit 1..2"]);
+}
+
+#[test]
+fn erasures_that_a_reset_discarded_are_said_again_until_they_stand() {
+    let gone = |services: &mut OwnServices, first: &Author| {
+        for (index, grund) in [(1, Some("Widerruf")), (3, None)] {
+            let raw = &first.batch(index, index + 1, 6).entries[0].header;
+            services.gone(&Header::parse(raw).expect("a header"), leaf_hash(raw), grund);
+        }
+    };
+    let (mut bench, _) = begun(6, gone);
+    bench.dial(1, RP, true);
+    let hello = bench.hello(RP);
+    bench.say(1, Message::Hello(hello));
+    let effects = answer(&mut bench, 1, 1);
+    let said: Vec<_> = effects.iter().map(brief).collect();
+    assert_eq!(said, ["fence open", "commit 0..3"]);
+    // nothing was signed: once more, when the key has rested
+    assert!(!bench.input(Input::CommitUnsigned).iter().any(|it| it.starts_with("commit")));
+    bench.now.mono_ms += limits::SIGN_RETRY_MS;
+    bench.now.wall_ms += 1_000;
+    let effects = bench.handle(Input::Tick);
+    let commit = effects.into_iter().find_map(|it| match it {
+        Effect::Commit(it) => Some(it),
+        _ => None,
+    });
+    let commit = commit.expect("a group");
+    assert_eq!(commit.entries.len(), 3);
+    let mut services = OwnServices::default();
+    for (entry, (index, grund)) in
+        commit.entries[1..].iter().zip([(1, "Widerruf"), (3, "verworfenen Teil")])
+    {
+        let header = Header::parse(&entry.header).expect("a header");
+        let erasing = Erasing::read(&header, &entry.body).expect("an erasure");
+        let target = bench.author(SL).batch(index, index + 1, 6).entries[0].header.clone();
+        let leaf = leaf_hash(&target);
+        let target = Header::parse(&target).expect("a header");
+        assert!(erasing.erases(&target, &leaf).is_ok() && erasing.grund.contains(grund));
+        assert_eq!((header.log, header.object_id), (second(SL), target.object_id));
+        services.learn(&header, leaf_hash(&entry.header), Some(&entry.body));
+    }
+    bench.committed(commit.checkpoint);
+    assert!(!bench.later(1_000).iter().any(|it| it.starts_with("commit")));
+    // the next start knows that they stand
+    gone(&mut services, bench.author(SL));
+    assert_eq!(services.erasures_to_say(), 0);
 }
 
 /// Service 3 as the author of the first epoch published it.

@@ -16,7 +16,7 @@ use crate::{
     limits,
     replicate::{
         SessionId,
-        entries::{Excuses, body_is_promised, entry_bytes},
+        entries::{Excuses, Promised, body_is_promised, entry_bytes},
         fault::{OwnerFault, PeerFault},
     },
 };
@@ -78,8 +78,8 @@ impl Replica {
         Ok(proof)
     }
 
-    /// Recorded time of the last entry, the erasures among them, and a checkpoint of a later epoch
-    /// that excuses missing bodies. The batch MUST be proved to belong to `tree`.
+    /// Recorded time of the last entry, the erasures among them, and a checkpoint of a later epoch that
+    /// runs and excuses missing bodies. The batch MUST be proved to belong to `tree`.
     pub(super) fn check_entries(
         &self,
         batch: &Batch,
@@ -87,8 +87,8 @@ impl Replica {
         resets: &BTreeMap<LogId, TakenReset>,
     ) -> Result<Checked, BatchFault> {
         let log = self.origin.log;
-        let (keys, cut) = (&self.keys, self.cut());
-        let mut excuses = Excuses { tree, keys, cut, resets, later: None };
+        let (keys, cut, own) = (&self.keys, self.cut(), self.own);
+        let mut excuses = Excuses { tree, keys, cut, resets, own, later: None };
         let mut recorded_ms = self.received_recorded_ms;
         let mut erasures = Vec::new();
         for (index, entry) in (batch.first..).zip(&batch.entries) {
@@ -104,8 +104,10 @@ impl Replica {
                 return Err(BatchFault::Owner(OwnerFault::TimeWentBack { log, index }));
             }
             recorded_ms = header.recorded_unix_ms;
-            if !body_is_promised(entry, &header, &mut excuses) {
-                return Err(BatchFault::Peer(PeerFault::Body { log, index }));
+            match body_is_promised(entry, &header, &mut excuses) {
+                Promised::Yes => {}
+                Promised::No => return Err(BatchFault::Peer(PeerFault::Body { log, index })),
+                Promised::Discarded => return Err(BatchFault::OtherHistory),
             }
             if !self.begins_right(&header, &entry.body) {
                 return Err(BatchFault::Owner(OwnerFault::Beginning { log, index }));
@@ -113,7 +115,8 @@ impl Replica {
             // one that names nothing erases nothing
             erasures.extend(Erasing::read(&header, &entry.body).ok());
         }
-        Ok(Checked { recorded_ms, erasures, later: excuses.later })
+        let runs = |it: &SignedCheckpoint| !resets.contains_key(&it.checkpoint.origin.log);
+        Ok(Checked { recorded_ms, erasures, later: excuses.later.filter(runs) })
     }
 
     /// True unless the entry is out of place at the beginning of an epoch: every one but the first

@@ -276,14 +276,25 @@ impl Ended {
 /// A body of an epoch that has ended is missing, and this proof comes in its place.
 #[track_caller]
 fn check_ended(at: usize, prove: impl FnOnce(&mut Ended) -> ErasureProof, taken: bool) {
+    check_told(at, prove, if taken { "" } else { "fault RP body; " });
+}
+
+/// The same with a proof that only a reset makes worth nothing: who shows it may not know of that.
+#[track_caller]
+fn check_discarded(at: usize, prove: impl FnOnce(&mut Ended) -> ErasureProof) {
+    check_told(at, prove, "lapse RP other_history; ");
+}
+
+#[track_caller]
+fn check_told(at: usize, prove: impl FnOnce(&mut Ended) -> ErasureProof, refused: &str) {
     let mut ended = Ended::new();
     let proof = prove(&mut ended);
     match ended.said(at, proof).1 {
         Ok(store) => {
-            assert!(taken, "is taken");
+            assert!(refused.is_empty(), "is taken");
             assert_eq!(store.entries[at].body_state(), BodyState::Erased);
         }
-        Err(label) => assert!(!taken && label.starts_with("fault RP body; "), "{label}"),
+        Err(label) => assert!(!refused.is_empty() && label.starts_with(refused), "{label}"),
     }
 }
 
@@ -296,8 +307,8 @@ fn a_body_of_an_epoch_that_ended_may_be_missing_if_a_later_epoch_erases_it() {
         it.second.prove_later(1, 2)
     };
     check_ended(9, beyond, true);
-    // the checkpoint of the batch is that of another log
-    check_ended(3, |it| it.second.prove_erasure(1, 2), false);
+    // no reset of that epoch is known whose tree it could be in
+    check_discarded(3, |it| it.second.prove_erasure(1, 2));
     // another entry, and one that others rest on
     check_ended(4, |it| it.second.prove_later(1, 2), false);
     let protected = |it: &mut Ended| {
@@ -324,15 +335,6 @@ fn an_erasure_that_nobody_can_know_or_that_others_signed_excuses_nothing() {
         it.second.prove_later(1, 2)
     };
     check_ended(3, unknown, false);
-    // a reset of the second epoch discards it
-    let discards = |it: &mut Ended, size| {
-        let (log, root) = (LogId { epoch: 2, ..log(Land::RP) }, it.second.checkpoint(size).root);
-        let said = reset(log, size, root, &[Land::HE, Land::TH]);
-        it.resets.push(said.complete(&charter(&LAENDER)).expect("complete"));
-        it.second.prove_later(1, 2)
-    };
-    check_ended(3, |it| discards(it, 1), false);
-    check_ended(3, |it| discards(it, 2), true);
     // signed by somebody else, for another root, or in the log of another Land
     let by_other = |it: &mut Ended, land: Land, of: Land| {
         let origin =
@@ -356,6 +358,37 @@ fn an_erasure_that_nobody_can_know_or_that_others_signed_excuses_nothing() {
         ErasureProof { checkpoint, ..it.second.prove_later(1, 2) }
     };
     check_ended(3, garbage, false);
+}
+
+#[test]
+fn of_an_epoch_that_a_reset_ended_only_what_that_keeps_excuses_a_body() {
+    let ends = |it: &mut Ended, size| {
+        let (log, root) = (LogId { epoch: 2, ..log(Land::RP) }, it.second.checkpoint(size).root);
+        let said = reset(log, size, root, &[Land::HE, Land::TH]);
+        it.resets.push(said.complete(&charter(&LAENDER)).expect("complete"));
+    };
+    let kept = |size, shown| {
+        move |it: &mut Ended| {
+            ends(it, size);
+            if shown { it.second.prove_later(1, 2) } else { it.second.prove_erasure(1, 2) }
+        }
+    };
+    // in the tree of the reset, whoever signed what
+    check_ended(3, kept(2, false), true);
+    check_ended(3, kept(1, false), false);
+    for size in [1, 2] {
+        check_discarded(3, kept(size, true));
+    }
+    // the owner signed another history, which erases something else at the same place
+    let forked = |shown| {
+        move |it: &mut Ended| {
+            ends(it, 2);
+            it.erases(1, 4);
+            if shown { it.second.prove_later(1, 2) } else { it.second.prove_erasure(1, 2) }
+        }
+    };
+    check_discarded(4, forked(true));
+    check_ended(4, forked(false), false);
 }
 
 #[test]

@@ -292,6 +292,41 @@ fn a_body_may_be_missing_if_what_is_kept_erases_it() {
     }
 }
 
+/// The body of entry 1 is missing, which what the reset discards erases; what is said to that.
+fn said_of_discarded(land: Land, shown: bool) -> (Vec<String>, Vec<&'static str>) {
+    let mut forked = Forked::of(land);
+    forked.kept.append_erasure(1);
+    let mut bench = forked.node(Vec::new());
+    bench.connect(1, TH);
+    bench.say(1, forked.head());
+    let number = bench.follow(1, land);
+    let Message::Batch(mut batch) = forked.batch(0, 6, number) else { panic!("a batch") };
+    let entry = &mut batch.entries[1];
+    (entry.salt, entry.body) = (Bytes::new(), Bytes::new());
+    entry.body_state = BodyState::Erased.into();
+    let proof = forked.kept.prove_later(10, 11);
+    let bare = forked.kept.prove_erasure(10, 11);
+    entry.erasure = Some(if shown { proof } else { bare });
+    let said = bench.say(1, Message::Batch(batch));
+    let lapses = bench.lapses.iter().map(|it| match &it[..] {
+        "lapse TH other_history" => "discarded",
+        _ => "another lapse",
+    });
+    (said, lapses.collect())
+}
+
+#[test]
+fn the_owner_alone_takes_back_what_it_erased_behind_the_cut() {
+    let (said, lapses) = said_of_discarded(SL, true);
+    assert_eq!((&said[0][..], &lapses[..]), ("store SL/1 +6 of 6", &[][..]), "{said:?}");
+    let (said, lapses) = said_of_discarded(RP, true);
+    assert_eq!((said, &lapses[..]), (vec!["1 <- unfollow RP/1".to_owned()], &["discarded"][..]));
+    for land in [SL, RP] {
+        let (said, lapses) = said_of_discarded(land, false);
+        assert_eq!((&said[0][..], lapses.len()), ("fault TH body", 0), "{said:?}");
+    }
+}
+
 #[test]
 fn entries_that_nobody_may_keep_are_asked_for_once() {
     let mut forked = Forked::of(RP);
