@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::Config,
     driver::writer::stored_body,
-    epochs::{self, Epoch, Epochs},
+    epochs::{self, Epoch, Epochs, Resets, ResetsError},
     erasure::{Ends, Erasures},
 };
 
@@ -69,6 +69,9 @@ pub enum LogsError {
     /// The lists of erasures cannot be used.
     #[error("cannot read the lists of erasures")]
     Erasures(#[source] std::io::Error),
+    /// What is known of epochs that ended cannot be used.
+    #[error("cannot use what is known of the epochs that ended")]
+    Resets(#[source] ResetsError),
     /// The own log cannot be read; publishing needs to know what is published.
     #[error("cannot read {log}/{index} of the own log; the records of partners can repair it")]
     OwnLog {
@@ -97,7 +100,7 @@ pub(super) async fn open(
     let verbund = *config.charter.id().as_bytes();
     let charter = config.charter.clone();
     let all = epochs::all(&config.charter, &taken);
-    let data_dir = config.data_dir.clone();
+    let (data_dir, resets) = (config.data_dir.clone(), Resets::of(&config.data_dir));
     let forked: BTreeSet<LogId> = evidence.iter().map(Equivocation::log).collect();
     let opened = tokio::task::spawn_blocking(move || {
         let erasures =
@@ -127,13 +130,14 @@ pub(super) async fn open(
                 (journal, _) = open_one(log, &dir, verbund)?;
             }
             let mut fits = ends.map(|(size, root)| kept::fits(&journal.reader(), size, &root));
-            let doubtful = fits == Some(Fits::Unknown) && forked.contains(&log);
-            if fits == Some(Fits::No) || doubtful {
+            let doubtful = forked.contains(&log) || resets.is_contradicted(log);
+            if fits == Some(Fits::No) || (fits == Some(Fits::Unknown) && doubtful) {
                 let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
                 cut::set_aside(log, journal, 0, BY_RESET).map_err(set_aside)?;
                 (journal, _) = open_one(log, &dir, verbund)?;
                 fits = Some(Fits::Yes);
             }
+            resets.settle(log).map_err(LogsError::Resets)?;
             let reader = journal.reader();
             let here = reader.size();
             let ended = ends.map(|(counts, _)| Ends { counts, known: here.max(counts) });

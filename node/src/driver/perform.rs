@@ -159,6 +159,9 @@ impl Performer {
                 info!(%log, "the epochs of this log are looked at anew, the node begins again");
                 self.shutdown.request(StopCause::Epoch { log });
             }
+            Effect::SetAside { log } => {
+                self.surroundings.witness.send(witness::Job::SetAside(log));
+            }
             Effect::Close { session, reason } => self.close(session, &reason),
             Effect::Report(notice) => self.report(notice),
         }

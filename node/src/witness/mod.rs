@@ -21,7 +21,7 @@ use registry_proto::{
     receipt::SignedReceipt,
     terms::{Land, LogId},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use evidence::{Cabinet, CabinetError};
 pub(crate) use ledger::Record;
@@ -50,6 +50,8 @@ pub(crate) enum Job {
     Keep(Record),
     /// Keep a reset, and have the node begin again.
     Reset(TakenReset),
+    /// Remember that what is here of an epoch is not what counts, and have the node begin again.
+    SetAside(LogId),
     /// Remember whether the own log is the only one.
     Settled(bool),
 }
@@ -131,6 +133,7 @@ impl Setup {
                 Job::Evidence { log, raw } => self.keep_evidence(log, &raw),
                 Job::Keep(record) => records.push(record),
                 Job::Reset(reset) => self.keep_reset(&reset),
+                Job::SetAside(log) => self.set_aside(log),
                 Job::Settled(settled) => self.settle(settled),
                 Job::Attest(order) => {
                     let (receipt, cosigned) = self.sign(&order);
@@ -175,6 +178,17 @@ impl Setup {
             }
             // partners tell it again after a restart
             Err(failure) => error!(%log, cause = chain(&failure), "the reset cannot be kept"),
+        }
+    }
+
+    fn set_aside(&self, log: LogId) {
+        match self.resets.contradict(log) {
+            Ok(()) => {
+                warn!(%log, "what is here is another history than its reset keeps, the node begins again");
+                self.begins_again.request(StopCause::Epoch { log });
+            }
+            // it is proved again after a restart
+            Err(failure) => error!(%log, cause = chain(&failure), "cannot set a history aside"),
         }
     }
 

@@ -78,6 +78,12 @@ pub enum Effect {
         /// The own log.
         log: LogId,
     },
+    /// Stop and begin again without what is here of a log: it is another history than its reset
+    /// keeps. The shell MUST remember that durably before it stops.
+    SetAside {
+        /// The epoch that ended.
+        log: LogId,
+    },
     /// End a stream.
     Close {
         /// Which.

@@ -528,6 +528,7 @@ impl Node {
             Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
             Wish::KeepReset(reset) => Effect::KeepReset(reset),
             Wish::BeginAgain(log) => Effect::BeginAgain { log },
+            Wish::SetAside(log) => Effect::SetAside { log },
             Wish::ShowCharters(asked) => Effect::ShowCharters(asked),
             Wish::FollowCharters(proved) => Effect::FollowCharters(proved),
             Wish::Close { session, reason } => Effect::Close { session, reason },

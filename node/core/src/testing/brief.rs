@@ -67,6 +67,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
             format!("follow charters{numbers} of {}", it.peer.land)
         }
         Effect::BeginAgain { log } => format!("begin again {log}"),
+        Effect::SetAside { log } => format!("set aside {log}"),
         Effect::Report(notice) => noticed(notice),
     }
 }

@@ -150,7 +150,7 @@ impl World {
             Effect::KeepEvidence { log, raw } => {
                 self.node_mut(land).disk.evidence.insert(log, raw);
             }
-            Effect::KeepReset(_) | Effect::BeginAgain { .. } => {
+            Effect::KeepReset(_) | Effect::BeginAgain { .. } | Effect::SetAside { .. } => {
                 panic!("seed {}: no log begins again here", self.seed)
             }
             // nobody votes here, so there is no later charter, whatever a liar says
