@@ -143,8 +143,8 @@ impl Performer {
                 let driver = self.handle.clone();
                 self.surroundings.ranges.examine(examination, driver, &self.shutdown);
             }
-            Effect::KeepEvidence { log, raw } => {
-                self.surroundings.witness.send(witness::Job::Evidence { log, raw });
+            Effect::KeepEvidence { log, raw, begin_again } => {
+                self.surroundings.witness.send(witness::Job::Evidence { log, raw, begin_again });
             }
             Effect::KeepReset(reset) => {
                 self.surroundings.witness.send(witness::Job::Reset(reset));

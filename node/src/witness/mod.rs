@@ -42,8 +42,8 @@ use crate::{
 /// about each log under way, and takes from partners no faster than their limits let them tell.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Keep evidence.
-    Evidence { log: LogId, raw: Bytes },
+    /// Keep evidence, and have the node begin again if that is asked for.
+    Evidence { log: LogId, raw: Bytes, begin_again: bool },
     /// Sign what this Land states, and keep it.
     Attest(Attest),
     /// Keep what a Land states.
@@ -130,7 +130,9 @@ impl Setup {
         let mut answers = Vec::new();
         for job in group {
             match job {
-                Job::Evidence { log, raw } => self.keep_evidence(log, &raw),
+                Job::Evidence { log, raw, begin_again } => {
+                    self.keep_evidence(log, &raw, begin_again);
+                }
                 Job::Keep(record) => records.push(record),
                 Job::Reset(reset) => self.keep_reset(&reset),
                 Job::SetAside(log) => self.set_aside(log),
@@ -161,9 +163,14 @@ impl Setup {
         kept.is_ok()
     }
 
-    fn keep_evidence(&self, log: LogId, raw: &Bytes) {
-        match self.cabinet.keep(log, raw) {
-            Ok(path) => info!(%log, path = %path.display(), "evidence is kept"),
+    fn keep_evidence(&self, log: LogId, raw: &Bytes, begin_again: bool) {
+        match self.cabinet.keep(log, raw, &self.charter) {
+            Ok(path) => {
+                info!(%log, path = %path.display(), begin_again, "evidence is kept");
+                if begin_again {
+                    self.begins_again.request(StopCause::Epoch { log });
+                }
+            }
             // the log stays stopped, and partners show the evidence again after a restart
             Err(failure) => error!(%log, cause = chain(&failure), "evidence cannot be kept"),
         }

@@ -76,11 +76,11 @@ pub enum Wish {
         log: LogId,
         /// Encoded evidence.
         raw: bytes::Bytes,
+        /// Then begin again: what is here of the log may be another history than the one that counts.
+        begin_again: bool,
     },
     /// Keep a reset that is complete, and begin again under it.
     KeepReset(TakenReset),
-    /// Begin again: what is here of the log may be another history than the one that counts.
-    BeginAgain(LogId),
     /// Begin again: what is here of the log is another history than the one that counts.
     SetAside(LogId),
     /// Answer a partner that asked for later charters.

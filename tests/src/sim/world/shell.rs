@@ -147,7 +147,7 @@ impl World {
                 let late = self.rng.random_range(1..20);
                 self.at(late, Event::Examined { node: land, life, examination, found });
             }
-            Effect::KeepEvidence { log, raw } => {
+            Effect::KeepEvidence { log, raw, .. } => {
                 self.node_mut(land).disk.evidence.insert(log, raw);
             }
             Effect::KeepReset(_) | Effect::BeginAgain { .. } | Effect::SetAside { .. } => {
