@@ -129,15 +129,13 @@ pub(super) async fn open(
                 cut::set_aside(log, journal, upto, BY_CHARTER).map_err(set_aside)?;
                 (journal, _) = open_one(log, &dir, verbund)?;
             }
-            let mut fits = ends.map(|(size, root)| kept::fits(&journal.reader(), size, &root));
-            let doubtful = forked.contains(&log) || resets.is_contradicted(log);
-            if fits == Some(Fits::No) || (fits == Some(Fits::Unknown) && doubtful) {
-                let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
-                cut::set_aside(log, journal, 0, BY_RESET).map_err(set_aside)?;
-                (journal, _) = open_one(log, &dir, verbund)?;
-                fits = Some(Fits::Yes);
+            let mut is_kept = false;
+            if let Some((size, root)) = ends {
+                let doubtful = forked.contains(&log) || resets.is_contradicted(log);
+                let fits = kept::fits(&journal.reader(), size, &root);
+                (journal, is_kept) = settled(log, &dir, verbund, journal, (fits, doubtful))?;
+                resets.settle(log).map_err(LogsError::Resets)?;
             }
-            resets.settle(log).map_err(LogsError::Resets)?;
             let reader = journal.reader();
             let here = reader.size();
             let ended = ends.map(|(counts, _)| Ends { counts, known: here.max(counts) });
@@ -145,7 +143,7 @@ pub(super) async fn open(
             logs.erasures.opened(log, here, ended);
             logs.readers.insert(log, reader);
             logs.journals.push((log, journal));
-            kept_here.extend((fits == Some(Fits::Yes)).then_some(log));
+            kept_here.extend(is_kept.then_some(log));
         }
         for (log, journal) in &mut logs.journals {
             let (log, reader) = (*log, journal.reader());
@@ -188,6 +186,25 @@ fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<(Journal, u64),
         error!(%log, ?finding, "damage in the journal; the entry can be repaired from a partner");
     }
     Ok((journal, report.findings.len() as u64))
+}
+
+/// Sets aside what is in a journal if it is another history than its reset keeps, or in doubt; whether
+/// what is there then is known to be kept.
+fn settled(
+    log: LogId,
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    found: (Fits, bool),
+) -> Result<(Journal, bool), LogsError> {
+    match found {
+        (Fits::Yes, _) => return Ok((journal, true)),
+        (Fits::Unknown, false) => return Ok((journal, false)),
+        (Fits::No, _) | (Fits::Unknown, true) => {}
+    }
+    let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
+    cut::set_aside(log, journal, 0, BY_RESET).map_err(unmoved)?;
+    Ok((open_one(log, dir, verbund)?.0, true))
 }
 
 fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {

@@ -178,11 +178,11 @@ mod tests {
         assert_eq!(cabinet.keep(right.log(), right.raw(), &charter).expect("kept"), path);
         let kept = cabinet.load(&charter).expect("read");
         assert!(kept.refused.is_empty());
-        assert_eq!(kept.proofs, [right.clone()]);
+        assert_eq!(kept.proofs, std::slice::from_ref(&right));
         assert_eq!(read(&path.with_extension("refused")).expect("kept"), *proof.raw());
         // without a place to write nothing is said to be kept
-        std::fs::remove_file(&path).expect("removed");
-        std::fs::create_dir_all(path.with_extension("new")).expect("in the way");
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir_all(path.with_extension("new")).expect("in the way");
         cabinet.keep(right.log(), right.raw(), &charter).expect_err("not kept");
     }
 }
