@@ -190,20 +190,50 @@ async fn what_a_reset_keeps_of_two_histories_comes_to_everybody_who_lacks_it() {
     for land in [TH, RP, HE] {
         verbund.cluster.kill(land);
     }
-    verbund.hold_another_history(HE);
+    verbund.hold_another_history(HE, 3, 3);
     verbund.cluster.run(HE);
     verbund.lacks(HE, 2).await;
     verbund.cluster.run(TH);
     verbund.in_epoch(HE, 2, 2).await;
     verbund.shows(HE, &there, &gone).await;
-    let journal = verbund.cluster.home(HE).join("data/journal/SL/1");
-    let names = fs::read_dir(journal).expect("a journal").map(|it| it.expect("a file").path());
-    assert_eq!(names.filter(|it| it.extension().is_some_and(|it| it == "aside")).count(), 1);
+    verbund.set_one_aside(HE);
     for land in [TH, HE] {
         let metrics = verbund.cluster.metrics(land).await;
         let faults = metrics.lines().filter(|it| it.starts_with("registry_peer_faults_total{"));
         let others: Vec<_> = faults.filter(|it| !it.contains("\"equivocation\"")).collect();
         assert!(others.iter().all(|it| it.ends_with(" 0")), "{land} {others:?}");
+    }
+}
+
+//     SL - RP - HE    of four entries of SL three are kept; HE was away with two of another history, under
+//                     a head beyond all that others have, so that nobody can prove anything
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_another_history_is_replaced_and_nobody_is_at_fault() {
+    let mut verbund = Verbund::start(&ALL, &[(SL, RP), (RP, HE)], &ALL, 3).await;
+    for (n, name) in [(1, "Erster"), (2, "Zweiter"), (3, "Dritter"), (4, "Vierter")] {
+        assert_eq!(verbund.publish(n, name).await, format!("SL/1/{}", n - 1));
+    }
+    for land in ALL {
+        verbund.shows(land, &["Erster", "Zweiter", "Dritter", "Vierter"], &[]).await;
+    }
+    let reset = verbund.reset(&verbund.stand("stand", 3), "offline.key", "sl.reset");
+    for land in [RP, HE] {
+        verbund.operator(land, &["epoch", "countersign", &reset]);
+    }
+    verbund.operator(HE, &["epoch", "apply", &reset]);
+    for land in ALL {
+        verbund.in_epoch(land, 2, 1).await;
+    }
+    verbund.cluster.kill(HE);
+    verbund.hold_another_history(HE, 2, 10);
+    verbund.cluster.run(HE);
+    verbund.in_epoch(HE, 2, 1).await;
+    verbund.shows(HE, &["Erster", "Zweiter", "Dritter"], &["Vierter"]).await;
+    verbund.set_one_aside(HE);
+    for land in [RP, HE] {
+        let metrics = verbund.cluster.metrics(land).await;
+        let mut faults = metrics.lines().filter(|it| it.starts_with("registry_peer_faults_total{"));
+        assert!(faults.all(|it| it.ends_with(" 0")), "{land} {metrics}");
     }
 }
 
@@ -307,8 +337,17 @@ impl Verbund {
         }
     }
 
-    /// Puts another history in the place of what a node holds of the first epoch of SL.
-    fn hold_another_history(&self, at: Land) {
+    /// Records of the first epoch of SL were set aside once.
+    #[track_caller]
+    fn set_one_aside(&self, at: Land) {
+        let journal = self.cluster.home(at).join("data/journal/SL/1");
+        let names = fs::read_dir(journal).expect("a journal").map(|it| it.expect("a file").path());
+        assert_eq!(names.filter(|it| it.extension().is_some_and(|it| it == "aside")).count(), 1);
+    }
+
+    /// Puts so many entries of another history, under a head of `size`, in the place of what a node
+    /// holds of the first epoch of SL.
+    fn hold_another_history(&self, at: Land, entries: usize, size: u64) {
         let dir = self.cluster.home(at).join("data/journal/SL/1");
         fs::remove_dir_all(&dir).expect("removed");
         let verbund = *self.charter().id().as_bytes();
@@ -316,9 +355,9 @@ impl Verbund {
         let opened = Journal::open(&dir, &label, Options::default(), &mut |_| ());
         let (mut journal, _) = opened.expect("a new journal");
         let body = Body::Present { salt: &[7; 16], bytes: b"another" };
-        let entries = [EntryRef { header: b"another", body }; 3];
-        let note = self.lost_head(3).checkpoint;
-        let checkpoint = CheckpointRecord { note, note_size: 3, proof: Vec::new() };
+        let entries = vec![EntryRef { header: b"another", body }; entries];
+        let note = self.lost_head(size).checkpoint;
+        let checkpoint = CheckpointRecord { note, note_size: size, proof: Vec::new() };
         let (entries, checkpoint) = (&entries[..], &checkpoint);
         let group = Group { entries, checkpoint, received_unix_ms: 1, from: "th-1" };
         journal.append(&group).expect("durable");

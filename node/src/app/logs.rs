@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::Config,
     driver::writer::stored_body,
-    epochs::{self, Epoch, Epochs},
+    epochs::{self, Epoch, Epochs, Resets, ResetsError},
     erasure::{Ends, Erasures},
 };
 
@@ -70,6 +70,9 @@ pub enum LogsError {
     /// The lists of erasures cannot be used.
     #[error("cannot read the lists of erasures")]
     Erasures(#[source] std::io::Error),
+    /// What is known of epochs that ended cannot be used.
+    #[error("cannot use what is known of the epochs that ended")]
+    Resets(#[source] ResetsError),
     /// The own log cannot be read; publishing needs to know what is published.
     #[error("cannot read {log}/{index} of the own log; the records of partners can repair it")]
     OwnLog {
@@ -98,7 +101,7 @@ pub(super) async fn open(
     let verbund = *config.charter.id().as_bytes();
     let charter = config.charter.clone();
     let all = epochs::all(&config.charter, &taken);
-    let data_dir = config.data_dir.clone();
+    let (data_dir, resets) = (config.data_dir.clone(), Resets::of(&config.data_dir));
     let forked: BTreeSet<LogId> = evidence.iter().map(Equivocation::log).collect();
     let opened = tokio::task::spawn_blocking(move || {
         let erasures =
@@ -127,13 +130,12 @@ pub(super) async fn open(
                 cut::set_aside(log, journal, upto, BY_CHARTER).map_err(set_aside)?;
                 (journal, _) = open_one(log, &dir, verbund)?;
             }
-            let mut fits = ends.map(|(size, root)| kept::fits(&journal.reader(), size, &root));
-            let doubtful = fits == Some(Fits::Unknown) && forked.contains(&log);
-            if fits == Some(Fits::No) || doubtful {
-                let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
-                cut::set_aside(log, journal, 0, BY_RESET).map_err(set_aside)?;
-                (journal, _) = open_one(log, &dir, verbund)?;
-                fits = Some(Fits::Yes);
+            let mut is_kept = false;
+            if let Some((size, root)) = ends {
+                let doubtful = forked.contains(&log) || resets.is_contradicted(log);
+                let fits = kept::fits(&journal.reader(), size, &root);
+                (journal, is_kept) = settled(log, &dir, verbund, journal, (fits, doubtful))?;
+                resets.settle(log).map_err(LogsError::Resets)?;
             }
             let reader = journal.reader();
             let here = reader.size();
@@ -142,7 +144,7 @@ pub(super) async fn open(
             logs.erasures.opened(log, here, ended);
             logs.readers.insert(log, reader);
             logs.journals.push((log, journal));
-            kept_here.extend((fits == Some(Fits::Yes)).then_some(log));
+            kept_here.extend(is_kept.then_some(log));
         }
         let mut gone = Gone::before(own);
         for (log, journal) in &mut logs.journals {
@@ -188,6 +190,25 @@ fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<(Journal, u64),
         error!(%log, ?finding, "damage in the journal; the entry can be repaired from a partner");
     }
     Ok((journal, report.findings.len() as u64))
+}
+
+/// Sets aside what is in a journal if it is another history than its reset keeps, or in doubt; whether
+/// what is there then is known to be kept.
+fn settled(
+    log: LogId,
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    found: (Fits, bool),
+) -> Result<(Journal, bool), LogsError> {
+    match found {
+        (Fits::Yes, _) => return Ok((journal, true)),
+        (Fits::Unknown, false) => return Ok((journal, false)),
+        (Fits::No, _) | (Fits::Unknown, true) => {}
+    }
+    let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
+    cut::set_aside(log, journal, 0, BY_RESET).map_err(unmoved)?;
+    Ok((open_one(log, dir, verbund)?.0, true))
 }
 
 fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {

@@ -143,8 +143,8 @@ impl Performer {
                 let driver = self.handle.clone();
                 self.surroundings.ranges.examine(examination, driver, &self.shutdown);
             }
-            Effect::KeepEvidence { log, raw } => {
-                self.surroundings.witness.send(witness::Job::Evidence { log, raw });
+            Effect::KeepEvidence { log, raw, begin_again } => {
+                self.surroundings.witness.send(witness::Job::Evidence { log, raw, begin_again });
             }
             Effect::KeepReset(reset) => {
                 self.surroundings.witness.send(witness::Job::Reset(reset));
@@ -158,6 +158,9 @@ impl Performer {
             Effect::BeginAgain { log } => {
                 info!(%log, "the epochs of this log are looked at anew, the node begins again");
                 self.shutdown.request(StopCause::Epoch { log });
+            }
+            Effect::SetAside { log } => {
+                self.surroundings.witness.send(witness::Job::SetAside(log));
             }
             Effect::Close { session, reason } => self.close(session, &reason),
             Effect::Report(notice) => self.report(notice),

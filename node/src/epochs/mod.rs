@@ -164,6 +164,36 @@ impl Resets {
         self.write(&self.path(reset.said().log, AGREED), &file::encode(&reset.encode()))
     }
 
+    /// Remembers durably that what is here of an epoch is another history than its reset keeps.
+    ///
+    /// # Errors
+    ///
+    /// [`ResetsError::File`].
+    pub fn contradict(&self, log: LogId) -> Result<(), ResetsError> {
+        self.write(&self.path(log, OTHER), OTHER_TEXT)
+    }
+
+    /// Whether that is remembered.
+    pub fn is_contradicted(&self, log: LogId) -> bool {
+        self.path(log, OTHER).exists()
+    }
+
+    /// Forgets it: that history is set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`ResetsError::File`].
+    pub fn settle(&self, log: LogId) -> Result<(), ResetsError> {
+        let path = self.path(log, OTHER);
+        let removed = fs::remove_file(&path).and_then(|()| fs::File::open(&self.dir)?.sync_all());
+        match removed {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ResetsError::File { path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn path(&self, log: LogId, extension: &str) -> PathBuf {
         self.dir.join(format!("{}-{}.{extension}", log.land.code(), log.epoch))
     }
@@ -215,3 +245,5 @@ fn read(path: &Path) -> Result<bytes::Bytes, ResetsError> {
 
 const TAKEN: &str = "reset";
 const AGREED: &str = "consent";
+const OTHER: &str = "other";
+const OTHER_TEXT: &[u8] = b"registry other history 1\n";

@@ -107,3 +107,17 @@ fn the_golden_file_reads_and_writes_the_same() {
     let kept = TakenReset::kept(&file::decode(&golden).expect("whole")).expect("a reset");
     assert_eq!(kept, taken(1, 7));
 }
+
+#[test]
+fn a_history_to_be_set_aside_is_remembered_until_that_is_done() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let resets = Resets::of(dir.path());
+    let log = LogId { land: SL, epoch: 1 };
+    resets.settle(log).expect("nothing to forget, not even a directory");
+    assert!(!resets.is_contradicted(log));
+    resets.contradict(log).expect("remembered");
+    assert!(resets.is_contradicted(log) && !resets.is_contradicted(LogId { epoch: 2, ..log }));
+    assert!(texts(&resets).is_empty(), "it is no reset");
+    resets.settle(log).expect("forgotten");
+    assert!(!resets.is_contradicted(log));
+}

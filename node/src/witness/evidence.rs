@@ -15,7 +15,7 @@ use registry_proto::{
 };
 
 /// The directory with evidence. One piece for a log is enough for ever: the first that is kept
-/// stays.
+/// stays, as long as it proves anything.
 #[derive(Clone, Debug)]
 pub struct Cabinet {
     dir: PathBuf,
@@ -75,18 +75,31 @@ impl Cabinet {
         Ok(kept)
     }
 
-    /// Keeps evidence durably and tells where. What is there about the log already stays.
+    /// Keeps evidence durably and tells where. What is there about the log already stays if it
+    /// verifies; else it is moved to the ending `.refused`.
     ///
     /// # Errors
     ///
     /// [`CabinetError`]; nothing is there then but perhaps a file with the ending `.new`.
-    pub fn keep(&self, log: LogId, raw: &Bytes) -> Result<PathBuf, CabinetError> {
+    pub fn keep(
+        &self,
+        log: LogId,
+        raw: &Bytes,
+        charter: &Charter,
+    ) -> Result<PathBuf, CabinetError> {
         let path = self.dir.join(format!("{}-{}.{EXTENSION}", log.land.code(), log.epoch));
-        if path.exists() {
-            return Ok(path);
+        let there = path.exists();
+        if there {
+            let proof = Equivocation::verify_under(&read(&path)?, charter);
+            if proof.is_ok_and(|it| it.log() == log) {
+                return Ok(path);
+            }
         }
         let fresh = path.with_extension("new");
         let write = || {
+            if there {
+                fs::rename(&path, path.with_extension("refused"))?;
+            }
             fs::create_dir_all(&self.dir)?;
             let mut file = fs::File::create(&fresh)?;
             file.write_all(raw)?;
@@ -139,9 +152,9 @@ mod tests {
         let cabinet = Cabinet::of(dir.path());
         assert!(cabinet.load(&charter).expect("nothing yet").proofs.is_empty());
         let proof = forked(&charter, &signers[0], Land::RP);
-        let path = cabinet.keep(proof.log(), proof.raw()).expect("kept");
+        let path = cabinet.keep(proof.log(), proof.raw(), &charter).expect("kept");
         assert!(path.ends_with("evidence/RP-1.evidence"), "{path:?}");
-        cabinet.keep(proof.log(), &Bytes::from_static(b"later")).expect("stays");
+        cabinet.keep(proof.log(), &Bytes::from_static(b"later"), &charter).expect("stays");
         let kept = cabinet.load(&charter).expect("read");
         assert_eq!(kept.proofs, [proof]);
         assert!(kept.refused.is_empty());
@@ -154,11 +167,22 @@ mod tests {
         let cabinet = Cabinet::of(dir.path());
         // signed with the keys of another Land
         let proof = forked(&charter, &signers[1], Land::RP);
-        let path = cabinet.keep(proof.log(), proof.raw()).expect("kept");
+        let path = cabinet.keep(proof.log(), proof.raw(), &charter).expect("kept");
         let kept = cabinet.load(&charter).expect("read");
         assert!(kept.proofs.is_empty());
         assert!(
             matches!(&kept.refused[..], [(it, EvidenceError::Checkpoint { .. })] if *it == path)
         );
+        // evidence takes its place, and what was there stays beside it
+        let right = forked(&charter, &signers[0], Land::RP);
+        assert_eq!(cabinet.keep(right.log(), right.raw(), &charter).expect("kept"), path);
+        let kept = cabinet.load(&charter).expect("read");
+        assert!(kept.refused.is_empty());
+        assert_eq!(kept.proofs, std::slice::from_ref(&right));
+        assert_eq!(read(&path.with_extension("refused")).expect("kept"), *proof.raw());
+        // without a place to write nothing is said to be kept
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir_all(path.with_extension("new")).expect("in the way");
+        cabinet.keep(right.log(), right.raw(), &charter).expect_err("not kept");
     }
 }

@@ -21,7 +21,7 @@ use registry_proto::{
     receipt::SignedReceipt,
     terms::{Land, LogId},
 };
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use evidence::{Cabinet, CabinetError};
 pub(crate) use ledger::Record;
@@ -42,14 +42,16 @@ use crate::{
 /// about each log under way, and takes from partners no faster than their limits let them tell.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Keep evidence.
-    Evidence { log: LogId, raw: Bytes },
+    /// Keep evidence, and have the node begin again if that is asked for.
+    Evidence { log: LogId, raw: Bytes, begin_again: bool },
     /// Sign what this Land states, and keep it.
     Attest(Attest),
     /// Keep what a Land states.
     Keep(Record),
     /// Keep a reset, and have the node begin again.
     Reset(TakenReset),
+    /// Remember that what is here of an epoch is not what counts, and have the node begin again.
+    SetAside(LogId),
     /// Remember whether the own log is the only one.
     Settled(bool),
 }
@@ -128,9 +130,12 @@ impl Setup {
         let mut answers = Vec::new();
         for job in group {
             match job {
-                Job::Evidence { log, raw } => self.keep_evidence(log, &raw),
+                Job::Evidence { log, raw, begin_again } => {
+                    self.keep_evidence(log, &raw, begin_again);
+                }
                 Job::Keep(record) => records.push(record),
                 Job::Reset(reset) => self.keep_reset(&reset),
+                Job::SetAside(log) => self.set_aside(log),
                 Job::Settled(settled) => self.settle(settled),
                 Job::Attest(order) => {
                     let (receipt, cosigned) = self.sign(&order);
@@ -158,9 +163,14 @@ impl Setup {
         kept.is_ok()
     }
 
-    fn keep_evidence(&self, log: LogId, raw: &Bytes) {
-        match self.cabinet.keep(log, raw) {
-            Ok(path) => info!(%log, path = %path.display(), "evidence is kept"),
+    fn keep_evidence(&self, log: LogId, raw: &Bytes, begin_again: bool) {
+        match self.cabinet.keep(log, raw, &self.charter) {
+            Ok(path) => {
+                info!(%log, path = %path.display(), begin_again, "evidence is kept");
+                if begin_again {
+                    self.begins_again.request(StopCause::Epoch { log });
+                }
+            }
             // the log stays stopped, and partners show the evidence again after a restart
             Err(failure) => error!(%log, cause = chain(&failure), "evidence cannot be kept"),
         }
@@ -175,6 +185,17 @@ impl Setup {
             }
             // partners tell it again after a restart
             Err(failure) => error!(%log, cause = chain(&failure), "the reset cannot be kept"),
+        }
+    }
+
+    fn set_aside(&self, log: LogId) {
+        match self.resets.contradict(log) {
+            Ok(()) => {
+                warn!(%log, "what is here is another history than its reset keeps, the node begins again");
+                self.begins_again.request(StopCause::Epoch { log });
+            }
+            // it is proved again after a restart
+            Err(failure) => error!(%log, cause = chain(&failure), "cannot set a history aside"),
         }
     }
 

@@ -63,6 +63,9 @@ pub enum Effect {
         log: LogId,
         /// An encoded `verbund.registry.v1.Evidence`.
         raw: Bytes,
+        /// Then stop and begin again: what is here of the log may be another history than its reset
+        /// keeps. The shell MUST NOT before the evidence is durable, because it is what sets that aside.
+        begin_again: bool,
     },
     /// Keep a reset of a log durably, then stop and begin again under it. The shell MUST keep the
     /// first that is taken of an epoch and no other.
@@ -72,10 +75,15 @@ pub enum Effect {
     /// Hold charters that a partner told against the votes that are here; if nothing contradicts
     /// them, keep them durably with what proves them, then stop and begin again under the last one.
     FollowCharters(ProvedCharters),
-    /// Stop and begin again: what the own log rests on has come back, or what is here of a log may
-    /// be another history than its reset keeps. The shell MUST set that aside.
+    /// Stop and begin again: what the own log rests on has come back.
     BeginAgain {
         /// The own log.
+        log: LogId,
+    },
+    /// Stop and begin again without what is here of a log: it is another history than its reset
+    /// keeps. The shell MUST remember that durably before it stops.
+    SetAside {
+        /// The epoch that ended.
         log: LogId,
     },
     /// End a stream.

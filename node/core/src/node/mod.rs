@@ -530,9 +530,11 @@ impl Node {
             Wish::KeepReceipt(it) => Effect::KeepReceipt(it),
             Wish::KeepCosigned(it) => Effect::KeepCosigned(it),
             Wish::Examine(it) => Effect::Examine(it),
-            Wish::KeepEvidence { log, raw } => Effect::KeepEvidence { log, raw },
+            Wish::KeepEvidence { log, raw, begin_again } => {
+                Effect::KeepEvidence { log, raw, begin_again }
+            }
             Wish::KeepReset(reset) => Effect::KeepReset(reset),
-            Wish::BeginAgain(log) => Effect::BeginAgain { log },
+            Wish::SetAside(log) => Effect::SetAside { log },
             Wish::ShowCharters(asked) => Effect::ShowCharters(asked),
             Wish::FollowCharters(proved) => Effect::FollowCharters(proved),
             Wish::Close { session, reason } => Effect::Close { session, reason },

@@ -141,10 +141,8 @@ impl Replication {
         let fault = replica.convict(proved);
         let doubtful = replica.is_doubtful();
         self.end_following(log, peer, fault.clone());
-        self.wishes.push_back(Wish::KeepEvidence { log, raw: raw.clone() });
-        if doubtful {
-            self.wishes.push_back(Wish::BeginAgain(log));
-        }
+        let wish = Wish::KeepEvidence { log, raw: raw.clone(), begin_again: doubtful };
+        self.wishes.push_back(wish);
         let told = self.sessions.iter().filter(|(id, it)| it.is_open() && Some(**id) != from);
         let told: Vec<SessionId> = told.map(|(id, _)| *id).collect();
         for id in told {

@@ -34,7 +34,7 @@ use charters::Asking;
 pub use charters::{ChartersAsked, Hindrance, ProvedCharters};
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
-pub(crate) use replica::{Kept, Replica};
+pub(crate) use replica::{Kept, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
 pub use session::{PROTOCOL, SessionId};
@@ -76,11 +76,13 @@ pub enum Wish {
         log: LogId,
         /// Encoded evidence.
         raw: bytes::Bytes,
+        /// Then begin again: what is here of the log may be another history than the one that counts.
+        begin_again: bool,
     },
     /// Keep a reset that is complete, and begin again under it.
     KeepReset(TakenReset),
-    /// Begin again: what is here of the log may be another history than the one that counts.
-    BeginAgain(LogId),
+    /// Begin again: what is here of the log is another history than the one that counts.
+    SetAside(LogId),
     /// Answer a partner that asked for later charters.
     ShowCharters(ChartersAsked),
     /// Follow charters that a partner told and proved.

@@ -21,6 +21,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
     has_more: bool,
+    /// It has all that a reset keeps, and is asked for that.
+    kept: bool,
     is_owner: bool,
     size: u64,
     /// Only to make the choice the same for the same state.
@@ -40,7 +42,7 @@ impl Replication {
 
     /// Pulls the own log back from a partner that knows more of it.
     pub(crate) fn recover_own(&mut self, id: SessionId, now: Now) {
-        self.follow_at(self.own, id, now);
+        self.follow_at(self.own, id, false, now);
     }
 
     /// True when the own log may be pulled back from this partner: none does so now, what came
@@ -58,10 +60,14 @@ impl Replication {
 
     /// The own log is as long as anyone said, or is no longer to be pulled.
     pub(crate) fn recovered_own(&mut self) {
-        let own = self.own;
-        let source = self.replicas.get_mut(&own).and_then(|it| it.source.take());
+        self.drop_source(self.own);
+    }
+
+    /// Follows a log nowhere, for the time being.
+    pub(super) fn drop_source(&mut self, log: LogId) {
+        let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
         if let Some(source) = source {
-            self.stop_following(source.session, own);
+            self.stop_following(source.session, log);
         }
     }
 
@@ -81,11 +87,8 @@ impl Replication {
     /// The disk of a log failed: it is followed nowhere.
     pub(crate) fn abandon(&mut self, log: LogId, now: Now) {
         let Some(replica) = self.replicas.get_mut(&log) else { return };
-        let source = replica.source.take();
         replica.abandon();
-        if let Some(source) = source {
-            self.stop_following(source.session, log);
-        }
+        self.drop_source(log);
         self.plan(now);
     }
 
@@ -98,44 +101,42 @@ impl Replication {
 
     fn plan_log(&mut self, log: LogId, now: Now) {
         let Some(replica) = self.replicas.get(&log) else { return };
-        let kept = replica.seeks_kept().is_some();
-        if (replica.stopped().is_some() && !kept) || replica.is_abandoned() {
-            return;
-        }
-        if replica.is_over() {
-            // what was signed beyond is of no use to anybody
-            let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
-            if let Some(source) = source {
-                self.stop_following(source.session, log);
-            }
+        if replica.is_closed() {
             return;
         }
         // what a reset keeps most members have agreed to
-        if !kept && self.has_to_wait(log, now) {
-            let source = self.replicas.get_mut(&log).and_then(|it| it.source.take());
-            if let Some(source) = source {
-                self.stop_following(source.session, log);
-            }
+        let kept = replica.seeks_kept().is_some()
+            && (replica.stopped().is_some()
+                || replica.source.is_some_and(|it| it.kept)
+                || self.best(log, None, now).is_some_and(|it| it.kept));
+        // and what was signed beyond is of no use to anybody
+        if replica.is_over() || (!kept && self.has_to_wait(log, now)) {
+            self.drop_source(log);
             return;
         }
         let Some(replica) = self.replicas.get(&log) else { return };
         let Some(source) = replica.source else {
-            if let Some(best) = self.best(log, None, now) {
-                self.follow_at(log, best.session, now);
-            }
+            self.follow_best(log, now);
             return;
         };
         let Some(session) = self.sessions.get(&source.session) else { return };
+        if offers(session, replica) != Some(source.kept) {
+            // it has all that is kept by now, or no longer
+            self.drop_source(log);
+            self.follow_best(log, now);
+            return;
+        }
         let here = candidate(source.session, session, replica);
         let other = self.best(log, Some(here.session), now);
         let other = other.filter(|it| it.has_more >= here.has_more);
         if let Some(other) = other {
-            let owner_appeared = other.is_owner && !here.is_owner;
+            let kept_appeared = other.kept && !here.kept;
+            let owner_appeared = other.is_owner && !here.is_owner && other.kept == here.kept;
             // the owner always has the newest; what others tell may only have come faster
             let only_other_has_more = other.has_more && !here.has_more && !here.is_owner;
-            if owner_appeared || only_other_has_more {
+            if kept_appeared || owner_appeared || only_other_has_more {
                 self.stop_following(here.session, log);
-                self.follow_at(log, other.session, now);
+                self.follow_at(log, other.session, other.kept, now);
                 return;
             }
         }
@@ -144,7 +145,7 @@ impl Replication {
         }
         let Some(other) = other else {
             // nobody else has more: what is under way is still welcome, so ask here again
-            self.follow_at(log, here.session, now);
+            self.follow_at(log, here.session, here.kept, now);
             return;
         };
         self.stop_following(here.session, log);
@@ -152,7 +153,13 @@ impl Replication {
         if let Some(session) = self.sessions.get_mut(&here.session) {
             session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
         }
-        self.follow_at(log, other.session, now);
+        self.follow_at(log, other.session, other.kept, now);
+    }
+
+    fn follow_best(&mut self, log: LogId, now: Now) {
+        if let Some(best) = self.best(log, None, now) {
+            self.follow_at(log, best.session, best.kept, now);
+        }
     }
 
     /// Whether a log brought more than its quota; told once each time.
@@ -177,18 +184,19 @@ impl Replication {
         self.sessions
             .iter()
             .filter(|(id, _)| Some(**id) != except)
-            .filter(|(_, it)| it.is_open() && offers(it, replica) && !it.avoids(log, now))
+            .filter(|(_, it)| it.is_open() && !it.avoids(log, now))
+            .filter(|(_, it)| offers(it, replica).is_some())
             .map(|(id, it)| candidate(*id, it, replica))
             .filter(|it| it.size >= replica.received())
             .max()
     }
 
-    fn follow_at(&mut self, log: LogId, id: SessionId, now: Now) {
+    fn follow_at(&mut self, log: LogId, id: SessionId, kept: bool, now: Now) {
         let Some(replica) = self.replicas.get_mut(&log) else { return };
         replica.follows += 1;
         let follow = replica.follows;
-        replica.source = Some(Source { session: id, follow, progress_mono_ms: now.mono_ms });
-        let (from, kept) = (replica.received(), replica.seeks_kept().is_some());
+        replica.source = Some(Source { session: id, follow, kept, progress_mono_ms: now.mono_ms });
+        let from = replica.next(kept);
         self.send(
             id,
             Message::Follow(Follow {
@@ -214,23 +222,27 @@ impl Source {
     }
 }
 
-/// Whether a partner has said anything of a log that makes it a source.
-fn offers(session: &Session, replica: &Replica) -> bool {
-    match replica.seeks_kept() {
-        Some(_) => session.kept.contains(&replica.log()),
-        None => session.heads.contains_key(&replica.log()),
+/// Whether a partner has said anything of a log that makes it a source, and whether as one of what a
+/// reset keeps. Only that counts once the owner is known to have signed two histories.
+fn offers(session: &Session, replica: &Replica) -> Option<bool> {
+    let log = replica.log();
+    if replica.seeks_kept().is_some() && session.kept.contains(&log) {
+        return Some(true);
     }
+    let signed = replica.stopped().is_none() && session.heads.contains_key(&log);
+    signed.then_some(false)
 }
 
 fn candidate(id: SessionId, session: &Session, replica: &Replica) -> Candidate {
     let log = replica.log();
-    let size = match replica.seeks_kept() {
-        Some(kept) if offers(session, replica) => kept.size,
-        Some(_) => 0,
+    let kept = offers(session, replica) == Some(true);
+    let size = match replica.seeks_kept().filter(|_| kept) {
+        Some(kept) => kept.size,
         None => session.heads.get(&log).copied().unwrap_or_default(),
     };
     Candidate {
         has_more: size > replica.received(),
+        kept,
         is_owner: session.peer.land == log.land,
         size,
         session: id,

@@ -10,7 +10,8 @@ use crate::{
     limits,
     now::Now,
     replicate::{
-        Heard, Lapse, PeerFault, Replication, Report, SessionId, Shown, Wish, replica::BatchFault,
+        Heard, Kept, Lapse, PeerFault, Proved, Replica, Replication, Report, SessionId, Shown,
+        Wish, replica::BatchFault,
     },
 };
 
@@ -246,24 +247,27 @@ impl Replication {
         let Some(source) = replica.source.filter(|it| it.session == id) else {
             return Ok(Vec::new());
         };
-        let kept = replica.seeks_kept();
+        let kept = replica.seeks_kept().filter(|_| source.kept);
         let former = source.follow != batch.follow;
-        // under a checkpoint, from before the log stopped
-        let other = kept.is_some() && !batch.checkpoint.is_empty();
-        let late = former && (other || batch.first > replica.received());
-        if late || (replica.stopped().is_some() && kept.is_none()) {
+        // from before it was asked for what a reset keeps, or no longer for that
+        let ended = replica.seeks_kept().is_some();
+        let other = ended && source.kept != batch.checkpoint.is_empty();
+        let next = replica.next(source.kept);
+        let late = former && (other || batch.first > next);
+        if late || (kept.is_none() && (source.kept || replica.stopped().is_some())) {
             return Ok(Vec::new());
         }
         let peer = session.peer.clone();
-        let batch = match replica.trim(batch) {
+        let batch = match Replica::trim(batch, next) {
             Ok(batch) => batch,
             Err(credit_bytes) => {
-                let size = replica.durable();
-                let (land, epoch) = (log.land.code().to_owned(), log.epoch);
-                self.send(id, Message::Ack(Ack { land, epoch, size, credit_bytes }));
+                self.give_back(id, log, credit_bytes);
                 return Ok(Vec::new());
             }
         };
+        if let Some(kept) = kept.filter(|_| replica.is_unproved()) {
+            return self.prove(id, log, kept, &batch, now);
+        }
         let accepted = match kept {
             Some(kept) => replica.accept_kept(kept, batch, id, &peer.node, now, &self.resets),
             None => replica.accept(batch, id, &peer.node, now, &self.resets),
@@ -285,12 +289,7 @@ impl Replication {
                 }
                 Ok(Vec::new())
             }
-            Err(BatchFault::Peer(fault @ PeerFault::CreditExceeded { .. })) => Err(fault),
-            Err(BatchFault::Peer(fault)) => {
-                self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));
-                self.turn_away(id, log, now);
-                Ok(Vec::new())
-            }
+            Err(BatchFault::Peer(fault)) => self.not_taken(id, log, fault, now),
             Err(BatchFault::OtherHistory) => {
                 self.lapse(id, Lapse::OtherHistory);
                 self.turn_away(id, log, now);
@@ -304,6 +303,62 @@ impl Replication {
                 Ok(self.stop(log, peer, fault).into_iter().collect())
             }
         }
+    }
+
+    /// The part that is here is held against what a partner proves to be kept. What is another
+    /// history is set aside, and nobody did wrong: both were signed by the owner.
+    fn prove(
+        &mut self,
+        id: SessionId,
+        log: LogId,
+        kept: Kept,
+        batch: &Batch,
+        now: Now,
+    ) -> Result<Vec<Heard>, PeerFault> {
+        let Some(replica) = self.replicas.get_mut(&log) else { return Ok(Vec::new()) };
+        let (proved, bytes) = match replica.prove(kept, batch, id) {
+            Ok(proved) => proved,
+            Err(fault) => return self.not_taken(id, log, fault, now),
+        };
+        match proved {
+            Proved::Onwards => {
+                if let Some(source) = &mut replica.source {
+                    source.progress_mono_ms = now.mono_ms;
+                }
+                self.give_back(id, log, bytes);
+            }
+            // what comes next is asked for from the end of what is here
+            Proved::Same => self.drop_source(log),
+            Proved::Other => {
+                self.drop_source(log);
+                self.wishes.push_back(Wish::SetAside(log));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Gives credit back for a batch of which nothing is to be stored.
+    fn give_back(&mut self, id: SessionId, log: LogId, credit_bytes: u64) {
+        let size = self.replicas.get(&log).map_or(0, Replica::durable);
+        let (land, epoch) = (log.land.code().to_owned(), log.epoch);
+        self.send(id, Message::Ack(Ack { land, epoch, size, credit_bytes }));
+    }
+
+    fn not_taken(
+        &mut self,
+        id: SessionId,
+        log: LogId,
+        fault: PeerFault,
+        now: Now,
+    ) -> Result<Vec<Heard>, PeerFault> {
+        if matches!(fault, PeerFault::CreditExceeded { .. }) {
+            return Err(fault);
+        }
+        if let Some(peer) = self.sessions.get(&id).map(|it| it.peer.clone()) {
+            self.wishes.push_back(Wish::Report(Report::PeerFault { peer, fault }));
+        }
+        self.turn_away(id, log, now);
+        Ok(Vec::new())
     }
 
     /// Other logs of a partner may be fine; this one comes from somebody else.

@@ -19,7 +19,7 @@ use registry_proto::{
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
-pub(crate) use self::kept::Kept;
+pub(crate) use self::kept::{Kept, Proved};
 use self::{checks::Checked, kept::Fits};
 use crate::{
     limits,
@@ -44,7 +44,7 @@ pub struct Store {
     pub log: LogId,
     /// Consecutive entries.
     pub entries: Vec<BatchEntry>,
-    /// Signed checkpoint that covers them; empty if a reset covers them, not the owner's log key.
+    /// Signed checkpoint that covers them; empty if only a reset does.
     pub note: Bytes,
     /// Size that the checkpoint signs, or that the reset keeps.
     pub note_size: u64,
@@ -87,8 +87,7 @@ pub struct RecoveredLog {
     /// wrote the newest.
     pub pulled_from: Option<u64>,
     /// Of an epoch that a reset ended: true if what is here is a beginning of what that keeps, or
-    /// begins with all of it. If the owner is known to have signed two histories, nothing else
-    /// MUST be here.
+    /// begins with all of it. A part of which nothing says so is held against what partners have.
     pub kept: bool,
 }
 
@@ -160,6 +159,12 @@ pub(crate) struct Replica {
     keeps: Option<Kept>,
     /// What is received is known to be the beginning of that, or to begin with it.
     kept: bool,
+    /// While that is not known: as far as partners have proved what is kept.
+    proved: Frontier,
+    /// What is here was proved to be another history than the one that is kept.
+    contradicted: bool,
+    /// A checkpoint that signs all that is kept, and nothing beyond.
+    signs_kept: Option<SignedCheckpoint>,
     pace: Pace,
     /// Counts the Follows.
     pub(crate) follows: u64,
@@ -174,6 +179,8 @@ pub(crate) struct Source {
     pub(crate) session: SessionId,
     /// Number of the Follow; batches of others are ignored.
     pub(crate) follow: u64,
+    /// It is asked for what a reset keeps, proved by that and not by a checkpoint.
+    pub(crate) kept: bool,
     /// Last time it delivered, or had nothing to deliver.
     pub(crate) progress_mono_ms: u64,
 }
@@ -220,6 +227,9 @@ impl Replica {
             ends: None,
             keeps: None,
             kept: recovered.kept || recovered.frontier.size() == 0,
+            proved: Frontier::default(),
+            contradicted: false,
+            signs_kept: None,
             pace: Pace::new(owner.quota, recovered.frontier.size() == 0, now),
             follows: 0,
             source: None,
@@ -232,6 +242,8 @@ impl Replica {
     pub(crate) fn between(mut self, begins: Option<Hash>, keeps: Option<Kept>) -> Self {
         (self.begins, self.keeps) = (begins, keeps);
         self.ends = keeps.map(|it| it.size);
+        let known: Vec<_> = self.head.iter().chain(&self.served).cloned().collect();
+        known.iter().for_each(|it| self.note_signed_end(it));
         self
     }
 
@@ -353,10 +365,6 @@ impl Replica {
         self.stopped.as_ref()
     }
 
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.abandoned
-    }
-
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
         self.flights.clear();
@@ -443,6 +451,7 @@ impl Replica {
             self.stopped = Some(fault.clone());
             return Err(fault);
         }
+        self.note_signed_end(&signed);
         let newer =
             self.head.as_ref().is_none_or(|it| self.rank(&signed, now) > self.rank(it, now));
         if newer {
@@ -459,10 +468,10 @@ impl Replica {
         Ok(newer)
     }
 
-    /// Drops what is here already from the front of a batch: after a new Follow, batches of the
+    /// Drops what comes before `next` from the front of a batch: after a new Follow, batches of the
     /// old one may still arrive. Gives back the bytes when nothing is left.
-    pub(crate) fn trim(&self, mut batch: Batch) -> Result<Batch, u64> {
-        let have = self.received.size().saturating_sub(batch.first);
+    pub(crate) fn trim(mut batch: Batch, next: u64) -> Result<Batch, u64> {
+        let have = next.saturating_sub(batch.first);
         if have == 0 {
             return Ok(batch);
         }
@@ -486,13 +495,18 @@ impl Replica {
         resets: &BTreeMap<LogId, TakenReset>,
     ) -> Result<(Store, Option<SignedCheckpoint>), BatchFault> {
         let log = self.origin.log;
-        let bytes = self.check_size(&batch, session).map_err(BatchFault::Peer)?;
+        let expected = self.received.size();
+        let bytes = self.check_size(&batch, expected, session).map_err(BatchFault::Peer)?;
         let signed = self.verify(&batch.checkpoint).map_err(BatchFault::Peer)?;
         let (tree, fits) = self.grown(&batch);
         let root = tree.root();
-        let proof = self
-            .check_tree(&batch, &signed.checkpoint, tree.size(), &root)
-            .map_err(BatchFault::Peer)?;
+        let proof = match self.check_tree(&batch, &signed.checkpoint, tree.size(), &root) {
+            // of an epoch that ended there may be two: that which is here, or what the partner has
+            Err(PeerFault::Proof { .. }) if self.keeps.is_some() => {
+                return Err(BatchFault::OtherHistory);
+            }
+            checked => checked.map_err(BatchFault::Peer)?,
+        };
         // from here on the owner's signature stands behind the headers
         self.learn(signed.clone(), now).map_err(BatchFault::Owner)?;
         if fits == Fits::No {
@@ -504,7 +518,7 @@ impl Replica {
                 self.stopped = Some(fault.clone());
             }
         })?;
-        self.kept = fits == Fits::Yes;
+        self.now_kept(fits == Fits::Yes);
         let (note_size, batch_note) = (signed.size(), batch.checkpoint.clone());
         let point = Point::under(tree.size(), root, signed, proof.clone());
         let flight = InFlight { tree, point: Some(point), session, bytes };

@@ -50,7 +50,10 @@ pub(crate) fn brief(effect: &Effect) -> String {
         Effect::Examine(it) => {
             format!("examine {} at {} by {}", it.log, it.suspect.size(), it.against.size())
         }
-        Effect::KeepEvidence { log, .. } => format!("keep evidence {log}"),
+        Effect::KeepEvidence { log, begin_again, .. } => {
+            let then = if *begin_again { ", begin again" } else { "" };
+            format!("keep evidence {log}{then}")
+        }
         Effect::Close { session, reason } => {
             let reason = match reason {
                 CloseReason::Duplicate => "duplicate",
@@ -67,6 +70,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
             format!("follow charters{numbers} of {}", it.peer.land)
         }
         Effect::BeginAgain { log } => format!("begin again {log}"),
+        Effect::SetAside { log } => format!("set aside {log}"),
         Effect::Report(notice) => noticed(notice),
     }
 }

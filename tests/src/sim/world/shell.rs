@@ -147,10 +147,10 @@ impl World {
                 let late = self.rng.random_range(1..20);
                 self.at(late, Event::Examined { node: land, life, examination, found });
             }
-            Effect::KeepEvidence { log, raw } => {
+            Effect::KeepEvidence { log, raw, .. } => {
                 self.node_mut(land).disk.evidence.insert(log, raw);
             }
-            Effect::KeepReset(_) | Effect::BeginAgain { .. } => {
+            Effect::KeepReset(_) | Effect::BeginAgain { .. } | Effect::SetAside { .. } => {
                 panic!("seed {}: no log begins again here", self.seed)
             }
             // nobody votes here, so there is no later charter, whatever a liar says

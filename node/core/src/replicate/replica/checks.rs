@@ -29,9 +29,13 @@ pub(super) struct Checked {
 }
 
 impl Replica {
-    pub(super) fn check_size(&self, batch: &Batch, session: SessionId) -> Result<u64, PeerFault> {
+    pub(super) fn check_size(
+        &self,
+        batch: &Batch,
+        expected: u64,
+        session: SessionId,
+    ) -> Result<u64, PeerFault> {
         let log = self.origin.log;
-        let expected = self.received.size();
         if batch.first != expected {
             return Err(PeerFault::NotContiguous { log, first: batch.first, expected });
         }

@@ -1,12 +1,13 @@
-//! What a reset keeps of an epoch, where no checkpoint of the owner says it any more.
+//! What a reset keeps of an epoch: it names size and root, and says so also where checkpoints do not.
 //!
-//! Once an owner is known to have signed two histories, its signature no longer says which of them
-//! counts. The reset does: it names size and root of what is kept. So of a log that stopped, each
-//! batch is proved to be a beginning of that tree; whose checkpoints a partner holds does not matter.
+//! An owner may have signed two histories, whether that is known or not, and then its signature does
+//! not say which of them counts. So whoever holds what is kept is asked for that first, and each batch
+//! is proved to be a beginning of that tree; whose checkpoints a partner holds does not matter. While
+//! nobody has all of it the epoch is followed under checkpoints. What came so, or was here before the
+//! reset, is held against what a partner proves, before anything is put behind it.
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use registry_proto::{
     epoch::TakenReset,
     log::{Checkpoint, Frontier, Hash, SignedCheckpoint, leaf_hash},
@@ -15,7 +16,10 @@ use registry_proto::{
 };
 
 use super::{BatchFault, InFlight, Replica, Store};
-use crate::{now::Now, replicate::SessionId};
+use crate::{
+    now::Now,
+    replicate::{SessionId, doubts::Point, fault::PeerFault},
+};
 
 /// What a reset keeps of an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,17 @@ pub(super) enum Fits {
     Unknown,
 }
 
+/// How the part that is here stands to what a partner proved to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proved {
+    /// The proof does not reach its end yet.
+    Onwards,
+    /// It is the beginning of that.
+    Same,
+    /// It is another history.
+    Other,
+}
+
 // === impl Kept ===
 
 impl Kept {
@@ -44,14 +59,25 @@ impl Kept {
 // === impl Replica ===
 
 impl Replica {
-    /// What is to be fetched as the reset keeps it: nothing of the log counts for another reason,
-    /// and what is here already belongs to it.
+    /// What is to be fetched as the reset keeps it, from whoever has it.
     pub(crate) fn seeks_kept(&self) -> Option<Kept> {
         let kept = self.keeps?;
         let log = self.origin.log;
         // behind the end of a log that the charter cut nothing is taken
         let cut = self.cut().is_some_and(|it| (it.epoch, it.size) < (log.epoch, kept.size));
-        (self.stopped.is_some() && !self.is_doubtful() && !cut).then_some(kept)
+        (!self.contradicted && !cut).then_some(kept)
+    }
+
+    /// True if checkpoints of its owner do not count, and nothing else is there to go by: nobody is
+    /// asked for more.
+    pub(crate) fn is_closed(&self) -> bool {
+        let by_reset = self.seeks_kept().is_some();
+        self.abandoned || self.contradicted || (self.stopped.is_some() && !by_reset)
+    }
+
+    /// Where a Follow begins.
+    pub(crate) fn next(&self, kept: bool) -> u64 {
+        if kept && self.is_unproved() { self.proved.size() } else { self.received.size() }
     }
 
     /// What a reset keeps, if all of it is durable here.
@@ -59,11 +85,62 @@ impl Replica {
         self.keeps.filter(|it| self.kept && self.durable >= it.size)
     }
 
-    /// True if entries are here of an owner that signed two histories, and nothing says that they
-    /// are of the one that its reset keeps.
+    /// True if a part is here, and nothing says that it belongs to what a reset keeps.
+    pub(crate) fn is_unproved(&self) -> bool {
+        self.keeps.is_some() && self.received.size() > 0 && !self.kept
+    }
+
+    /// The same of an owner that is known to have signed two histories.
     pub(crate) fn is_doubtful(&self) -> bool {
-        let entries = self.received.size() > 0;
-        self.keeps.is_some() && self.evidence().is_some() && entries && !self.kept
+        self.evidence().is_some() && self.is_unproved()
+    }
+
+    /// Whether what is about to be here is known to be kept.
+    pub(super) fn now_kept(&mut self, kept: bool) {
+        if self.keeps.is_some() && self.kept && !kept {
+            self.proved = self.received.clone();
+        }
+        self.kept = kept;
+    }
+
+    /// A checkpoint that signs exactly what is kept goes on to prove it to clients.
+    pub(super) fn note_signed_end(&mut self, signed: &SignedCheckpoint) {
+        let end = self.keeps.map(|it| (it.size, it.root));
+        if end == Some((signed.size(), *signed.root())) {
+            self.signs_kept = Some(signed.clone());
+        }
+    }
+
+    /// Holds a part that [`Replica::is_unproved`] against a batch of what is kept, which is proved by
+    /// itself, so that neither who holds the other history nor a liar can do harm.
+    pub(crate) fn prove(
+        &mut self,
+        kept: Kept,
+        batch: &Batch,
+        session: SessionId,
+    ) -> Result<(Proved, u64), PeerFault> {
+        let bytes = self.check_size(batch, self.proved.size(), session)?;
+        let mut tree = self.proved.clone();
+        let mut same = None;
+        for entry in &batch.entries {
+            tree.push(leaf_hash(&entry.header));
+            if tree.size() == self.received.size() {
+                same = Some(tree.root() == self.received.root());
+            }
+        }
+        let whole = Checkpoint { origin: self.origin, size: kept.size, root: kept.root };
+        self.check_tree(batch, &whole, tree.size(), &tree.root())?;
+        let proved = match same {
+            None => Proved::Onwards,
+            Some(true) => Proved::Same,
+            Some(false) => Proved::Other,
+        };
+        match proved {
+            Proved::Onwards => self.proved = tree,
+            Proved::Same => self.kept = true,
+            Proved::Other => self.contradicted = true,
+        }
+        Ok((proved, bytes))
     }
 
     /// Checks a batch of what a reset keeps by itself, from the bytes to the root that the reset
@@ -77,7 +154,8 @@ impl Replica {
         now: Now,
         resets: &BTreeMap<LogId, TakenReset>,
     ) -> Result<(Store, Option<SignedCheckpoint>), BatchFault> {
-        let bytes = self.check_size(&batch, session).map_err(BatchFault::Peer)?;
+        let expected = self.received.size();
+        let bytes = self.check_size(&batch, expected, session).map_err(BatchFault::Peer)?;
         let whole = Checkpoint { origin: self.origin, size: kept.size, root: kept.root };
         let (tree, _) = self.grown(&batch);
         let proof =
@@ -85,12 +163,15 @@ impl Replica {
         // from here on the owner's offline key and most members stand behind the headers
         let checked = self.check_entries(&batch, whole, resets)?;
         self.kept = true;
-        let flight = InFlight { tree, point: None, session, bytes };
+        let signed = self.signs_kept.clone();
+        let point =
+            signed.clone().map(|it| Point::under(tree.size(), tree.root(), it, proof.clone()));
+        let flight = InFlight { tree, point, session, bytes };
         let (entries, later) = self.take(batch, checked, flight);
         let store = Store {
             log: self.origin.log,
             entries,
-            note: Bytes::new(),
+            note: signed.map(|it| it.raw().clone()).unwrap_or_default(),
             note_size: kept.size,
             proof,
             received_ms: now.wall_ms,

@@ -183,29 +183,31 @@ fn a_part_that_came_before_a_restart_stays() {
     assert_eq!(state(&bench, log(RP)), (LogState::Ended, KEPT, KEPT));
 }
 
-/// Evidence comes when `held` entries of the ended epoch came under checkpoints of the owner.
+/// Evidence comes when `held` entries of the ended epoch came under checkpoints of the owner, from a
+/// partner that has all that is kept from then on.
 #[track_caller]
 fn evidence_comes(held: u64, expect: &[&str]) {
     let forked = Forked::of(RP);
     let resets = vec![forked.reset.clone()];
     let mut bench = Bench::with(|it| it.resets = resets);
     bench.connect(1, TH);
-    let said = bench.say(1, tells(Head { kept: true, ..forked.kept.head(10, 10) }));
+    let said = bench.say(1, tells(forked.kept.head(10, 10)));
     assert_eq!(said, ["1 <- follow RP/1 from 0"]);
     if held > 0 {
         let follow = bench.follow(1, RP);
         bench.say(1, Message::Batch(Batch { follow, ..forked.kept.batch(0, held, 10) }));
         bench.stored(RP);
     }
-    let items = vec![forked.evidence];
-    let said = bench.say(1, Message::Evidence(Evidence { items }));
+    let items = vec![forked.evidence.clone()];
+    let mut said = bench.say(1, Message::Evidence(Evidence { items }));
+    said.extend(bench.say(1, forked.head()));
     if held == 0 {
         // what was under way by the checkpoints is no fault
         let late = Message::Batch(Batch { follow: 1, ..forked.kept.batch(0, 4, 10) });
         assert!(bench.say(1, late).is_empty());
     }
     let news: Vec<_> = said.iter().filter(|it| !it.contains("unfollow")).collect();
-    assert_eq!(news, [&["stopped by TH equivocation", "keep evidence RP/1"], expect].concat());
+    assert_eq!(news, [&["stopped by TH equivocation"], expect].concat());
     // and once is enough
     assert!(bench.later(1_000).iter().all(|it| !it.contains("again") && !it.contains("follow")));
 }
@@ -213,11 +215,11 @@ fn evidence_comes(held: u64, expect: &[&str]) {
 #[test]
 fn evidence_that_comes_after_the_reset_puts_in_doubt_what_is_not_proved() {
     // nothing is here: the same partner is asked for what is kept
-    evidence_comes(0, &["1 <- follow RP/1 from 0"]);
+    evidence_comes(0, &["keep evidence RP/1", "1 <- follow RP/1 from 0"]);
     // of which history a part is nobody can say
-    evidence_comes(4, &["begin again RP/1"]);
+    evidence_comes(4, &["keep evidence RP/1, begin again", "1 <- follow RP/1 from 0"]);
     // all of it was held against the reset when it came
-    evidence_comes(7, &[]);
+    evidence_comes(7, &["keep evidence RP/1"]);
 }
 
 #[test]
@@ -246,6 +248,90 @@ fn who_serves_another_history_before_it_is_proved_does_nothing_wrong() {
     assert_eq!(said, ["1 <- unfollow RP/1"]);
     assert_eq!(bench.lapses, ["lapse TH other_history"]);
     assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+}
+
+/// A node that follows the epoch, and has a part of it from before the reset.
+fn started_with(forked: &Forked, part: RecoveredLog) -> Bench {
+    let resets = vec![forked.reset.clone()];
+    Bench::with(|it| (it.logs, it.resets) = (vec![part], resets))
+}
+
+#[test]
+fn a_part_of_another_history_is_set_aside_without_evidence_and_without_a_fault() {
+    let forked = Forked::of(RP);
+    let mut bench = started_with(&forked, forked.other.recovered(5, 9));
+    // two that hold what fits not to the part here, and not all that is kept
+    bench.connect(1, TH);
+    assert_eq!(bench.say(1, tells(forked.kept.head(10, 10))), ["1 <- follow RP/1 from 5"]);
+    let follow = bench.follow(1, RP);
+    let said = bench.say(1, Message::Batch(Batch { follow, ..forked.kept.batch(5, 10, 10) }));
+    assert_eq!(said, ["1 <- unfollow RP/1"]);
+    assert_eq!(bench.lapses, ["lapse TH other_history"]);
+    // who lies proves nothing
+    bench.connect(2, RP);
+    assert_eq!(bench.say(2, forked.head()), ["2 <- follow RP/1 from 0"]);
+    let said = bench.say(2, batch(&forked.other, 0, 6, bench.follow(2, RP)));
+    assert_eq!(said, ["fault RP proof", "2 <- unfollow RP/1"]);
+    // and of who has all that is kept nothing is stored behind the part
+    bench.connect(3, HE);
+    assert_eq!(bench.say(3, forked.head()), ["3 <- follow RP/1 from 0"]);
+    let number = bench.follow(3, RP);
+    assert_eq!(bench.say(3, forked.batch(0, 4, number)), ["3 <- ack RP/1 5"]);
+    assert_eq!(bench.say(3, forked.batch(4, 6, number)), ["3 <- unfollow RP/1", "set aside RP/1"]);
+    assert_eq!(bench.lapses, ["lapse TH other_history"]);
+    assert!(bench.later(60_000).iter().all(|it| !it.contains("RP/1")), "once");
+}
+
+#[test]
+fn a_part_of_what_is_kept_is_proved_and_gone_on_from() {
+    let forked = Forked::of(RP);
+    let mut bench = started_with(&forked, forked.kept.recovered(4, 10));
+    bench.connect(1, TH);
+    let head = Head { kept: true, ..forked.kept.head(KEPT, KEPT) };
+    assert_eq!(bench.say(1, tells(head)), ["1 <- follow RP/1 from 0"]);
+    let first = bench.follow(1, RP);
+    assert_eq!(bench.say(1, forked.batch(0, 3, first)), ["1 <- ack RP/1 4"]);
+    let said = bench.say(1, forked.batch(3, 5, first));
+    assert_eq!(said, ["1 <- unfollow RP/1", "1 <- follow RP/1 from 4"]);
+    // a checkpoint of just that goes on to prove it to clients
+    let batch = forked.batch(4, 6, bench.follow(1, RP));
+    let effects = bench.handle(Input::Received { session: SessionId(1), message: batch });
+    let store = effects.iter().find_map(|it| match it {
+        Effect::Store(store) => Some((store.note.clone(), store.note_size, store.entries.len())),
+        _ => None,
+    });
+    assert_eq!(store, Some((forked.kept.signed(KEPT).raw().clone(), KEPT, 2)));
+    bench.stored(RP);
+    assert_eq!(state(&bench, log(RP)), (LogState::Ended, KEPT, KEPT));
+    assert!(bench.lapses.is_empty(), "{:?}", bench.lapses);
+}
+
+#[test]
+fn who_has_what_is_kept_is_asked_before_who_shows_more() {
+    let forked = Forked::of(RP);
+    let resets = vec![forked.reset.clone()];
+    let mut bench = Bench::with(|it| it.resets = resets);
+    bench.connect(1, RP);
+    assert_eq!(bench.say(1, tells(forked.other.head(9, 9))), ["1 <- follow RP/1 from 0"]);
+    let follow = bench.follow(1, RP);
+    let of_other = |from, to| Message::Batch(Batch { follow, ..forked.other.batch(from, to, 9) });
+    assert_eq!(bench.say(1, of_other(0, 5)), ["store RP/1 +5 of 9"]);
+    bench.connect(2, TH);
+    let said = bench.say(2, forked.head());
+    assert_eq!(said, ["1 <- unfollow RP/1", "2 <- follow RP/1 from 0"]);
+    assert!(bench.say(1, of_other(5, 9)).is_empty());
+    bench.stored(RP);
+    let said = bench.say(2, forked.batch(0, 6, bench.follow(2, RP)));
+    assert_eq!(said, ["2 <- unfollow RP/1", "set aside RP/1"]);
+    // after that nothing but what is kept is stored
+    let resets = vec![forked.reset.clone()];
+    let mut bench = Bench::with(|it| it.resets = resets);
+    bench.connect(2, TH);
+    assert_eq!(bench.say(2, forked.head()), ["2 <- follow RP/1 from 0"]);
+    bench.connect(1, RP);
+    assert!(bench.say(1, tells(forked.other.head(9, 9))).is_empty());
+    let said = bench.say(2, forked.batch(0, 6, bench.follow(2, RP)));
+    assert_eq!(said, ["store RP/1 +6 of 6", "2 <- unfollow RP/1"]);
 }
 
 #[test]
