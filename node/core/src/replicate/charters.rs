@@ -5,9 +5,8 @@
 use std::{cmp::Reverse, collections::BTreeMap};
 
 use bytes::Bytes;
-use prost::Message as _;
 use registry_proto::{
-    charter::{Charter, CharterError, CharterProblem, DecisionError, SuccessorProblem},
+    charter::{Charter, CharterError, CharterProblem, SuccessorProblem},
     wire::{
         peer::{AskCharters, CharterStep, Charters, peer_message::Message},
         registry::CharterDecision,
@@ -213,8 +212,7 @@ fn follow(before: &Charter, step: CharterStep) -> Result<(Charter, CharterDecisi
         if is_newer(&error) { Broken::Unreadable } else { Broken::Fault(PeerFault::Charter(error)) }
     })?;
     let proof = |source| Broken::Fault(PeerFault::CharterProof { number, source });
-    let decision =
-        CharterDecision::decode(step.decision).map_err(|_| proof(DecisionError::Undecodable))?;
+    let decision = decision::decode(step.decision).map_err(proof)?;
     decision::verify(before, &next, &decision).map_err(proof)?;
     Ok((next, decision))
 }
