@@ -27,7 +27,7 @@ use registry_proto::{
 
 pub use registry_proto::charter::{DecisionError, VoteUnproved};
 
-use super::{Chain, threshold};
+use super::{Chain, Said, threshold};
 
 /// A vote as it stands in a log, and what proves it.
 #[derive(Clone, Debug)]
@@ -110,14 +110,51 @@ pub(super) fn deciding(
         votes.push(proved(before, &texts, it, claimed).map_err(|why| unproved(at, why))?);
     }
     votes.sort_by_key(|it| (it.log, it.index));
+    counted(before, next, &votes).map(|_| votes).ok_or(DecisionError::Undecided)
+}
+
+/// The proof with those of its votes that decide, as [`Chain::grounds`] chooses them, and what they
+/// are for. MUST be given votes of the proof, in the order of their logs; `None` if they do not decide.
+pub(super) fn reduced(
+    before: &Charter,
+    next: &Charter,
+    decision: &CharterDecision,
+    votes: &[Proved],
+) -> Option<CharterDecision> {
+    let grounds = counted(before, next, votes)?.grounds(next.number())?;
+    let mut texts = vec![Text { bytes: next.raw().clone(), digest: next.digest() }];
+    let mut reduced = CharterDecision { number: decision.number, ..CharterDecision::default() };
+    for it in &decision.votes {
+        let leaf = leaf_hash(&it.header);
+        if !grounds.iter().any(|said| said.leaf == leaf) {
+            continue;
+        }
+        let text = match it.choice as usize {
+            0 => Bytes::new(),
+            1 => next.raw().clone(),
+            other => decision.others.get(other - 2)?.clone(),
+        };
+        let choice = u32::try_from(place(&mut texts, text)).ok()?;
+        reduced.votes.push(CharterVoteProof { choice, ..it.clone() });
+    }
+    reduced.others = texts.into_iter().skip(1).map(|it| it.bytes).collect();
+    Some(reduced)
+}
+
+/// Whether a proof has no votes but these, which stand in logs.
+pub fn rests_on(decision: &CharterDecision, votes: &[Said]) -> bool {
+    let mut leaves = decision.votes.iter().map(|it| leaf_hash(&it.header));
+    leaves.all(|leaf| votes.iter().any(|it| it.leaf == leaf))
+}
+
+/// What follows of these votes alone, if that is `next`.
+fn counted(before: &Charter, next: &Charter, votes: &[Proved]) -> Option<Chain> {
     let mut chain = Chain::new(before.clone());
-    for Proved { log, index, leaf, vote, choice } in &votes {
+    for Proved { log, index, leaf, vote, choice } in votes {
         chain.take_for(*log, *index, *leaf, vote, *choice);
     }
-    match chain.past().get(1) {
-        Some(it) if it.charter.digest() == next.digest() => Ok(votes),
-        _ => Err(DecisionError::Undecided),
-    }
+    let follows = chain.past().get(1)?.charter.digest() == next.digest();
+    follows.then_some(chain)
 }
 
 /// Makes the proof of votes as they stand in logs, of each member one a round. Votes that cannot be

@@ -378,12 +378,12 @@ fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
     assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
     let early = CharterDecision { number: 2, ..decision.clone() };
     assert_eq!(chain.prove(&early), Err(DecisionError::NoCharter));
-    assert_eq!((chain.prove(&decision), told(&chain)), (Ok(()), None));
+    assert_eq!((chain.prove(&decision), told(&chain)), (Ok(decision.clone()), None));
 
     let mut chain = fresh();
     assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
     assert_eq!(told(&chain), Some(Told::Unproved));
-    assert_eq!(chain.prove(&decision), Ok(()));
+    assert_eq!(chain.prove(&decision), Ok(decision.clone()));
     assert_eq!(told(&chain), Some(Told::Proved));
 
     // the logs decide something else: what is told, even with a proof, is not true
@@ -401,12 +401,6 @@ fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
 fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
     let (logs, decision) = decided();
     let charters = logs.charters();
-    let hears = |chain: &mut Chain, logs: &Logs, at: usize| {
-        let land = Land::ALL[at];
-        let (header, body) = &logs.entries[&land][0];
-        let vote = CharterVote::decode(body).expect("a vote");
-        chain.take(LogId { land, epoch: 1 }, 0, leaf_hash(header), &vote);
-    };
     let follow = |chain: &mut Chain, number: usize, proof: &CharterDecision| {
         let before = chain.past().len();
         let outcome = chain.follow_proved(&charters[number], proof);
@@ -421,7 +415,7 @@ fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
     forged.votes.pop();
     let refused = Err(NotFollowed::Proof(DecisionError::Undecided));
     assert_eq!(follow(&mut chain, 1, &forged), refused);
-    assert_eq!(follow(&mut chain, 1, &decision), Ok(()));
+    assert_eq!(follow(&mut chain, 1, &decision), Ok(decision.clone()));
     assert_eq!(chain.told().get(&1), Some(&Told::Proved));
     assert_eq!(follow(&mut chain, 1, &decision), Err(NotFollowed::NotNext));
     [1, 3].into_iter().for_each(|at| hears(&mut chain, &logs, at));
@@ -443,6 +437,66 @@ fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
     let mut chain = Chain::new(genesis(4));
     [0, 1, 2].into_iter().for_each(|at| hears(&mut chain, &others, at));
     assert_eq!(follow(&mut chain, 1, &decision), Err(NotFollowed::NotNext));
+}
+
+#[test]
+fn votes_that_a_log_here_contradicts_do_not_count_and_are_not_passed_on() {
+    // all four are for it, as the third one shows; here its log says something else
+    let (mut logs, decision) = decided();
+    let charters = logs.charters();
+    let vote = CharterVote::decode(&logs.entries[&Land::ALL[0]][0].1).expect("a vote");
+    logs.write(Land::ALL[2], &vote);
+    let votes = [2, 0, 1, 3].map(|at| logs.standing(Land::ALL[at], 0));
+    let more = assemble(&charters[0], &charters[1], votes.to_vec()).expect("proved");
+    assert_eq!(more.votes.len(), 4);
+    let mut others = Logs::new(&genesis(4));
+    [2, 3].into_iter().for_each(|at| others.votes(at, 2));
+    let heard = |heard: &[usize]| {
+        let mut chain = Chain::new(genesis(4));
+        heard.iter().for_each(|at| hears(&mut chain, &others, *at));
+        chain
+    };
+    assert_eq!(heard(&[]).follow_proved(&charters[1], &more), Ok(more.clone()));
+    assert_eq!(heard(&[2]).follow_proved(&charters[1], &more), Ok(decision.clone()));
+    let contradicted = NotFollowed::Contradicted { land: Land::ALL[2], round: 1 };
+    assert_eq!(heard(&[2, 3]).follow_proved(&charters[1], &more), Err(contradicted));
+    // of what is kept the same is left, unless nothing holds any more
+    for (lands, left) in [(&[2][..], &decision), (&[2, 3], &more)] {
+        let mut chain = heard(lands);
+        chain.follow_told(&charters);
+        assert_eq!(chain.prove(&more).as_ref(), Ok(left));
+    }
+
+    // a round before, and the only vote for what it is for
+    let mut logs = Logs::new(&genesis(4));
+    for (at, number) in [(0, 1), (1, 2), (2, 0), (0, 2), (1, 2), (2, 2)] {
+        logs.votes(at, number);
+    }
+    let (decision, charters) = (logs.decision(1), logs.charters());
+    let successor = Some(proposal(&charters[0], 3));
+    let vote =
+        CharterVote { predecessor: charters[0].digest(), round: 1, successor, cited: vec![] };
+    logs.write(Land::ALL[3], &vote);
+    let mut votes = vec![logs.standing(Land::ALL[3], 0)];
+    let grounds = logs.chain.grounds(1).expect("decided");
+    votes.extend(grounds.iter().map(|it| logs.standing(it.log.land, it.index)));
+    let more = assemble(&charters[0], &charters[1], votes).expect("proved");
+    assert_eq!((more.votes.len(), more.others.len()), (7, 2));
+    assert_eq!(heard(&[]).follow_proved(&charters[1], &more), Ok(more.clone()));
+    assert_eq!(heard(&[3]).follow_proved(&charters[1], &more), Ok(decision.clone()));
+    // what no vote is for does not come along
+    let mut padded = decision.clone();
+    padded.others.insert(0, Bytes::from_static(b"nobody is for this"));
+    padded.votes.iter_mut().filter(|it| it.choice == 2).for_each(|it| it.choice = 3);
+    assert_eq!(heard(&[]).follow_proved(&charters[1], &padded), Ok(decision));
+}
+
+/// The first vote of a member comes with its log.
+fn hears(chain: &mut Chain, logs: &Logs, at: usize) {
+    let land = Land::ALL[at];
+    let (header, body) = &logs.entries[&land][0];
+    let vote = CharterVote::decode(body).expect("a vote");
+    chain.take(LogId { land, epoch: 1 }, 0, leaf_hash(header), &vote);
 }
 
 fn flip(bytes: &mut Bytes, at: usize) {
