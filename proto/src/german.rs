@@ -48,6 +48,9 @@ impl Display for German<DecisionError> {
             DecisionError::TooLong => {
                 write!(f, "höchstens {DECISION_BYTES_MAX} Byte und {DECISION_VOTES_MAX} Stimmen")
             }
+            DecisionError::VotesTwice { land, round } => {
+                write!(f, "{land} ist in Runde {round} mehr als einmal dabei")
+            }
             DecisionError::Vote { at, source } => {
                 write!(f, "Stimme {at} ist nicht bewiesen: ")?;
                 unproved(source, f)

@@ -39,7 +39,7 @@ pub(super) fn load(data_dir: &Path, charters: &[Charter], decisions: &mut Decisi
         if !fs::metadata(&path).is_ok_and(|it| fits(&it)) {
             continue;
         }
-        let read = fs::read(&path).ok().and_then(|it| CharterDecision::decode(&it[..]).ok());
+        let read = fs::read(&path).ok().and_then(|it| decision::decode(it.into()).ok());
         let holds = |it: &CharterDecision| decision::verify(before, next, it).is_ok();
         if let Some(it) = read.filter(holds) {
             decisions.insert(number, it);

@@ -7,7 +7,7 @@ use std::{
 
 use registry_core::{
     authorize::PeerIdentity,
-    charter::{Chain, NotFollowed},
+    charter::{Chain, NotFollowed, decision},
     replicate::ProvedCharters,
 };
 use registry_journal::Reader;
@@ -36,6 +36,9 @@ pub(super) struct Scan {
     followed: Vec<Followed>,
     /// Verified for the charters of the chain.
     proved: Decisions,
+    /// Those of them that were told or kept, and not held against the votes here yet: what is here is
+    /// what others can verify too.
+    foreign: BTreeSet<u64>,
     /// Those of them that are not on disk yet.
     unkept: BTreeSet<u64>,
     /// Of a step whose votes are here and do not prove it yet: how many stood under a head then.
@@ -96,6 +99,7 @@ impl Scan {
             known,
             followed: Vec::new(),
             proved: Decisions::new(),
+            foreign: BTreeSet::new(),
             unkept: BTreeSet::new(),
             tried: BTreeMap::new(),
             told: false,
@@ -180,11 +184,12 @@ impl Scan {
         for (charter, proof) in told.steps {
             let outcome = self.chain.follow_proved(&charter, &proof);
             let (number, digest, from) = (charter.number(), charter.digest(), told.peer.clone());
-            let goes_on = matches!(outcome, Ok(()) | Err(NotFollowed::NotNext));
-            if outcome.is_ok() {
+            let goes_on = matches!(outcome, Ok(_) | Err(NotFollowed::NotNext));
+            let outcome = outcome.map(|proof| {
                 self.sources.insert(number, from.clone());
+                self.foreign.insert(number);
                 self.add(proof);
-            }
+            });
             self.followed.push(Followed { number, digest, from, outcome });
             if !goes_on {
                 break;
@@ -196,7 +201,10 @@ impl Scan {
     fn hold_told(&mut self) {
         for (number, it) in std::mem::take(&mut self.known.decisions) {
             match self.chain.prove(&it) {
-                Ok(()) => self.add(it),
+                Ok(it) => {
+                    self.foreign.insert(number);
+                    self.add(it);
+                }
                 Err(failure) => {
                     let cause = crate::lifecycle::chain(&failure);
                     warn!(number, cause, "the proof of a charter does not hold");
@@ -205,28 +213,40 @@ impl Scan {
         }
     }
 
-    /// Proves what the votes here decided; true if that worked for one more.
+    /// Proves what the votes here decided, in place of a proof with other votes too; true if that worked
+    /// for one more.
     fn prove(&mut self) -> bool {
         let successors = self.chain.past().iter().skip(1).map(|it| it.charter.number());
-        let open: Vec<_> = successors.filter(|it| !self.proved.contains_key(it)).collect();
+        let told = self.chain.told();
+        let is_open = |it: &u64| match self.proved.contains_key(it) {
+            true => self.foreign.contains(it) && !told.contains_key(it),
+            false => true,
+        };
+        let open: Vec<_> = successors.filter(is_open).collect();
         if open.is_empty() {
             return false;
         }
         let readers: BTreeMap<_, _> =
             self.logs.iter().map(|(log, it)| (*log, it.reader.clone())).collect();
-        let proved = self.proved.len();
+        let mut made = false;
         for number in open {
             let Some(grounds) = self.chain.grounds(number) else { continue };
+            if self.proved.get(&number).is_some_and(|it| decision::rests_on(it, &grounds)) {
+                self.foreign.remove(&number);
+                continue;
+            }
             // nothing changes before one more of them is covered
             let covered = decisions::covered(&grounds, &readers);
             if self.tried.insert(number, covered) == Some(covered) {
                 continue;
             }
             if let Some(proof) = decisions::prove(&self.chain, number, &grounds, &readers) {
+                self.foreign.remove(&number);
                 self.add(proof);
+                made = true;
             }
         }
-        self.proved.len() > proved
+        made
     }
 
     fn add(&mut self, proof: CharterDecision) {

@@ -10,7 +10,7 @@ use registry_core::{
     charter::{Chain, Told, decision},
     replicate::{ChartersAsked, Hindrance, ProvedCharters, SessionId},
 };
-use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
+use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options, Reader};
 use registry_proto::{
     charter::{Charter, CharterVote},
     log::{Checkpoint, Hash, Header, Kind, LogSigner, Origin, body_digest, leaf_hash, node_hash},
@@ -171,21 +171,10 @@ fn a_proof_that_could_not_be_made_is_made_when_a_head_covers_the_votes() {
     let root = node_hash(&leaf_hash(&vote), &leaf_hash(&other));
     let head = Checkpoint { origin: Origin { verbund: genesis.id(), log: LOG }, size: 2, root };
     let signed = head.sign(&LogSigner::new(key(1), key(2)), 1_795_449_600).expect("signed");
-    let label =
-        Label { verbund: *genesis.id().as_bytes(), land: LOG.land.to_string(), epoch: LOG.epoch };
-    let journal = dir.path().join("journal");
-    fs::create_dir_all(&journal).expect("created");
-    let (mut journal, ..) =
-        Journal::open(&journal, &label, Options::default(), &mut |_| {}).expect("opened");
+    let mut journal = journal(dir.path(), genesis);
     // in the middle of a catch-up: the head that came signs more than is here
     let mut append = |header: &Bytes, body: &[u8], proof: Vec<Hash>| {
-        let body = Body::Present { salt: &SALT, bytes: body };
-        let checkpoint = CheckpointRecord { note: signed.raw().clone(), note_size: 2, proof };
-        let entries = [EntryRef { header, body }];
-        let group =
-            Group { entries: &entries, checkpoint: &checkpoint, received_unix_ms: 1, from: "" };
-        journal.append(&group).expect("written");
-        journal.reader()
+        append(&mut journal, signed.raw(), header, body, proof)
     };
     let readers = BTreeMap::from([(LOG, append(&vote, &body, vec![leaf_hash(&other)]))]);
     let known = Known { charters: vec![genesis.clone()], decisions: Decisions::new() };
@@ -205,6 +194,70 @@ fn a_proof_that_could_not_be_made_is_made_when_a_head_covers_the_votes() {
     decisions::load(dir.path(), &charters[..2], &mut kept);
     assert_eq!(kept.get(&1), Some(proof));
     assert!(!scan.look(None));
+}
+
+#[test]
+fn a_proof_with_votes_that_logs_do_not_have_is_made_anew_once_they_decide() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (charters, told) = decided();
+    let genesis = &charters[0];
+    // the log has the vote, and elsewhere than it was shown
+    let body = voted(genesis, &charters[1]).1;
+    let (other, vote) = (
+        header(genesis, 0, Kind::Unknown(99), b"other"),
+        header(genesis, 1, Kind::CharterVote, &body),
+    );
+    let root = node_hash(&leaf_hash(&other), &leaf_hash(&vote));
+    let head = Checkpoint { origin: Origin { verbund: genesis.id(), log: LOG }, size: 2, root };
+    let signed = head.sign(&LogSigner::new(key(1), key(2)), 1_795_449_600).expect("signed");
+    let mut journal = journal(dir.path(), genesis);
+    let mut append = |header: &Bytes, body: &[u8], proof: Vec<Hash>| {
+        append(&mut journal, signed.raw(), header, body, proof)
+    };
+    let readers = BTreeMap::from([(LOG, append(&other, b"other", vec![leaf_hash(&vote)]))]);
+    let decisions = Decisions::from([(1, told.clone())]);
+    let known = Known { charters: charters[..2].to_vec(), decisions };
+    let (chain, token) = (Chain::new(genesis.clone()), CancellationToken::new());
+    let data_dir = dir.path().to_owned();
+    let mut scan = Scan::new(chain, known, readers, &BTreeMap::new(), data_dir, token);
+    assert!(scan.look(None));
+    assert_eq!(scan.decisions().get(&1), Some(&told));
+
+    append(&vote, &body, vec![]);
+    assert!(scan.look(None), "there is another proof");
+    let made = scan.decisions().get(&1).expect("proved");
+    assert_eq!(made.votes.iter().map(|it| &it.header).collect::<Vec<_>>(), [&vote]);
+    let mut kept = Decisions::new();
+    decisions::load(dir.path(), &charters[..2], &mut kept);
+    assert_eq!(kept.get(&1), Some(made));
+    assert!(!scan.look(None));
+}
+
+/// The journal of the only log, empty.
+fn journal(dir: &Path, genesis: &Charter) -> Journal {
+    let label =
+        Label { verbund: *genesis.id().as_bytes(), land: LOG.land.to_string(), epoch: LOG.epoch };
+    let dir = dir.join("journal");
+    fs::create_dir_all(&dir).expect("created");
+    let (journal, ..) =
+        Journal::open(&dir, &label, Options::default(), &mut |_| {}).expect("opened");
+    journal
+}
+
+/// Writes an entry under a head of two.
+fn append(
+    journal: &mut Journal,
+    note: &Bytes,
+    header: &Bytes,
+    body: &[u8],
+    proof: Vec<Hash>,
+) -> Reader {
+    let body = Body::Present { salt: &SALT, bytes: body };
+    let checkpoint = CheckpointRecord { note: note.clone(), note_size: 2, proof };
+    let entries = [EntryRef { header, body }];
+    let group = Group { entries: &entries, checkpoint: &checkpoint, received_unix_ms: 1, from: "" };
+    journal.append(&group).expect("written");
+    journal.reader()
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Asking {
         let last = charters.last().ok_or(JoinError::Protocol("keine Charta"))?;
         self.token.require_made_under(last)?;
         let decisions: Result<Vec<_>, _> =
-            heard.decisions.into_iter().map(CharterDecision::decode).collect();
+            heard.decisions.into_iter().map(decision::decode).collect();
         let decisions = decisions.map_err(|_| JoinError::Protocol("ein Beweis ist keiner"))?;
         let decisions = decision::verified(&charters, decisions)
             .map_err(|(number, why)| JoinError::Decision { number, why: German(why) })?;

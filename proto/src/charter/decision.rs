@@ -29,6 +29,14 @@ pub enum DecisionError {
     /// Too long, or too many votes.
     #[error("at most {DECISION_BYTES_MAX} bytes and {DECISION_VOTES_MAX} votes")]
     TooLong,
+    /// A second vote of a member in a round.
+    #[error("{land} is there more than once in round {round}")]
+    VotesTwice {
+        /// Whose.
+        land: Land,
+        /// The round.
+        round: u32,
+    },
     /// A vote is not proved.
     #[error("vote {at} is not proved")]
     Vote {

@@ -150,7 +150,18 @@ impl Chain {
     /// Takes a vote. Those of one log MUST come in the order of that log; a vote that was taken
     /// before changes nothing. Logs may be mixed in any way.
     pub fn take(&mut self, log: LogId, index: u64, leaf: Hash, vote: &CharterVote) -> Taken {
-        let choice = vote.choice();
+        self.take_for(log, index, leaf, vote, vote.choice())
+    }
+
+    /// The same where the digest of what it is for was computed before.
+    fn take_for(
+        &mut self,
+        log: LogId,
+        index: u64,
+        leaf: Hash,
+        vote: &CharterVote,
+        choice: Option<Hash>,
+    ) -> Taken {
         let spent = self.spent.entry(log.land).or_default();
         if (log.epoch, index) < spent.next {
             return Taken::Twice;

@@ -8,7 +8,7 @@ use registry_proto::{
     wire::registry::CharterDecision,
 };
 
-use super::{Chain, DecisionError, InForce, Said, decision, poll, threshold};
+use super::{Chain, DecisionError, InForce, Said, decision, decision::Proved, poll, threshold};
 
 /// What is known here about a charter that was told. One whose votes are here is none of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,12 @@ pub enum NotFollowed {
     /// The proof does not hold.
     #[error("the proof does not hold")]
     Proof(#[source] DecisionError),
-    /// In the log of a member as far as it is here, another vote comes first in the round.
-    #[error("{land} said something else first in round {round}, as its log here shows")]
+    /// In the log of a member as far as it is here, another vote comes first in the round, and the other
+    /// votes do not decide.
+    #[error(
+        "{land} said something else first in round {round}, as its log here shows, and the rest does not \
+         decide"
+    )]
     Contradicted {
         /// Whose log.
         land: Land,
@@ -48,7 +52,8 @@ pub enum NotFollowed {
 impl Chain {
     /// Goes on by a charter and what proves that it was voted for, where the votes here do not
     /// suffice. Callers MUST have taken all votes that are here: a proof rests on votes that members
-    /// signed, and cannot show that one of them said something else before.
+    /// signed, and cannot show that one of them said something else before. A vote whose member did, as
+    /// its log here shows, does not count. Returns the proof with the votes that decide.
     ///
     /// # Errors
     ///
@@ -57,7 +62,7 @@ impl Chain {
         &mut self,
         charter: &Charter,
         proof: &CharterDecision,
-    ) -> Result<(), NotFollowed> {
+    ) -> Result<CharterDecision, NotFollowed> {
         let before = self.current();
         let number = charter.number();
         if number != before.number().saturating_add(1) {
@@ -66,18 +71,18 @@ impl Chain {
         let next = before.successor(charter.raw().clone()).map_err(NotFollowed::Charter)?;
         let (charter, changes) = next;
         let votes = decision::deciding(before, &charter, proof).map_err(NotFollowed::Proof)?;
-        for it in votes {
-            let (land, round) = (it.log.land, it.vote.round);
-            if self.said(round, land).is_some_and(|said| said.leaf != it.leaf) {
-                return Err(NotFollowed::Contradicted { land, round });
-            }
-        }
+        let (votes, against) = self.uncontradicted(before, votes);
+        let reduced = decision::reduced(before, &charter, proof, &votes);
+        let reduced = reduced.ok_or(match against {
+            Some((land, round)) => NotFollowed::Contradicted { land, round },
+            None => NotFollowed::Proof(DecisionError::Undecided),
+        })?;
         self.succeed(InForce { charter, changes });
         self.told.insert(number, Told::Proved);
         self.unsettled.insert(number);
         self.decide();
         self.settle();
-        Ok(())
+        Ok(reduced)
     }
 
     /// Goes on by charters that are said to have been in force, oldest first, where the votes that
@@ -102,18 +107,23 @@ impl Chain {
         self.settle();
     }
 
-    /// Verifies a proof for a charter of the chain; one that was told counts as proved then.
+    /// Verifies a proof for a charter of the chain; one that was told counts as proved then. Returns it
+    /// with the votes that decide, without those that logs here contradict if it holds so too.
     ///
     /// # Errors
     ///
     /// The proof does not hold, or is about no charter of the chain; see [`DecisionError`].
-    pub fn prove(&mut self, proof: &CharterDecision) -> Result<(), DecisionError> {
+    pub fn prove(&mut self, proof: &CharterDecision) -> Result<CharterDecision, DecisionError> {
         let (before, next) = self.step(proof.number).ok_or(DecisionError::NoCharter)?;
-        decision::verify(before, next, proof)?;
+        let votes = decision::deciding(before, next, proof)?;
+        let reduced = |votes: &[Proved]| decision::reduced(before, next, proof, votes);
+        let all = reduced(&votes);
+        let (votes, _) = self.uncontradicted(before, votes);
+        let reduced = reduced(&votes).or(all).ok_or(DecisionError::Undecided)?;
         if let Some(told @ Told::Unproved) = self.told.get_mut(&proof.number) {
             *told = Told::Proved;
         }
-        Ok(())
+        Ok(reduced)
     }
 
     /// Charters that were told and for which the votes are not here, by number.
@@ -166,6 +176,22 @@ impl Chain {
                 None => None,
             };
         }
+    }
+
+    /// The votes about the successor of a charter without those whose member said something else first
+    /// in the round, as its log here shows; and one of these.
+    fn uncontradicted(
+        &self,
+        before: &Charter,
+        votes: Vec<Proved>,
+    ) -> (Vec<Proved>, Option<(Land, u32)>) {
+        let is_first = |it: &Proved| {
+            let said = self.said_about(before.digest(), it.vote.round, it.log.land);
+            said.is_none_or(|said| said.leaf == it.leaf)
+        };
+        let about = votes.into_iter().filter(|it| it.vote.predecessor == before.digest());
+        let (first, others): (Vec<_>, Vec<_>) = about.partition(is_first);
+        (first, others.first().map(|it| (it.log.land, it.vote.round)))
     }
 
     /// The vote about what follows one charter, by itself.

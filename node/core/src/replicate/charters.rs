@@ -2,10 +2,12 @@
 //! to come by themselves. Only what is proved is handed on; who shows a proof that is none is told
 //! apart from who has none.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use bytes::Bytes;
-use prost::Message as _;
 use registry_proto::{
     charter::{Charter, CharterError, CharterProblem, DecisionError, SuccessorProblem},
     wire::{
@@ -283,10 +285,22 @@ fn follow(before: &Charter, step: CharterStep) -> Result<(Charter, CharterDecisi
         if is_newer(&error) { Broken::Unreadable } else { Broken::Fault(PeerFault::Charter(error)) }
     })?;
     let proof = |source| Broken::Fault(PeerFault::CharterProof { number, source });
-    let decision =
-        CharterDecision::decode(step.decision).map_err(|_| proof(DecisionError::Undecodable))?;
-    decision::verify(before, &next, &decision).map_err(proof)?;
+    let decision = decision::decode(step.decision).map_err(proof)?;
+    decision::verify(before, &next, &decision).map_err(|source| match source {
+        DecisionError::Undecided if rests_on_newer(before, &decision) => Broken::Unreadable,
+        source => proof(source),
+    })?;
     Ok((next, decision))
+}
+
+/// Whether a vote of the proof is for what newer software may take for a charter: it does not count here,
+/// and the others may rest on it.
+fn rests_on_newer(before: &Charter, decision: &CharterDecision) -> bool {
+    // 0 is no successor, 1 the one that was decided on
+    let named: BTreeSet<u32> = decision.votes.iter().map(|it| it.choice).collect();
+    let others = (2..).zip(&decision.others).filter(|(choice, _)| named.contains(choice));
+    let mut read = others.map(|(_, text)| before.successor(text.clone()));
+    read.any(|it| it.is_err_and(|error| is_newer(&error)))
 }
 
 /// Whether newer software may take for a charter what this one does not. It would still follow the

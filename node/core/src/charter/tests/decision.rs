@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use prost::Message as _;
 use registry_proto::{
-    charter::{Charter, CharterVote},
+    charter::{Charter, CharterVote, DECISION_BYTES_MAX, DECISION_VOTES_MAX},
     log::{Checkpoint, Header, Kind, LogSigner, Origin, body_digest, leaf_hash, node_hash},
     terms::{Land, LogId},
-    wire::registry::CharterDecision,
+    wire::registry::{self as wire, CharterDecision, CharterVoteProof},
 };
 
 use super::{
     super::{
         Chain, DecisionError, NotFollowed, Told, Wish,
-        decision::{Standing, VoteUnproved, assemble, unproved, verified, verify},
+        decision::{
+            Standing, VoteUnproved, assemble, deciding, decode, unproved, verified, verify,
+        },
     },
     genesis, proposal,
 };
@@ -207,34 +210,124 @@ fn what_was_changed_proves_nothing() {
     assert_eq!(verify(&charters[0], &charters[1], &less), Err(DecisionError::Undecided));
     let mut twice = less;
     twice.votes.push(twice.votes[0].clone());
-    assert_eq!(verify(&charters[0], &charters[1], &twice), Err(DecisionError::Undecided));
+    let (land, round) = (Land::ALL[0], 1);
+    let refused = Err(DecisionError::VotesTwice { land, round });
+    assert_eq!(verify(&charters[0], &charters[1], &twice), refused);
     let mut many = decision;
     many.votes = vec![many.votes[0].clone(); 1_000];
     assert_eq!(verify(&charters[0], &charters[1], &many), Err(DecisionError::TooLong));
+}
+
+/// Nothing here costs more than to read it: the first vote is not signed any more, and that is not
+/// what is said about it.
+#[test]
+fn what_is_padded_is_refused_before_anything_is_verified() {
+    type Change = fn(&mut CharterDecision);
+    let (land, round) = (Land::ALL[3], 1);
+    let cases: [(&str, Change, DecisionError); 5] = [
+        (
+            "same",
+            |it| it.votes.push(it.votes[2].clone()),
+            DecisionError::VotesTwice { land, round },
+        ),
+        (
+            "same many times",
+            |it| it.votes = vec![it.votes[2].clone(); DECISION_VOTES_MAX],
+            DecisionError::VotesTwice { land, round },
+        ),
+        (
+            "a round that nobody can complete",
+            |it| {
+                let mut alone = it.votes[0].clone();
+                let mut said = wire::CharterVote::decode(&alone.vote[..]).expect("a vote");
+                said.round = 2;
+                said.cited = vec![wire::CitedVote {
+                    land: Land::ALL[0].code().to_owned(),
+                    leaf_hash: vec![1; 32].into(),
+                }];
+                alone.vote = said.encode_to_vec().into();
+                it.votes.push(alone);
+            },
+            DecisionError::Undecided,
+        ),
+        ("too few", |it| it.votes.truncate(2), DecisionError::Undecided),
+        (
+            "successors of nobody",
+            |it| it.others = vec![Bytes::from_static(b"x"); DECISION_VOTES_MAX + 1],
+            DecisionError::TooLong,
+        ),
+    ];
+    let (logs, decision) = decided();
+    let charters = logs.charters();
+    for (what, change, why) in cases {
+        let mut padded = decision.clone();
+        flip(&mut padded.votes[0].checkpoint, 90);
+        change(&mut padded);
+        assert_eq!(verify(&charters[0], &charters[1], &padded), Err(why), "{what}");
+    }
+    // what a body does not have does not come along with it
+    let mut more = decision.clone();
+    more.votes[0].vote = [&more.votes[0].vote[..], &[0x78, 1]].concat().into();
+    let body = DecisionError::Vote { at: 1, source: VoteUnproved::Body };
+    assert_eq!(verify(&charters[0], &charters[1], &more), Err(body.clone()));
+    more.votes[0].vote = vec![0; 64 << 10].into();
+    assert_eq!(verify(&charters[0], &charters[1], &more), Err(body));
+
+    let raw = Bytes::from(decision.encode_to_vec());
+    assert_eq!(decode(raw.clone()), Ok(decision));
+    let empty = CharterDecision {
+        votes: vec![CharterVoteProof::default(); 2 * DECISION_VOTES_MAX + 2],
+        ..CharterDecision::default()
+    };
+    let long = vec![0; DECISION_BYTES_MAX + 1];
+    for (raw, why) in [
+        (empty.encode_to_vec(), DecisionError::TooLong),
+        (long, DecisionError::TooLong),
+        (raw[..raw.len() - 1].to_vec(), DecisionError::Undecodable),
+        (vec![0xff; 3], DecisionError::Undecodable),
+    ] {
+        assert_eq!(decode(raw.into()).err(), Some(why));
+    }
+}
+
+#[test]
+fn votes_share_the_bytes_of_what_they_are_for() {
+    let mut logs = Logs::new(&genesis(4));
+    for (at, number) in [(0, 1), (1, 2), (2, 0), (0, 2), (1, 2), (2, 2)] {
+        logs.votes(at, number);
+    }
+    let (decision, charters) = (logs.decision(1), logs.charters());
+    let votes = deciding(&charters[0], &charters[1], &decision).expect("proved");
+    let shared: Vec<_> = votes
+        .iter()
+        .filter_map(|it| it.vote.successor.as_deref().map(<[u8]>::as_ptr))
+        .map(|it| (it == charters[1].raw().as_ptr(), it == decision.others[0].as_ptr()))
+        .collect();
+    let (next, other) = ((true, false), (false, true));
+    assert_eq!(shared, [other, next, next, next, next]);
+    assert!(votes.iter().all(|it| it.choice == it.vote.choice()));
 }
 
 #[test]
 fn votes_under_keys_that_were_replaced_or_of_who_does_not_vote_prove_nothing() {
     let (logs, decision) = decided();
     let charters = logs.charters();
-    let five = genesis(5);
-    let next = five.successor(proposal(&five, 1)).expect("a successor").0;
+    let mut elsewhere = wire::Charter::decode(&charters[0].raw()[..]).expect("a charter");
+    elsewhere.name = "anderswo".to_owned();
+    let elsewhere = Charter::parse(elsewhere.encode_to_vec().into()).expect("a charter");
+    let next = elsewhere.successor(proposal(&elsewhere, 1)).expect("a successor").0;
     let foreign = DecisionError::Vote { at: 1, source: VoteUnproved::Foreign };
-    assert_eq!(verify(&five, &next, &decision), Err(foreign));
+    assert_eq!(verify(&elsewhere, &next, &decision), Err(foreign));
     // the first member signs with another key from here on
     let mut next = charters[0].draft_of_next();
     let old = next.members[0].log_key.clone();
     next.members[0].log_key = super::key(99);
-    next.members[0].former_keys = vec![registry_proto::wire::registry::FormerKeys {
+    next.members[0].former_keys = vec![wire::FormerKeys {
         log_key: old,
         freshness_key: next.members[0].freshness_key.clone(),
-        cut: Some(registry_proto::wire::registry::LogCut {
-            epoch: 1,
-            size: 5,
-            root: vec![1; 32].into(),
-        }),
+        cut: Some(wire::LogCut { epoch: 1, size: 5, root: vec![1; 32].into() }),
     }];
-    let rekeyed = charters[0].successor(prost::Message::encode_to_vec(&next).into());
+    let rekeyed = charters[0].successor(next.encode_to_vec().into());
     let rekeyed = rekeyed.expect("a successor").0;
     let last = rekeyed.successor(proposal(&rekeyed, 1)).expect("a successor").0;
     let mut logs = Logs::new(&charters[0]);
@@ -285,12 +378,12 @@ fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
     assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
     let early = CharterDecision { number: 2, ..decision.clone() };
     assert_eq!(chain.prove(&early), Err(DecisionError::NoCharter));
-    assert_eq!((chain.prove(&decision), told(&chain)), (Ok(()), None));
+    assert_eq!((chain.prove(&decision), told(&chain)), (Ok(decision.clone()), None));
 
     let mut chain = fresh();
     assert_eq!(chain.prove(&forged), Err(DecisionError::Undecided));
     assert_eq!(told(&chain), Some(Told::Unproved));
-    assert_eq!(chain.prove(&decision), Ok(()));
+    assert_eq!(chain.prove(&decision), Ok(decision.clone()));
     assert_eq!(told(&chain), Some(Told::Proved));
 
     // the logs decide something else: what is told, even with a proof, is not true
@@ -308,12 +401,6 @@ fn what_is_told_without_a_proof_shows_until_its_votes_come_or_contradict_it() {
 fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
     let (logs, decision) = decided();
     let charters = logs.charters();
-    let hears = |chain: &mut Chain, logs: &Logs, at: usize| {
-        let land = Land::ALL[at];
-        let (header, body) = &logs.entries[&land][0];
-        let vote = CharterVote::decode(body).expect("a vote");
-        chain.take(LogId { land, epoch: 1 }, 0, leaf_hash(header), &vote);
-    };
     let follow = |chain: &mut Chain, number: usize, proof: &CharterDecision| {
         let before = chain.past().len();
         let outcome = chain.follow_proved(&charters[number], proof);
@@ -328,7 +415,7 @@ fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
     forged.votes.pop();
     let refused = Err(NotFollowed::Proof(DecisionError::Undecided));
     assert_eq!(follow(&mut chain, 1, &forged), refused);
-    assert_eq!(follow(&mut chain, 1, &decision), Ok(()));
+    assert_eq!(follow(&mut chain, 1, &decision), Ok(decision.clone()));
     assert_eq!(chain.told().get(&1), Some(&Told::Proved));
     assert_eq!(follow(&mut chain, 1, &decision), Err(NotFollowed::NotNext));
     [1, 3].into_iter().for_each(|at| hears(&mut chain, &logs, at));
@@ -350,6 +437,66 @@ fn a_proved_charter_is_followed_unless_a_vote_here_says_otherwise() {
     let mut chain = Chain::new(genesis(4));
     [0, 1, 2].into_iter().for_each(|at| hears(&mut chain, &others, at));
     assert_eq!(follow(&mut chain, 1, &decision), Err(NotFollowed::NotNext));
+}
+
+#[test]
+fn votes_that_a_log_here_contradicts_do_not_count_and_are_not_passed_on() {
+    // all four are for it, as the third one shows; here its log says something else
+    let (mut logs, decision) = decided();
+    let charters = logs.charters();
+    let vote = CharterVote::decode(&logs.entries[&Land::ALL[0]][0].1).expect("a vote");
+    logs.write(Land::ALL[2], &vote);
+    let votes = [2, 0, 1, 3].map(|at| logs.standing(Land::ALL[at], 0));
+    let more = assemble(&charters[0], &charters[1], votes.to_vec()).expect("proved");
+    assert_eq!(more.votes.len(), 4);
+    let mut others = Logs::new(&genesis(4));
+    [2, 3].into_iter().for_each(|at| others.votes(at, 2));
+    let heard = |heard: &[usize]| {
+        let mut chain = Chain::new(genesis(4));
+        heard.iter().for_each(|at| hears(&mut chain, &others, *at));
+        chain
+    };
+    assert_eq!(heard(&[]).follow_proved(&charters[1], &more), Ok(more.clone()));
+    assert_eq!(heard(&[2]).follow_proved(&charters[1], &more), Ok(decision.clone()));
+    let contradicted = NotFollowed::Contradicted { land: Land::ALL[2], round: 1 };
+    assert_eq!(heard(&[2, 3]).follow_proved(&charters[1], &more), Err(contradicted));
+    // of what is kept the same is left, unless nothing holds any more
+    for (lands, left) in [(&[2][..], &decision), (&[2, 3], &more)] {
+        let mut chain = heard(lands);
+        chain.follow_told(&charters);
+        assert_eq!(chain.prove(&more).as_ref(), Ok(left));
+    }
+
+    // a round before, and the only vote for what it is for
+    let mut logs = Logs::new(&genesis(4));
+    for (at, number) in [(0, 1), (1, 2), (2, 0), (0, 2), (1, 2), (2, 2)] {
+        logs.votes(at, number);
+    }
+    let (decision, charters) = (logs.decision(1), logs.charters());
+    let successor = Some(proposal(&charters[0], 3));
+    let vote =
+        CharterVote { predecessor: charters[0].digest(), round: 1, successor, cited: vec![] };
+    logs.write(Land::ALL[3], &vote);
+    let mut votes = vec![logs.standing(Land::ALL[3], 0)];
+    let grounds = logs.chain.grounds(1).expect("decided");
+    votes.extend(grounds.iter().map(|it| logs.standing(it.log.land, it.index)));
+    let more = assemble(&charters[0], &charters[1], votes).expect("proved");
+    assert_eq!((more.votes.len(), more.others.len()), (7, 2));
+    assert_eq!(heard(&[]).follow_proved(&charters[1], &more), Ok(more.clone()));
+    assert_eq!(heard(&[3]).follow_proved(&charters[1], &more), Ok(decision.clone()));
+    // what no vote is for does not come along
+    let mut padded = decision.clone();
+    padded.others.insert(0, Bytes::from_static(b"nobody is for this"));
+    padded.votes.iter_mut().filter(|it| it.choice == 2).for_each(|it| it.choice = 3);
+    assert_eq!(heard(&[]).follow_proved(&charters[1], &padded), Ok(decision));
+}
+
+/// The first vote of a member comes with its log.
+fn hears(chain: &mut Chain, logs: &Logs, at: usize) {
+    let land = Land::ALL[at];
+    let (header, body) = &logs.entries[&land][0];
+    let vote = CharterVote::decode(body).expect("a vote");
+    chain.take(LogId { land, epoch: 1 }, 0, leaf_hash(header), &vote);
 }
 
 fn flip(bytes: &mut Bytes, at: usize) {

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
-    charter::{Charter, CharterVote},
-    log::Hash,
+    charter::{Charter, CharterVote, CitedVote},
+    log::{Hash, leaf_hash},
     terms::Land::{self, HE, RP, TH},
     wire::{
         peer::{AskCharters, CharterStep, Charters, Hello, peer_message::Message},
@@ -213,6 +213,53 @@ fn who_has_no_proof_or_another_chain_does_nothing_wrong_and_others_are_asked() {
         assert_eq!((said, state(&bench)), (vec![], Some(expect)));
         // some minutes later they are asked again
         assert!(!asked(&mut bench, &[1, 2], limits::CHARTERS_RETRY_MS).is_empty());
+    }
+}
+
+/// RP votes for `other` in round 1, HE for the next charter, and TH for none; in round 2 all are for that.
+fn decided_later(bench: &mut Bench, other: Bytes) -> CharterStep {
+    let genesis = bench.charter.clone();
+    let next = next(&genesis, 7);
+    let for_next = || Some(next.raw().clone());
+    let mut votes = Vec::new();
+    let mut says = |land, round, successor, cited: &[CitedVote]| {
+        let (predecessor, cited) = (genesis.digest(), cited.to_vec());
+        let author = bench.author(land);
+        author.append_vote(&CharterVote { predecessor, round, successor, cited });
+        let vote = author.standing(usize::try_from(author.size()).expect("few") - 1);
+        let leaf = leaf_hash(&vote.header);
+        votes.push(vote);
+        CitedVote { land, leaf }
+    };
+    let first = [(HE, for_next()), (RP, Some(other)), (TH, None)];
+    let cited = first.map(|(land, successor)| says(land, 1, successor, &[]));
+    for land in [HE, RP, TH] {
+        says(land, 2, for_next(), &cited);
+    }
+    let decision = decision::gather(&genesis, &next, votes);
+    assert_eq!((decision.votes.len(), decision.others.len()), (6, 1));
+    CharterStep { charter: next.raw().clone(), decision: decision.encode_to_vec().into() }
+}
+
+#[test]
+fn who_shows_a_decision_that_rests_on_a_proposal_of_newer_software_does_nothing_wrong() {
+    type Change = fn(&mut wire::Charter);
+    let (followed, lapse) = (["follow charters 1 of RP"], ["lapse RP unreadable_charter"]);
+    let fault = ["fault RP charter_proof", "close 1 charter_proof"];
+    let cases: [(&str, Change, &[&str], &[&str]); 3] = [
+        ("readable", |_| {}, &followed, &[]),
+        ("newer", |it| it.format_level = 9, &[], &lapse),
+        // that follows another charter whatever the software
+        ("foreign", |it| it.predecessor = vec![1; 32].into(), &fault, &[]),
+    ];
+    for (what, change, said, lapses) in cases {
+        let mut bench = asking();
+        let mut other = bench.charter.draft_of_next();
+        other.members[1].quota = Some(wire::Quota { entries_per_day: 9, ..wire::Quota::default() });
+        change(&mut other);
+        let step = decided_later(&mut bench, other.encode_to_vec().into());
+        assert_eq!(answer(&mut bench, 1, vec![step]), said, "{what}");
+        assert_eq!(bench.lapses, lapses, "{what}");
     }
 }
 
