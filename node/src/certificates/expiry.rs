@@ -49,6 +49,8 @@ pub enum Level {
     Days14,
     /// At most 3 days, or a quarter of a short life.
     Days3,
+    /// Its time has not come, and partners refuse it: a certificate of this node, or a CA above it.
+    NotYet,
     /// Over.
     Expired,
 }
@@ -91,9 +93,8 @@ impl Expiry {
         self.not_after.saturating_sub(now)
     }
 
-    /// True for a certificate that partners refuse because its time has not come: that of this node,
-    /// or a CA above it. When anchors and revocation lists begin, nobody asks.
-    pub fn begins_later(&self, now: i64) -> bool {
+    /// When anchors and revocation lists begin, nobody asks.
+    fn begins_later(&self, now: i64) -> bool {
         matches!(self.what, What::Own | What::Chain) && self.not_before > now
     }
 
@@ -105,6 +106,8 @@ impl Expiry {
         let within = |days: i64| left <= days * DAY && life >= 2 * days * DAY;
         if left < 0 {
             Level::Expired
+        } else if self.begins_later(now) {
+            Level::NotYet
         } else if left <= (3 * DAY).min(life / 4) {
             Level::Days3
         } else if within(14) {
@@ -132,6 +135,7 @@ impl Expiry {
             Level::Days30 => CertificateLevel::Days30,
             Level::Days14 => CertificateLevel::Days14,
             Level::Days3 => CertificateLevel::Days3,
+            Level::NotYet => CertificateLevel::NotYet,
             Level::Expired => CertificateLevel::Expired,
         };
         CertificateStatus {
@@ -161,7 +165,8 @@ impl What {
 // === impl Warned ===
 
 impl Warned {
-    /// Logs what came nearer to its end since it was logged last; returns what was logged.
+    /// Logs what is not valid yet, or came nearer to its end since it was logged last; returns what
+    /// was logged.
     pub(super) fn warn(&mut self, all: &[Expiry], now: i64) -> Vec<(What, Level)> {
         let mut logged = Vec::new();
         let mut levels = BTreeMap::new();
@@ -183,12 +188,18 @@ impl Warned {
 
 fn log(it: &Expiry, level: Level, now: i64) {
     let (what, name, days) = (it.what.label(), &it.name, it.left(now) / DAY);
-    let until = OffsetDateTime::from_unix_timestamp(it.not_after).ok();
-    let until = until.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
-    if level == Level::Expired {
-        error!(what, name, until, "certificate or revocation list has ended");
-    } else {
-        warn!(what, name, until, days, "certificate or revocation list ends soon");
+    let time = |seconds| {
+        let time = OffsetDateTime::from_unix_timestamp(seconds).ok();
+        time.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default()
+    };
+    let until = time(it.not_after);
+    match level {
+        Level::Expired => error!(what, name, until, "certificate or revocation list has ended"),
+        Level::NotYet => {
+            let from = time(it.not_before);
+            warn!(what, name, from, "certificate is not valid yet, partners will refuse it");
+        }
+        _ => warn!(what, name, until, days, "certificate or revocation list ends soon"),
     }
 }
 
@@ -282,6 +293,10 @@ mod tests {
         ] {
             assert_eq!((at(what, 9), at(what, 10)), (early, false), "{what:?}");
         }
+        let mut warned = Warned::default();
+        let mut at = |day: i64| warned.warn(&[expiry(10, 375)], day * DAY);
+        assert_eq!(at(8), [(What::Own, Level::NotYet)]);
+        assert_eq!((at(9), at(10)), (Vec::new(), Vec::new()), "once");
     }
 
     #[test]

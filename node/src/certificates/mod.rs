@@ -331,6 +331,8 @@ impl Keeper {
             let failed = kept.failure.is_some();
             self.metrics.certificates().set_reload_failed(kept.part.label(), failed);
         }
+        let not_yet = expiries.iter().any(|it| it.level(now) == Level::NotYet);
+        self.metrics.certificates().set_own_not_yet_valid(not_yet);
         self.warned.warn(&expiries, now);
         let failed = self.parts.iter().filter(|it| it.failure.is_some()).map(|it| it.part);
         let shown = Shown { expiries, failed: failed.collect() };

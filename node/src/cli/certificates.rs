@@ -45,9 +45,9 @@ pub(super) fn line(it: &Expiry, now: i64) -> String {
         What::Peer => "Partner",
     };
     let state = match it.level(now) {
-        _ if it.begins_later(now) => "gilt später",
         Level::Fine => "gültig",
         Level::Days30 | Level::Days14 | Level::Days3 => "endet bald",
+        Level::NotYet => "gilt später",
         Level::Expired => "abgelaufen",
     };
     let until = OffsetDateTime::from_unix_timestamp(it.not_after).ok();

@@ -33,7 +33,7 @@ pub fn untimely(config: &Config) -> Vec<String> {
     let all = collect(&ends, BTreeMap::new()).into_iter();
     let remark = |it: Expiry| match it.level(now) {
         Level::Expired => Some(format!("nicht mehr gültig: {}", line(&it, now))),
-        _ if it.begins_later(now) => {
+        Level::NotYet => {
             let from = OffsetDateTime::from_unix_timestamp(it.not_before).ok();
             let from = from.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
             Some(format!("noch nicht gültig, erst ab {from}: {}", line(&it, now)))

@@ -17,6 +17,7 @@ pub struct CertificateMetrics {
     reload_failed: Family<OfPart, Gauge>,
     reloads: Family<Reload, Counter>,
     own_revoked: Gauge,
+    own_not_yet_valid: Gauge,
     disconnects: Family<Disconnect, Counter>,
     expires: Family<Named, Gauge>,
     named: Mutex<BTreeSet<Named>>,
@@ -64,6 +65,11 @@ impl CertificateMetrics {
         self.own_revoked.set(i64::from(revoked));
     }
 
+    /// Whether the own certificate, or a CA above it, is not valid yet.
+    pub fn set_own_not_yet_valid(&self, not_yet: bool) {
+        self.own_not_yet_valid.set(i64::from(not_yet));
+    }
+
     /// Counts a connection that was ended; both labels from closed enums.
     pub fn disconnected(&self, listener: &'static str, cause: &'static str) {
         self.disconnects.get_or_create(&Disconnect { listener, cause }).inc();
@@ -95,6 +101,11 @@ impl CertificateMetrics {
             "tls_own_certificate_revoked",
             "1 if the certificate of this node stands on a revocation list",
             self.own_revoked.clone(),
+        );
+        r.register(
+            "tls_own_certificate_not_yet_valid",
+            "1 if the certificate of this node, or a CA above it, is not valid yet",
+            self.own_not_yet_valid.clone(),
         );
         r.register("tls_reloads", "Attempts to load changed files", self.reloads.clone());
         r.register(

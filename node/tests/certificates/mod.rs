@@ -499,6 +499,28 @@ async fn a_node_that_is_revoked_itself_says_so() {
 }
 
 #[tokio::test]
+async fn a_node_whose_certificate_is_not_valid_yet_says_so() {
+    let pki = Pki::new();
+    let not_before = OffsetDateTime::now_utc() + Duration::days(1);
+    let early = Request { not_before, ..pki.node_request("sl-1") };
+    let own = pki.sl_ca.issue(&early).unwrap();
+    let mut node = Node::with(pki, own, false);
+    node.look();
+    node.counts("registry_tls_own_certificate_not_yet_valid 1");
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    let shown = node.board.load();
+    let own = shown.expiries.iter().find(|it| it.what == What::Own).unwrap();
+    assert_eq!(own.level(now), Level::NotYet);
+    let told = |line: &String| line.contains("WARN") && line.contains("is not valid yet");
+    assert!(support::all_lines().iter().any(told));
+    // one that is valid takes its place, also if it ends earlier
+    let next = node.pki.sl_ca.issue(&node.pki.node_request("sl-1")).unwrap();
+    node.write(&next.chain_pem, Some(&next.key_pem));
+    node.look();
+    node.counts("registry_tls_own_certificate_not_yet_valid 0");
+}
+
+#[tokio::test]
 async fn what_ends_soon_is_in_the_metrics_and_on_the_board() {
     let pki = Pki::new();
     let now = OffsetDateTime::now_utc();

@@ -3200,6 +3200,8 @@ pub enum CertificateLevel {
     Days3 = 4,
     /// Over.
     Expired = 5,
+    /// Not valid yet; told of the certificate of the node and of the CAs above it.
+    NotYet = 6,
 }
 impl CertificateLevel {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3214,6 +3216,7 @@ impl CertificateLevel {
             Self::Days14 => "CERTIFICATE_LEVEL_DAYS_14",
             Self::Days3 => "CERTIFICATE_LEVEL_DAYS_3",
             Self::Expired => "CERTIFICATE_LEVEL_EXPIRED",
+            Self::NotYet => "CERTIFICATE_LEVEL_NOT_YET",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3225,6 +3228,7 @@ impl CertificateLevel {
             "CERTIFICATE_LEVEL_DAYS_14" => Some(Self::Days14),
             "CERTIFICATE_LEVEL_DAYS_3" => Some(Self::Days3),
             "CERTIFICATE_LEVEL_EXPIRED" => Some(Self::Expired),
+            "CERTIFICATE_LEVEL_NOT_YET" => Some(Self::NotYet),
             _ => None,
         }
     }

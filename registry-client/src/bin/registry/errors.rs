@@ -326,15 +326,22 @@ fn untrusted(address: &str, error: &rustls::Error) -> String {
 fn alerted(address: &str, alert: AlertDescription) -> String {
     let (why, next) = match alert {
         AlertDescription::UnknownCA => (
-            "der Knoten kennt die CA Ihres Zertifikats nicht",
-            "ein Zertifikat einer CA verwenden, die der Knoten anerkennt (--cert, --key)",
+            "der Knoten kennt die CA Ihres Zertifikats nicht, oder er hat von ihr keine gültige \
+             Sperrliste und verlangt eine",
+            "ein Zertifikat einer CA verwenden, die der Knoten anerkennt (--cert, --key); ist sie \
+             anerkannt, den Betreiber nach der Sperrliste fragen",
         ),
-        AlertDescription::CertificateRequired => {
-            ("der Knoten verlangt ein Zertifikat", "--cert und --key angeben")
-        }
-        AlertDescription::CertificateExpired => {
-            ("Ihr Zertifikat ist abgelaufen", "ein neues Zertifikat ausstellen lassen")
-        }
+        AlertDescription::CertificateRequired => (
+            "der Knoten verlangt ein Zertifikat, und es wurde keines gezeigt",
+            "--cert und --key angeben; sind sie angegeben, nimmt der Knoten diese Art von Schlüssel \
+             nicht (erlaubt: RSA ab 3072 Bit, ECDSA mit P-256 oder P-384)",
+        ),
+        // one alert for both
+        AlertDescription::CertificateExpired => (
+            "Ihr Zertifikat gilt zurzeit nicht: es ist abgelaufen oder gilt noch nicht",
+            "Beginn und Ende nachsehen (openssl x509 -noout -dates -in DATEI) und ein neues \
+             ausstellen lassen oder den Beginn abwarten; stimmt die Uhr des Knotens?",
+        ),
         AlertDescription::CertificateRevoked => {
             ("Ihr Zertifikat ist widerrufen", "ein neues Zertifikat ausstellen lassen")
         }
@@ -580,3 +587,22 @@ const OTHER_PORT: &str = "der Knoten kann das nicht: an diesem Port gibt es den 
                           Schritt: registry held fragt den Admin-Port (listen.admin des Knotens), alle \
                           anderen Befehle den gRPC-Port (listen.grpc); ist es der richtige, den \
                           Softwarestand mit registry status ansehen";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_that_has_several_causes_names_all() {
+        for (alert, causes) in [
+            (AlertDescription::CertificateExpired, &["ist abgelaufen", "gilt noch nicht"][..]),
+            (AlertDescription::CertificateRequired, &["--cert und --key", "P-256 oder P-384"]),
+            (AlertDescription::UnknownCA, &["kennt die CA", "keine gültige Sperrliste"]),
+        ] {
+            let text = alerted("sl-1.example:7443", alert);
+            for cause in causes {
+                assert!(text.contains(cause), "{alert:?}: {text}");
+            }
+        }
+    }
+}

@@ -231,6 +231,7 @@ fn level(level: CertificateLevel) -> &'static str {
         CertificateLevel::Days14 => "endet in weniger als 14 Tagen",
         CertificateLevel::Days3 => "endet in Kürze",
         CertificateLevel::Expired => "abgelaufen",
+        CertificateLevel::NotYet => "gilt noch nicht",
         CertificateLevel::Unspecified => "unbekannt",
     }
 }
@@ -263,7 +264,9 @@ mod tests {
         assert_eq!(certificates(&all), "");
         all.certificates.push(of("CN=CA", CertificateKind::Crl, CertificateLevel::Expired));
         all.not_loaded.push("crls".to_owned());
+        all.certificates.push(of("sl-2.example", CertificateKind::Own, CertificateLevel::NotYet));
         let text = certificates(&all);
+        assert!(text.contains("sl-2.example") && text.contains("gilt noch nicht"), "{text}");
         assert!(text.contains("Sperrliste") && text.contains("abgelaufen"), "{text}");
         assert!(!text.contains("sl-1.example"), "{text}");
         assert!(text.contains("Achtung: Sperrlisten: die neuen Dateien"), "{text}");
