@@ -181,7 +181,7 @@ fn a_proof_that_could_not_be_made_is_made_when_a_head_covers_the_votes() {
     let (chain, token) = (Chain::new(genesis.clone()), CancellationToken::new());
     let data_dir = dir.path().to_owned();
     let mut scan = Scan::new(chain, known, readers, &BTreeMap::new(), data_dir, token);
-    assert_eq!(scan.look(None), charters.len() > 1);
+    assert!(scan.look(None));
     assert_eq!(scan.chain().current().digest(), charters[1].digest());
     assert!(scan.decisions().is_empty());
     assert!(!scan.look(None), "nothing is new");
@@ -220,7 +220,7 @@ fn a_proof_with_votes_that_logs_do_not_have_is_made_anew_once_they_decide() {
     let (chain, token) = (Chain::new(genesis.clone()), CancellationToken::new());
     let data_dir = dir.path().to_owned();
     let mut scan = Scan::new(chain, known, readers, &BTreeMap::new(), data_dir, token);
-    assert_eq!(scan.look(None), charters.len() > 1);
+    assert!(scan.look(None));
     assert_eq!(scan.decisions().get(&1), Some(&told));
 
     append(&vote, &body, vec![]);
