@@ -176,6 +176,10 @@ async fn what_a_reset_keeps_of_two_histories_comes_to_everybody_who_lacks_it() {
     verbund.cluster.run(TH);
     verbund.in_epoch(TH, 2, 2).await;
     verbund.shows(TH, &there, &gone).await;
+    for land in [RP, TH] {
+        let status = text(&verbund.registry(land, Who::Reader, &["status"]));
+        assert!(status.contains("zählen nicht") && !status.contains("strittig"), "{land} {status}");
+    }
 
     // the owner itself, which signs nothing before
     verbund.cluster.kill(SL);
@@ -284,8 +288,13 @@ async fn what_an_ended_epoch_says_of_people_is_erased_by_the_next_one() {
     verbund.erased(&[SL, RP, HE, TH], &[]).await;
     for land in [SL, RP, HE, TH] {
         verbund.shows(land, &["Antrag beim Amt"], &NAMES).await;
+    }
+    for land in [SL, RP, HE] {
         verbund.still_verifies(land, "SL/1/0");
     }
+    // what came by the reset alone has no checkpoint, and the node says who has
+    let charter = text_of(&verbund.cluster.prepared().charter());
+    verbund.refused(TH, &["proof", "SL/1/0", "--charter", &charter], "NO_CHECKPOINT");
     for land in [SL, TH] {
         verbund.cluster.kill(land);
         verbund.cluster.run(land);

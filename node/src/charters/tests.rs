@@ -114,7 +114,7 @@ fn scanned(data_dir: &Path, charters: &[Charter], told: &[CharterDecision]) -> S
     let (chain, token) = (Chain::new(charters[0].clone()), CancellationToken::new());
     let dir = data_dir.to_owned();
     let mut scan = Scan::new(chain, known, BTreeMap::new(), &BTreeMap::new(), dir, token);
-    assert!(scan.look(None));
+    assert_eq!(scan.look(None), charters.len() > 1);
     scan
 }
 

@@ -219,7 +219,8 @@ impl Setup {
                 reason: "KEPT_NOT_HERE",
                 description: format!(
                     "von {} liegen hier {held} Einträge; die Zurücksetzung behält {}. Erst wenn sie \
-                     hier sind, lässt sich prüfen, was behalten wird",
+                     hier sind, lässt sich prüfen, was behalten wird. Kommen sie nicht mehr (das Protokoll \
+                     ist gesperrt), eine Zurücksetzung mit --size {held} vorlegen",
                     said.log, said.size
                 ),
             });

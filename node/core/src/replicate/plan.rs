@@ -129,11 +129,16 @@ impl Replication {
         let here = candidate(source.session, session, replica);
         let other = self.best(log, Some(here.session), now);
         let other = other.filter(|it| it.has_more >= here.has_more);
+        let outdone = here.is_owner && !here.has_more && other.is_some_and(|it| it.has_more);
+        let owner_lacks = self.is_outdone(log, outdone, now);
+        let Some(replica) = self.replicas.get(&log) else { return };
         if let Some(other) = other {
             let kept_appeared = other.kept && !here.kept;
             let owner_appeared = other.is_owner && !here.is_owner && other.kept == here.kept;
-            // the owner always has the newest; what others tell may only have come faster
-            let only_other_has_more = other.has_more && !here.has_more && !here.is_owner;
+            // the owner has the newest, and what others tell may only have come faster; but it may
+            // also be a copy of its node, or keep from this one what it gives to others
+            let only_other_has_more =
+                other.has_more && !here.has_more && (!here.is_owner || owner_lacks);
             if kept_appeared || owner_appeared || only_other_has_more {
                 self.stop_following(here.session, log);
                 self.follow_at(log, other.session, other.kept, now);
@@ -154,6 +159,15 @@ impl Replication {
             session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
         }
         self.follow_at(log, other.session, other.kept, now);
+    }
+
+    /// Whether others have had more than the owner, where the log is followed, for long enough.
+    fn is_outdone(&mut self, log: LogId, outdone: bool, now: Now) -> bool {
+        let source = self.replicas.get_mut(&log).and_then(|it| it.source.as_mut());
+        let Some(source) = source else { return false };
+        let since = source.outdone_mono_ms.take().filter(|_| outdone);
+        source.outdone_mono_ms = outdone.then(|| since.unwrap_or(now.mono_ms));
+        since.is_some_and(|it| now.mono_ms.saturating_sub(it) > limits::SOURCE_STALL_MS)
     }
 
     fn follow_best(&mut self, log: LogId, now: Now) {
@@ -195,7 +209,9 @@ impl Replication {
         let Some(replica) = self.replicas.get_mut(&log) else { return };
         replica.follows += 1;
         let follow = replica.follows;
-        replica.source = Some(Source { session: id, follow, kept, progress_mono_ms: now.mono_ms });
+        let (progress_mono_ms, outdone_mono_ms) = (now.mono_ms, None);
+        replica.source =
+            Some(Source { session: id, follow, kept, progress_mono_ms, outdone_mono_ms });
         let from = replica.next(kept);
         self.send(
             id,

@@ -183,6 +183,8 @@ pub(crate) struct Source {
     pub(crate) kept: bool,
     /// Last time it delivered, or had nothing to deliver.
     pub(crate) progress_mono_ms: u64,
+    /// Since when it is the owner and has nothing more, while another partner has.
+    pub(crate) outdone_mono_ms: Option<u64>,
 }
 
 // === impl Replica ===

@@ -52,6 +52,25 @@ fn a_log_is_followed_at_its_owner_and_else_at_the_longest_copy() {
     assert_eq!(said, ["2 <- follow HE/1 from 4"]);
 }
 
+/// A copy of its node, or an owner that gives to others what it keeps from this node.
+#[test]
+fn an_owner_that_says_nothing_of_what_others_have_is_left_after_a_while() {
+    let mut bench = bench();
+    delivers(&mut bench, 1, Land::RP);
+    delivers(&mut bench, 1, Land::HE);
+    bench.author(Land::RP).append(1);
+    assert_eq!(bench.tell(2, Land::RP, 11, 11), Vec::<String>::new(), "it may only be faster");
+    let said = wait(&mut bench, limits::SOURCE_STALL_MS + 2_000);
+    assert_eq!(said, ["1 <- unfollow RP/1", "2 <- follow RP/1 from 10"]);
+    bench.send(2, Land::RP, 10, 11, 11);
+    bench.stored(Land::RP);
+    assert_eq!(held(&bench, Land::RP), 11);
+    // it says it now
+    bench.author(Land::RP).append(1);
+    let said = bench.tell(1, Land::RP, 12, 12);
+    assert_eq!(said, ["2 <- unfollow RP/1", "1 <- follow RP/1 from 11"]);
+}
+
 #[test]
 fn an_owner_that_knows_less_than_others_is_no_source() {
     let mut bench = bench();
