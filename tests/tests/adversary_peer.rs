@@ -293,7 +293,8 @@ async fn a_head_that_is_withheld_shows_as_stale_after_three_minutes() {
     let arena = Arena::start(Run { clock_of_rp: Clock::skewed(skew), ..Run::default() }).await;
     let honest = arena.honest().await;
     let mut log = Chronicle::of(&arena, BY);
-    let head = log.grow().grow().head(&arena, 1_800_000_000);
+    let begun = u64::try_from(time::OffsetDateTime::now_utc().unix_timestamp()).expect("a time");
+    let head = log.grow().grow().head(&arena, begun);
     let mut he = arena.partner(RP, HE).await;
     let follow = asked_after(&mut he, &[BY], vec![head.clone()]).await;
     he.send(Message::Batch(log.batch(&arena, &follow[&BY]))).await;
@@ -313,7 +314,7 @@ async fn a_head_that_is_withheld_shows_as_stale_after_three_minutes() {
     }
     assert_eq!(arena.metric(RP, &quarantined(BY)).await, 0, "to be silent convicts nobody");
     // one newer signature ends it, and its sender need not be the owner
-    let fresh = log.head(&arena, 1_800_000_060);
+    let fresh = log.head(&arena, begun + 240);
     let mut he = arena.partner(RP, HE).await;
     he.send(Message::Heads(Heads { heads: vec![fresh], nonce: 0 })).await;
     arena.counted(RP, &state(BY, "live"), 1).await;
