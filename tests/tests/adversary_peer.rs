@@ -302,7 +302,7 @@ async fn a_head_that_is_withheld_shows_as_stale_after_three_minutes() {
     arena.counted(RP, &state(BY, "live"), 1).await;
 
     // time passes for RP; whoever is silent meanwhile dials again, and says again what it said
-    for (seconds, expect) in [(140, "live"), (50, "stale")] {
+    for (seconds, expect) in [(170, "live"), (20, "stale")] {
         skew.passed_ms.fetch_add(seconds * SECOND, Ordering::Relaxed);
         let mut he = arena.partner(RP, HE).await;
         he.send(Message::Heads(Heads { heads: vec![head.clone()], nonce: 0 })).await;
