@@ -36,10 +36,12 @@ async fn two_histories_are_proved_and_other_logs_go_on() {
     cluster.run(RP);
     answers(&cluster, RP).await;
     tell(&cluster, RP, &history, &["gleich", "für RP"]).await;
+    cosigns(&cluster, RP).await;
     cluster.kill(RP);
     cluster.run(HE);
     answers(&cluster, HE).await;
     let _open = tell(&cluster, HE, &history, &["gleich", "für HE", "noch einer"]).await;
+    cosigns(&cluster, HE).await;
     cluster.run(RP);
     answers(&cluster, RP).await;
     for (land, size) in [(RP, 2), (HE, 3)] {
@@ -47,12 +49,10 @@ async fn two_histories_are_proved_and_other_logs_go_on() {
         cluster.saw(land, "registry_log_forked{land=\"SL\"}", &words).await;
         // what was verified stays
         assert_eq!(log_of(&cluster, land, SL).await, (size, ReplicationState::Quarantined));
-        // each of the two histories has one witness of three members
-        let status = cluster.status(land).await.expect("status");
-        let sl = status.logs.iter().find(|it| it.land == "SL").expect("a log");
-        assert_eq!((sl.disputed_from, sl.cosigned), (Some(0), 0));
+        // each of the two histories has one witness of three members, and their beginning has both
+        disputes_from(&cluster, land, 1).await;
         let shown = cluster.registry(land, Who::Reader, &["status"]).output().expect("registry");
-        assert!(text(&shown).contains("Einträge ab SL/1/0 sind strittig"), "{shown:?}");
+        assert!(text(&shown).contains("Einträge ab SL/1/1 sind strittig"), "{shown:?}");
     }
 
     // other logs go on
@@ -195,6 +195,27 @@ async fn log_of(cluster: &Cluster, at: Land, of: Land) -> (u64, ReplicationState
     })
     .await;
     found.expect("settled")
+}
+
+/// Waits until a node has cosigned the history it was given, durably.
+async fn cosigns(cluster: &Cluster, land: Land) {
+    let testimony = cluster.home(land).join("data/testimony.log");
+    let line = format!("/{land} ");
+    eventually(LIMIT, &format!("{land} cosigns"), async || {
+        let bytes = std::fs::read(&testimony).unwrap_or_default();
+        bytes.windows(line.len()).any(|it| it == line.as_bytes())
+    })
+    .await;
+}
+
+/// Waits until a node disputes the log of SL from there on.
+async fn disputes_from(cluster: &Cluster, at: Land, index: u64) {
+    eventually(LIMIT, &format!("{at} disputes entries from {index} on"), async || {
+        let status = cluster.status(at).await.expect("status");
+        let sl = status.logs.iter().find(|it| it.land == "SL").expect("a log");
+        (sl.disputed_from, sl.cosigned) == (Some(index), index)
+    })
+    .await;
 }
 
 fn check_verify(cluster: &Cluster, file: &str, refused: Option<&str>) {

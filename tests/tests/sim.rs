@@ -396,6 +396,8 @@ fn two_histories_stop_that_log_everywhere_and_no_other() {
         let count = rng.random_range(0..12);
         publish_some(&mut world, &mut rng, count, 0);
         world.until(60_000, "converged", World::converged);
+        // all have cosigned what there is
+        world.run_for(3_000);
         let before = world.disk(RP).size(log(SL));
         world.set_double(SL, &[HE]);
         publish_some(&mut world, &mut rng, 12, 100);
@@ -413,11 +415,18 @@ fn two_histories_stop_that_log_everywhere_and_no_other() {
             assert!(cosigned <= before, "seed {seed}: {land} disputes only from {cosigned} on");
         }
         assert!(held.iter().all(|it| *it >= before), "seed {seed}: {held:?}");
+        // both sides find out how far they are the same, and dispute from there on
+        let places = |it: &World| [RP, HE, TH].map(|land| it.cosigned(land, SL));
+        let all_same = |it: &World| places(it).windows(2).all(|two| two[0] == two[1]);
+        world.until(30_000, "disputed from one place on", |it| {
+            all_same(it) && it.cosigned(RP, SL) == Some(before)
+        });
         world.crash(RP);
         world.start(RP);
         publish_some(&mut world, &mut rng, 12, 200);
         world.until(60_000, "others converged", World::converged);
         assert!(stopped(&world, RP), "seed {seed}");
+        world.until(30_000, "disputed from one place on again", all_same);
         for (land, size) in [RP, HE, TH].iter().zip(held) {
             assert_eq!(world.disk(*land).size(log(SL)), size, "seed {seed}: {land} took more");
         }

@@ -166,6 +166,9 @@ pub const TESTIMONIES_MAX: usize = 256;
 pub const TESTIMONIES_PER_SECOND: u64 = 600;
 /// Receipts and cosignatures a peer may tell at once.
 pub const TESTIMONIES_BURST_MAX: u64 = 1_800;
+/// A partner that is asked for a beginning of a log and does not tell it for this long is not asked
+/// again, milliseconds.
+pub const BEGINNING_ANSWER_MS: u64 = 10_000;
 /// Receipts of one holder about one log that are kept; beyond, older ones are thinned out.
 pub const RECEIPTS_PER_HOLDER_MAX: usize = 512;
 /// A peer that says nothing for this long is disconnected, milliseconds.

@@ -143,6 +143,10 @@ impl Performer {
                 let driver = self.handle.clone();
                 self.surroundings.ranges.examine(examination, driver, &self.shutdown);
             }
+            Effect::Look(it) => {
+                let driver = self.handle.clone();
+                self.surroundings.ranges.look(it, driver, &self.shutdown);
+            }
             Effect::KeepEvidence { log, raw, begin_again } => {
                 self.surroundings.witness.send(witness::Job::Evidence { log, raw, begin_again });
             }

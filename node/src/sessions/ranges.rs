@@ -7,7 +7,7 @@ use registry_core::{
     fold::Position,
     limits,
     node::Input,
-    replicate::{Examination, Found, SendRange},
+    replicate::{Examination, Found, Look, SendRange},
 };
 use registry_journal::{Reader, Stored, StoredBody};
 use registry_proto::{
@@ -107,6 +107,22 @@ impl Ranges {
             // a driver that is gone judges nobody
             let examination = Box::new(examination);
             let _ = driver.input(Input::Examined { examination, found }).await;
+        });
+    }
+
+    /// Reads a beginning of a log, then tells the driver.
+    pub(crate) fn look(&self, wanted: Look, driver: Handle, shutdown: &Shutdown) {
+        let reader = self.readers.get(&wanted.log).cloned();
+        shutdown.spawn(TaskKind::Stream, async move {
+            let (size, of) = (wanted.size, wanted.of);
+            let look = move || look(reader.as_ref().ok_or(RangeError::UnknownLog)?, size, of);
+            let looked = tokio::task::spawn_blocking(look).await.map_err(RangeError::Task);
+            let unread = |failure: &RangeError| {
+                error!(log = %wanted.log, size, cause = chain(failure), "cannot read a tree");
+            };
+            let found = looked.and_then(|it| it).inspect_err(unread).ok();
+            // a driver that is gone asks nobody
+            let _ = driver.input(Input::Looked { look: wanted, found }).await;
         });
     }
 

@@ -833,6 +833,45 @@ pub struct Cosignature {
     #[prost(bytes = "bytes", tag = "4")]
     pub note: ::prost::bytes::Bytes,
 }
+/// Asks which beginning a tree of a log has. Where a log has two histories, who holds one finds out how far
+/// it is the same as the other.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AskBeginning {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of the log.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Entries of the beginning; at least 1, and less than `of`.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// Entries of the tree.
+    #[prost(uint64, tag = "4")]
+    pub of: u64,
+}
+/// Answer to AskBeginning, with its fields.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Beginning {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch of the log.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Entries of the beginning.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// Entries of the tree.
+    #[prost(uint64, tag = "4")]
+    pub of: u64,
+    /// Root of the beginning; empty if the sender does not hold `of` entries.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub root: ::prost::bytes::Bytes,
+    /// Consistency proof from the beginning to the tree.
+    #[prost(bytes = "bytes", repeated, tag = "6")]
+    pub proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+}
 /// From the side that dialled.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
@@ -853,7 +892,7 @@ pub struct PeerMessage {
     /// What it says.
     #[prost(
         oneof = "peer_message::Message",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17, 18, 20, 21"
     )]
     pub message: ::core::option::Option<peer_message::Message>,
 }
@@ -907,6 +946,12 @@ pub mod peer_message {
         /// Later charters, with what proves them; only to who asked.
         #[prost(message, tag = "18")]
         Charters(super::Charters),
+        /// Asks for a beginning of a log that has two histories.
+        #[prost(message, tag = "20")]
+        AskBeginning(super::AskBeginning),
+        /// A beginning of a log; only to who asked.
+        #[prost(message, tag = "21")]
+        Beginning(super::Beginning),
     }
 }
 /// Introduces a node. The Land and node must be those of its certificate.

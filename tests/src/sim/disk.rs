@@ -118,8 +118,12 @@ impl Disk {
 
     /// Looks at the tree as the shell does.
     pub(crate) fn examine(&self, of: &Examination) -> Option<Found> {
-        let log = self.logs.get(&of.log)?;
-        let (old, new) = (of.suspect.size(), of.against.size());
+        self.look(of.log, of.suspect.size(), of.against.size())
+    }
+
+    /// Reads a beginning of a tree as the shell does.
+    pub(crate) fn look(&self, log: LogId, old: u64, new: u64) -> Option<Found> {
+        let log = self.logs.get(&log)?;
         if new > log.leaves.len() as u64 {
             return None;
         }

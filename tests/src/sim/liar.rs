@@ -70,6 +70,11 @@ pub(crate) fn twist(rng: &mut SmallRng, message: &mut Message) -> usize {
             0 => ask.from = number(rng),
             _ => flip(rng, &mut ask.predecessor),
         },
+        Message::AskBeginning(ask) => match rng.random_range(0..2) {
+            0 => ask.size = number(rng),
+            _ => ask.of = number(rng),
+        },
+        Message::Beginning(told) => flip(rng, &mut told.root),
         Message::Charters(told) => told.steps.push(CharterStep::default()),
         Message::Refusal(_) | Message::Unfollow(_) => {}
     }

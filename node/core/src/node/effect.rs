@@ -14,7 +14,7 @@ use crate::{
     log::{Commit, Published, Ticket},
     reject::Reject,
     replicate::{
-        Attest, ChartersAsked, CloseReason, Examination, ProvedCharters, Report, SendRange,
+        Attest, ChartersAsked, CloseReason, Examination, Look, ProvedCharters, Report, SendRange,
         SessionId, Store,
     },
 };
@@ -57,6 +57,8 @@ pub enum Effect {
     KeepCosigned(Cosigned),
     /// Read roots and a proof.
     Examine(Examination),
+    /// Read a root and a proof.
+    Look(Look),
     /// Keep evidence that the owner of a log signed two histories.
     KeepEvidence {
         /// The log.

@@ -12,7 +12,7 @@ use crate::{
     audit::AuditHead,
     authorize::PeerIdentity,
     log::Ticket,
-    replicate::{Examination, Found, Hindrance, SendRange, SessionId},
+    replicate::{Examination, Found, Hindrance, Look, SendRange, SessionId},
     submission::Submission,
 };
 
@@ -139,6 +139,13 @@ pub enum Input {
     Examined {
         /// As ordered.
         examination: Box<Examination>,
+        /// `None` when the disk cannot tell.
+        found: Option<Found>,
+    },
+    /// The disk was asked for a beginning of a log.
+    Looked {
+        /// As ordered.
+        look: Look,
         /// `None` when the disk cannot tell.
         found: Option<Found>,
     },

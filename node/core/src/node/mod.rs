@@ -236,6 +236,7 @@ impl Node {
                 let heard = self.replication.examined(&examination, found.as_ref());
                 self.heed(heard, now);
             }
+            Input::Looked { look, found } => self.replication.looked(&look, found.as_ref(), now),
             Input::Hindered { peer, why } => self.replication.hindered(&peer, why, now),
             Input::Audited { head, soon } => self.audit.grew(head, soon),
             Input::Stopping => self.audit.stop(),
@@ -530,6 +531,7 @@ impl Node {
             Wish::KeepReceipt(it) => Effect::KeepReceipt(it),
             Wish::KeepCosigned(it) => Effect::KeepCosigned(it),
             Wish::Examine(it) => Effect::Examine(it),
+            Wish::Look(it) => Effect::Look(it),
             Wish::KeepEvidence { log, raw, begin_again } => {
                 Effect::KeepEvidence { log, raw, begin_again }
             }

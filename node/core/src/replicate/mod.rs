@@ -4,6 +4,7 @@
 
 mod book;
 mod charters;
+mod common;
 mod convict;
 mod doubts;
 mod entries;
@@ -32,6 +33,8 @@ use registry_proto::{
 pub use book::Book;
 use charters::Asking;
 pub use charters::{ChartersAsked, Hindrance, ProvedCharters};
+use common::Common;
+pub use common::Look;
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
 pub(crate) use replica::{Kept, Proved, Replica};
@@ -70,6 +73,8 @@ pub enum Wish {
     KeepCosigned(Cosigned),
     /// Look at the disk.
     Examine(Examination),
+    /// Read a root and what leads from it.
+    Look(Look),
     /// Keep evidence; it is passed on already.
     KeepEvidence {
         /// The log that was forked.
@@ -216,6 +221,7 @@ pub(crate) struct Replication {
     resets_told: ResetsTold,
     sessions: BTreeMap<SessionId, Session>,
     testimony: Testimony,
+    common: Common,
     asking: Asking,
     wishes: VecDeque<Wish>,
 }
@@ -273,6 +279,7 @@ impl Replication {
             resets_told: ResetsTold::new(),
             sessions: BTreeMap::new(),
             testimony: Testimony::default(),
+            common: Common::default(),
             asking: Asking::default(),
             wishes: VecDeque::new(),
         }
@@ -385,6 +392,7 @@ impl Replication {
             self.beacon(id, now);
         }
         self.testify(now);
+        self.compare(now);
         self.ask_charters(now);
         self.plan(now);
     }

@@ -18,22 +18,10 @@ use crate::{
 impl Replication {
     /// Handles one message. Answers what it says about the own log.
     pub(crate) fn received(&mut self, id: SessionId, message: Message, now: Now) -> Vec<Heard> {
-        let verbund = self.verbund;
         let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
         session.heard(now);
         if !session.is_open() {
-            let outcome = match &message {
-                Message::Hello(hello) => session.hello(hello, &verbund),
-                _ => Err(PeerFault::SpokeBeforeHello),
-            };
-            let (peer, number) = (session.peer.clone(), session.charter);
-            match outcome {
-                Err(fault) => self.fault(id, fault, now),
-                Ok(()) if number > self.charter.number() => {
-                    self.wishes.push_back(Wish::Report(Report::LaterCharter { peer, number }));
-                }
-                Ok(()) => {}
-            }
+            self.first_heard(id, &message, now);
             return Vec::new();
         }
         let outcome = match message {
@@ -74,6 +62,11 @@ impl Replication {
                 Vec::new()
             }),
             Message::Charters(it) => self.told_charters(id, it, now).map(|()| Vec::new()),
+            Message::AskBeginning(ask) => self.asked_beginning(id, &ask, now).map(|()| Vec::new()),
+            Message::Beginning(it) => {
+                self.told_beginning(id, &it, now);
+                Ok(Vec::new())
+            }
             Message::AskHeads(ask) => session.spend(self.replicas.len(), now).map(|()| {
                 self.send_heads(id, ask.nonce, now);
                 Vec::new()
@@ -88,6 +81,24 @@ impl Replication {
         };
         self.plan(now);
         heard
+    }
+
+    /// A partner says its first message, which has to introduce it.
+    fn first_heard(&mut self, id: SessionId, message: &Message, now: Now) {
+        let verbund = self.verbund;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let outcome = match message {
+            Message::Hello(hello) => session.hello(hello, &verbund),
+            _ => Err(PeerFault::SpokeBeforeHello),
+        };
+        let (peer, number) = (session.peer.clone(), session.charter);
+        match outcome {
+            Err(fault) => self.fault(id, fault, now),
+            Ok(()) if number > self.charter.number() => {
+                self.wishes.push_back(Wish::Report(Report::LaterCharter { peer, number }));
+            }
+            Ok(()) => {}
+        }
     }
 
     /// A group of a log is durable: acknowledge, pass on, note.

@@ -41,6 +41,8 @@ pub(crate) struct Session {
     /// Logs of which the shell is sending a range; outlives the Follow it was read for, so that
     /// a partner cannot make the shell read many at once by following again and again.
     pub(crate) sending: BTreeSet<LogId>,
+    /// Logs of which the shell reads a beginning for the partner.
+    pub(crate) looking: BTreeSet<LogId>,
     /// (size, freshness) of each log as last told to the partner.
     pub(crate) told: BTreeMap<LogId, (u64, u64)>,
     pub(crate) last_beacon_mono_ms: u64,
@@ -93,6 +95,7 @@ impl Session {
             replayed: false,
             serving: BTreeMap::new(),
             sending: BTreeSet::new(),
+            looking: BTreeSet::new(),
             told: BTreeMap::new(),
             last_beacon_mono_ms: now.mono_ms,
             avoid: BTreeMap::new(),

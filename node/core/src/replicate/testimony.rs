@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use registry_proto::{
-    charter::Member,
     log::{CheckpointError, Cosigned, Origin, SignedCheckpoint},
     receipt::{self, Receipt, SignedReceipt},
     terms::{Land, LogId},
@@ -71,6 +70,20 @@ pub(crate) struct Untold {
     told_mono_ms: u64,
 }
 
+// === impl Testimony ===
+
+impl Testimony {
+    /// The newest cosignatures about a log.
+    pub(crate) fn cosigned(&self, log: LogId) -> impl Iterator<Item = (&Pair, &Cosigned)> {
+        self.cosigned.iter().filter(move |((_, of), _)| *of == log)
+    }
+
+    /// Entries of the tree here that a Land has cosigned.
+    pub(crate) fn agreed(&self, pair: &Pair) -> u64 {
+        self.agreed.get(pair).map_or(0, |it| it.signed().size())
+    }
+}
+
 // === impl Replication ===
 
 impl Replication {
@@ -95,14 +108,18 @@ impl Replication {
         }
     }
 
-    /// The largest size of a log that more than half of the members have cosigned, as far as that
-    /// is a beginning of what is here. Its owner does not count: it signs both histories.
+    /// The largest size of a log that more than half of the members vouch for, as far as that is a
+    /// beginning of what is here: each for the most that it has cosigned of that, or for what another
+    /// history that it cosigned has in common with it. The owner does not count: it signs both.
     pub(crate) fn majority(&self, log: LogId) -> u64 {
-        let votes = self.testimony.agreed.iter();
-        let takes_part = |land: Land| self.charter.member(land).is_some_and(Member::is_active);
-        let votes =
-            votes.filter(|((land, of), _)| *of == log && *land != log.land && takes_part(*land));
-        let mut sizes: Vec<u64> = votes.map(|(_, it)| it.signed().size()).collect();
+        let votes = self.charter.voters().filter(|it| it.land != log.land);
+        let mut sizes: Vec<u64> = votes
+            .map(|it| {
+                let pair = (it.land, log);
+                let shared = self.testimony.cosigned.get(&pair).map(|it| self.common.shared(it));
+                self.testimony.agreed(&pair).max(shared.unwrap_or_default())
+            })
+            .collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
         sizes.get(self.charter.voters().count() / 2).copied().unwrap_or_default()
     }

@@ -50,6 +50,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
         Effect::Examine(it) => {
             format!("examine {} at {} by {}", it.log, it.suspect.size(), it.against.size())
         }
+        Effect::Look(it) => format!("look {} at {} of {}", it.log, it.size, it.of),
         Effect::KeepEvidence { log, begin_again, .. } => {
             let then = if *begin_again { ", begin again" } else { "" };
             format!("keep evidence {log}{then}")
@@ -122,6 +123,13 @@ fn said(message: &Message) -> String {
         Message::EpochResets(it) => format!("resets {}", it.items.len()),
         Message::AskCharters(it) => format!("ask charters from {}", it.from),
         Message::Charters(it) => format!("charters from {} +{}", it.from, it.steps.len()),
+        Message::AskBeginning(it) => {
+            format!("ask beginning {}/{} {} of {}", it.land, it.epoch, it.size, it.of)
+        }
+        Message::Beginning(it) => {
+            let told = if it.root.is_empty() { "no" } else { "a" };
+            format!("{told} beginning {}/{} {} of {}", it.land, it.epoch, it.size, it.of)
+        }
         Message::Batch(_) => "batch".to_owned(),
     }
 }

@@ -20,7 +20,7 @@ use registry_core::{
     node::{Input, Node, Setup},
     now::Now,
     reject::Reject,
-    replicate::{Examination, Found, SendRange, SessionId},
+    replicate::{Examination, Found, Look, SendRange, SessionId},
     status::LogState,
     submission::Submission,
     validate::CodeLists,
@@ -151,6 +151,12 @@ enum Event {
         node: Land,
         life: u64,
         examination: Examination,
+        found: Option<Found>,
+    },
+    Looked {
+        node: Land,
+        life: u64,
+        look: Look,
         found: Option<Found>,
     },
     Restart(Land),
@@ -493,6 +499,9 @@ impl World {
             Event::Examined { node, life, examination, found } => {
                 let examination = Box::new(examination);
                 self.later(node, life, Input::Examined { examination, found });
+            }
+            Event::Looked { node, life, look, found } => {
+                self.later(node, life, Input::Looked { look, found });
             }
             Event::Restart(land) => {
                 if self.nodes[&land].core.is_none() {

@@ -147,6 +147,11 @@ impl World {
                 let late = self.rng.random_range(1..20);
                 self.at(late, Event::Examined { node: land, life, examination, found });
             }
+            Effect::Look(look) => {
+                let found = self.nodes[&land].disk.look(look.log, look.size, look.of);
+                let late = self.rng.random_range(1..20);
+                self.at(late, Event::Looked { node: land, life, look, found });
+            }
             Effect::KeepEvidence { log, raw, .. } => {
                 self.node_mut(land).disk.evidence.insert(log, raw);
             }

@@ -52,7 +52,8 @@ impl World {
             | Event::Folded { node, .. }
             | Event::RangeSent { node, .. }
             | Event::Attested { node, .. }
-            | Event::Examined { node, .. } => *node,
+            | Event::Examined { node, .. }
+            | Event::Looked { node, .. } => *node,
             // of streams that are gone nothing comes, as of those that broke when it fell asleep
             Event::Opened { stream, side: end } | Event::Deliver { stream, to: end, .. } => {
                 match self.streams.get(stream) {

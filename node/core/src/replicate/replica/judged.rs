@@ -44,6 +44,11 @@ impl Replica {
         }
     }
 
+    /// The disk told a root of the tree here.
+    pub(crate) fn know(&mut self, size: u64, root: Hash) {
+        self.doubts.know(size, root);
+    }
+
     /// The next head to be held against what the disk has.
     pub(crate) fn next_examination(&mut self) -> Option<Examination> {
         let against = self.served.as_ref().filter(|it| it.size() <= self.durable)?;

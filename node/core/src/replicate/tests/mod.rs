@@ -1,6 +1,7 @@
 //! What partners may say, right and wrong, and what follows: messages through `Node::handle`.
 
 mod charters;
+mod common;
 mod cuts;
 mod erasure;
 mod evidence;

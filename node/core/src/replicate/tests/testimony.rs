@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Lets time pass; what is said about testimony only.
-fn later(bench: &mut Bench, ms: u64) -> Vec<Effect> {
+pub(super) fn later(bench: &mut Bench, ms: u64) -> Vec<Effect> {
     let mut effects = bench.pass(ms);
     effects.extend(bench.handle(Input::Tick));
     effects.into_iter().filter(is_testimony).collect()
@@ -34,7 +34,7 @@ fn only(effects: Vec<Effect>) -> Vec<String> {
 }
 
 /// The shell signs what was ordered.
-fn attested(bench: &mut Bench, effects: &[Effect]) -> Vec<String> {
+pub(super) fn attested(bench: &mut Bench, effects: &[Effect]) -> Vec<String> {
     let mut said = Vec::new();
     for effect in effects {
         let Effect::Attest(Attest { log, receipt, checkpoint }) = effect else { continue };
@@ -64,7 +64,7 @@ fn say_receipts(bench: &mut Bench, session: u64, items: Vec<Bytes>) -> Vec<Strin
     words(&bench.handle(Input::Received { session: SessionId(session), message }))
 }
 
-fn cosignature(of: &Author, size: u64, witness: Land) -> Cosignature {
+pub(super) fn cosignature(of: &Author, size: u64, witness: Land) -> Cosignature {
     let keys = signer(Land::RP).keys();
     let cosigned = Cosigned::sign(&of.signed(size), &keys, witness, &signer(witness), 9 + size);
     Cosignature {
@@ -75,12 +75,16 @@ fn cosignature(of: &Author, size: u64, witness: Land) -> Cosignature {
     }
 }
 
-fn say_cosigned(bench: &mut Bench, session: u64, items: Vec<Cosignature>) -> Vec<Effect> {
+pub(super) fn say_cosigned(
+    bench: &mut Bench,
+    session: u64,
+    items: Vec<Cosignature>,
+) -> Vec<Effect> {
     let message = Message::Cosignatures(Cosignatures { items });
     bench.handle(Input::Received { session: SessionId(session), message })
 }
 
-fn cosigned_entries(bench: &Bench) -> u64 {
+pub(super) fn cosigned_entries(bench: &Bench) -> u64 {
     let status = bench.node.status(bench.now);
     status.logs.iter().find(|it| it.log == log(Land::RP)).map(|it| it.cosigned).expect("a log")
 }
