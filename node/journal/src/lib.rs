@@ -28,6 +28,7 @@ mod look;
 mod open;
 mod reader;
 mod report;
+mod retile;
 mod retreat;
 mod scan;
 mod scrub;

@@ -1,22 +1,24 @@
 //! Entries on disk that do not count by the charter in force: they are set aside before anything
 //! reads the journal, so that no part of the node has to ask whether an entry counts.
 
-use registry_journal::{Journal, OpenError, Reader};
+use registry_journal::{Journal, OpenError};
 use registry_proto::{
     charter::{LogCut, Member},
-    log::{Origin, OwnerKeys, tree_root},
+    log::{Origin, OwnerKeys},
     terms::LogId,
 };
 use tracing::warn;
+
+use super::kept::begins_with;
 
 /// How many entries of a journal may stay, if not all of them count.
 ///
 /// Behind the end of the log of a member that was suspended or removed nothing counts, and behind
 /// the place where the keys of a log were replaced only what the keys after them signed. Who holds
 /// another history at that place than the charter names holds nothing that counts.
-pub(super) fn beyond(reader: &Reader, owner: &Member, origin: &Origin) -> Option<u64> {
+pub(super) fn beyond(journal: &mut Journal, owner: &Member, origin: &Origin) -> Option<u64> {
     let keys = owner.keyring();
-    let newest = reader.last_checkpoint();
+    let newest = journal.reader().last_checkpoint();
     let signed = newest.is_none_or(|it| {
         // what a reset keeps counts by that, and not by a key of the log
         let note = it.record.note;
@@ -24,11 +26,11 @@ pub(super) fn beyond(reader: &Reader, owner: &Member, origin: &Origin) -> Option
     });
     let replaced = owner.replaced_at().filter(|_| !signed);
     let cuts = [owner.cut(), replaced].into_iter().flatten();
-    cuts.filter_map(|cut| beyond_cut(reader, cut, origin.log)).min()
+    cuts.filter_map(|cut| beyond_cut(journal, cut, origin.log)).min()
 }
 
-fn beyond_cut(reader: &Reader, cut: LogCut, log: LogId) -> Option<u64> {
-    let size = reader.size();
+fn beyond_cut(journal: &mut Journal, cut: LogCut, log: LogId) -> Option<u64> {
+    let size = journal.reader().size();
     if log.epoch > cut.epoch {
         // all of it stands behind
         return Some(0).filter(|_| size > 0);
@@ -36,9 +38,9 @@ fn beyond_cut(reader: &Reader, cut: LogCut, log: LogId) -> Option<u64> {
     if log.epoch < cut.epoch || size < cut.size {
         return None;
     }
-    match tree_root(reader, cut.size) {
-        Ok(root) if root != cut.root => Some(0).filter(|_| size > 0),
-        Ok(_) => Some(cut.size).filter(|_| size > cut.size),
+    match begins_with(journal, cut.size, &cut.root) {
+        Ok(false) => Some(0).filter(|_| size > 0),
+        Ok(true) => Some(cut.size).filter(|_| size > cut.size),
         // damage is reported when the journal is opened; nothing behind it is given to anyone
         Err(_) => Some(cut.size).filter(|_| size > cut.size),
     }

@@ -27,6 +27,7 @@ use crate::{
     driver::writer::stored_body,
     epochs::{self, Epoch, Epochs, Resets, ResetsError},
     erasure::{Ends, Erasures},
+    lifecycle::chain,
 };
 
 /// Everything on disk.
@@ -124,7 +125,7 @@ pub(super) async fn open(
             // what this node wrote itself it keeps: if it counts again, nobody else has it
             let member = charter.member(log.land).filter(|_| log.land != own.land);
             let origin = Origin { verbund: charter.id(), log };
-            let beyond = member.map(|it| cut::beyond(&journal.reader(), it, &origin));
+            let beyond = member.map(|it| cut::beyond(&mut journal, it, &origin));
             if let Some(upto) = beyond.flatten() {
                 let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
                 cut::set_aside(log, journal, upto, BY_CHARTER).map_err(set_aside)?;
@@ -133,7 +134,7 @@ pub(super) async fn open(
             let mut is_kept = false;
             if let Some((size, root)) = ends {
                 let doubtful = forked.contains(&log) || resets.is_contradicted(log);
-                let fits = kept::fits(&journal.reader(), size, &root);
+                let fits = kept::fits(&mut journal, size, &root);
                 (journal, is_kept) = settled(log, &dir, verbund, journal, (fits, doubtful))?;
                 resets.settle(log).map_err(LogsError::Resets)?;
             }
@@ -204,6 +205,11 @@ fn settled(
     match found {
         (Fits::Yes, _) => return Ok((journal, true)),
         (Fits::Unknown, false) => return Ok((journal, false)),
+        (Fits::Damaged(damage), _) => {
+            let cause = chain(&damage);
+            error!(%log, cause, "cannot tell whether this is what the reset of the epoch keeps");
+            return Ok((journal, false));
+        }
         (Fits::No, _) | (Fits::Unknown, true) => {}
     }
     let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
