@@ -11,6 +11,7 @@ use bytes::Bytes;
 use registry_proto::{
     charter::Charter,
     evidence::{EVIDENCE_BYTES_MAX, Equivocation, EvidenceError},
+    log::Hash,
     terms::LogId,
 };
 
@@ -76,7 +77,8 @@ impl Cabinet {
     }
 
     /// Keeps evidence durably and tells where. What is there about the log already stays if it
-    /// verifies; else it is moved to the ending `.refused`.
+    /// verifies; else it is moved to a name with its digest and the ending `.refused`, unless there are
+    /// [`REFUSED_MAX`] of the log, or it is longer than evidence can be.
     ///
     /// # Errors
     ///
@@ -88,17 +90,17 @@ impl Cabinet {
         charter: &Charter,
     ) -> Result<PathBuf, CabinetError> {
         let path = self.dir.join(format!("{}-{}.{EXTENSION}", log.land.code(), log.epoch));
-        let there = path.exists();
-        if there {
-            let proof = Equivocation::verify_under(&read(&path)?, charter);
+        let before = if path.exists() { Some(read(&path)?) } else { None };
+        if let Some(raw) = &before {
+            let proof = Equivocation::verify_under(raw, charter);
             if proof.is_ok_and(|it| it.log() == log) {
                 return Ok(path);
             }
         }
         let fresh = path.with_extension("new");
         let write = || {
-            if there {
-                fs::rename(&path, path.with_extension("refused"))?;
+            if let Some(aside) = before.as_ref().and_then(|it| self.aside(&path, it)) {
+                fs::rename(&path, aside)?;
             }
             fs::create_dir_all(&self.dir)?;
             let mut file = fs::File::create(&fresh)?;
@@ -109,6 +111,21 @@ impl Cabinet {
         };
         write().map_err(|source| CabinetError { path: path.clone(), source })?;
         Ok(path)
+    }
+
+    /// Where a file goes that proves nothing any more; none if it gives way. The same comes to the same
+    /// place.
+    fn aside(&self, path: &Path, raw: &Bytes) -> Option<PathBuf> {
+        if raw.len() > EVIDENCE_BYTES_MAX {
+            return None;
+        }
+        let digest = hex::encode(&Hash::of(raw).as_bytes()[..DIGEST_BYTES]);
+        let aside = path.with_extension(format!("{digest}.{REFUSED}"));
+        let log = format!("{}.", path.file_stem()?.to_str()?);
+        let listed = fs::read_dir(&self.dir).ok()?.filter_map(Result::ok);
+        let names = listed.filter_map(|it| it.file_name().into_string().ok());
+        let there = names.filter(|it| it.starts_with(&log) && it.ends_with(REFUSED)).count();
+        (aside.exists() || there < REFUSED_MAX).then_some(aside)
     }
 }
 
@@ -126,12 +143,18 @@ pub fn read(path: &Path) -> Result<Bytes, CabinetError> {
     Ok(bytes.into())
 }
 
+/// Files of one log that proved something once and do so no more; beyond, what was there gives way.
+pub const REFUSED_MAX: usize = 8;
+
 const EXTENSION: &str = "evidence";
+const REFUSED: &str = "refused";
+/// Of the digest, in the name of a file.
+const DIGEST_BYTES: usize = 8;
 
 #[cfg(test)]
 mod tests {
     use registry_proto::{
-        log::{Checkpoint, Hash, LogSigner, Origin},
+        log::{Checkpoint, LogSigner, Origin},
         terms::Land,
     };
 
@@ -179,7 +202,25 @@ mod tests {
         let kept = cabinet.load(&charter).expect("read");
         assert!(kept.refused.is_empty());
         assert_eq!(kept.proofs, std::slice::from_ref(&right));
-        assert_eq!(read(&path.with_extension("refused")).expect("kept"), *proof.raw());
+        let aside = |raw: &Bytes| {
+            let digest = hex::encode(&Hash::of(raw).as_bytes()[..8]);
+            path.with_extension(format!("{digest}.refused"))
+        };
+        assert_eq!(read(&aside(proof.raw())).expect("kept"), *proof.raw());
+        // each that follows stays too, up to the limit and its length
+        let mut refused: Vec<Bytes> =
+            (1..20).map(|n: u8| Bytes::from(vec![n; usize::from(n)])).collect();
+        refused.insert(0, Bytes::from(vec![7; EVIDENCE_BYTES_MAX + 1]));
+        for raw in &refused {
+            fs::write(&path, raw).expect("written");
+            cabinet.keep(right.log(), right.raw(), &charter).expect("kept");
+            assert_eq!(cabinet.load(&charter).expect("read").proofs, std::slice::from_ref(&right));
+        }
+        let there: Vec<bool> = refused.iter().map(|it| aside(it).exists()).collect();
+        let expected: Vec<bool> =
+            (0..refused.len()).map(|n| (1..REFUSED_MAX).contains(&n)).collect();
+        assert_eq!(there, expected);
+        assert_eq!(read(&aside(proof.raw())).expect("stays"), *proof.raw());
         // without a place to write nothing is said to be kept
         fs::remove_file(&path).expect("removed");
         fs::create_dir_all(path.with_extension("new")).expect("in the way");
