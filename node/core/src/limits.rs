@@ -169,6 +169,13 @@ pub const TESTIMONIES_BURST_MAX: u64 = 1_800;
 /// A partner that is asked for a beginning of a log and does not tell it for this long is not asked
 /// again, milliseconds.
 pub const BEGINNING_ANSWER_MS: u64 = 10_000;
+/// Bodies of the own past that are kept while partners are asked for others, bytes.
+pub const LENT_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
+/// So long an owner waits for partners that are away before it takes a body of its past for gone, once
+/// after a start, milliseconds.
+pub const LENT_WAIT_MS: u64 = 20_000;
+/// So long it asks those that are there for entries of one batch, milliseconds.
+pub const LENT_ASK_MS: u64 = 60_000;
 /// Receipts of one holder about one log that are kept; beyond, older ones are thinned out.
 pub const RECEIPTS_PER_HOLDER_MAX: usize = 512;
 /// A peer that says nothing for this long is disconnected, milliseconds.
@@ -315,6 +322,7 @@ const _: () =
     assert!(MESSAGE_BYTES_MAX >= EPOCHS_MAX * (registry_proto::epoch::RESET_BYTES_MAX + 16));
 const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
 const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
+const _: () = assert!(LENT_WAIT_MS >= 2 * SOURCE_STALL_MS && LENT_ASK_MS > LENT_WAIT_MS);
 const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
 const _: () = assert!(FROZEN_MS < PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);

@@ -35,6 +35,8 @@ pub(super) struct Excuses<'a> {
 pub(super) enum Promised {
     Yes,
     No,
+    /// What a reset discarded says so, and this node is the owner, who says it again.
+    Gone,
     /// Only what a reset discarded, or is not known to count, says so: who shows it may not know better.
     Discarded,
 }
@@ -105,7 +107,7 @@ impl Excuses<'_> {
         match ends.filter(|_| shown) {
             None => Promised::Yes,
             // what a reset discarded erases nothing
-            Some((size, _)) if self.own && erasing.by >= size => Promised::Yes,
+            Some((size, _)) if self.own && erasing.by >= size => Promised::Gone,
             Some(_) => Promised::Discarded,
         }
     }

@@ -37,7 +37,7 @@ use common::Common;
 pub use common::Look;
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
-pub(crate) use replica::{Kept, Proved, Replica};
+pub(crate) use replica::{Kept, Others, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
 pub use session::{PROTOCOL, SessionId};

@@ -5,14 +5,14 @@
 
 use registry_proto::{
     terms::LogId,
-    wire::peer::{Follow, Unfollow, peer_message::Message},
+    wire::peer::{Batch, Follow, Unfollow, peer_message::Message},
 };
 
 use crate::{
     limits,
     now::Now,
     replicate::{
-        Lapse, Replication, Report, Session, SessionId, Wish,
+        Lapse, Others, Replication, Report, Session, SessionId, Wish,
         replica::{Replica, Source},
     },
 };
@@ -192,17 +192,72 @@ impl Replication {
         slowed
     }
 
-    /// The best partner for a log, apart from one. Who has less than is here would refuse.
+    /// The best partner for a log, apart from one.
     fn best(&self, log: LogId, except: Option<SessionId>, now: Now) -> Option<Candidate> {
         let replica = self.replicas.get(&log)?;
+        self.candidates(replica, now).filter(|it| Some(it.session) != except).max()
+    }
+
+    /// Partners for a log. Who has less than is here would refuse.
+    fn candidates(&self, replica: &Replica, now: Now) -> impl Iterator<Item = Candidate> {
+        let log = replica.log();
         self.sessions
             .iter()
-            .filter(|(id, _)| Some(**id) != except)
-            .filter(|(_, it)| it.is_open() && !it.avoids(log, now))
+            .filter(move |(_, it)| it.is_open() && !it.avoids(log, now))
             .filter(|(_, it)| offers(it, replica).is_some())
             .map(|(id, it)| candidate(*id, it, replica))
             .filter(|it| it.size >= replica.received())
-            .max()
+    }
+
+    /// A partner that has not shown yet what comes next of the own past, as the one does that is asked.
+    fn unasked(&self, replica: &Replica, now: Now) -> Option<Candidate> {
+        let kept = replica.source.map(|it| it.kept)?;
+        let unasked = |it: &Candidate| !replica.was_asked(it.session);
+        self.candidates(replica, now).filter(|it| it.has_more && it.kept == kept).find(unasked)
+    }
+
+    /// Gives a batch of the own past the bodies that other partners have shown.
+    pub(super) fn lent(&mut self, id: SessionId, mut batch: Batch, now: Now) -> Batch {
+        let Some(log) = self.known_log(&batch.land, batch.epoch) else { return batch };
+        let own_past =
+            |it: &Replica| it.is_own_past() && it.source.is_some_and(|it| it.session == id);
+        let Some(replica) = self.replicas.get_mut(&log).filter(|it| own_past(it)) else {
+            return batch;
+        };
+        replica.shows(id);
+        let others = self.others(log, now);
+        if let Some(replica) = self.replicas.get_mut(&log) {
+            replica.lend(&mut batch, others);
+        }
+        batch
+    }
+
+    fn others(&self, log: LogId, now: Now) -> Others {
+        let Some(replica) = self.replicas.get(&log) else { return Others::Some };
+        if self.unasked(replica, now).is_some() {
+            return Others::Some;
+        }
+        let asked = |land| {
+            self.sessions.iter().any(|(id, it)| it.peer.land == land && replica.was_asked(*id))
+        };
+        let all = self.charter.voters().filter(|it| it.land != log.land).all(|it| asked(it.land));
+        if all { Others::None } else { Others::Away }
+    }
+
+    /// What a partner shows of the own past lacks bodies that another one may have.
+    pub(super) fn ask_another(&mut self, id: SessionId, log: LogId, now: Now) {
+        let Some(replica) = self.replicas.get(&log) else { return };
+        let other = self.unasked(replica, now);
+        self.drop_source(log);
+        match other {
+            Some(other) => self.follow_at(log, other.session, other.kept, now),
+            // members that are away may come
+            None => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.avoid.insert(log, now.mono_ms + limits::SOURCE_STALL_MS);
+                }
+            }
+        }
     }
 
     fn follow_at(&mut self, log: LogId, id: SessionId, kept: bool, now: Now) {

@@ -38,7 +38,10 @@ impl Replication {
                 }
                 Ok(Vec::new())
             }
-            Message::Batch(batch) => self.batch(id, batch, now),
+            Message::Batch(batch) => {
+                let batch = self.lent(id, batch, now);
+                self.batch(id, batch, now)
+            }
             Message::Ack(ack) => Ok(self.ack(id, &ack)),
             Message::Refusal(refusal) => {
                 self.refused(id, &refusal, now);
@@ -304,6 +307,10 @@ impl Replication {
             Err(BatchFault::OtherHistory) => {
                 self.lapse(id, Lapse::OtherHistory);
                 self.turn_away(id, log, now);
+                Ok(Vec::new())
+            }
+            Err(BatchFault::Gone) => {
+                self.ask_another(id, log, now);
                 Ok(Vec::new())
             }
             Err(BatchFault::Owner(fault)) => {

@@ -3,6 +3,7 @@
 mod checks;
 mod judged;
 mod kept;
+mod lent;
 mod pace;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,15 +20,18 @@ use registry_proto::{
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
-pub(crate) use self::kept::{Kept, Proved};
-use self::{checks::Checked, kept::Fits};
+use self::{checks::Checked, kept::Fits, lent::Lent};
+pub(crate) use self::{
+    kept::{Kept, Proved},
+    lent::Others,
+};
 use crate::{
     limits,
     now::Now,
     replicate::{
         SessionId,
         doubts::{Doubts, Point},
-        entries::{counts, entry_bytes, withdraw},
+        entries::{counts, withdraw},
         fault::{OwnerFault, PeerFault},
     },
 };
@@ -66,6 +70,8 @@ pub(crate) enum BatchFault {
     /// It is of another history than the one that a reset keeps, or rests on what one discarded; who holds
     /// it does nothing wrong.
     OtherHistory,
+    /// Bodies of the own past are missing; another partner may have them.
+    Gone,
 }
 
 /// A log as recovered from disk.
@@ -165,6 +171,7 @@ pub(crate) struct Replica {
     contradicted: bool,
     /// A checkpoint that signs all that is kept, and nothing beyond.
     signs_kept: Option<SignedCheckpoint>,
+    lent: Lent,
     pace: Pace,
     /// Counts the Follows.
     pub(crate) follows: u64,
@@ -232,6 +239,7 @@ impl Replica {
             proved: Frontier::default(),
             contradicted: false,
             signs_kept: None,
+            lent: Lent::default(),
             pace: Pace::new(owner.quota, recovered.frontier.size() == 0, now),
             follows: 0,
             source: None,
@@ -470,21 +478,6 @@ impl Replica {
         Ok(newer)
     }
 
-    /// Drops what comes before `next` from the front of a batch: after a new Follow, batches of the
-    /// old one may still arrive. Gives back the bytes when nothing is left.
-    pub(crate) fn trim(mut batch: Batch, next: u64) -> Result<Batch, u64> {
-        let have = next.saturating_sub(batch.first);
-        if have == 0 {
-            return Ok(batch);
-        }
-        if have >= batch.entries.len() as u64 {
-            return Err(batch.entries.iter().map(entry_bytes).sum::<usize>() as u64);
-        }
-        batch.entries.drain(..usize::try_from(have).unwrap_or(usize::MAX));
-        batch.first += have;
-        Ok(batch)
-    }
-
     /// Checks a batch by itself, from the bytes to the owner's signature, and moves the verified
     /// tree on. On a fault nothing changes but `stopped` and the newest verified head. A checkpoint
     /// of a later epoch that excuses missing bodies comes with what is to be stored.
@@ -520,6 +513,9 @@ impl Replica {
                 self.stopped = Some(fault.clone());
             }
         })?;
+        if checked.gone {
+            self.may_lack(&batch, now)?;
+        }
         self.now_kept(fits == Fits::Yes);
         let (note_size, batch_note) = (signed.size(), batch.checkpoint.clone());
         let point = Point::under(tree.size(), root, signed, proof.clone());
@@ -545,7 +541,7 @@ impl Replica {
         checked: Checked,
         flight: InFlight,
     ) -> (Vec<BatchEntry>, Option<SignedCheckpoint>) {
-        let Checked { recorded_ms, erasures, later } = checked;
+        let Checked { recorded_ms, erasures, later, .. } = checked;
         let InFlight { tree, point, session, bytes } = flight;
         for it in &erasures {
             withdraw(&mut batch, it);

@@ -26,9 +26,26 @@ pub(super) struct Checked {
     pub(super) recorded_ms: i64,
     pub(super) erasures: Vec<Erasing>,
     pub(super) later: Option<SignedCheckpoint>,
+    /// Bodies are missing that another partner may have.
+    pub(super) gone: bool,
 }
 
 impl Replica {
+    /// Drops what comes before `next` from the front of a batch: after a new Follow, batches of the
+    /// old one may still arrive. Gives back the bytes when nothing is left.
+    pub(crate) fn trim(mut batch: Batch, next: u64) -> Result<Batch, u64> {
+        let have = next.saturating_sub(batch.first);
+        if have == 0 {
+            return Ok(batch);
+        }
+        if have >= batch.entries.len() as u64 {
+            return Err(batch.entries.iter().map(entry_bytes).sum::<usize>() as u64);
+        }
+        batch.entries.drain(..usize::try_from(have).unwrap_or(usize::MAX));
+        batch.first += have;
+        Ok(batch)
+    }
+
     pub(super) fn check_size(
         &self,
         batch: &Batch,
@@ -94,7 +111,7 @@ impl Replica {
         let (keys, cut, own) = (&self.keys, self.cut(), self.own);
         let mut excuses = Excuses { tree, keys, cut, resets, own, later: None };
         let mut recorded_ms = self.received_recorded_ms;
-        let mut erasures = Vec::new();
+        let (mut erasures, mut gone) = (Vec::new(), false);
         for (index, entry) in (batch.first..).zip(&batch.entries) {
             let header = Header::parse(&entry.header)
                 .map_err(|source| BatchFault::Owner(OwnerFault::Header { log, index, source }))?;
@@ -110,6 +127,7 @@ impl Replica {
             recorded_ms = header.recorded_unix_ms;
             match body_is_promised(entry, &header, &mut excuses) {
                 Promised::Yes => {}
+                Promised::Gone => gone = true,
                 Promised::No => return Err(BatchFault::Peer(PeerFault::Body { log, index })),
                 Promised::Discarded => return Err(BatchFault::OtherHistory),
             }
@@ -120,7 +138,7 @@ impl Replica {
             erasures.extend(Erasing::read(&header, &entry.body).ok());
         }
         let runs = |it: &SignedCheckpoint| !resets.contains_key(&it.checkpoint.origin.log);
-        Ok(Checked { recorded_ms, erasures, later: excuses.later.filter(runs) })
+        Ok(Checked { recorded_ms, erasures, later: excuses.later.filter(runs), gone })
     }
 
     /// True unless the entry is out of place at the beginning of an epoch: every one but the first

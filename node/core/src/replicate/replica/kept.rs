@@ -162,6 +162,9 @@ impl Replica {
             self.check_tree(&batch, &whole, tree.size(), &tree.root()).map_err(BatchFault::Peer)?;
         // from here on the owner's offline key and most members stand behind the headers
         let checked = self.check_entries(&batch, whole, resets)?;
+        if checked.gone {
+            self.may_lack(&batch, now)?;
+        }
         self.kept = true;
         let signed = self.signs_kept.clone();
         let point =

@@ -7,6 +7,7 @@ mod erasure;
 mod evidence;
 mod faults;
 mod kept;
+mod lent;
 mod owners;
 mod quota;
 mod serving;
