@@ -6,17 +6,20 @@ use std::time::Duration;
 use prost::Message as _;
 use registry_core::{
     limits,
-    replicate::{ChartersAsked, ProvedCharters},
+    node::Input,
+    replicate::{ChartersAsked, ProvedCharters, ToldCharters},
 };
 use registry_proto::{
     charter::Charter,
     wire::peer::{CharterStep, Charters as Told, peer_message::Message},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinError};
+use tracing::error;
 
 use super::Shown;
 use crate::{
-    lifecycle::{Shutdown, TaskKind},
+    driver::Handle,
+    lifecycle::{Shutdown, TaskKind, chain},
     sessions::Outgoing,
 };
 
@@ -69,6 +72,18 @@ impl Exchange {
     pub(super) fn subscribe(&self) -> watch::Receiver<Shown> {
         self.shown.subscribe()
     }
+}
+
+/// Verifies what a partner told on a thread that may take its time, then tells the driver.
+pub(crate) fn verify(told: ToldCharters, driver: Handle, shutdown: &Shutdown) {
+    let session = told.session;
+    shutdown.spawn(TaskKind::Stream, async move {
+        let verified = tokio::task::spawn_blocking(move || told.verify()).await;
+        let died = |failure: &JoinError| error!(cause = chain(failure), "cannot verify charters");
+        let verified = verified.inspect_err(died).ok().map(Box::new);
+        // a driver that is gone follows nobody
+        let _ = driver.input(Input::VerifiedCharters { session, verified }).await;
+    });
 }
 
 // === impl Shown ===

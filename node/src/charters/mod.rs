@@ -41,6 +41,7 @@ use tracing::{error, info, warn};
 use adopt::{Adoption, Fate, Step};
 pub use decisions::Decisions;
 pub use exchange::Exchange;
+pub(crate) use exchange::verify;
 pub use files::{LoadError, load};
 use scan::Scan;
 pub use sources::Sources;

@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     audit::{Act, Audit},
-    charters::Exchange,
+    charters::{self, Exchange},
     driver::{
         Handle,
         writer::{Job, Writers},
@@ -157,6 +157,9 @@ impl Performer {
                 if let Some(outgoing) = self.sessions.get(&asked.session) {
                     self.surroundings.charters.show(asked, outgoing.clone(), &self.shutdown);
                 }
+            }
+            Effect::VerifyCharters(told) => {
+                charters::verify(told, self.handle.clone(), &self.shutdown);
             }
             Effect::FollowCharters(told) => self.surroundings.charters.follow(told),
             Effect::BeginAgain { log } => {

@@ -15,7 +15,7 @@ use crate::{
     reject::Reject,
     replicate::{
         Attest, ChartersAsked, CloseReason, Examination, Look, ProvedCharters, Report, SendRange,
-        SessionId, Store,
+        SessionId, Store, ToldCharters,
     },
 };
 
@@ -74,6 +74,8 @@ pub enum Effect {
     KeepReset(TakenReset),
     /// Answer a partner that asks for later charters.
     ShowCharters(ChartersAsked),
+    /// Verify charters that a partner told.
+    VerifyCharters(ToldCharters),
     /// Hold charters that a partner told against the votes that are here; if nothing contradicts
     /// them, keep them durably with what proves them, then stop and begin again under the last one.
     FollowCharters(ProvedCharters),

@@ -12,7 +12,7 @@ use crate::{
     audit::AuditHead,
     authorize::PeerIdentity,
     log::Ticket,
-    replicate::{Examination, Found, Hindrance, Look, SendRange, SessionId},
+    replicate::{Examination, Found, Hindrance, Look, SendRange, SessionId, VerifiedCharters},
     submission::Submission,
 };
 
@@ -148,6 +148,13 @@ pub enum Input {
         look: Look,
         /// `None` when the disk cannot tell.
         found: Option<Found>,
+    },
+    /// Charters that a partner told are verified.
+    VerifiedCharters {
+        /// Who told them.
+        session: SessionId,
+        /// `None` if it failed here.
+        verified: Option<Box<VerifiedCharters>>,
     },
     /// The node does not begin again under charters that a partner proved
     /// ([`super::Effect::FollowCharters`]). The shell MUST tell it when it has tried.

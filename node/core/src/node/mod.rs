@@ -237,6 +237,9 @@ impl Node {
                 self.heed(heard, now);
             }
             Input::Looked { look, found } => self.replication.looked(&look, found.as_ref(), now),
+            Input::VerifiedCharters { session, verified } => {
+                self.replication.verified_charters(session, verified.map(|it| *it), now);
+            }
             Input::Hindered { peer, why } => self.replication.hindered(&peer, why, now),
             Input::Audited { head, soon } => self.audit.grew(head, soon),
             Input::Stopping => self.audit.stop(),
@@ -538,6 +541,7 @@ impl Node {
             Wish::KeepReset(reset) => Effect::KeepReset(reset),
             Wish::SetAside(log) => Effect::SetAside { log },
             Wish::ShowCharters(asked) => Effect::ShowCharters(asked),
+            Wish::VerifyCharters(told) => Effect::VerifyCharters(told),
             Wish::FollowCharters(proved) => Effect::FollowCharters(proved),
             Wish::Close { session, reason } => Effect::Close { session, reason },
             Wish::Report(report) => Effect::Report(Notice::Replication(report)),

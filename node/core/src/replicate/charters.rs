@@ -34,6 +34,25 @@ pub struct ProvedCharters {
     pub steps: Vec<(Charter, CharterDecision)>,
 }
 
+/// Charters that a partner told, with what should prove them. That takes signatures and hashes of some
+/// megabytes: the shell MUST have them verified where nobody waits for it, and answer with
+/// `Input::VerifiedCharters`.
+#[derive(Clone, Debug)]
+pub struct ToldCharters {
+    /// On which stream.
+    pub session: SessionId,
+    before: Charter,
+    steps: Vec<CharterStep>,
+}
+
+/// What [`ToldCharters::verify`] found.
+#[derive(Debug)]
+pub struct VerifiedCharters {
+    steps: Vec<(Charter, CharterDecision)>,
+    /// Why the one after them is not followed.
+    broken: Option<Broken>,
+}
+
 /// What a partner asked for. It MUST be answered with the charters of the chain here from that number
 /// on, as far as each is proved, if the one before is what the partner names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,16 +83,36 @@ pub(crate) struct Asking {
     vain_since: Option<u64>,
     /// Who is asked on which stream, and since when.
     under_way: Option<(SessionId, PeerIdentity, u64)>,
+    /// Who has answered, while that is verified.
+    verifying: Option<(SessionId, PeerIdentity)>,
     /// Until when a partner is not asked again, and why.
     answered: BTreeMap<PeerIdentity, (u64, LaterState)>,
 }
 
 /// Why a step is not followed.
+#[derive(Debug)]
 enum Broken {
     /// It keeps rules that this software does not know, or none.
     Unreadable,
     /// Nobody who was asked as this node asks says that in good faith.
     Fault(PeerFault),
+}
+
+// === impl ToldCharters ===
+
+impl ToldCharters {
+    /// Verifies each from the one before it, up to the first that is not proved.
+    pub fn verify(self) -> VerifiedCharters {
+        let mut steps: Vec<(Charter, CharterDecision)> = Vec::with_capacity(self.steps.len());
+        for step in self.steps {
+            let before = steps.last().map_or(&self.before, |(charter, _)| charter);
+            match follow(before, step) {
+                Ok(step) => steps.push(step),
+                Err(broken) => return VerifiedCharters { steps, broken: Some(broken) },
+            }
+        }
+        VerifiedCharters { steps, broken: None }
+    }
 }
 
 // === impl Asking ===
@@ -139,7 +178,7 @@ impl Replication {
     /// Asks one partner at a time that runs under a later charter. The votes go first: a partner is
     /// asked when they had time to come, and a longer one while logs still come.
     pub(super) fn ask_charters(&mut self, now: Now) {
-        if self.asking.is_following(now) {
+        if self.asking.is_following(now) || self.asking.verifying.is_some() {
             return;
         }
         if let Some((id, peer, since)) = self.asking.under_way.take() {
@@ -190,31 +229,43 @@ impl Replication {
             self.asking.note(peer, LaterState::False, now);
             return Err(PeerFault::TooManyCharters(found));
         }
-        let mut steps: Vec<(Charter, CharterDecision)> = Vec::with_capacity(found);
-        let mut empty = if told.differs { LaterState::Differs } else { LaterState::Unproved };
-        for step in told.steps {
-            let before = steps.last().map_or(&self.charter, |(charter, _)| charter);
-            match follow(before, step) {
-                Ok(step) => steps.push(step),
-                Err(Broken::Unreadable) => {
-                    empty = LaterState::Unreadable;
-                    break;
-                }
-                // nothing of it is believed
-                Err(Broken::Fault(fault)) => {
-                    self.asking.note(peer, LaterState::False, now);
-                    return Err(fault);
-                }
+        if found == 0 {
+            let state = if told.differs { LaterState::Differs } else { LaterState::Unproved };
+            self.tells_nothing(peer, state, now);
+            return Ok(());
+        }
+        self.asking.verifying = Some((id, peer));
+        let (before, steps) = (self.charter.clone(), told.steps);
+        self.wishes.push_back(Wish::VerifyCharters(ToldCharters { session: id, before, steps }));
+        Ok(())
+    }
+
+    /// What a partner told is verified; none if that failed here.
+    pub(crate) fn verified_charters(
+        &mut self,
+        id: SessionId,
+        verified: Option<VerifiedCharters>,
+        now: Now,
+    ) {
+        let awaited = self.asking.verifying.take_if(|(of, _)| *of == id);
+        let Some((_, peer)) = awaited else { return };
+        let (steps, broken) = verified.map_or((Vec::new(), None), |it| (it.steps, it.broken));
+        match broken {
+            // nothing of it is believed
+            Some(Broken::Fault(fault)) => {
+                self.asking.note(peer, LaterState::False, now);
+                self.fault(id, fault, now);
+            }
+            Some(Broken::Unreadable) if steps.is_empty() => {
+                self.tells_nothing(peer, LaterState::Unreadable, now);
+            }
+            None if steps.is_empty() => self.tells_nothing(peer, LaterState::Unproved, now),
+            None | Some(Broken::Unreadable) => {
+                // whoever cannot begin again under them need not be told them again at once
+                self.asking.proved(peer.clone(), now);
+                self.wishes.push_back(Wish::FollowCharters(ProvedCharters { peer, steps }));
             }
         }
-        if steps.is_empty() {
-            self.tells_nothing(peer, empty, now);
-        } else {
-            // whoever cannot begin again under them need not be told them again at once
-            self.asking.proved(peer.clone(), now);
-            self.wishes.push_back(Wish::FollowCharters(ProvedCharters { peer, steps }));
-        }
-        Ok(())
     }
 
     /// The node does not begin again under what a partner proved.
@@ -244,7 +295,7 @@ impl Replication {
         {
             // what is proved is certain, and there may always be somebody who can still be asked
             worst
-        } else if self.asking.under_way.is_some() {
+        } else if self.asking.under_way.is_some() || self.asking.verifying.is_some() {
             LaterState::Asked
         } else if unasked {
             LaterState::Waiting

@@ -32,7 +32,7 @@ use registry_proto::{
 
 pub use book::Book;
 use charters::Asking;
-pub use charters::{ChartersAsked, Hindrance, ProvedCharters};
+pub use charters::{ChartersAsked, Hindrance, ProvedCharters, ToldCharters, VerifiedCharters};
 use common::Common;
 pub use common::Look;
 pub use doubts::{Examination, Found};
@@ -90,6 +90,8 @@ pub enum Wish {
     SetAside(LogId),
     /// Answer a partner that asked for later charters.
     ShowCharters(ChartersAsked),
+    /// Verify charters that a partner told.
+    VerifyCharters(ToldCharters),
     /// Follow charters that a partner told and proved.
     FollowCharters(ProvedCharters),
     /// End a stream.

@@ -65,6 +65,7 @@ pub(crate) fn brief(effect: &Effect) -> String {
         }
         Effect::KeepReset(it) => format!("keep reset of {}", it.said().log),
         Effect::ShowCharters(it) => format!("{} <- charters from {}", it.session.0, it.from),
+        Effect::VerifyCharters(it) => format!("verify charters of {}", it.session.0),
         Effect::FollowCharters(it) => {
             let numbers: String =
                 it.steps.iter().map(|(charter, _)| format!(" {}", charter.number())).collect();

@@ -115,7 +115,14 @@ impl Bench {
 
     pub(crate) fn handle(&mut self, input: Input) -> Vec<Effect> {
         self.node.handle(self.now, input);
-        let effects: Vec<Effect> = self.node.effects().collect();
+        let mut effects: Vec<Effect> = self.node.effects().collect();
+        // the shell verifies what was told
+        while let Some(at) = effects.iter().position(|it| matches!(it, Effect::VerifyCharters(_))) {
+            let Effect::VerifyCharters(told) = effects.remove(at) else { break };
+            let (session, verified) = (told.session, Some(Box::new(told.verify())));
+            self.node.handle(self.now, Input::VerifiedCharters { session, verified });
+            effects.extend(self.node.effects());
+        }
         for effect in &effects {
             if let Effect::Send { session, message: Message::Follow(it) } = effect {
                 self.follows.insert((session.0, it.land.clone()), it.follow);

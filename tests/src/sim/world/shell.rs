@@ -164,6 +164,10 @@ impl World {
                 let none = Message::Charters(Charters { from, ..Charters::default() });
                 self.send(land, it.session, none, 0);
             }
+            Effect::VerifyCharters(told) => {
+                let (session, verified) = (told.session, Some(Box::new(told.verify())));
+                self.input(land, Input::VerifiedCharters { session, verified });
+            }
             Effect::FollowCharters(it) => {
                 panic!("seed {}: {land} follows {} to a charter", self.seed, it.peer.land)
             }
