@@ -183,7 +183,8 @@ impl App {
         audited::starts(&config, &audit).await?;
         let opened = Opened { clock, metrics, digests, tls, own, logs, records, audit };
         let (audit, records) = (opened.audit.clone(), opened.records.clone());
-        let started = Self::assemble(config, opened, listeners, shutdown).await;
+        // a future by itself: that of a start is large
+        let started = Box::pin(Self::assemble(config, opened, listeners, shutdown)).await;
         let failed = started.as_ref().err().map(|failure| lifecycle::chain(failure));
         if let Some(cause) = failed {
             audited::fails(cause, &audit, &records).await;
@@ -245,7 +246,7 @@ impl App {
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners).map_err(does_not_listen)?;
-        dial_all(&config, &tls, &connected, &handle, &shutdown);
+        dial_all(&config, &tls, &connected, &handle, &board, &shutdown);
         fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
         tell_that_it_serves(&config, &identity, &bound);
         Ok(Self {
@@ -492,10 +493,12 @@ fn dial_all(
     tls: &Arc<TlsContext>,
     connected: &Connected,
     driver: &Handle,
+    board: &StatusBoard,
     shutdown: &Shutdown,
 ) {
     for peer in config.active_peers() {
-        sessions::dial(peer.into(), tls.clone(), connected.clone(), driver.clone(), shutdown);
+        let (tls, board) = (tls.clone(), board.clone());
+        sessions::dial(peer.into(), tls, connected.clone(), driver.clone(), board, shutdown);
     }
 }
 
