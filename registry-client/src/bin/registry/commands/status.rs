@@ -168,8 +168,8 @@ fn marks(log: &AsOf) -> String {
     if log.ahead_seconds > 0 {
         let land = output::clean(&log.land);
         text.push_str(&format!(
-            "\nAchtung: {land} unterschreibt mit einer Uhr, die der dieses Knotens {} vorgeht. Das zählt hier \
-             nicht als neue Bestätigung: ohne neue Einträge gilt das Protokoll nach drei Minuten als \
+            "\nAchtung: {land} unterschreibt mit einer Uhr, die der dieses Knotens {} vorgeht. Das zählt \
+             hier nicht als neue Bestätigung: ohne neue Einträge gilt das Protokoll nach drei Minuten als \
              veraltet.\nNächster Schritt: beide Betreiber vergleichen ihre Uhr mit einem Zeitserver \
              (chronyc tracking).\n",
             span(log.ahead_seconds)
