@@ -75,7 +75,11 @@ fn main() -> ExitCode {
 
 fn run(args: &RunArgs) -> ExitCode {
     let unlock = args.unlock();
-    let config = match Config::load_with(&args.config, &unlock) {
+    let loaded = match args.check {
+        true => Config::check(&args.config, &unlock),
+        false => Config::load_with(&args.config, &unlock),
+    };
+    let config = match loaded {
         Ok(config) => config,
         Err(refused) => {
             eprintln!("registry-node: {refused}");
@@ -152,10 +156,11 @@ async fn serve(mut config: Config) -> Result<(), String> {
     let mut shutdown = Shutdown::new();
     shutdown.listen_for_signals().map_err(|it| chain(&it))?;
     loop {
-        let listeners = Listeners::bind(&config.listen).await.map_err(|it| chain(&it))?;
+        let bound = Listeners::bind(&config.listen).await;
+        let listeners = bound.map_err(|it| cli::remarks::not_started(&it))?;
         let app = App::start(config.clone(), listeners, shutdown.clone()).await.map_err(|it| {
             error!(cause = chain(&it), "the node does not start");
-            chain(&it)
+            cli::remarks::not_started(&it)
         })?;
         shutdown.requested().await;
         // a signal that comes while the node stops is for the one that would come after it

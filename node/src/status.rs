@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use registry_core::{
+    authorize::PeerIdentity,
     status::{LaterState, LogState, LogStatus, PeerLogStatus, ResetsTold, Status},
     view::Cut,
 };
 use registry_proto::{
     terms::Land,
     wire::registry::{
-        AsOf, CharterStanding, LaterCharter, LaterCharterState, PeerLog, ReplicationState,
+        AsOf, BarredBy, CharterStanding, LaterCharter, LaterCharterState, PeerLog, ReplicationState,
     },
 };
 
@@ -22,6 +23,7 @@ pub struct StatusBoard {
     status: Arc<ArcSwap<Status>>,
     certificates: CertificateBoard,
     charter: Arc<ArcSwap<CharterStanding>>,
+    barred: Arc<ArcSwapOption<BarredBy>>,
 }
 
 // === impl StatusBoard ===
@@ -42,13 +44,32 @@ impl StatusBoard {
             resets_told: ResetsTold::new(),
         };
         let status = Arc::new(ArcSwap::from_pointee(status));
-        Self { status, certificates: CertificateBoard::default(), charter: Arc::default() }
+        let (certificates, charter) = (CertificateBoard::default(), Arc::default());
+        Self { status, certificates, charter, barred: Arc::default() }
     }
 
     /// What bears out the charter in force; its digest is empty before the votes were read.
     pub fn charter(&self) -> CharterStanding {
-        let standing = CharterStanding::clone(&self.charter.load());
-        CharterStanding { later: self.later_charter(), ..standing }
+        self.as_partners_say(CharterStanding::clone(&self.charter.load()))
+    }
+
+    /// The same with what partners say of later charters.
+    pub fn as_partners_say(&self, standing: CharterStanding) -> CharterStanding {
+        let barred = self.barred.load().as_deref().cloned();
+        CharterStanding { later: self.later_charter(), barred, ..standing }
+    }
+
+    /// A partner lets this node in, or does not because of the charter there.
+    pub fn set_barred(&self, partner: &PeerIdentity, removed: Option<bool>) {
+        let is = |it: &BarredBy| it.land == partner.land.code() && it.node == partner.node;
+        let told = removed.map(|removed| {
+            let (land, node) = (partner.land.code().to_owned(), partner.node.clone());
+            Arc::new(BarredBy { land, node, removed })
+        });
+        // what another one said stays
+        if told.is_some() || self.barred.load().as_deref().is_some_and(is) {
+            self.barred.store(told);
+        }
     }
 
     /// A later charter that a partner runs under.
@@ -95,6 +116,7 @@ impl StatusBoard {
                     disputed_from: None,
                     ends_at: None,
                     discarded_from: None,
+                    ahead_seconds: 0,
                     state: ReplicationState::Bootstrapping as i32,
                 });
             }
@@ -158,6 +180,7 @@ fn as_of(it: &LogStatus, cut: &Cut) -> AsOf {
         disputed_from: (it.forked && it.ends.is_none()).then_some(it.cosigned),
         ends_at: it.ends_at,
         discarded_from: it.ends,
+        ahead_seconds: it.ahead_seconds,
     }
 }
 
@@ -186,5 +209,26 @@ pub fn wire_state(state: LogState) -> ReplicationState {
         LogState::Removed => ReplicationState::Removed,
         LogState::Ended => ReplicationState::Ended,
         LogState::Slowed => ReplicationState::Slowed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_bars_this_node_takes_that_back_itself() {
+        let board = StatusBoard::new();
+        let of = |node: &str| PeerIdentity { land: Land::HE, node: node.to_owned() };
+        let removed = || board.charter().barred.map(|it| (it.node, it.removed));
+        board.set_barred(&of("he-1"), Some(false));
+        assert_eq!(removed(), Some(("he-1".to_owned(), false)));
+        // another partner that lets it in may not know of it yet
+        board.set_barred(&of("he-2"), None);
+        assert_eq!(removed(), Some(("he-1".to_owned(), false)));
+        board.set_barred(&of("he-1"), Some(true));
+        assert_eq!(removed(), Some(("he-1".to_owned(), true)));
+        board.set_barred(&of("he-1"), None);
+        assert_eq!(removed(), None);
     }
 }

@@ -14,12 +14,15 @@ use registry_core::authorize::{Role, Who};
 use registry_node::{
     config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy, Unlock},
     keys::{self, Secret, SecretSource},
-    pki::Pki,
+    pki::{Authority, Pki},
     tls::{Profile, TlsContext, read_certificates, read_private_key},
 };
 use registry_proto::{terms::Land, wire::registry as wire};
 use rustls::pki_types::UnixTime;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
+use x509_parser::{certificate::X509Certificate, prelude::FromDer};
+
+const WEEK: Duration = Duration::days(7);
 
 #[test]
 fn every_problem_of_every_file_is_reported_at_once() {
@@ -136,6 +139,32 @@ fn keys_are_opened_as_asked() {
 }
 
 #[test]
+fn a_check_refuses_a_revocation_list_that_a_start_leaves_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = world(dir.path());
+    let anchor = read_certificates(&pki.anchor(Land::SL)).unwrap();
+    let (_, parsed) = X509Certificate::from_der(&anchor[0]).unwrap();
+    let name = parsed.subject().iter_common_name().next().unwrap().as_str().unwrap();
+    let now = OffsetDateTime::now_utc();
+    // the same name, another key
+    let forger = Authority::root(name, now).unwrap();
+    fs::write(dir.path().join("forged.crl"), forger.crl(1, &[], now + WEEK).unwrap()).unwrap();
+    let minimal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/minimal.toml");
+    let text = fs::read_to_string(minimal).unwrap();
+    let file = dir.path().join("node.toml");
+    let with = |list: &str| format!("{text}crls = [\"{list}\"]\n");
+    for (list, told) in [("forged.crl", "hat keiner der"), ("garbage.pem", "keine brauchbare")] {
+        fs::write(&file, with(list)).unwrap();
+        let refused = Config::check(&file, &Unlock::default()).unwrap_err().to_string();
+        assert!(refused.contains("tls.crls") && refused.contains(told), "{refused}");
+        let (material, left_out) = Config::load(&file).unwrap().material_at_start().unwrap();
+        assert_eq!((material.crls.iter().count(), left_out.len()), (0, 1));
+    }
+    fs::write(&file, with("missing.crl")).unwrap();
+    assert!(Config::load(&file).is_err(), "a wrong path");
+}
+
+#[test]
 fn the_group_may_read_a_tls_key_and_others_may_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = world(dir.path()).node(Land::SL).key;
@@ -158,7 +187,7 @@ fn a_file_that_is_not_there_is_one_problem() {
 fn load(dir: &Path, file: &Path) -> Result<Config, ConfigError> {
     let copy = dir.join("node.toml");
     fs::copy(file, &copy).unwrap();
-    Config::load(&copy)
+    Config::check(&copy, &Unlock::default())
 }
 
 /// A PKI, keys and a charter of SL and RP, and some files that are none.

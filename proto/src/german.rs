@@ -25,12 +25,24 @@ impl<E: fmt::Debug> std::error::Error for German<E> where Self: Display {}
 
 impl Display for German<CharterError> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // of what cannot be read nothing else is said
+        if let [it @ (CharterProblem::Undecodable | CharterProblem::TooLong { .. })] =
+            &self.0.problems[..]
+        {
+            return problem(it, f);
+        }
         f.write_str("die Charta verletzt ihre Regeln: ")?;
         for (at, it) in self.0.problems.iter().enumerate() {
             f.write_str(if at == 0 { "" } else { "; " })?;
             problem(it, f)?;
         }
         Ok(())
+    }
+}
+
+impl Display for German<CharterProblem> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        problem(&self.0, f)
     }
 }
 
@@ -66,16 +78,16 @@ impl Display for German<ResetError> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.0 {
             ResetError::TooLong { found } => {
-                write!(f, "die Datei ist für ein Zurücksetzen zu groß ({found} Byte)")
+                write!(f, "die Datei ist für eine Zurücksetzung zu groß ({found} Byte)")
             }
-            ResetError::Undecodable => f.write_str("die Datei ist kein Zurücksetzen"),
+            ResetError::Undecodable => f.write_str("die Datei ist keine Zurücksetzung"),
             ResetError::Field { field, .. } => write!(f, "{field} hat nicht die verlangte Form"),
             ResetError::OtherReset(land) => {
-                write!(f, "{land} hat einem anderen Zurücksetzen zugestimmt")
+                write!(f, "{land} hat einer anderen Zurücksetzung zugestimmt")
             }
             ResetError::Twice(land) => write!(f, "{land} hat zweimal zugestimmt"),
             ResetError::Different => {
-                f.write_str("für diese Epoche gibt es schon ein anderes Zurücksetzen")
+                f.write_str("für diese Epoche gibt es schon eine andere Zurücksetzung")
             }
             ResetError::NoMember(land) => write!(
                 f,
@@ -165,7 +177,7 @@ fn problem(it: &CharterProblem, f: &mut Formatter<'_>) -> fmt::Result {
     use CharterProblem as P;
     match it {
         P::TooLong { found } => {
-            write!(f, "höchstens {CHARTER_BYTES_MAX} Byte, gefunden {found}")
+            write!(f, "eine Charta hat höchstens {CHARTER_BYTES_MAX} Byte, gefunden {found}")
         }
         P::Undecodable => f.write_str("die Bytes sind keine Charta"),
         P::FormatLevel { found } => write!(f, "format_level ist {found}, erwartet 1"),
@@ -323,6 +335,10 @@ mod tests {
              die Schwelle ist 1, erwartet 3 bis 4: mehr als zwei Drittel der Mitglieder; \
              members[2].nodes[0].name: kein DNS-Name in Kleinbuchstaben; sie ändert nichts"
         );
+        let problem = CharterProblem::Undecodable;
+        assert_eq!(German(problem.clone()).to_string(), "die Bytes sind keine Charta");
+        let text = German(CharterError::from(problem)).to_string();
+        assert_eq!(text, "die Bytes sind keine Charta");
         let text = German(ResetError::Twice(Land::HE)).to_string();
         assert_eq!(text, "HE hat zweimal zugestimmt");
         let source = VoteUnproved::NoVoter(Land::HE);

@@ -378,7 +378,7 @@ impl Verbund {
     /// Waits until a node says everywhere that it has none of what counts of the first epoch of SL.
     async fn lacks(&self, land: Land, ends: u64) {
         let what = format!("{land} lacks {ends} of SL/1\n{}", self.cluster.stderr(land));
-        let missing = format!("SL/1: 0 of the {ends} entries that count are here");
+        let missing = format!("SL/1: 0 von {ends} Einträgen, die zählen, sind hier");
         let behind = format!("registry_log_behind_entries{{land=\"SL\"}} {ends}");
         let shown = format!("fehlen hier {ends} von {ends} Einträgen");
         eventually(LIMIT, &what, async || {

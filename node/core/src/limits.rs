@@ -144,6 +144,8 @@ pub const STALE_AFTER_MS: u64 = 180_000;
 /// A head that says to be signed later than this from now, by the clock here, gives way to one that
 /// does not, milliseconds.
 pub const HEAD_AHEAD_MS: i64 = 600_000;
+/// That the clock of an owner is ahead is told again after this time, milliseconds.
+pub const AHEAD_TOLD_MS: u64 = 3_600_000;
 /// A source that stays behind a known head for this long is changed, milliseconds.
 pub const SOURCE_STALL_MS: u64 = 5_000;
 /// A source that sent what does not verify, or refused, is not asked for that log for this long,

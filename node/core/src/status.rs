@@ -72,6 +72,9 @@ pub struct LogStatus {
     pub known: u64,
     /// Freshness timestamp of that head, seconds since 1970-01-01 UTC; 0 when there is none.
     pub fresh_unix_seconds: u64,
+    /// How far the clock of the owner is ahead of the one here, seconds, if so far that what it signs
+    /// does not count as newer; else 0.
+    pub ahead_seconds: u64,
     /// Recorded time of its newest entry here, milliseconds since 1970-01-01 UTC; 0 when empty.
     pub recorded_ms: i64,
     /// State.

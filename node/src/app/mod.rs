@@ -78,13 +78,21 @@ pub struct App {
 struct Opened {
     clock: Clock,
     metrics: Arc<Metrics>,
-    digests: Digests,
+    read: Read,
     tls: Arc<TlsContext>,
     own: LogId,
     logs: Logs,
     /// The thread of the audit log.
     records: Shutdown,
     audit: Audit,
+}
+
+/// What was found when the TLS material was read.
+struct Read {
+    /// Of the files before they were read.
+    digests: Digests,
+    /// Why revocation lists were left out.
+    left_out: Vec<MaterialError>,
 }
 
 /// Why a node does not start.
@@ -166,7 +174,7 @@ impl App {
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(SOFTWARE));
-        let (digests, tls) = open_tls(&config, &metrics)?;
+        let (read, tls) = open_tls(&config, &metrics)?;
         let taken = Resets::of(&config.data_dir).load()?;
         for log in epochs::contradicted(&config.charter, &taken) {
             error!(
@@ -181,9 +189,10 @@ impl App {
         let records = Shutdown::new();
         let audit = Audit::open(audited::setup(&config, clock, &metrics), &records)?;
         audited::starts(&config, &audit).await?;
-        let opened = Opened { clock, metrics, digests, tls, own, logs, records, audit };
+        let opened = Opened { clock, metrics, read, tls, own, logs, records, audit };
         let (audit, records) = (opened.audit.clone(), opened.records.clone());
-        let started = Self::assemble(config, opened, listeners, shutdown).await;
+        // a future by itself: that of a start is large
+        let started = Box::pin(Self::assemble(config, opened, listeners, shutdown)).await;
         let failed = started.as_ref().err().map(|failure| lifecycle::chain(failure));
         if let Some(cause) = failed {
             audited::fails(cause, &audit, &records).await;
@@ -197,7 +206,7 @@ impl App {
         listeners: Listeners,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
-        let Opened { clock, metrics, digests, tls, own, logs, records, audit } = opened;
+        let Opened { clock, metrics, read, tls, own, logs, records, audit } = opened;
         let identity = PeerIdentity { land: config.land, node: config.node.clone() };
         let desk = open_desk(&config, &metrics)?;
         let (engine, bound) = (Shutdown::new(), listeners.addresses());
@@ -221,7 +230,7 @@ impl App {
         follow_what_is_written(&index, own, &handle, &audit).await?;
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
         let lists = follow_lists(&config, &audit, &shutdown).await;
-        keep_certificates(&config, digests, &tls, &metrics, &board, &audit, &shutdown)?;
+        keep_certificates(&config, read, &tls, &metrics, &board, &audit, &shutdown)?;
         let parts = serve::Parts {
             config: &config,
             identity: identity.clone(),
@@ -245,7 +254,7 @@ impl App {
             shutdown: shutdown.clone(),
         };
         serve::serve(parts, listeners).map_err(does_not_listen)?;
-        dial_all(&config, &tls, &connected, &handle, &shutdown);
+        dial_all(&config, &tls, &connected, &handle, &board, &shutdown);
         fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
         tell_that_it_serves(&config, &identity, &bound);
         Ok(Self {
@@ -382,13 +391,13 @@ fn open_index(
     Ok((store, index, folder))
 }
 
-/// Reads certificates and anchors, and tells how long the own one is valid. The digests are those of
-/// the files before they were read.
-fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Digests, Arc<TlsContext>), StartError> {
+/// Reads certificates and anchors, and tells how long the own one is valid.
+fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Read, Arc<TlsContext>), StartError> {
     let digests = Digests::read(&config.tls);
-    let tls = TlsContext::new(config.tls.profile, config.material()?)?;
+    let (material, left_out) = config.material_at_start()?;
+    let tls = TlsContext::new(config.tls.profile, material)?;
     metrics.set_certificate_expiry(tls.not_after());
-    Ok((digests, Arc::new(tls)))
+    Ok((Read { digests, left_out }, Arc::new(tls)))
 }
 
 /// Opens what people work on and what waits for them.
@@ -403,7 +412,7 @@ fn open_desk(config: &Config, metrics: &Arc<Metrics>) -> Result<serve::Desk, Sta
 /// Follows the files of the TLS material and judges connections that stand.
 fn keep_certificates(
     config: &Config,
-    digests: Digests,
+    read: Read,
     tls: &Arc<TlsContext>,
     metrics: &Arc<Metrics>,
     board: &StatusBoard,
@@ -412,7 +421,8 @@ fn keep_certificates(
 ) -> Result<(), StartError> {
     let keeper = certificates::Keeper::new(certificates::Setup {
         files: config.tls.clone(),
-        digests,
+        digests: read.digests,
+        left_out: read.left_out,
         own: PeerIdentity { land: config.land, node: config.node.clone() },
         tls: tls.clone(),
         metrics: metrics.clone(),
@@ -492,10 +502,12 @@ fn dial_all(
     tls: &Arc<TlsContext>,
     connected: &Connected,
     driver: &Handle,
+    board: &StatusBoard,
     shutdown: &Shutdown,
 ) {
     for peer in config.active_peers() {
-        sessions::dial(peer.into(), tls.clone(), connected.clone(), driver.clone(), shutdown);
+        let (tls, board) = (tls.clone(), board.clone());
+        sessions::dial(peer.into(), tls, connected.clone(), driver.clone(), board, shutdown);
     }
 }
 

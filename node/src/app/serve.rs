@@ -50,7 +50,7 @@ use crate::{
     epochs::{Epochs, Resets},
     erasure::Erasures,
     folder::Notifier,
-    index::Index,
+    index::{FolderProgress, Index},
     invitations::Invitations,
     lifecycle::{Shutdown, TaskKind},
     observe::Metrics,
@@ -420,7 +420,7 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         let ended = status.logs.iter().filter_map(|it| Some((it, it.ends?)));
         let lack = ended.filter(|(log, ends)| log.size < *ends);
         let told = |(log, ends): (&LogStatus, u64)| {
-            format!("{}: {} of the {ends} entries that count are here", log.log, log.size)
+            format!("{}: {} von {ends} Einträgen, die zählen, sind hier", log.log, log.size)
         };
         lack.map(told).collect()
     };
@@ -429,7 +429,7 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         metrics: parts.metrics.clone(),
         readiness: Arc::new(move || match index.readable() {
             Ok(_) => Vec::new(),
-            Err(reject) => vec![reject.to_string()],
+            Err(_) => vec![rebuilding(&index.progress())],
         }),
         // reads are as right as before: no reason to take the node out
         warnings: Arc::new(move || {
@@ -438,6 +438,13 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
             later.iter().map(later_words).chain(unsigned).collect()
         }),
     }
+}
+
+/// What `/readyz` says while reads have nothing to answer from.
+fn rebuilding(progress: &[FolderProgress]) -> String {
+    let open = progress.iter().filter(|it| it.folded < it.size);
+    let open = open.map(|it| format!(" {}: {} von {}.", it.log, it.folded, it.size));
+    format!("Der Katalog wird gerade aus den Protokollen aufgebaut.{}", open.collect::<String>())
 }
 
 /// What `/readyz` says while a key does not sign.

@@ -73,6 +73,7 @@ impl Show {
             metrics.set_log_cosigned(land, log.cosigned);
             let ahead = u64::try_from(log.recorded_ms.saturating_sub(wall_ms)).unwrap_or_default();
             metrics.set_recorded_ahead(land, Duration::from_millis(ahead));
+            metrics.set_freshness_ahead(land, Duration::from_secs(log.ahead_seconds));
             // no age before the first signature: an age since 1970 would only raise alarms
             if log.fresh_unix_seconds > 0 {
                 let age = now.saturating_sub(log.fresh_unix_seconds);

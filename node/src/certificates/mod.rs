@@ -81,6 +81,8 @@ pub struct Setup {
     pub files: Tls,
     /// Their contents when the context was made.
     pub digests: Digests,
+    /// Why revocation lists were left out of it.
+    pub left_out: Vec<MaterialError>,
     /// Who this node is.
     pub own: PeerIdentity,
     /// What is replaced.
@@ -116,16 +118,37 @@ impl CertificateBoard {
 impl Keeper {
     /// A keeper that has not looked yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { files, digests, own, tls, metrics, board, audit } = setup;
+        let Setup { files, digests, left_out, own, tls, metrics, board, audit } = setup;
+        let left_out: Vec<_> = left_out.iter().map(|it| chain(it)).collect();
         let kept = |part: Part| {
             let tried = digests.of(part);
-            metrics.certificates().set_reload_failed(part.label(), false);
-            Kept { part, tried, seen: tried, failure: None }
+            let failure = (part == Part::Crls && !left_out.is_empty()).then(|| left_out.join("; "));
+            metrics.certificates().set_reload_failed(part.label(), failure.is_some());
+            Kept { part, tried, seen: tried, failure }
         };
         let parts = Part::ALL.into_iter().map(kept).collect();
         let warned = expiry::Warned::default();
         let (own_revoked, looked) = (false, None);
-        Self { files, own, tls, metrics, board, audit, parts, warned, own_revoked, looked }
+        let this =
+            Self { files, own, tls, metrics, board, audit, parts, warned, own_revoked, looked };
+        this.tell_left_out();
+        this
+    }
+
+    /// Nothing was in use before that could stay in use.
+    fn tell_left_out(&self) {
+        for kept in &self.parts {
+            let Some(cause) = &kept.failure else { continue };
+            self.trace_load(kept.part, "FAILED", cause);
+            let files = files::names(&self.files, kept.part);
+            error!(
+                part = kept.part.label(),
+                files,
+                cause,
+                "cannot be loaded, the node starts without: what these lists revoke counts, unless \
+                 tls.crl_required is set"
+            );
+        }
     }
 
     /// Looks now, every two seconds and on SIGHUP until `shutdown`.
@@ -290,8 +313,7 @@ impl Keeper {
         if !valid && (current_valid || until < current_until) {
             return Err(MaterialError::NotNow);
         }
-        tls::check_own_name(self.files.profile, chain, members, &self.own)
-            .map_err(MaterialError::Name)
+        Ok(tls::check_own_name(self.files.profile, chain, members, &self.own)?)
     }
 
     /// A chain may be signed with PKCS#1 padding, but new certificates should not be.

@@ -215,7 +215,7 @@ impl Charters {
     /// What bears out the charters that are shown, and which later one a partner runs under.
     pub fn standing(&self, shown: &Shown) -> CharterStanding {
         let standing = standing::words(&shown.chain, &self.followed, &shown.sources);
-        CharterStanding { later: self.board.later_charter(), ..standing }
+        self.board.as_partners_say(standing)
     }
 
     /// What the votes say.

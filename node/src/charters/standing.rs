@@ -88,6 +88,7 @@ pub(super) fn words(chain: &Chain, followed: &Charter, sources: &Sources) -> Cha
         unproved: of(Told::Unproved),
         contradicted,
         later: None,
+        barred: None,
         sources: sources.iter().map(source).collect(),
     }
 }

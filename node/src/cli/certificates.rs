@@ -46,13 +46,15 @@ pub(super) fn line(it: &Expiry, now: i64) -> String {
     };
     let state = match it.level(now) {
         Level::Fine => "gültig",
-        Level::Days30 | Level::Days14 | Level::Days3 => "endet bald",
+        Level::Days30 => "endet in weniger als 30 Tagen",
+        Level::Days14 => "endet in weniger als 14 Tagen",
+        Level::Days3 => "endet in Kürze",
         Level::NotYet => "gilt später",
         Level::Expired => "abgelaufen",
     };
     let until = OffsetDateTime::from_unix_timestamp(it.not_after).ok();
     let until = until.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
-    format!("{what:<14} {state:<11} {until}  {:>10}  {}", days(it.left(now)), it.name)
+    format!("{what:<14} {state:<29} {until}  {:>10}  {}", days(it.left(now)), it.name)
 }
 
 /// How long it counts still, or how long ago it ended.

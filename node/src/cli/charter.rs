@@ -11,7 +11,7 @@ use prost::Message as _;
 use registry_client::charter::quota_words;
 use registry_core::charter::decision::verified;
 use registry_proto::{
-    charter::{Charter, CharterError, DecisionError, Quota, Standing},
+    charter::{Charter, CharterError, CharterProblem, DecisionError, Quota, Standing},
     epoch::Ended,
     german::German,
     wire::registry::{self as wire, CharterDecision},
@@ -168,8 +168,8 @@ pub enum CharterCommandError {
     #[error("{}: Protokoll- und Frischeschlüssel sind die bisherigen", .0.display())]
     SameKeys(PathBuf),
     /// The charter breaks its rules.
-    #[error("die Charta ist nicht gültig")]
-    Charter(#[source] German<CharterError>),
+    #[error("{0}{next}", next = mends(.0))]
+    Charter(German<CharterError>),
     /// The proof that comes with a charter does not hold.
     #[error(
         "der Beweis der Abstimmung über Charta {number} gilt nicht; dieser Kette nicht trauen und \
@@ -185,6 +185,15 @@ pub enum CharterCommandError {
     /// The target exists: a charter never changes.
     #[error("{} besteht schon; eine Charta wird nie überschrieben", .0.display())]
     Exists(PathBuf),
+}
+
+/// Which argument mends a charter, if one does.
+fn mends(error: &German<CharterError>) -> &'static str {
+    let threshold = |it: &CharterProblem| matches!(it, CharterProblem::Threshold { .. });
+    match error.0.problems.iter().any(threshold) {
+        true => "; die Schwelle setzt --threshold ZAHL",
+        false => "",
+    }
 }
 
 /// Runs a subcommand and returns what it prints.

@@ -10,6 +10,7 @@ use std::{
 use registry_journal::{Label, OpenError, look};
 use registry_proto::{
     epoch::{EpochReset, Reset, ResetError, newest},
+    german::German,
     log::{Frontier, Hash, VerbundId, leaf_hash},
     terms::{Land, LogId},
 };
@@ -156,8 +157,8 @@ pub enum EpochCommandError {
     #[error("der Offline-Schlüssel lässt sich nicht öffnen")]
     Key(#[from] KeyError),
     /// No such reset can be signed or read.
-    #[error("keine Zurücksetzung")]
-    Reset(#[from] ResetError),
+    #[error(transparent)]
+    Reset(#[from] German<ResetError>),
     /// The target exists.
     #[error("{} besteht schon", .0.display())]
     Exists(PathBuf),
@@ -172,7 +173,9 @@ pub fn run(command: &EpochCommand) -> Result<String, EpochCommandError> {
     match command {
         EpochCommand::Stand(args) => stand(args),
         EpochCommand::Reset(args) => reset(args),
-        EpochCommand::Show { file } => Ok(shown(&Reset::read(&read(file)?.into())?)),
+        EpochCommand::Show { file } => {
+            Ok(shown(&Reset::read(&read(file)?.into()).map_err(German)?))
+        }
     }
 }
 
@@ -232,7 +235,7 @@ fn reset(args: &ResetArgs) -> Result<String, EpochCommandError> {
         let (key, land) = (args.key.clone(), said.log.land);
         return Err(EpochCommandError::OtherKey { key, land, found, named: stand.offline_key });
     }
-    let reset = said.sign(verbund, &opened.key)?;
+    let reset = said.sign(verbund, &opened.key).map_err(German)?;
     write_new(&args.out, &reset.encode())?;
     Ok(format!(
         "{}\n\n{}: die anderen Mitglieder prüfen und unterschreiben sie mit registry epoch \
@@ -262,7 +265,7 @@ fn shown(reset: &Reset) -> String {
 fn read(path: &Path) -> Result<Vec<u8>, EpochCommandError> {
     let file = |source| EpochCommandError::File { path: path.to_owned(), source };
     if fs::metadata(path).map_err(file)?.len() > FILE_BYTES_MAX {
-        return Err(file(io::Error::other("too large")));
+        return Err(file(io::Error::other("zu groß")));
     }
     fs::read(path).map_err(file)
 }

@@ -1,14 +1,17 @@
 //! What an operator should know about a configuration that keeps every rule.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, error::Error};
 
 use registry_core::charter::decision::unproved;
+use registry_journal::OpenError;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{certificates::line, chain::to_compare};
 use crate::{
+    app::BindError,
     certificates::{Ends, Expiry, Level, collect},
     config::Config,
+    lifecycle::chain,
 };
 
 /// The charters that the configuration rests on: what is to be compared with other Länder.
@@ -61,6 +64,30 @@ pub fn partners_missing(config: &Config) -> Option<String> {
          andere Land nennt (mindestens zwei Länder):{}",
         entries.collect::<String>()
     ))
+}
+
+/// Why a node does not start, with what mends it where an operator can.
+pub fn not_started(error: &(dyn Error + 'static)) -> String {
+    let mut at = Some(error);
+    while let Some(it) = at {
+        if let Some(OpenError::Locked { dir }) = it.downcast_ref() {
+            return format!(
+                "{} wird schon von einem anderen Prozess benutzt.\nNächster Schritt: nachsehen, ob dieser \
+                 Knoten schon läuft (systemctl status registry-node), und nur einen laufen lassen; ein \
+                 zweiter Knoten braucht ein eigenes data_dir und eigene Schlüssel",
+                dir.display()
+            );
+        }
+        if let Some(BindError { key, address, source }) = it.downcast_ref() {
+            return format!(
+                "listen.{key}: auf {address} lässt sich nicht lauschen: {source}.\nNächster Schritt: \
+                 nachsehen, wer die Adresse hat (ss -ltnp) oder ob es sie auf dieser Maschine gibt, oder \
+                 listen.{key} in node.toml ändern"
+            );
+        }
+        at = it.source();
+    }
+    chain(error)
 }
 
 /// Partners that are named as examples.

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::{
     check::Check,
-    of_material,
     raw::{RawArtefacts, RawS3},
+    words,
 };
 use crate::{keys::Secret, tls::read_certificates};
 
@@ -135,7 +135,8 @@ impl Check<'_> {
             }
             (_, Some(path)) => {
                 let read = read_certificates(&self.path(path));
-                read.map_err(|error| self.wrong("artefacts.s3.ca", path, of_material(&error))).ok()
+                read.map_err(|error| self.wrong("artefacts.s3.ca", path, words::material(&error)))
+                    .ok()
             }
             (_, None) => None,
         };

@@ -13,6 +13,7 @@ use super::{
     Config, ConfigError, Peer, Problems,
     check::{Check, is_host_and_port},
     raw::RawPeer,
+    words,
 };
 use crate::{
     charters::{self, Decisions},
@@ -53,7 +54,7 @@ impl Check<'_> {
             Ok(read) => read,
             Err(error) => {
                 for problem in error.problems {
-                    self.wrong("charter", path, problem);
+                    self.wrong("charter", path, German(problem));
                 }
                 return nothing();
             }
@@ -77,7 +78,8 @@ impl Check<'_> {
         }
         for member in charters.last().map(MemberTrust::of).into_iter().flatten() {
             if let Err(error) = tls::check_anchors(&member.anchors) {
-                let reason = format!("ein Anker von {} ist unbrauchbar: {error}", member.land);
+                let why = words::unsound_anchor(&error);
+                let reason = format!("ein Anker von {} ist unbrauchbar: {why}", member.land);
                 self.wrong("charter", path, reason);
             }
         }
@@ -163,7 +165,7 @@ impl Config {
         if problems.0.is_empty() {
             return Ok(next);
         }
-        Err(ConfigError { path: self.data_dir.clone(), problems: problems.0 })
+        Err(ConfigError { path: self.file.clone(), problems: problems.0 })
     }
 }
 
@@ -177,7 +179,16 @@ pub(super) fn not_named(charter: &Charter, land: Land) -> String {
              mehr teilnehmen. Seine Daten bleiben, wo sie sind",
             cut.size
         ),
-        _ => format!("ist kein Knoten von {land} in der geltenden Charta (Nr. {number})"),
+        _ => {
+            let nodes = charter.member(land).into_iter().flat_map(|it| &it.nodes);
+            let names: Vec<_> = nodes.map(|it| it.name.as_str()).collect();
+            format!(
+                "ist kein Knoten von {land} in der geltenden Charta (Nr. {number}); sie nennt {}. Hat sie \
+                 ihn umbenannt, hier den neuen Namen eintragen, in tls.certificate ein Zertifikat auf \
+                 ihn, und den Knoten starten",
+                names.join(", ")
+            )
+        }
     }
 }
 

@@ -17,21 +17,22 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::{
     config::{
-        Config, Data, FencePolicy, Listen, Log, Problem, Problems, Tls, Unlock,
+        Config, Data, FencePolicy, Listen, Lists, Log, Problem, Problems, Tls, Unlock,
         charter::not_named,
-        of_material,
         raw::{RawConfig, RawListen, RawTls},
+        words,
     },
     observe::{Format, check_level},
     policy::Rules,
     serving::Patience,
-    tls::{self, MemberTrust, Profile, read_certificates, read_private_key},
+    tls::{self, MaterialError, MemberTrust, Profile, read_certificates, read_private_key},
 };
 
 /// Judges one file. Every method reports what is wrong and returns what is right.
 pub(super) struct Check<'a> {
     base: &'a Path,
     pub(super) unlock: &'a Unlock,
+    lists: Lists,
     problems: &'a mut Problems,
 }
 
@@ -39,11 +40,15 @@ pub(super) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(super) fn new(base: &'a Path, unlock: &'a Unlock, problems: &'a mut Problems) -> Self {
-        Self { base, unlock, problems }
+        Self { base, unlock, lists: Lists::Judged, problems }
+    }
+
+    pub(super) fn with(self, lists: Lists) -> Self {
+        Self { lists, ..self }
     }
 
     /// `None` only if a problem was reported.
-    pub(super) fn config(&mut self, raw: RawConfig) -> Option<Config> {
+    pub(super) fn config(&mut self, file: &Path, raw: RawConfig) -> Option<Config> {
         let land = self.land("land", raw.land.as_deref());
         let data_dir = self.data_dir(raw.data_dir.as_deref());
         let (charters, decisions) = self.charters(raw.charter.as_deref(), data_dir.as_deref());
@@ -67,7 +72,7 @@ impl<'a> Check<'a> {
         let log = self.log(raw.log_format.as_deref(), raw.log_level);
         let audit_syslog = raw.audit_syslog.as_deref().and_then(|text| {
             let target = text.parse();
-            target.map_err(|error| self.wrong("audit.syslog", text, error)).ok()
+            target.map_err(|_| self.wrong("audit.syslog", text, words::NO_SYSLOG)).ok()
         });
         let artefacts = self.artefacts(raw.artefacts, data_dir.as_ref());
         let data = self.data(raw.data_package.as_deref(), &raw.data_keys);
@@ -75,6 +80,7 @@ impl<'a> Check<'a> {
         let shutdown_grace = self.duration("shutdown.grace", raw.shutdown_grace.as_deref(), GRACE);
         let (keys, keys_held, signer) = keys?;
         Some(Config {
+            file: file.to_owned(),
             land: land?,
             node: node?,
             data_dir: data_dir?,
@@ -103,7 +109,7 @@ impl<'a> Check<'a> {
 
     pub(super) fn land(&mut self, key: &str, text: Option<&str>) -> Option<Land> {
         let text = text?;
-        text.parse().map_err(|error| self.wrong(key, text, error)).ok()
+        text.parse().map_err(|_| self.wrong(key, text, words::no_land())).ok()
     }
 
     pub(super) fn member<'c>(
@@ -118,7 +124,11 @@ impl<'a> Check<'a> {
             self.wrong(
                 "land",
                 land,
-                format_args!("ist kein Mitglied der Charta; sie nennt {members}"),
+                format_args!(
+                    "ist kein Mitglied der Charta; sie nennt {members}. Ist {land} später \
+                     aufgenommen worden, gehört hierher die ganze Kette: bei einem Mitglied registry \
+                     charter export DATEI aufrufen und diese Datei nehmen"
+                ),
             );
         }
         member
@@ -135,13 +145,10 @@ impl<'a> Check<'a> {
             && matches!(member.standing, Standing::Removed(_))
         {
             self.wrong("node", &node, not_named(charter, member.land));
-        } else if let Some(member) = member
+        } else if let (Some(member), Some(charter)) = (member, charter)
             && !member.nodes.iter().any(|known| known.name == node)
         {
-            let names = join(member.nodes.iter().map(|node| &node.name));
-            let reason =
-                format!("ist kein Knoten von {} in der Charta; sie nennt {names}", member.land);
-            self.wrong("node", &node, reason);
+            self.wrong("node", &node, not_named(charter, member.land));
         }
         Some(node)
     }
@@ -212,31 +219,31 @@ impl<'a> Check<'a> {
         let anchors = self.certificates("tls.client_anchors", raw.client_anchors.as_deref());
         if let (Some(anchors), Some(path)) = (&anchors, &raw.client_anchors) {
             if let Err(error) = tls::check_anchors(anchors) {
-                self.wrong("tls.client_anchors", path, error);
-            } else if let Err(reason) = tls::check_strong_anchors(anchors) {
-                self.wrong("tls.client_anchors", path, reason);
+                self.wrong("tls.client_anchors", path, words::unsound_anchor(&error));
+            } else if let Err(error) = tls::check_strong_anchors(anchors) {
+                self.wrong("tls.client_anchors", path, words::weak(&error));
             }
         }
         let key = raw.key.as_deref().and_then(|path| {
             let read = read_private_key(&self.path(path));
-            read.map_err(|error| self.wrong("tls.key", path, of_material(&error))).ok()
+            read.map_err(|error| self.wrong("tls.key", path, words::material(&error))).ok()
         });
         if let (Some(own_chain), Some(key), Some(path)) = (&own_chain, key, &raw.key)
             && let Err(error) = tls::check_pair(profile, own_chain.clone(), key.clone_key())
         {
-            self.wrong("tls.key", path, format_args!("passt nicht zu tls.certificate: {error}"));
+            self.wrong("tls.key", path, words::pair(&error));
         }
         if let (Some(own_chain), Some(path)) = (&own_chain, &raw.certificate)
-            && let Err(reason) = tls::check_strong(own_chain)
+            && let Err(error) = tls::check_strong(own_chain)
         {
-            self.wrong("tls.certificate", path, reason);
+            self.wrong("tls.certificate", path, words::weak(&error));
         }
         let crls = self.crls(&raw.crls, raw.crl_required);
         if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
-            && let Err(reason) = tls::check_own_name(profile, own_chain, members_of(charter), own)
+            && let Err(error) = tls::check_own_name(profile, own_chain, members_of(charter), own)
         {
             let path = raw.certificate.as_deref().unwrap_or_default();
-            self.wrong("tls.certificate", path, reason);
+            self.wrong("tls.certificate", path, words::not_for_node(&error));
         }
         Some(Tls {
             certificate: self.path(raw.certificate.as_deref()?),
@@ -256,7 +263,7 @@ impl<'a> Check<'a> {
     ) -> Option<Vec<CertificateDer<'static>>> {
         let path = path?;
         let read = read_certificates(&self.path(path));
-        read.map_err(|error| self.wrong(key, path, of_material(&error))).ok()
+        read.map_err(|error| self.wrong(key, path, words::material(&error))).ok()
     }
 
     pub(super) fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
@@ -264,8 +271,12 @@ impl<'a> Check<'a> {
             self.wrong("tls.crl_required", true, "braucht Listen in tls.crls");
         }
         for (at, path) in paths.iter().enumerate() {
-            if let Err(error) = tls::read_crls(&self.path(path)) {
-                self.wrong(&format!("tls.crls[{at}]"), path, of_material(&error));
+            let failed = tls::read_crls(&self.path(path)).err();
+            // a file that is not there is a wrong path
+            let judged = self.lists == Lists::Judged;
+            let told = |it: &MaterialError| judged || matches!(it, MaterialError::Read { .. });
+            if let Some(error) = failed.filter(told) {
+                self.wrong(&format!("tls.crls[{at}]"), path, words::material(&error));
             }
         }
         paths.iter().map(|path| self.path(path)).collect()
@@ -303,8 +314,8 @@ impl<'a> Check<'a> {
             }
         };
         let level = level.unwrap_or_else(|| LEVEL.to_owned());
-        if let Err(error) = check_level(&level) {
-            self.wrong("log.level", &level, error);
+        if check_level(&level).is_err() {
+            self.wrong("log.level", &level, words::NO_LEVEL);
         }
         Some(Log { format: format?, level })
     }
@@ -333,7 +344,9 @@ impl<'a> Check<'a> {
         for (at, text) in texts.iter().take(DATA_KEYS_MAX).enumerate() {
             match text.parse() {
                 Ok(key) => keys.push(key),
-                Err(error) => self.wrong(&format!("data.keys[{at}]"), text, error),
+                Err(error) => {
+                    self.wrong(&format!("data.keys[{at}]"), text, words::verifier_key(&error));
+                }
             }
         }
         Some(Data { package: full, keys })

@@ -1,6 +1,6 @@
 //! `[fit_connect]`: whose word counts for the signatures of delivery points.
 
-use super::{check::Check, of_material};
+use super::{check::Check, words};
 use crate::{
     fit_connect::{self, Roots},
     lifecycle::chain,
@@ -24,7 +24,7 @@ impl Check<'_> {
             match read_certificates(&self.path(path)) {
                 Ok(more) => certificates.extend(more),
                 Err(error) => {
-                    self.wrong(&format!("fit_connect.roots[{at}]"), path, of_material(&error))
+                    self.wrong(&format!("fit_connect.roots[{at}]"), path, words::material(&error))
                 }
             }
         }

@@ -12,6 +12,7 @@ mod newcomer;
 mod raw;
 mod reading;
 mod rights;
+mod words;
 
 use std::{
     fmt,
@@ -37,19 +38,20 @@ use crate::{
     audit::Target,
     charters::Decisions,
     fit_connect::Roots,
-    lifecycle::chain,
     observe::Format,
     policy::Rules,
     serving::{Patience, Quota},
     tls::{
-        Crl, CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
-        read_crls, read_private_key,
+        CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates, read_crls,
+        read_private_key,
     },
 };
 
 /// A configuration that keeps every rule, with the charter and keys it names.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read.
+    pub file: PathBuf,
     /// The Land this node speaks for.
     pub land: Land,
     /// Name of this node in the charter.
@@ -195,6 +197,15 @@ pub struct Problem {
     pub reason: String,
 }
 
+/// What becomes of revocation lists that cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lists {
+    /// They are problems.
+    Judged,
+    /// Whoever starts goes without them.
+    LeftOut,
+}
+
 /// Collects problems.
 #[derive(Debug, Default)]
 struct Problems(Vec<Problem>);
@@ -207,13 +218,34 @@ impl Config {
         self.charters.split_last().map_or(&[], |(_, past)| past)
     }
 
-    /// Reads and judges a configuration, with all files it names.
+    /// Reads and judges a configuration for a start, with all files it names. What is wrong with
+    /// revocation lists is left to [`Self::material_at_start`]: one of somebody else's CA keeps no node
+    /// from starting.
     ///
     /// # Errors
     ///
     /// All problems at once.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_with(path, &Unlock::default())
+    }
+
+    /// [`Config::load_with`] that also refuses revocation lists which a start would leave out.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once; lists that nobody known signed only if there is no other.
+    pub fn check(path: &Path, unlock: &Unlock) -> Result<Self, ConfigError> {
+        let mut problems = Problems::default();
+        let config = Self::read(path, unlock, Lists::Judged, &mut problems);
+        if let Some(config) = &config
+            && problems.0.is_empty()
+        {
+            problems.0 = config.unusable_lists();
+        }
+        match config {
+            Some(config) if problems.0.is_empty() => Ok(config),
+            _ => Err(ConfigError { path: path.to_owned(), problems: problems.0 }),
+        }
     }
 
     /// [`Config::load`] with a say in how the keys are opened.
@@ -223,27 +255,40 @@ impl Config {
     /// All problems at once.
     pub fn load_with(path: &Path, unlock: &Unlock) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let config = Self::read(path, unlock, &mut problems);
+        let config = Self::read(path, unlock, Lists::LeftOut, &mut problems);
         match config {
             Some(config) if problems.0.is_empty() => Ok(config),
             _ => Err(ConfigError { path: path.to_owned(), problems: problems.0 }),
         }
     }
 
-    /// Reads certificate, key and anchors anew; for the start and for every reload.
+    /// Reads certificate, key, anchors and revocation lists for a start. Lists that cannot be used are
+    /// left out, see [`Tls::lists_at_start`].
     ///
     /// # Errors
     ///
     /// A file cannot be read or used.
     pub fn material(&self) -> Result<Material, MaterialError> {
-        Ok(Material {
+        self.material_at_start().map(|(material, _)| material)
+    }
+
+    /// [`Self::material`], and why lists were left out.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used.
+    pub fn material_at_start(&self) -> Result<(Material, Vec<MaterialError>), MaterialError> {
+        let mut material = Material {
             chain: read_certificates(&self.tls.certificate)?,
             key: read_private_key(&self.tls.key)?,
             members: MemberTrust::of_all(&self.charters),
             client_anchors: read_certificates(&self.tls.client_anchors)?,
             rules: self.tls.rules.read()?,
-            crls: self.tls.read_crls()?,
-        })
+            crls: Crls::default(),
+        };
+        let (crls, left_out) = self.tls.lists_at_start(&material)?;
+        material.crls = crls;
+        Ok((material, left_out))
     }
 
     /// The configured nodes of members that take part; the others refuse, and are refused.
@@ -252,10 +297,26 @@ impl Config {
         self.peers.iter().filter(move |it| takes_part(it.identity.land))
     }
 
-    fn read(path: &Path, unlock: &Unlock, problems: &mut Problems) -> Option<Self> {
+    fn read(path: &Path, unlock: &Unlock, lists: Lists, problems: &mut Problems) -> Option<Self> {
         let raw = raw::RawConfig::read(Self::table(path, problems)?, problems);
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        check::Check::new(base, unlock, problems).config(raw)
+        check::Check::new(base, unlock, problems).with(lists).config(path, raw)
+    }
+
+    /// Lists that a start would leave out.
+    fn unusable_lists(&self) -> Vec<Problem> {
+        let left_out = match self.material_at_start() {
+            Ok((_, left_out)) => left_out,
+            Err(error) => vec![error],
+        };
+        let problem = |error: MaterialError| {
+            let value = match &error {
+                MaterialError::Crl { path, .. } => path.display().to_string(),
+                _ => Problem::MISSING.to_owned(),
+            };
+            Problem { key: "tls.crls".to_owned(), value, reason: words::material(&error) }
+        };
+        left_out.into_iter().map(problem).collect()
     }
 
     fn table(path: &Path, problems: &mut Problems) -> Option<toml::Table> {
@@ -284,17 +345,19 @@ impl Config {
 // === impl Tls ===
 
 impl Tls {
-    /// Reads all revocation lists anew.
+    /// The revocation lists that can be used beside `material`, and why others cannot: of a damaged
+    /// file, or of a CA that is known here by keys that did not sign them.
     ///
     /// # Errors
     ///
-    /// A file cannot be read, or a list in it cannot be used.
-    pub fn read_crls(&self) -> Result<Crls, MaterialError> {
-        let mut all: Vec<Crl> = Vec::new();
-        for path in &self.crls {
-            all.extend(read_crls(path)?);
-        }
-        Crls::new(all, self.crl_required).map_err(MaterialError::Crls)
+    /// There are too many, or none although they are required.
+    pub fn lists_at_start(
+        &self,
+        material: &Material,
+    ) -> Result<(Crls, Vec<MaterialError>), MaterialError> {
+        let renewed =
+            Crls::none(self.crl_required).renewed(self.read_crl_files(), &material.issuers());
+        renewed.map_err(MaterialError::Crls)
     }
 
     /// Reads the files of revocation lists anew, each for itself.
@@ -322,36 +385,6 @@ impl Problems {
     fn add(&mut self, key: impl Into<String>, value: impl fmt::Display, reason: impl Into<String>) {
         let (key, value, reason) = (key.into(), value.to_string(), reason.into());
         self.0.push(Problem { key, value, reason });
-    }
-}
-
-/// What is wrong with a file of certificates or keys, in the words of this list.
-fn of_material(error: &MaterialError) -> String {
-    match error {
-        MaterialError::Read { path, source } => {
-            format!("{}: kann nicht gelesen werden: {source}", path.display())
-        }
-        MaterialError::Mode { path, mode } => format!(
-            "{path}: andere haben Zugriff auf den privaten Schlüssel (Modus {mode:04o}); abstellen \
-             mit: chmod o-rwx,g-wx {path}",
-            path = path.display()
-        ),
-        MaterialError::Pem { path, source } => {
-            format!("{}: keine gültige PEM-Datei: {source}", path.display())
-        }
-        MaterialError::Missing { path, what: "certificate" } => {
-            format!("{}: enthält kein Zertifikat", path.display())
-        }
-        MaterialError::Missing { path, .. } => {
-            format!("{}: enthält keinen privaten Schlüssel", path.display())
-        }
-        MaterialError::TooLong { path, limit } => {
-            format!("{}: länger als {limit} Bytes", path.display())
-        }
-        MaterialError::Crl { path, source } => {
-            format!("{}: eine Sperrliste ist unbrauchbar: {source}", path.display())
-        }
-        other => chain(other),
     }
 }
 

@@ -288,6 +288,13 @@ impl Performer {
                      is taken as the quota refills"
                 );
             }
+            Report::Ahead { log, ms } => {
+                warn!(
+                    %log, ahead_s = ms / 1_000,
+                    "the owner of this log signs times that are too far ahead of the clock here to \
+                     count as newer, so the log looks stale; compare both clocks with NTP"
+                );
+            }
             Report::Replayed { peer, log, first } => {
                 metrics.peer_fault(peer.land, REPLAYED_HEAD);
                 // it may do that as often as it may tell heads
@@ -344,7 +351,8 @@ fn traced(notice: &Notice) -> Option<Act> {
             | Report::Replayed { .. }
             | Report::Refused { .. }
             | Report::LaterCharter { .. }
-            | Report::OverQuota { .. },
+            | Report::OverQuota { .. }
+            | Report::Ahead { .. },
         ) => return None,
     })
 }

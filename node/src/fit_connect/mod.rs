@@ -32,14 +32,14 @@ pub struct Key {
     pub chain: Vec<CertificateDer<'static>>,
 }
 
-/// A JWKS cannot be used.
+/// A JWKS cannot be used; German, for whoever configures it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// It is no JSON of the form `{"keys": [...]}`.
-    #[error("is no JWKS: expected {{\"keys\": [...]}} with at most {KEYS_MAX} keys")]
+    #[error("ist kein JWKS: erwartet {{\"keys\": [...]}} mit höchstens {KEYS_MAX} Schlüsseln")]
     Form,
     /// A key has no name or no certificates.
-    #[error("key {kid}: {reason}")]
+    #[error("Schlüssel {kid}: {reason}")]
     Key {
         /// Its name, or its place.
         kid: String,
@@ -194,15 +194,16 @@ pub fn keys(jwks: &[u8]) -> Result<Vec<Key>, KeysError> {
         };
         let kid = key.get("kid").and_then(Value::as_str).unwrap_or_default();
         if kid.is_empty() {
-            return Err(failed(kid, "has no kid"));
+            return Err(failed(kid, "hat kein kid"));
         }
         if found.iter().any(|it| it.kid == kid) {
-            return Err(failed(kid, "stands there twice"));
+            return Err(failed(kid, "steht zweimal da"));
         }
         let Some(x5c) = key.get("x5c") else {
-            return Err(failed(kid, "has no x5c, so no root can vouch for it"));
+            return Err(failed(kid, "hat kein x5c; so bürgt keine Wurzel für ihn"));
         };
-        let chain = certificates(x5c).map_err(|_| failed(kid, "its x5c holds no certificates"))?;
+        let chain =
+            certificates(x5c).map_err(|_| failed(kid, "sein x5c enthält keine Zertifikate"))?;
         found.push(Key { kid: kid.to_owned(), chain });
     }
     Ok(found)

@@ -216,14 +216,14 @@ fn a_name_counts_if_the_operator_knows_its_key() {
 fn a_jwks_that_no_root_could_vouch_for_is_refused() {
     let sound = x5c(&[&Pki::shared().sound]);
     for (jwks, expect) in [
-        (json!([]), "is no JWKS"),
-        (json!({"keys": vec![json!({"use": "enc"}); KEYS_MAX + 1]}), "is no JWKS"),
-        (json!({"keys": [{"x5c": sound}]}), "key [0]: has no kid"),
-        (json!({"keys": [{"kid": "a", "n": "AQAB"}]}), "key a: has no x5c"),
-        (json!({"keys": [{"kid": "a", "x5c": []}]}), "key a: its x5c"),
+        (json!([]), "ist kein JWKS"),
+        (json!({"keys": vec![json!({"use": "enc"}); KEYS_MAX + 1]}), "ist kein JWKS"),
+        (json!({"keys": [{"x5c": sound}]}), "Schlüssel [0]: hat kein kid"),
+        (json!({"keys": [{"kid": "a", "n": "AQAB"}]}), "Schlüssel a: hat kein x5c"),
+        (json!({"keys": [{"kid": "a", "x5c": []}]}), "Schlüssel a: sein x5c"),
         (
             json!({"keys": [{"kid": "a", "x5c": sound}, {"kid": "a", "x5c": sound}]}),
-            "key a: stands",
+            "Schlüssel a: steht",
         ),
     ] {
         let error = keys(jwks.to_string().as_bytes()).unwrap_err().to_string();

@@ -3,6 +3,8 @@
 //! Labels come from closed sets (enums, names of the charter, method names of our own services),
 //! never from what a client sent.
 
+mod logs;
+
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use prometheus_client::{
@@ -16,9 +18,9 @@ use prometheus_client::{
     },
     registry::Registry,
 };
-use registry_core::status::LogState;
 use registry_proto::terms::Land;
 
+use self::logs::Logs;
 use crate::observe::{
     ApprovalMetrics, ArtefactMetrics, AuditMetrics, CertificateMetrics, CharterMetrics,
     ConnectionMetrics,
@@ -46,22 +48,6 @@ pub struct Metrics {
     audit: AuditMetrics,
     approvals: ApprovalMetrics,
     charters: CharterMetrics,
-}
-
-#[derive(Debug, Default)]
-struct Logs {
-    entries: Family<OfLand, Gauge>,
-    size: Family<OfLand, Gauge>,
-    folded: Family<OfLand, Gauge>,
-    lag: Family<OfPeer, Gauge>,
-    behind: Family<OfLand, Gauge>,
-    forked: Family<OfLand, Gauge>,
-    cosigned: Family<OfLand, Gauge>,
-    state: Family<OfState, Gauge>,
-    freshness_age: Family<OfLand, Gauge<f64, AtomicU64>>,
-    recorded_ahead: Family<OfLand, Gauge<f64, AtomicU64>>,
-    erasures_void: Family<OfLand, Gauge>,
-    journal_damage: Family<OfLand, Gauge>,
 }
 
 #[derive(Debug, Default)]
@@ -100,18 +86,6 @@ struct Method {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfLand {
     land: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OfPeer {
-    peer: String,
-    land: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OfState {
-    land: &'static str,
-    state: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -193,63 +167,9 @@ impl Metrics {
         self.publishes.inc_by(records);
     }
 
-    /// Entries of a log that are stored here.
-    pub fn set_entries_stored(&self, land: Land, entries: u64) {
-        self.logs.entries.get_or_create(&of(land)).set(clamp(entries));
-    }
-
-    /// Size of the newest verified checkpoint of a log.
-    pub fn set_log_size(&self, land: Land, size: u64) {
-        self.logs.size.get_or_create(&of(land)).set(clamp(size));
-    }
-
-    /// Entries of a log that the catalogue shows.
-    pub fn set_log_folded(&self, land: Land, entries: u64) {
-        self.logs.folded.get_or_create(&of(land)).set(clamp(entries));
-    }
-
-    /// Entries of the newest verified checkpoint of a log that are not stored here yet.
-    pub fn set_log_behind(&self, land: Land, entries: u64) {
-        self.logs.behind.get_or_create(&of(land)).set(clamp(entries));
-    }
-
-    /// Whether there is proof that the owner of a log signed two histories.
-    pub fn set_log_forked(&self, land: Land, forked: bool) {
-        self.logs.forked.get_or_create(&of(land)).set(i64::from(forked));
-    }
-
-    /// Entries of a log that more than half of the members cosigned.
-    pub fn set_log_cosigned(&self, land: Land, entries: u64) {
-        self.logs.cosigned.get_or_create(&of(land)).set(clamp(entries));
-    }
-
     /// Receipts of all Länder that are kept here.
     pub fn set_receipts(&self, receipts: usize) {
         self.node.receipts.set(clamp(receipts as u64));
-    }
-
-    /// Entries by which a partner's node is ahead of what is stored here.
-    pub fn set_lag(&self, peer: &str, land: Land, entries: u64) {
-        let labels = OfPeer { peer: peer.to_owned(), land: land.code() };
-        self.logs.lag.get_or_create(&labels).set(clamp(entries));
-    }
-
-    /// State of a log; the others become 0.
-    pub fn set_replication_state(&self, land: Land, state: LogState) {
-        for each in LogState::ALL {
-            let labels = OfState { land: land.code(), state: each.label() };
-            self.logs.state.get_or_create(&labels).set(i64::from(each == state));
-        }
-    }
-
-    /// Time since the newest freshness of a log came.
-    pub fn set_freshness_age(&self, land: Land, age: Duration) {
-        self.logs.freshness_age.get_or_create(&of(land)).set(age.as_secs_f64());
-    }
-
-    /// By how much the newest entry of a log was recorded in the future, by the clock of this node.
-    pub fn set_recorded_ahead(&self, land: Land, ahead: Duration) {
-        self.logs.recorded_ahead.get_or_create(&of(land)).set(ahead.as_secs_f64());
     }
 
     /// Whether the node may sign.
@@ -312,16 +232,6 @@ impl Metrics {
     pub fn set_votes_uncounted(&self, land: Land, cause: &'static str, votes: u64) {
         let labels = UncountedVotes { land: land.code(), cause };
         self.votes_uncounted.get_or_create(&labels).set(clamp(votes));
-    }
-
-    /// Erasures in a log that erase nothing, as far as they were read since the start.
-    pub fn set_erasures_void(&self, land: Land, erasures: u64) {
-        self.logs.erasures_void.get_or_create(&of(land)).set(clamp(erasures));
-    }
-
-    /// Findings of damage in the journals of a Land when they were opened.
-    pub fn set_journal_damage(&self, land: Land, findings: u64) {
-        self.logs.journal_damage.get_or_create(&of(land)).set(clamp(findings));
     }
 
     /// Counts that the fence opened by policy, with nobody asked.
@@ -401,57 +311,6 @@ impl Metrics {
     }
 }
 
-// === impl Logs ===
-
-impl Logs {
-    fn register(&self, r: &mut Registry) {
-        r.register("entries_stored", "Entries of a log stored here", self.entries.clone());
-        r.register("log_size", "Size of the newest verified checkpoint", self.size.clone());
-        r.register("log_folded", "Entries of a log shown in the catalogue", self.folded.clone());
-        r.register(
-            "log_behind_entries",
-            "Entries that are known to count and are not stored here yet",
-            self.behind.clone(),
-        );
-        r.register(
-            "log_forked",
-            "1 if there is proof that the owner of a log signed two histories",
-            self.forked.clone(),
-        );
-        r.register(
-            "log_cosigned_entries",
-            "Entries of a log that more than half of the members cosigned",
-            self.cosigned.clone(),
-        );
-        r.register("lag_entries", "Entries a partner has and this node has not", self.lag.clone());
-        r.register(
-            "replication_state",
-            "1 for the state of a log, 0 for the others",
-            self.state.clone(),
-        );
-        r.register(
-            "freshness_age_seconds",
-            "Time since the newest freshness of a log came",
-            self.freshness_age.clone(),
-        );
-        r.register(
-            "recorded_ahead_seconds",
-            "By how much the newest entry of a log was recorded in the future",
-            self.recorded_ahead.clone(),
-        );
-        r.register(
-            "erasures_void",
-            "Erasures in a log that erase nothing, read since the start",
-            self.erasures_void.clone(),
-        );
-        r.register(
-            "journal_damage",
-            "Findings of damage when the journals of a Land were opened",
-            self.journal_damage.clone(),
-        );
-    }
-}
-
 // === impl NodeGauges ===
 
 impl NodeGauges {
@@ -520,6 +379,8 @@ const SECONDS: [f64; 12] =
 
 #[cfg(test)]
 mod tests {
+    use registry_core::status::LogState;
+
     use super::*;
 
     #[test]
@@ -540,6 +401,7 @@ mod tests {
         metrics.set_replication_state(Land::RP, LogState::Live);
         metrics.set_freshness_age(Land::RP, Duration::from_millis(1_500));
         metrics.set_recorded_ahead(Land::RP, Duration::from_secs(90));
+        metrics.set_freshness_ahead(Land::RP, Duration::from_secs(900));
         metrics.set_fence_open(true);
         metrics.set_fence_copied(false);
         metrics.set_signing_failed(true);
@@ -576,6 +438,7 @@ mod tests {
             r#"registry_replication_state{land="RP",state="live"} 1"#,
             r#"registry_freshness_age_seconds{land="RP"} 1.5"#,
             r#"registry_recorded_ahead_seconds{land="RP"} 90.0"#,
+            r#"registry_freshness_ahead_seconds{land="RP"} 900.0"#,
             "registry_fence_open 1",
             "registry_fence_copied 0",
             "registry_signing_failed 1",

@@ -7,6 +7,7 @@ use registry_proto::wire::peer::{SessionRequest, peer_service_client::PeerServic
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
 use tonic::transport::{Channel, Endpoint};
+use tonic_types::StatusExt as _;
 use tracing::{Instrument, debug, info_span, warn};
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     lifecycle::{Shutdown, TaskKind, chain},
     serving::WINDOW_BYTES,
     sessions,
+    status::StatusBoard,
     tls::{Alerts, PeerConnector, TlsContext},
 };
 
@@ -42,6 +44,7 @@ pub fn dial(
     tls: Arc<TlsContext>,
     mut connected: Connected,
     driver: Handle,
+    board: StatusBoard,
     shutdown: &Shutdown,
 ) {
     let token = shutdown.token().clone();
@@ -58,7 +61,9 @@ pub fn dial(
             let begun = tokio::time::Instant::now();
             match dialled(&peer, &tls).await {
                 Ok((channel, alerts)) => {
-                    if let Err(status) = hold(&peer, channel, driver.clone()).await {
+                    let held = hold(&peer, channel, driver.clone()).await;
+                    board.set_barred(&peer.identity, held.as_ref().err().and_then(barred));
+                    if let Err(status) = held {
                         refused(&status, &alerts);
                     }
                 }
@@ -88,6 +93,15 @@ pub fn dial(
         }
         .instrument(span),
     );
+}
+
+/// Whether the charter of the partner removed this Land, if that or a suspension is why it refuses.
+fn barred(status: &tonic::Status) -> Option<bool> {
+    match status.get_details_error_info()?.reason.as_str() {
+        "MEMBER_REMOVED" => Some(true),
+        "MEMBER_SUSPENDED" => Some(false),
+        _ => None,
+    }
 }
 
 /// Tells the operator why there is no session. What TLS says goes first: of a certificate that

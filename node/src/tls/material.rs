@@ -118,20 +118,39 @@ pub enum MaterialError {
     #[error("{0}")]
     SomeCrls(String),
     /// A certificate is too weak.
-    #[error("a certificate is too weak: {0}")]
-    Weak(String),
+    #[error("a certificate is too weak: {}", strength::reason(.0))]
+    Weak(rustls::Error),
     /// The certificate is expired or not valid yet, and the one in use is better.
     #[error("the certificate is not valid now, the one in use stays")]
     NotNow,
     /// Partners would not take the certificate for this node.
-    #[error("{0}")]
-    Name(String),
+    #[error(transparent)]
+    Name(#[from] NotForNode),
     /// The policy file cannot be used.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Certificate and key do not fit each other or the profile.
     #[error("certificate and key cannot be used")]
     Certificate(#[source] rustls::Error),
+}
+
+/// Why partners will not take a certificate for a node.
+#[derive(Debug, thiserror::Error)]
+pub enum NotForNode {
+    /// It speaks for somebody else.
+    #[error(
+        "partners will not take it for {} of {}: it is neither pinned in the charter nor issued under \
+         an anchor of {} for this name, but for {names:?}", .own.node, .own.land, .own.land
+    )]
+    OtherName {
+        /// The node.
+        own: PeerIdentity,
+        /// Names that stand in the certificate.
+        names: Vec<String>,
+    },
+    /// It counts for nobody.
+    #[error("{}", strength::reason(.0))]
+    Refused(rustls::Error),
 }
 
 // === impl Material ===
@@ -253,19 +272,20 @@ pub(crate) fn check_anchors(anchors: &[CertificateDer<'static>]) -> Result<(), r
 ///
 /// # Errors
 ///
-/// The first that is not, in words.
-pub(crate) fn check_strong_anchors(anchors: &[CertificateDer<'static>]) -> Result<(), String> {
-    let judged = anchors.iter().try_for_each(strength::require_strong_anchor);
-    judged.map_err(|error| strength::reason(&error))
+/// The first that is not.
+pub(crate) fn check_strong_anchors(
+    anchors: &[CertificateDer<'static>],
+) -> Result<(), rustls::Error> {
+    anchors.iter().try_for_each(strength::require_strong_anchor)
 }
 
 /// Checks that the keys and signatures of the own chain are strong enough for the profile.
 ///
 /// # Errors
 ///
-/// The first that is not, in words.
-pub(crate) fn check_strong(chain: &[CertificateDer<'static>]) -> Result<(), String> {
-    strength::require_strong(chain).map_err(|error| strength::reason(&error))
+/// The first that is not.
+pub(crate) fn check_strong(chain: &[CertificateDer<'static>]) -> Result<(), rustls::Error> {
+    strength::require_strong(chain)
 }
 
 /// Checks that certificate and key fit each other and the profile.
@@ -292,7 +312,7 @@ pub(crate) fn check_own_name(
     chain: &[CertificateDer<'static>],
     members: Vec<MemberTrust>,
     own: &PeerIdentity,
-) -> Result<(), String> {
+) -> Result<(), NotForNode> {
     let none = Crls::default();
     let Ok(trust) = Trust::new(members, Vec::new(), Vec::new(), &none, profile.provider()) else {
         return Ok(()); // the anchors are reported on their own
@@ -303,14 +323,10 @@ pub(crate) fn check_own_name(
         Ok(identity) if identity.principal.barred.as_ref().is_some_and(|it| it.peer == *own) => {
             Ok(())
         }
-        Ok(identity) => Err(format!(
-            "partners will not take it for {} of {}: it is neither pinned in the charter nor \
-             issued under an anchor of {} for this name, but for {:?}",
-            own.node, own.land, own.land, identity.names,
-        )),
+        Ok(identity) => Err(NotForNode::OtherName { own: own.clone(), names: identity.names }),
         Err(rustls::Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::NotValidYet,
         )) => Ok(()),
-        Err(error) => Err(strength::reason(&error)),
+        Err(error) => Err(NotForNode::Refused(error)),
     }
 }

@@ -42,7 +42,7 @@ pub use connector::{ConnectError, PeerConnector};
 pub use crl::{Crl, CrlError, CrlFile, Crls, read_crls};
 pub use identity::{Bar, Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
 pub(crate) use leaf::Leaf;
-pub use material::{Material, MaterialError, read_certificates, read_private_key};
+pub use material::{Material, MaterialError, NotForNode, read_certificates, read_private_key};
 pub(crate) use material::{
     check_anchors, check_own_name, check_pair, check_strong, check_strong_anchors, read,
 };

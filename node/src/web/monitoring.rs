@@ -129,7 +129,7 @@ mod tests {
             }
         });
         let metrics = Arc::new(Metrics::new("0"));
-        let lacks = || vec!["RP/1: 4 of the 6 entries that count are here".to_owned()];
+        let lacks = || vec!["RP/1: 4 von 6 Einträgen, die zählen, sind hier".to_owned()];
         let missing = Arc::new(lacks);
         let warnings = Arc::new(|| vec!["an old charter".to_owned()]);
         let state = MonitoringState { metrics: metrics.clone(), readiness, missing, warnings };
@@ -145,7 +145,7 @@ mod tests {
         let answer = get_path(address, "/readyz").await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
         let missing = concat!(
-            r#""missing":["RP/1: 4 of the 6 entries that count are here"],"#,
+            r#""missing":["RP/1: 4 von 6 Einträgen, die zählen, sind hier"],"#,
             r#""warnings":["an old charter"]}"#
         );
         let closed = format!(r#"{{"ready":false,"reasons":["the fence is closed"],{missing}"#);

@@ -142,7 +142,8 @@ impl InvitationService for InvitationApi {
         let (invitation, token) = made.map_err(status)?;
         let (id, land) = (invitation.id, invitation.land);
         info!(by = principal.pseudonym, %id, %land, "a Land was invited");
-        let shown = Some(shown(&invitation, &self.setup.charter));
+        let now_ms = self.setup.clock.wall_ms();
+        let shown = Some(shown(&invitation, &self.setup.charter, now_ms));
         let answer = CreateInvitationResponse { token, invitation: shown };
         Ok(about(answer, format!("invitation_id={id} land={land}")))
     }
@@ -154,8 +155,9 @@ impl InvitationService for InvitationApi {
         authorize::require(&*caller(&request)?, Action::Read).map_err(status)?;
         let all = self.apart(|setup| {
             let charter = setup.charters.shown().chain.current().clone();
-            let all = setup.invitations.list(setup.clock.wall_ms());
-            Ok(all.iter().map(|it| shown(it, &charter)).collect())
+            let now_ms = setup.clock.wall_ms();
+            let all = setup.invitations.list(now_ms);
+            Ok(all.iter().map(|it| shown(it, &charter, now_ms)).collect())
         });
         let invitations = all.await.map_err(status)?;
         Ok(Response::new(ListInvitationsResponse { invitations }))
@@ -211,7 +213,7 @@ fn unpinned() -> Reject {
     }
 }
 
-fn shown(it: &Invitation, charter: &Charter) -> wire::Invitation {
+fn shown(it: &Invitation, charter: &Charter, now_ms: i64) -> wire::Invitation {
     wire::Invitation {
         invitation_id: it.id.to_string(),
         land: it.land.code().to_owned(),
@@ -220,5 +222,6 @@ fn shown(it: &Invitation, charter: &Charter) -> wire::Invitation {
         expires_at: Some(timestamp(it.expires_ms)),
         presented_at: it.presented.as_ref().map(|it| timestamp(it.at_ms)),
         member: it.waiting(charter).cloned(),
+        expired: Some(it.is_over(now_ms)),
     }
 }

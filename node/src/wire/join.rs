@@ -138,7 +138,8 @@ fn require_anchors(card: &SignedJoinCard) -> Result<(), Reject> {
     let anchors: Vec<_> = anchors.map(|it| CertificateDer::from(it.to_vec())).collect();
     tls::check_anchors(&anchors)
         .map_err(|error| broken("card.member.anchors", error.to_string()))?;
-    tls::check_strong_anchors(&anchors).map_err(|error| broken("card.member.anchors", error))
+    tls::check_strong_anchors(&anchors)
+        .map_err(|error| broken("card.member.anchors", tls::reason(&error)))
 }
 
 fn unread() -> Reject {

@@ -397,6 +397,54 @@ async fn a_list_that_is_refused_does_not_hold_up_that_of_another_issuer() {
 }
 
 #[tokio::test]
+async fn a_list_that_cannot_be_used_is_left_out_at_a_start_and_raises_an_alarm() {
+    let list = |ca: &registry_node::pki::Authority, number, revoked: &[&Issued]| {
+        ca.crl(number, revoked, in_a_week()).unwrap()
+    };
+    // of a stranger who bears the name of RP's CA
+    let (running, stranger) = (Node::new(Pki::new(), false), Pki::new());
+    let Node { pki, mut files, dir, .. } = running;
+    files.crls.extend([dir.path().join("rp.crl"), dir.path().join("page.crl")]);
+    let (of_sl, of_rp) = (files.crls[0].clone(), files.crls[1].clone());
+    let publisher = pki.issue_publisher();
+    fs::write(&of_sl, list(&pki.sl_ca, 2, &[&publisher])).unwrap();
+    fs::write(&of_rp, list(&stranger.rp_ca, 1, &[])).unwrap();
+    fs::write(&files.crls[2], "<html>Wartungsarbeiten</html>").unwrap();
+    let own = pki.sl_ca.issue(&pki.node_request("sl-1")).unwrap();
+    let mut node = Node::start(pki, own, files.clone(), dir);
+    node.keeper.look(false);
+    node.failed(Part::Crls, "is not signed with the key of that issuer");
+    node.failed(Part::Crls, "page.crl");
+
+    // what can be used is
+    let server = Server::start(&node.context, AcceptLimits::default()).await;
+    let (_, alert) = Client::with(&node.pki, publisher).refused(server.address).await;
+    assert_eq!(alert, AlertDescription::CertificateRevoked);
+    let rp = node.pki.rp_ca.issue(&node.pki.node_request("rp-1")).unwrap();
+    let revoked = list(&node.pki.rp_ca, 1, &[&rp]);
+    let client = Client::with(&node.pki, rp);
+    let mut stream = client.connect(server.address).await.unwrap();
+    ping(&mut stream).await.unwrap();
+
+    // the right lists come, without a restart
+    fs::write(&of_rp, &revoked).unwrap();
+    fs::write(&node.files.crls[2], list(&stranger.sl_ca, 1, &[])).unwrap();
+    node.look();
+    assert!(ping(&mut stream).await.is_err());
+    fs::write(&node.files.crls[2], revoked).unwrap();
+    node.look();
+    node.counts(r#"registry_tls_reload_failed{part="crls"} 0"#);
+
+    // where they are required and none can be used, nobody could come in
+    files.crl_required = true;
+    fs::write(&of_sl, "").unwrap();
+    fs::write(&of_rp, "").unwrap();
+    fs::write(&files.crls[2], "").unwrap();
+    let refused = files.lists_at_start(&node.context.material()).unwrap_err();
+    assert!(matches!(refused, MaterialError::Crls(_)), "{refused}");
+}
+
+#[tokio::test]
 async fn without_a_list_a_certificate_counts_unless_lists_are_required() {
     let pki = Pki::new();
     let rp = || pki.rp_ca.issue(&pki.node_request("rp-1")).unwrap();
@@ -435,7 +483,8 @@ fn lists_that_are_required_must_be_there() {
     let mut material = pki.sl_material();
     material.chain = vec![PemObject::from_pem_slice(&weak).unwrap()];
     let refused = TlsContext::new(Profile::BSI, material).unwrap_err();
-    assert!(matches!(&refused, MaterialError::Weak(why) if why.contains("2048")), "{refused}");
+    let is_weak = matches!(refused, MaterialError::Weak(_));
+    assert!(is_weak && refused.to_string().contains("2048"), "{refused}");
 }
 
 #[tokio::test]
@@ -577,16 +626,21 @@ impl Node {
         fs::set_permissions(&files.key, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&files.client_anchors, pki.sl_ca.pem()).unwrap();
         fs::write(&files.crls[0], pki.sl_ca.crl(1, &[], in_a_week()).unwrap()).unwrap();
+        Self::start(pki, issued, files, dir)
+    }
+
+    /// A node that starts with these files.
+    fn start(pki: Pki, issued: Issued, files: Tls, dir: tempfile::TempDir) -> Self {
         let digests = Digests::read(&files);
-        let material = registry_node::tls::Material {
-            crls: files.read_crls().unwrap(),
-            ..pki.material(issued)
-        };
+        let mut material = pki.material(issued);
+        let (crls, left_out) = files.lists_at_start(&material).unwrap();
+        material.crls = crls;
         let context = Arc::new(TlsContext::new(Profile::BSI, material).unwrap());
         let (metrics, board) = (support::metrics(), CertificateBoard::default());
         let keeper = Keeper::new(Setup {
             files: files.clone(),
             digests,
+            left_out,
             own: peer(Land::SL, "sl-1"),
             tls: context.clone(),
             metrics: metrics.clone(),

@@ -185,6 +185,10 @@ pub struct AsOf {
     /// Set when a reset ended the epoch: entries from this index on are kept and do not count.
     #[prost(uint64, optional, tag = "14")]
     pub discarded_from: ::core::option::Option<u64>,
+    /// How far the clock of the owner is ahead of that of this node, if so far that what it signs does
+    /// not count as newer; else 0.
+    #[prost(uint64, tag = "15")]
+    pub ahead_seconds: u64,
 }
 /// What an entry says. Receivers keep, hash and relay kinds they do not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -3297,6 +3301,22 @@ pub struct CharterStanding {
     /// Charters that partners told with the votes that decided on them.
     #[prost(message, repeated, tag = "6")]
     pub sources: ::prost::alloc::vec::Vec<CharterSource>,
+    /// A partner whose charter lets no node of this Land in any more; absent while none says so.
+    #[prost(message, optional, tag = "7")]
+    pub barred: ::core::option::Option<BarredBy>,
+}
+/// A partner that refuses sessions because its charter suspended or removed the Land of this node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BarredBy {
+    /// Its Land.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Name of its node.
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// Whether this Land was removed; else it is suspended.
+    #[prost(bool, tag = "3")]
+    pub removed: bool,
 }
 /// From whom a charter came that this node adopted before the votes for it were in its logs. It was
 /// proved.
@@ -9073,6 +9093,9 @@ pub struct Invitation {
     /// Who waits by it; absent while nobody does.
     #[prost(message, optional, tag = "7")]
     pub member: ::core::option::Option<Member>,
+    /// Whether it had ended by the clock of the node when it answered; absent from older nodes.
+    #[prost(bool, optional, tag = "8")]
+    pub expired: ::core::option::Option<bool>,
 }
 /// Request of ListInvitations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

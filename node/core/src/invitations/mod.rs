@@ -260,10 +260,15 @@ impl Invitation {
         let presented = self.presented.as_ref()?;
         charter.member(self.land).is_none().then_some(&presented.member)
     }
+
+    /// Whether it lets nobody in any more.
+    pub fn is_over(&self, now_ms: i64) -> bool {
+        now_ms >= self.expires_ms
+    }
 }
 
 fn require_not_over(invitation: &Invitation, now_ms: i64) -> Result<(), Reject> {
-    if now_ms < invitation.expires_ms {
+    if !invitation.is_over(now_ms) {
         return Ok(());
     }
     Err(Reject::Precondition {

@@ -285,6 +285,7 @@ impl Node {
                 size: it.durable(),
                 known: it.known(),
                 fresh_unix_seconds: it.head().map_or(0, |head| head.fresh_unix_seconds),
+                ahead_seconds: u64::try_from(it.ahead_ms() / 1_000).unwrap_or_default(),
                 recorded_ms: it.durable_recorded_ms(),
                 state: self.replication.state(it.log(), now),
                 forked: it.evidence().is_some(),

@@ -39,8 +39,8 @@ pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
 pub(crate) use replica::{Kept, Others, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
-pub(crate) use session::Session;
 pub use session::{PROTOCOL, SessionId};
+pub(crate) use session::{Session, Telling};
 pub use testimony::Attest;
 pub(crate) use testimony::{Testimony, Untold};
 
@@ -187,6 +187,14 @@ pub enum Report {
     OverQuota {
         /// The log.
         log: LogId,
+    },
+    /// The owner of a log signs times that are ahead of the clock here, so far that what it signs does
+    /// not count as newer: the log looks stale.
+    Ahead {
+        /// The log.
+        log: LogId,
+        /// How far.
+        ms: i64,
     },
     /// A partner showed an older head of a log than on the same stream before. It takes nothing
     /// back; an honest node never does it.
@@ -477,7 +485,7 @@ impl Replication {
         self.send(id, Message::Heads(Heads { heads, nonce }));
     }
 
-    fn telling(&self) -> BTreeMap<LogId, (u64, u64)> {
+    fn telling(&self) -> BTreeMap<LogId, Telling> {
         self.replicas.iter().map(|(log, it)| (*log, telling(it))).collect()
     }
 
@@ -488,7 +496,7 @@ impl Replication {
         for (log, replica) in &self.replicas {
             let telling = telling(replica);
             let told = session.told.get(log).copied().unwrap_or_default();
-            let grew = telling.0 != told.0;
+            let grew = telling.durable != told.durable;
             if grew || (due && telling != told) {
                 heads.push(replica.announce());
                 session.told.insert(*log, telling);
@@ -501,6 +509,11 @@ impl Replication {
     }
 }
 
-fn telling(replica: &Replica) -> (u64, u64) {
-    (replica.durable(), replica.head().map_or(0, |it| it.fresh_unix_seconds))
+fn telling(replica: &Replica) -> Telling {
+    let head = replica.head();
+    Telling {
+        durable: replica.durable(),
+        head: head.map_or(0, |it| it.size()),
+        fresh_unix_seconds: head.map_or(0, |it| it.fresh_unix_seconds),
+    }
 }

@@ -228,6 +228,8 @@ impl Replication {
         let is_current = replica.is_current(&signed);
         let received = replica.received();
         let outcome = shown.iter().try_for_each(|it| replica.learn(it.clone(), now).map(|_| ()));
+        let ahead = replica.ahead_to_tell(now).map(|ms| Report::Ahead { log, ms });
+        self.wishes.extend(ahead.map(Wish::Report));
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(Told::Nothing) };
         let before = session.heads.insert(log, head.size).unwrap_or_default();
         let peer = session.peer.clone();

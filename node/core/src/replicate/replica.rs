@@ -1,6 +1,7 @@
 //! One log as this node holds it: what is verified, what is durable, which head is the newest.
 
 mod checks;
+mod fresh;
 mod judged;
 mod kept;
 mod lent;
@@ -20,13 +21,12 @@ use registry_proto::{
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
-use self::{checks::Checked, kept::Fits, lent::Lent};
+use self::{checks::Checked, fresh::Fresh, kept::Fits, lent::Lent};
 pub(crate) use self::{
     kept::{Kept, Proved},
     lent::Others,
 };
 use crate::{
-    limits,
     now::Now,
     replicate::{
         SessionId,
@@ -152,7 +152,7 @@ pub(crate) struct Replica {
     flights: VecDeque<Flight>,
     head: Option<SignedCheckpoint>,
     served: Option<SignedCheckpoint>,
-    fresh_seen_mono_ms: u64,
+    fresh: Fresh,
     stopped: Option<OwnerFault>,
     doubts: Doubts,
     /// The disk failed: nothing more is taken.
@@ -228,7 +228,7 @@ impl Replica {
             flights: VecDeque::new(),
             head,
             served,
-            fresh_seen_mono_ms: now.mono_ms,
+            fresh: Fresh::new(now),
             stopped: None,
             doubts: Doubts::default(),
             abandoned: false,
@@ -385,10 +385,6 @@ impl Replica {
         !self.flights.is_empty()
     }
 
-    pub(crate) fn is_stale(&self, now: Now) -> bool {
-        now.mono_ms.saturating_sub(self.fresh_seen_mono_ms) > limits::STALE_AFTER_MS
-    }
-
     /// What this node tells partners it holds.
     pub(crate) fn announce(&self) -> Head {
         // entries that no verified checkpoint covers (a damaged disk) are not there for others
@@ -411,21 +407,6 @@ impl Replica {
             held: held.map(|it| it.raw().clone()).unwrap_or_default(),
             kept: self.holds_kept().is_some(),
         }
-    }
-
-    /// What makes a verified head of this log newer than another. Who has keys that were replaced
-    /// may state any time. One from the future does not outlast those that come after it: a clock that
-    /// once ran ahead would make a healthy log look stale for as long.
-    pub(crate) fn rank(&self, signed: &SignedCheckpoint, now: Now) -> HeadRank {
-        let (generation, can_be, seconds) = self.freshness(signed, now);
-        (signed.size(), generation, can_be, seconds)
-    }
-
-    fn freshness(&self, signed: &SignedCheckpoint, now: Now) -> (usize, bool, u64) {
-        let seconds = signed.fresh_unix_seconds;
-        let latest = now.wall_ms.saturating_add(limits::HEAD_AHEAD_MS) / 1_000;
-        let can_be = i64::try_from(seconds).is_ok_and(|it| it <= latest);
-        (self.keys.generation(signed), can_be, seconds)
     }
 
     /// Verifies a checkpoint of this log.
@@ -462,13 +443,14 @@ impl Replica {
             return Err(fault);
         }
         self.note_signed_end(&signed);
+        self.note_ahead(&signed, now);
         let newer =
             self.head.as_ref().is_none_or(|it| self.rank(&signed, now) > self.rank(it, now));
         if newer {
             let fresh = |it: &SignedCheckpoint| self.freshness(it, now);
             let fresher = self.head.as_ref().is_none_or(|head| fresh(&signed) > fresh(head));
             if fresher {
-                self.fresh_seen_mono_ms = now.mono_ms;
+                self.fresh.seen(now);
             }
             if signed.size() == self.durable {
                 self.served = Some(signed.clone());
@@ -583,7 +565,7 @@ impl Replica {
         self.durable_recorded_ms = recorded_ms;
         self.durable_point = Some(Point::signed(&signed));
         self.doubts.know(signed.size(), *signed.root());
-        self.fresh_seen_mono_ms = now.mono_ms;
+        self.fresh.seen(now);
         self.served = Some(signed.clone());
         self.head = Some(signed);
     }

@@ -43,8 +43,8 @@ pub(crate) struct Session {
     pub(crate) sending: BTreeSet<LogId>,
     /// Logs of which the shell reads a beginning for the partner.
     pub(crate) looking: BTreeSet<LogId>,
-    /// (size, freshness) of each log as last told to the partner.
-    pub(crate) told: BTreeMap<LogId, (u64, u64)>,
+    /// Each log as last told to the partner.
+    pub(crate) told: BTreeMap<LogId, Telling>,
     pub(crate) last_beacon_mono_ms: u64,
     /// Logs not asked for here until the given time, because it failed to deliver.
     pub(crate) avoid: BTreeMap<LogId, u64>,
@@ -54,6 +54,15 @@ pub(crate) struct Session {
     heads_allowed: Allowance,
     /// Receipts and cosignatures it may still tell.
     testimony_allowed: Allowance,
+}
+
+/// What of a log is told as soon as it changes, or with the next beacon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Telling {
+    pub(crate) durable: u64,
+    /// Entries of the newest head: it can grow within the second of its time.
+    pub(crate) head: u64,
+    pub(crate) fresh_unix_seconds: u64,
 }
 
 /// What may still come at `mono_ms`.

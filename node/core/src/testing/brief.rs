@@ -153,6 +153,7 @@ fn noticed(notice: &Notice) -> String {
             format!("ended {log} at {size} by {}", peer.land)
         }
         Notice::Replication(Report::OverQuota { log }) => format!("over quota {log}"),
+        Notice::Replication(Report::Ahead { log, ms }) => format!("{log} is {ms} ms ahead"),
         Notice::Replication(Report::Replayed { peer, log, first }) => {
             let again = if *first { "" } else { " again" };
             format!("replayed {log} by {}{again}", peer.land)

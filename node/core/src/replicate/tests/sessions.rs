@@ -149,3 +149,42 @@ fn a_head_from_the_future_gives_way_to_those_after_it() {
     }
     assert_eq!(state(&bench), Some(LogState::Stale));
 }
+
+/// The clock of RP was right and now runs ahead by a quarter of an hour.
+#[test]
+fn a_clock_that_runs_ahead_is_named() {
+    let mut bench = bench();
+    delivers(&mut bench, 1, Land::RP);
+    let shown = |bench: &Bench| {
+        let status = bench.node.status(bench.now);
+        let rp = status.logs.iter().find(|it| it.log == log(Land::RP));
+        rp.map(|it| (it.state, it.ahead_seconds / 60))
+    };
+    let begun = u64::try_from(bench.now.wall_ms / 1_000).unwrap();
+    let mut told = Vec::new();
+    for step in 1..=20 {
+        bench.later(10_000);
+        bench.author(Land::RP).seconds = begun + 930 + 10 * step;
+        told.extend(bench.tell(1, Land::RP, 10, 10));
+    }
+    assert_eq!(told.iter().filter(|it| it.contains("ms ahead")).count(), 1, "{told:?}");
+    assert_eq!(shown(&bench), Some((LogState::Stale, 15)));
+    // NTP is back
+    bench.author(Land::RP).seconds = begun + 200;
+    bench.tell(1, Land::RP, 10, 10);
+    assert_eq!(shown(&bench), Some((LogState::Live, 0)));
+}
+
+/// RP signs twice within a second, and nothing of the second comes to the disk here.
+#[test]
+fn a_head_that_grew_within_a_second_is_told_with_the_next_sign_of_life() {
+    let mut bench = bench();
+    delivers(&mut bench, 1, Land::HE);
+    delivers(&mut bench, 1, Land::RP);
+    bench.later(1);
+    assert_eq!(bench.later(limits::BEACON_MS), ["1 <- beacon", "2 <- beacon"]);
+    bench.author(Land::RP).append(2);
+    bench.tell(1, Land::RP, 12, 12);
+    let said = bench.later(limits::BEACON_MS);
+    assert!(said.contains(&"2 <- beacon RP=10".to_owned()), "{said:?}");
+}

@@ -10,13 +10,14 @@ use registry_client::{
     proof::verify_inclusion,
 };
 use registry_proto::{
-    charter::{Change, Charter, Quota, Standing},
+    charter::{Change, Charter, CharterError, CharterProblem, Quota, Standing},
     epoch::Ended,
+    german::German,
     log::Hash,
     terms::Land,
     wire::registry::{
-        CharterSource, CharterStanding, CharterStatement, GetChartersResponse, Invitation,
-        LaterCharter, LaterCharterState, LogPosition, VoteCharterResponse,
+        BarredBy, CharterSource, CharterStanding, CharterStatement, GetChartersResponse,
+        Invitation, LaterCharter, LaterCharterState, LogPosition, VoteCharterResponse,
     },
 };
 
@@ -65,13 +66,17 @@ pub(super) fn read(answer: &GetChartersResponse) -> Result<Chain, CliError> {
     let mut chain = Chain { charters: Vec::new(), changes: Vec::new() };
     for raw in &answer.charters {
         let (next, changes) = match chain.charters.last() {
-            None => (Charter::parse(raw.clone()).map_err(untrue)?, Vec::new()),
-            Some(last) => last.successor(raw.clone()).map_err(untrue)?,
+            None => (Charter::parse(raw.clone()).map_err(not_one)?, Vec::new()),
+            Some(last) => last.successor(raw.clone()).map_err(not_one)?,
         };
         chain.charters.push(next);
         chain.changes.push(changes);
     }
     Ok(chain)
+}
+
+fn not_one(error: CharterError) -> CliError {
+    untrue(German(error))
 }
 
 fn untrue(error: impl std::fmt::Display) -> CliError {
@@ -176,7 +181,7 @@ fn status(
         let digest = Hash::try_from(&it.digest[..]).map_err(untrue)?;
         let changes = match it.charter.is_empty() {
             true => Vec::new(),
-            false => last.successor(it.charter.clone()).map_err(untrue)?.1,
+            false => last.successor(it.charter.clone()).map_err(not_one)?.1,
         };
         proposals.push(Proposal { digest, changes });
     }
@@ -300,7 +305,7 @@ fn export(
     let chain = read(answer)?;
     let (charters, decisions) = (answer.charters.clone(), answer.decisions.clone());
     let raw = Charter::encode_chain_with(charters, decisions, ended);
-    let (_, decisions) = Charter::chain_and_decisions(raw.clone().into()).map_err(untrue)?;
+    let (_, decisions) = Charter::chain_and_decisions(raw.clone().into()).map_err(not_one)?;
     let path = args.file.display();
     fs::write(&args.file, raw)
         .map_err(|error| CliError::Usage(format!("{path} ist nicht beschreibbar: {error}.")))?;
@@ -341,6 +346,17 @@ pub(super) fn later(it: Option<&LaterCharter>) -> Node {
     )
 }
 
+/// A partner that lets no node of this Land in any more.
+pub(super) fn barred(it: Option<&BarredBy>) -> Node {
+    let Some(it) = it else { return Node::Json(serde_json::Value::Null) };
+    Node::Object(
+        Object::default()
+            .with("land", Node::Text(it.land.clone()))
+            .with("node", Node::Text(it.node.clone()))
+            .with("removed", Node::Bool(it.removed)),
+    )
+}
+
 /// Who told charters with a proof.
 fn sources(all: Option<&[CharterSource]>) -> Node {
     let all = all.unwrap_or_default().iter().map(|it| {
@@ -370,6 +386,17 @@ pub(super) fn warned(standing: &CharterStanding) -> String {
              die, unter der dieser Knoten arbeitet. Die Kette bei anderen Ländern holen (registry \
              charter export) und nicht weiter abstimmen.\n",
             numbers(&standing.contradicted)
+        ));
+    }
+    if let Some(it) = &standing.barred {
+        let what = match it.removed {
+            true => "ist nach der dort geltenden Charta aus dem Verbund ausgeschieden",
+            false => "nimmt nach der dort geltenden Charta zur Zeit nicht teil",
+        };
+        text.push_str(&format!(
+            "\nAchtung: {} ({}) lehnt Sitzungen dieses Knotens ab; sein Land {what}.\n",
+            output::clean(&it.land),
+            output::clean(&it.node)
         ));
     }
     // a vote that is about to come is no news
@@ -421,11 +448,50 @@ async fn propose(client: &Client, format: Format, args: &CharterPropose) -> Resu
         }
     };
     // here, so that mistakes in the draft are named one by one
-    let (next, changes) = chain.last()?.successor(raw.clone()).map_err(|error| {
-        CliError::Usage(format!("{what} folgt nicht auf die geltende Charta: {error}."))
-    })?;
+    if let Some(it) = in_force(&chain, |it| it.raw() == &raw) {
+        return Err(it);
+    }
+    let (next, changes) =
+        chain.last()?.successor(raw.clone()).map_err(|error| no_successor(&what, error))?;
     let voted = client.vote_charter(raw, args.dry_run).await?;
     told(format, &voted, Some(next.digest()), &words(&changes))
+}
+
+/// Why a draft is not voted for, with what mends it.
+fn no_successor(what: &str, error: CharterError) -> CliError {
+    let is = |wanted: fn(&CharterProblem) -> bool| error.problems.iter().any(wanted);
+    let next = if is(|it| matches!(it, CharterProblem::Undecodable)) {
+        return CliError::Usage(format!(
+            "{what} ist keine Charta.\nNächster Schritt: einen Entwurf macht registry-node charter amend"
+        ));
+    } else if is(|it| matches!(it, CharterProblem::Threshold { .. })) {
+        "den Entwurf mit registry-node charter amend … --threshold ZAHL neu machen"
+    } else {
+        "den Entwurf aus der geltenden Kette neu machen: registry charter export, dann registry-node \
+         charter amend"
+    };
+    let why = German(error);
+    CliError::Usage(format!(
+        "{what} folgt nicht auf die geltende Charta; {why}.\nNächster Schritt: {next}"
+    ))
+}
+
+/// What is to be said of a proposal that has become a charter already.
+fn in_force(chain: &Chain, is_wanted: impl Fn(&Charter) -> bool) -> Option<CliError> {
+    let (last, past) = chain.charters.split_last()?;
+    let voted = chain.charters.iter().filter(|it| it.number() > 0);
+    let found = voted.rev().find(|it| is_wanted(it))?;
+    let (number, digest) = (found.number(), found.digest());
+    let since = match past.iter().any(|it| it.number() == number) {
+        true => format!(
+            "ist als Charta {number} beschlossen worden; heute gilt Charta {}",
+            last.number()
+        ),
+        false => format!("gilt schon, als Charta {number}"),
+    };
+    Some(CliError::Refused(format!(
+        "{digest} {since}. Eine Stimme braucht es nicht mehr.\nNächster Schritt: registry charter status"
+    )))
 }
 
 async fn vote(client: &Client, format: Format, args: &CharterVote) -> Result<(), CliError> {
@@ -434,11 +500,13 @@ async fn vote(client: &Client, format: Format, args: &CharterVote) -> Result<(),
         return told(format, &voted, None, "Enthaltung");
     };
     let answer = client.charters().await?;
-    let mut fitting = answer.proposals.iter().filter(|it| {
-        let digest = hex::encode(&it.digest);
-        digest.starts_with(&wanted.to_lowercase())
-    });
+    let chain = read(&answer)?;
+    let begins = |digest: String| digest.starts_with(&wanted.to_lowercase());
+    let mut fitting = answer.proposals.iter().filter(|it| begins(hex::encode(&it.digest)));
     let (Some(found), None) = (fitting.next(), fitting.next()) else {
+        if let Some(it) = in_force(&chain, |it| begins(it.digest().to_string())) {
+            return Err(it);
+        }
         return Err(CliError::Usage(format!(
             "{wanted} ist nicht die Prüfsumme genau eines Vorschlags.\nNächster Schritt: \
              registry charter status"
@@ -451,8 +519,7 @@ async fn vote(client: &Client, format: Format, args: &CharterVote) -> Result<(),
                 .to_owned(),
         ));
     }
-    let (next, changes) =
-        read(&answer)?.last()?.successor(found.charter.clone()).map_err(untrue)?;
+    let (next, changes) = chain.last()?.successor(found.charter.clone()).map_err(not_one)?;
     let voted = client.vote_charter(found.charter.clone(), args.dry_run).await?;
     told(format, &voted, Some(next.digest()), &words(&changes))
 }

@@ -7,6 +7,7 @@ use registry_client::Client;
 use registry_proto::{
     charter::Charter,
     epoch::{RESET_BYTES_MAX, Reset},
+    german::German,
     wire::registry::CountersignEpochResetResponse,
 };
 
@@ -190,7 +191,12 @@ fn read(path: &Path) -> Result<Reset, CliError> {
         return Err(unusable("zu groß für eine Zurücksetzung.".to_owned()));
     }
     let raw = fs::read(path).map_err(|error| unusable(format!("nicht lesbar: {error}.")))?;
-    Reset::read(&raw.into()).map_err(|error| unusable(format!("keine Zurücksetzung: {error}.")))
+    Reset::read(&raw.into()).map_err(|error| {
+        let why = German(error);
+        unusable(format!(
+            "{why}.\nNächster Schritt: die Datei angeben, die registry-node epoch reset geschrieben hat"
+        ))
+    })
 }
 
 /// Replaces the file as a whole, so that a crash loses no countersignature.

@@ -136,11 +136,33 @@ fn state(it: &Invitation) -> &'static str {
     }
 }
 
+/// As the node that refuses says; older ones leave it to the clock here.
 fn is_over(it: &Invitation) -> bool {
+    if let Some(expired) = it.expired {
+        return expired;
+    }
     let now = time::OffsetDateTime::now_utc().unix_timestamp();
     it.expires_at.as_ref().is_none_or(|end| end.seconds <= now)
 }
 
 fn end(it: &Invitation) -> String {
     it.expires_at.as_ref().map(output::instant).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_says_what_has_ended() {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        let of = |expired, seconds| {
+            let expires_at = at(seconds);
+            state(&Invitation { expired, expires_at, ..Invitation::default() })
+        };
+        // whatever the clock here says
+        assert_eq!(of(Some(false), 1), "offen");
+        assert_eq!(of(Some(true), i64::MAX), "abgelaufen");
+        assert_eq!((of(None, 1), of(None, i64::MAX)), ("abgelaufen", "offen"));
+    }
 }

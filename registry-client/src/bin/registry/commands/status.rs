@@ -43,7 +43,8 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
                 .with("digest", Node::Text(hex::encode(&it.digest)))
                 .with("unproved", numbers(&it.unproved))
                 .with("contradicted", numbers(&it.contradicted))
-                .with("later", super::charter::later(it.later.as_ref()));
+                .with("later", super::charter::later(it.later.as_ref()))
+                .with("barred", super::charter::barred(it.barred.as_ref()));
             object = object.with("charter", Node::Object(charter));
         }
         if let Some(now) = &status.now {
@@ -130,8 +131,18 @@ fn fence(status: &GetStatusResponse) -> String {
             "offen, aber ein Schlüssel unterschreibt nicht (Veröffentlichen scheitert)".to_owned()
         }
         "open" => "offen (Veröffentlichen möglich)".to_owned(),
+        // by the charter that it still runs under it is suspended; partners know a later one
+        other if other.starts_with("stopped: the charter suspended") && removed(status) => {
+            "geschlossen: dieses Land ist aus dem Verbund ausgeschieden; was sein Knoten schriebe, zählte \
+             nicht"
+                .to_owned()
+        }
         other => format!("geschlossen: {}", crate::words::fence(other).unwrap_or(other)),
     }
+}
+
+fn removed(status: &GetStatusResponse) -> bool {
+    status.charter.as_ref().and_then(|it| it.barred.as_ref()).is_some_and(|it| it.removed)
 }
 
 const SIGNING_FAILED: &str = "\nAchtung: ein Schlüssel des Landes unterschreibt nicht; Lesen und die \
@@ -152,6 +163,16 @@ fn marks(log: &AsOf) -> String {
             "\n{land} {what}; was vor Eintrag {land}/{}/{end} steht, gilt weiter (registry \
              charter history).\n",
             log.epoch
+        ));
+    }
+    if log.ahead_seconds > 0 {
+        let land = output::clean(&log.land);
+        text.push_str(&format!(
+            "\nAchtung: {land} unterschreibt mit einer Uhr, die der dieses Knotens {} vorgeht. Das zählt \
+             hier nicht als neue Bestätigung: ohne neue Einträge gilt das Protokoll nach drei Minuten als \
+             veraltet.\nNächster Schritt: beide Betreiber vergleichen ihre Uhr mit einem Zeitserver \
+             (chronyc tracking).\n",
+            span(log.ahead_seconds)
         ));
     }
     if let Some(from) = log.disputed_from {
@@ -176,6 +197,13 @@ fn marks(log: &AsOf) -> String {
         }
     }
     text
+}
+
+fn span(seconds: u64) -> String {
+    match seconds / 60 {
+        minutes @ ..120 => format!("{minutes} min"),
+        minutes => format!("{} h", minutes / 60),
+    }
 }
 
 /// What has to be done about certificates; nothing if there is nothing.
@@ -238,6 +266,8 @@ fn level(level: CertificateLevel) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use registry_proto::wire::registry::{BarredBy, CharterStanding};
+
     use super::*;
 
     #[test]
@@ -249,6 +279,32 @@ mod tests {
         assert_eq!(of("open", false), "offen (Veröffentlichen möglich)");
         assert!(of("open", true).contains("scheitert"));
         assert!(of("closed", true).starts_with("geschlossen: "));
+    }
+
+    #[test]
+    fn who_was_removed_is_not_told_to_be_suspended() {
+        let of = |removed| {
+            let barred = Some(BarredBy { removed, ..BarredBy::default() });
+            let charter = Some(CharterStanding { barred, ..CharterStanding::default() });
+            let text = "stopped: the charter suspended this Land; what it writes does not count";
+            let status = GetStatusResponse { charter, ..GetStatusResponse::default() };
+            fence(&GetStatusResponse { fence: text.to_owned(), ..status })
+        };
+        assert!(of(false).contains("ruht"));
+        assert!(of(true).contains("ausgeschieden") && !of(true).contains("ruht"));
+    }
+
+    #[test]
+    fn a_clock_that_is_ahead_is_named() {
+        let of = |ahead_seconds| {
+            marks(&AsOf { land: "SL".to_owned(), ahead_seconds, ..AsOf::default() })
+        };
+        assert_eq!(of(0), "");
+        assert!(
+            of(700)
+                .contains("SL unterschreibt mit einer Uhr, die der dieses Knotens 11 min vorgeht")
+        );
+        assert!(of(7_300).contains("2 h vorgeht") && of(7_300).contains("chronyc tracking"));
     }
 
     #[test]
