@@ -19,13 +19,13 @@ use crate::{
     config::{
         Config, Data, FencePolicy, Listen, Log, Problem, Problems, Tls, Unlock,
         charter::not_named,
-        of_material,
+        of_crl, of_material,
         raw::{RawConfig, RawListen, RawTls},
     },
     observe::{Format, check_level},
     policy::Rules,
     serving::Patience,
-    tls::{self, MemberTrust, Profile, read_certificates, read_private_key},
+    tls::{self, Crl, MemberTrust, Profile, read_certificates, read_private_key},
 };
 
 /// Judges one file. Every method reports what is wrong and returns what is right.
@@ -231,7 +231,15 @@ impl<'a> Check<'a> {
         {
             self.wrong("tls.certificate", path, reason);
         }
-        let crls = self.crls(&raw.crls, raw.crl_required);
+        let required = raw.crl_required.unwrap_or(false);
+        let (crls, lists) = self.crls(&raw.crls, raw.crl_required);
+        if let (Some(own_chain), Some(charter), Some(anchors)) = (&own_chain, charter, &anchors)
+            && let Some(lists) = lists.filter(|it| !it.is_empty())
+            && let Err(error) =
+                tls::check_crls(lists, required, &members_of(charter), anchors, own_chain)
+        {
+            self.wrong("tls.crls", raw.crls.join(", "), of_crl(&error));
+        }
         if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
             && let Err(reason) = tls::check_own_name(profile, own_chain, members_of(charter), own)
         {
@@ -243,7 +251,7 @@ impl<'a> Check<'a> {
             key: self.path(raw.key.as_deref()?),
             client_anchors: self.path(raw.client_anchors.as_deref()?),
             crls,
-            crl_required: raw.crl_required.unwrap_or(false),
+            crl_required: required,
             profile,
             rules,
         })
@@ -259,16 +267,26 @@ impl<'a> Check<'a> {
         read.map_err(|error| self.wrong(key, path, of_material(&error))).ok()
     }
 
-    pub(super) fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
+    /// Where the lists are, and what they hold if all of them can be read.
+    pub(super) fn crls(
+        &mut self,
+        paths: &[String],
+        required: Option<bool>,
+    ) -> (Vec<PathBuf>, Option<Vec<Crl>>) {
         if required == Some(true) && paths.is_empty() {
             self.wrong("tls.crl_required", true, "braucht Listen in tls.crls");
         }
+        let mut lists = Some(Vec::new());
         for (at, path) in paths.iter().enumerate() {
-            if let Err(error) = tls::read_crls(&self.path(path)) {
-                self.wrong(&format!("tls.crls[{at}]"), path, of_material(&error));
+            match tls::read_crls(&self.path(path)) {
+                Ok(read) => lists.iter_mut().for_each(|it| it.extend(read.iter().cloned())),
+                Err(error) => {
+                    self.wrong(&format!("tls.crls[{at}]"), path, of_material(&error));
+                    lists = None;
+                }
             }
         }
-        paths.iter().map(|path| self.path(path)).collect()
+        (paths.iter().map(|path| self.path(path)).collect(), lists)
     }
 
     fn fence(&mut self, policy: Option<&str>, after: Option<&str>) -> Option<FencePolicy> {

@@ -42,8 +42,8 @@ use crate::{
     policy::Rules,
     serving::{Patience, Quota},
     tls::{
-        Crl, CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
-        read_crls, read_private_key,
+        Crl, CrlError, CrlFile, Crls, Material, MaterialError, MemberTrust, Profile,
+        read_certificates, read_crls, read_private_key,
     },
 };
 
@@ -352,6 +352,22 @@ fn of_material(error: &MaterialError) -> String {
             format!("{}: eine Sperrliste ist unbrauchbar: {source}", path.display())
         }
         other => chain(other),
+    }
+}
+
+/// Why revocation lists cannot be used together.
+fn of_crl(error: &CrlError) -> String {
+    match error {
+        CrlError::Signature { issuer } => format!(
+            "die Liste von „{issuer}“ hat keiner der Schlüssel signiert, die für diesen Namen bekannt \
+             sind (Anker der Charta, tls.client_anchors, Kette in tls.certificate)"
+        ),
+        CrlError::Limit { limit, .. } => {
+            format!(
+                "zu viele Listen, oder von zu vielen CAs Listen zweier Schlüssel (Grenze {limit})"
+            )
+        }
+        other => other.to_string(),
     }
 }
 
