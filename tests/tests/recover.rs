@@ -215,6 +215,7 @@ async fn a_log_that_was_written_anew_on_the_disk_of_a_partner_comes_again() {
     write_anew(&data.join("journal/SL/1"));
     fs::remove_dir_all(data.join("index")).expect("removed");
     cluster.run(RP);
+    eventually(LIMIT, "RP answers", async || cluster.status(RP).await.is_ok()).await;
     let words = ["that its owner did not sign", "SL/1"];
     cluster.saw(RP, "registry_journal_damage{land=\"SL\"}", &words).await;
     check_one_history(&cluster, 3, &[RP]).await;
