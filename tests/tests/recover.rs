@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use registry_journal::{Body, EntryRef, Group, Journal, Label, Options, StoredBody};
 use registry_proto::{
     terms::Land::{self, HE, RP, SL},
     wire::registry::ReplicationState,
@@ -200,6 +201,66 @@ async fn a_log_that_was_changed_on_the_disk_of_a_partner_is_never_shown() {
     let output = { listed }.output().expect("registry runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("Xienst"), "{text}");
+}
+
+//     SL - RP        somebody writes the log of SL anew on the disk of RP, with checksums that fit
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_written_anew_on_the_disk_of_a_partner_comes_again() {
+    let mut cluster = Cluster::start(&[SL, RP], &[(SL, RP)]).await;
+    for n in 1..4 {
+        publish(&cluster, n).await;
+    }
+    cluster.kill(RP);
+    let data = cluster.home(RP).join("data");
+    write_anew(&data.join("journal/SL/1"));
+    fs::remove_dir_all(data.join("index")).expect("removed");
+    cluster.run(RP);
+    eventually(LIMIT, "RP answers", async || cluster.status(RP).await.is_ok()).await;
+    let words = ["that its owner did not sign", "SL/1"];
+    cluster.saw(RP, "registry_journal_damage{land=\"SL\"}", &words).await;
+    check_one_history(&cluster, 3, &[RP]).await;
+    // it was not the owner
+    let faults = cluster.metrics(RP).await;
+    assert!(!faults.contains("fault=\"equivocation\""), "{faults}");
+    cluster.wait_open(&[SL]).await;
+    publish(&cluster, 4).await;
+    let listed = cluster.registry(RP, Who::Reader, &["service", "list", "--land", "SL"]);
+    let output = { listed }.output().expect("registry runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for n in 1..5 {
+        assert!(text.contains(&format!("Dienst {n}")), "{text}");
+    }
+}
+
+/// Swaps two entries of a journal under the checkpoint that its owner signed.
+fn write_anew(dir: &Path) {
+    let segment = fs::read(dir.join("00000000000000000000.seg")).expect("a segment");
+    let verbund = segment[40..72].try_into().expect("32 bytes");
+    let label = Label { verbund, land: "SL".to_owned(), epoch: 1 };
+    let open = |dir: &Path| {
+        Journal::open(dir, &label, Options::default(), &mut |_| ()).expect("a journal").0
+    };
+    let reader = open(dir).reader();
+    let mut entries = reader.read(0, 1 << 20, 100).expect("readable");
+    entries.swap(1, 2);
+    let checkpoint = reader.last_checkpoint().expect("signed").record;
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|it| {
+            let StoredBody::Present { salt, bytes } = &it.body else { panic!("no body") };
+            EntryRef { header: &it.header, body: Body::Present { salt, bytes } }
+        })
+        .collect();
+    let group = Group {
+        entries: &entries,
+        checkpoint: &checkpoint,
+        received_unix_ms: 1,
+        from: "sl-1.demo.example",
+    };
+    let anew = dir.with_extension("anew");
+    open(&anew).append(&group).expect("durable");
+    fs::remove_dir_all(dir).expect("removed");
+    fs::rename(anew, dir).expect("in its place");
 }
 
 /// A copy of the node of the Saarland, which dials Hessen.

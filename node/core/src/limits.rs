@@ -212,6 +212,9 @@ pub const PEM_BYTES_MAX: u64 = 1 << 20;
 pub const CRL_BYTES_MAX: u64 = 8 << 20;
 /// Certificate revocation lists of a node.
 pub const CRLS_MAX: usize = 128;
+/// Combinations of the keys of all issuers with lists of several keys, where lists are required: each
+/// is verified on its own. That many come of five issuers which all change their key.
+pub const CRL_SETS_MAX: usize = 32;
 /// TLS handshake, milliseconds.
 pub const HANDSHAKE_MS_MAX: u64 = 10_000;
 /// TLS handshakes under way on one listener.

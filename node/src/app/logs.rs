@@ -10,6 +10,7 @@ use bytes::Bytes;
 use registry_core::{log::OwnServices, replicate::RecoveredLog};
 use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
 use registry_proto::{
+    charter::Member,
     epoch::TakenReset,
     evidence::Equivocation,
     log::{Header, Origin, leaf_hash},
@@ -21,6 +22,7 @@ use super::{
     cut,
     gone::Gone,
     kept::{self, Fits},
+    signed,
 };
 use crate::{
     config::Config,
@@ -125,11 +127,10 @@ pub(super) async fn open(
             // what this node wrote itself it keeps: if it counts again, nobody else has it
             let member = charter.member(log.land).filter(|_| log.land != own.land);
             let origin = Origin { verbund: charter.id(), log };
-            let beyond = member.map(|it| cut::beyond(&mut journal, it, &origin));
-            if let Some(upto) = beyond.flatten() {
-                let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
-                cut::set_aside(log, journal, upto, BY_CHARTER).map_err(set_aside)?;
-                (journal, _) = open_one(log, &dir, verbund)?;
+            if let Some(owner) = member {
+                let findings;
+                (journal, findings) = counted(&dir, verbund, journal, owner, &origin)?;
+                *logs.damage.entry(log.land).or_default() += findings;
             }
             let mut is_kept = false;
             if let Some((size, root)) = ends {
@@ -191,6 +192,35 @@ fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<(Journal, u64),
         error!(%log, ?finding, "damage in the journal; the entry can be repaired from a partner");
     }
     Ok((journal, report.findings.len() as u64))
+}
+
+/// What of the journal of another Land counts by the charter and is signed by its owner; the rest is
+/// set aside. With it the number of findings of damage.
+fn counted(
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    owner: &Member,
+    origin: &Origin,
+) -> Result<(Journal, u64), LogsError> {
+    let log = origin.log;
+    let shortened = |journal, upto, why| {
+        let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
+        cut::set_aside(log, journal, upto, why).map_err(unmoved)?;
+        Ok(open_one(log, dir, verbund)?.0)
+    };
+    let mut journal = journal;
+    if let Some(upto) = cut::beyond(&mut journal, owner, origin) {
+        journal = shortened(journal, upto, BY_CHARTER)?;
+    }
+    if signed::may_be_signed(&journal.reader(), owner, origin) {
+        return Ok((journal, 0));
+    }
+    error!(
+        %log, "damage in the journal: it holds entries that its owner did not sign, somebody changed it \
+        on this disk; partners bring it again"
+    );
+    Ok((shortened(journal, 0, NOT_SIGNED)?, 1))
 }
 
 /// Sets aside what is in a journal if it is another history than its reset keeps, or in doubt; whether
@@ -276,6 +306,7 @@ fn say_again(own: LogId, gone: Gone, services: &mut OwnServices) {
 }
 
 const BY_CHARTER: &str = "behind the end of the log by the charter in force";
+const NOT_SIGNED: &str = "not what the owner of the log signed";
 const BY_RESET: &str = "not known to be the history that the reset of this epoch keeps";
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 const FINDINGS_TOLD_MAX: usize = 20;

@@ -14,6 +14,7 @@ mod listeners;
 mod logs;
 mod serve;
 mod show;
+mod signed;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 

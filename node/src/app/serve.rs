@@ -47,7 +47,7 @@ use crate::{
     data::Lists,
     drafts::Drafts,
     driver::Handle,
-    epochs::{Epochs, Resets},
+    epochs::{self, Epochs, Resets},
     erasure::Erasures,
     folder::Notifier,
     index::{FolderProgress, Index},
@@ -414,6 +414,8 @@ fn serve_admin(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
 
 fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
     let (index, board) = (parts.index.clone(), parts.board.clone());
+    let other = epochs::contradicted(&parts.config.charter, &parts.epochs.taken);
+    let other: Vec<_> = other.into_iter().map(other_reset).collect();
     let of_logs = board.clone();
     let missing = move || {
         let status = of_logs.load();
@@ -435,7 +437,7 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         warnings: Arc::new(move || {
             let later = board.later_charter().filter(needs_help);
             let unsigned = board.load().signing_failed.then(|| SIGNING_FAILED.to_owned());
-            later.iter().map(later_words).chain(unsigned).collect()
+            later.iter().map(later_words).chain(unsigned).chain(other.iter().cloned()).collect()
         }),
     }
 }
@@ -445,6 +447,16 @@ fn rebuilding(progress: &[FolderProgress]) -> String {
     let open = progress.iter().filter(|it| it.folded < it.size);
     let open = open.map(|it| format!(" {}: {} von {}.", it.log, it.folded, it.size));
     format!("Der Katalog wird gerade aus den Protokollen aufgebaut.{}", open.collect::<String>())
+}
+
+/// What `/readyz` says of an epoch that ended here with another reset than the charter lists.
+fn other_reset(log: LogId) -> String {
+    let (land, epoch) = (log.land, log.epoch);
+    format!(
+        "Die Charta führt für {log} eine andere Zurücksetzung auf als die, die dieser Knoten angenommen \
+         hat: anhalten, epochs/{land}-{epoch}.reset und die Verzeichnisse der Epochen danach unter \
+         journal/{land}/ wegschieben, starten. Partner bringen die richtige."
+    )
 }
 
 /// What `/readyz` says while a key does not sign.

@@ -300,17 +300,23 @@ pub fn member(card: &MemberCard, path: &Path) -> Result<wire::Member, CharterCom
             }
         })
     };
+    let unusable = |pem: &str| CharterCommandError::Value {
+        path: path.to_owned(),
+        field: "anchors",
+        value: pem.chars().take(30).collect(),
+        expected: "Zertifikate im PEM-Format",
+    };
     let mut anchors = Vec::new();
     for pem in &card.anchors {
-        let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
-            CharterCommandError::Value {
-                path: path.to_owned(),
-                field: "anchors",
-                value: pem.chars().take(30).collect(),
-                expected: "ein Zertifikat im PEM-Format",
-            }
-        })?;
-        anchors.push(Bytes::copy_from_slice(&der));
+        let before = anchors.len();
+        // a file may hold several, as during a change of the key of a CA
+        for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let der = der.map_err(|_| unusable(pem))?;
+            anchors.push(Bytes::copy_from_slice(&der));
+        }
+        if anchors.len() == before {
+            return Err(unusable(pem));
+        }
     }
     let mut nodes = Vec::new();
     for node in &card.nodes {
@@ -373,4 +379,35 @@ pub(super) fn limited(quota: &Quota) -> String {
 
 pub(super) fn file_error(path: &Path, source: io::Error) -> CharterCommandError {
     CharterCommandError::File { path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::pki::Authority;
+
+    #[test]
+    fn every_anchor_of_a_file_is_taken() {
+        let root = |name| Authority::root(name, OffsetDateTime::now_utc()).expect("a CA");
+        let (one, two, three) = (root("Eins"), root("Eins"), root("Zwei"));
+        let key = "ab".repeat(32);
+        let card = |anchors: &[String]| MemberCard {
+            land: "SL".to_owned(),
+            log_key: key.clone(),
+            freshness_key: key.clone(),
+            offline_key: key.clone(),
+            nodes: Vec::new(),
+            anchors: anchors.to_vec(),
+        };
+        let read = |anchors: &[String]| member(&card(anchors), Path::new("member.json"));
+        let taken = read(&[one.pem() + &two.pem(), three.pem()]).expect("anchors").anchors;
+        let expected = [one, two, three].map(|it| Bytes::copy_from_slice(&it.der()));
+        assert_eq!(taken, expected);
+        for bad in [String::new(), "kein Zertifikat".to_owned()] {
+            let refused = read(&[bad]).expect_err("no certificate");
+            assert!(matches!(refused, CharterCommandError::Value { field: "anchors", .. }));
+        }
+    }
 }

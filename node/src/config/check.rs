@@ -25,7 +25,7 @@ use crate::{
     observe::{Format, check_level},
     policy::Rules,
     serving::Patience,
-    tls::{self, MaterialError, MemberTrust, Profile, read_certificates, read_private_key},
+    tls::{self, Crl, MaterialError, MemberTrust, Profile, read_certificates, read_private_key},
 };
 
 /// Judges one file. Every method reports what is wrong and returns what is right.
@@ -238,7 +238,15 @@ impl<'a> Check<'a> {
         {
             self.wrong("tls.certificate", path, words::weak(&error));
         }
-        let crls = self.crls(&raw.crls, raw.crl_required);
+        let required = raw.crl_required.unwrap_or(false);
+        let (crls, lists) = self.crls(&raw.crls, raw.crl_required);
+        if let (Some(own_chain), Some(charter), Some(anchors)) = (&own_chain, charter, &anchors)
+            && let Some(lists) = lists.filter(|it| !it.is_empty())
+            && let Err(error) =
+                tls::check_crls(lists, required, &members_of(charter), anchors, own_chain)
+        {
+            self.wrong("tls.crls", raw.crls.join(", "), words::crl(&error));
+        }
         if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
             && let Err(error) = tls::check_own_name(profile, own_chain, members_of(charter), own)
         {
@@ -250,7 +258,7 @@ impl<'a> Check<'a> {
             key: self.path(raw.key.as_deref()?),
             client_anchors: self.path(raw.client_anchors.as_deref()?),
             crls,
-            crl_required: raw.crl_required.unwrap_or(false),
+            crl_required: required,
             profile,
             rules,
         })
@@ -266,20 +274,29 @@ impl<'a> Check<'a> {
         read.map_err(|error| self.wrong(key, path, words::material(&error))).ok()
     }
 
-    pub(super) fn crls(&mut self, paths: &[String], required: Option<bool>) -> Vec<PathBuf> {
+    /// Where the lists are, and what they hold if they are judged and all of them can be read.
+    pub(super) fn crls(
+        &mut self,
+        paths: &[String],
+        required: Option<bool>,
+    ) -> (Vec<PathBuf>, Option<Vec<Crl>>) {
         if required == Some(true) && paths.is_empty() {
             self.wrong("tls.crl_required", true, "braucht Listen in tls.crls");
         }
+        let judged = self.lists == Lists::Judged;
+        let mut lists = Some(Vec::new()).filter(|_| judged);
         for (at, path) in paths.iter().enumerate() {
-            let failed = tls::read_crls(&self.path(path)).err();
-            // a file that is not there is a wrong path
-            let judged = self.lists == Lists::Judged;
-            let told = |it: &MaterialError| judged || matches!(it, MaterialError::Read { .. });
-            if let Some(error) = failed.filter(told) {
-                self.wrong(&format!("tls.crls[{at}]"), path, words::material(&error));
+            match tls::read_crls(&self.path(path)) {
+                Ok(read) => lists.iter_mut().for_each(|it| it.extend(read.iter().cloned())),
+                // a file that is not there is a wrong path
+                Err(error) if judged || matches!(error, MaterialError::Read { .. }) => {
+                    self.wrong(&format!("tls.crls[{at}]"), path, words::material(&error));
+                    lists = None;
+                }
+                Err(_) => {}
             }
         }
-        paths.iter().map(|path| self.path(path)).collect()
+        (paths.iter().map(|path| self.path(path)).collect(), lists)
     }
 
     fn fence(&mut self, policy: Option<&str>, after: Option<&str>) -> Option<FencePolicy> {

@@ -190,10 +190,9 @@ impl Reading {
 
 /// The revocation lists; `None` only if a problem was reported.
 fn lists(check: &mut Check<'_>, raw: &RawConfig, required: Option<bool>) -> Option<Crls> {
-    let paths = check.crls(&raw.tls.crls, required);
     // one that cannot be read was reported
-    let lists = paths.iter().map(|it| crate::tls::read_crls(it).unwrap_or_default());
-    Crls::new(lists.flatten().collect(), required.unwrap_or(false)).ok()
+    let (_, lists) = check.crls(&raw.tls.crls, required);
+    Crls::new(lists.unwrap_or_default(), required.unwrap_or(false)).ok()
 }
 
 /// What `read` makes of a file, if there is no problem with the file as such or with these keys.

@@ -60,13 +60,14 @@ pub(super) fn material(error: &MaterialError) -> String {
         MaterialError::TooLong { path, limit } => {
             format!("{}: länger als {limit} Bytes", path.display())
         }
-        MaterialError::Crl { path, source } => format!("{}: {}", path.display(), list(source)),
-        MaterialError::Crls(source) => list(source),
+        MaterialError::Crl { path, source } => format!("{}: {}", path.display(), crl(source)),
+        MaterialError::Crls(source) => crl(source),
         other => chain(other),
     }
 }
 
-fn list(error: &CrlError) -> String {
+/// Why a revocation list, or lists together, cannot be used.
+pub(super) fn crl(error: &CrlError) -> String {
     match error {
         CrlError::Unreadable(why) => format!("ist keine brauchbare Sperrliste ({why})"),
         CrlError::Older { issuer } => {
@@ -76,7 +77,9 @@ fn list(error: &CrlError) -> String {
             "die Sperrliste von {issuer} hat keiner der Schlüssel signiert, die hier unter diesem Namen \
              bekannt sind; die Liste dieser CA neu holen"
         ),
-        CrlError::Limit { limit, .. } => format!("mehr als {limit} Sperrlisten oder Bytes"),
+        CrlError::Limit { limit, .. } => format!(
+            "zu viele Sperrlisten oder Bytes, oder von zu vielen CAs Listen zweier Schlüssel (Grenze {limit})"
+        ),
         CrlError::None => {
             "keine brauchbare Sperrliste, und tls.crl_required verlangt welche".to_owned()
         }

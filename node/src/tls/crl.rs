@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use registry_core::limits::{CRL_BYTES_MAX, CRLS_MAX};
+use registry_core::limits::{CRL_BYTES_MAX, CRL_SETS_MAX, CRLS_MAX};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, pem::PemObject};
 use webpki::OwnedCertRevocationList;
 use x509_parser::{
@@ -71,8 +71,14 @@ enum Key {
     Named(Option<Vec<u8>>),
 }
 
-/// The certificates whose lists can be verified here: anchors, and the chain of the node.
-pub(crate) struct Issuers<'a>(Vec<X509Certificate<'a>>);
+/// The certificates whose lists can be verified here.
+#[derive(Default)]
+pub(crate) struct Issuers<'a> {
+    /// All keys of their names: during a change of the key both are named.
+    anchors: Vec<X509Certificate<'a>>,
+    /// One key of the name, where the issuer may have others.
+    chain: Vec<X509Certificate<'a>>,
+}
 
 /// What a file of revocation lists holds.
 pub type CrlFile = (PathBuf, Result<Vec<Crl>, MaterialError>);
@@ -123,7 +129,13 @@ impl Crls {
         if required && all.is_empty() {
             return Err(CrlError::None);
         }
-        Ok(Self { all, required })
+        let crls = Self { all, required };
+        let sets = crls.by_issuer().values().fold(1_usize, |all, it| all.saturating_mul(keys(it)));
+        if required && sets > CRL_SETS_MAX {
+            let what = "the number of combinations of the keys of all issuers with several";
+            return Err(CrlError::Limit { what, limit: CRL_SETS_MAX as u64 });
+        }
+        Ok(crls)
     }
 
     /// No lists yet; while they are required and there is none, nobody counts.
@@ -202,21 +214,39 @@ impl Crls {
         self.all.iter().map(|it| (it.line(issuers), it)).collect()
     }
 
-    /// Sets in which each name and scope has one list; at least one set. For where lists are
-    /// required: a chain counts if it counts with one of them and is revoked in none.
+    /// Sets in which each issuer has the lists of one key, for every combination of the keys of all
+    /// issuers. For where lists are required: a chain counts if it counts with one of them and is
+    /// revoked in none. A chain may hold any key of one issuer below any of another.
     pub(crate) fn sets(&self) -> Vec<Vec<CertificateRevocationListDer<'static>>> {
-        let mut groups: BTreeMap<&Scope, Vec<&Crl>> = BTreeMap::new();
-        for crl in &self.all {
-            groups.entry(&crl.scope).or_default().push(crl);
+        let mut sets: Vec<Vec<CertificateRevocationListDer<'static>>> = vec![Vec::new()];
+        for scopes in self.by_issuer().values() {
+            let mut longer = Vec::new();
+            for set in &sets {
+                for at in 0..keys(scopes) {
+                    let of_key = scopes.values().filter_map(|it| it.get(at).or_else(|| it.last()));
+                    let of_key = of_key.map(|it| it.der());
+                    longer.push(set.iter().cloned().chain(of_key).collect());
+                }
+            }
+            sets = longer;
         }
-        let most = groups.values().map(Vec::len).max().unwrap_or(0).max(1);
-        let set = |at: usize| {
-            let one =
-                |group: &Vec<&Crl>| group.get(at).or_else(|| group.last()).map(|it| it.der.clone());
-            groups.values().filter_map(one).collect()
-        };
-        (0..most).map(set).collect()
+        sets
     }
+
+    /// By name of the issuer and by scope, in the order of the files.
+    fn by_issuer(&self) -> BTreeMap<&[u8], BTreeMap<&Scope, Vec<&Crl>>> {
+        let mut all: BTreeMap<&[u8], BTreeMap<&Scope, Vec<&Crl>>> = BTreeMap::new();
+        for crl in &self.all {
+            let scopes = all.entry(&crl.scope.issuer).or_default();
+            scopes.entry(&crl.scope).or_default().push(crl);
+        }
+        all
+    }
+}
+
+/// How many keys of an issuer have lists: one list of each scope is of one key.
+fn keys(scopes: &BTreeMap<&Scope, Vec<&Crl>>) -> usize {
+    scopes.values().map(Vec::len).max().unwrap_or(0).max(1)
 }
 
 // === impl Crl ===
@@ -260,7 +290,7 @@ impl Crl {
 
     fn check(&self, before: &[(Line, &Self)], issuers: &Issuers<'_>) -> Result<(), CrlError> {
         let issuer = || self.issuer.clone();
-        if issuers.know(self) && issuers.signer(self).is_none() {
+        if issuers.should_verify(self) && issuers.signer(self).is_none() {
             return Err(CrlError::Signature { issuer: issuer() });
         }
         let line = self.line(issuers);
@@ -312,22 +342,42 @@ impl Crl {
 // === impl Issuers ===
 
 impl<'a> Issuers<'a> {
-    /// Those of these certificates that can be read.
-    pub(crate) fn new(all: impl Iterator<Item = &'a CertificateDer<'static>>) -> Self {
-        Self(all.filter_map(|der| X509Certificate::from_der(der).ok().map(|it| it.1)).collect())
+    /// Those of these certificates that can be read: `anchors`, and the `chain` of the node.
+    pub(crate) fn new(
+        anchors: impl Iterator<Item = &'a CertificateDer<'static>>,
+        chain: impl Iterator<Item = &'a CertificateDer<'static>>,
+    ) -> Self {
+        let read = |der: &'a CertificateDer<'static>| X509Certificate::from_der(der).ok();
+        Self {
+            anchors: anchors.filter_map(read).map(|it| it.1).collect(),
+            chain: chain.filter_map(read).map(|it| it.1).collect(),
+        }
     }
 
     fn named<'s>(&'s self, crl: &'s Crl) -> impl Iterator<Item = &'s X509Certificate<'a>> {
-        self.0.iter().filter(|it| it.subject().as_raw() == crl.scope.issuer)
+        let all = self.anchors.iter().chain(&self.chain);
+        all.filter(|it| it.subject().as_raw() == crl.scope.issuer)
     }
 
-    fn know(&self, crl: &Crl) -> bool {
-        self.named(crl).next().is_some()
+    /// Whether a key that is known here must have signed the list. Of an intermediate CA only the key
+    /// above the certificate of this node is known, before and after a change of its key: a list that
+    /// does not name that one may be of the other.
+    fn should_verify(&self, crl: &Crl) -> bool {
+        let is_anchor = |it: &X509Certificate<'_>| it.subject().as_raw() == crl.scope.issuer;
+        self.anchors.iter().any(is_anchor)
+            || crl.key_id.is_some() && self.named(crl).any(|it| key_id(it) == crl.key_id)
     }
 
     fn signer<'s>(&'s self, crl: &'s Crl) -> Option<&'s X509Certificate<'a>> {
         self.named(crl).find(|it| crl.is_signed_by(it))
     }
+}
+
+fn key_id(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    certificate.extensions().iter().find_map(|it| match it.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+        _ => None,
+    })
 }
 
 /// Reads all lists of a file, PEM (one or more) or DER (one).
@@ -370,8 +420,8 @@ mod tests {
         let (first, second) = (of(&old, 1), of(&old, 2));
         let (first_of_new, other) = (of(&new, 1), of(&authority("Andere CA"), 1));
         let known = [old.der(), new.der()];
-        let issuers = Issuers::new(known.iter());
-        let nobody = Issuers::new([].iter());
+        let issuers = Issuers::new(known.iter(), [].iter());
+        let nobody = Issuers::default();
         let check_with = |issuers: &Issuers<'_>, before: &[&Crl], after: &[&Crl], taken: bool| {
             let result = crls(after).check(&crls(before), issuers);
             assert_eq!(result.is_ok(), taken, "{result:?}");
@@ -398,7 +448,7 @@ mod tests {
     fn a_list_that_cannot_be_taken_holds_up_no_other() {
         let (ca, forger, other) = (authority("CA"), authority("CA"), authority("Andere CA"));
         let known = [ca.der(), other.der()];
-        let issuers = Issuers::new(known.iter());
+        let issuers = Issuers::new(known.iter(), [].iter());
         let at = |file: &str, it: Crl| Crl { file: file.into(), ..it };
         let own = at("ca", crl(&ca, 2));
         let before = crls(&[&own, &at("other", crl(&other, 1))]);
@@ -431,12 +481,55 @@ mod tests {
     fn a_list_that_its_issuer_did_not_sign_is_refused() {
         let (ca, forger, stranger) = (authority("CA"), authority("CA"), authority("Fremde CA"));
         let known = [ca.der(), stranger.der()];
-        let issuers = Issuers::new(known.iter());
+        let issuers = Issuers::new(known.iter(), [].iter());
         let check = |it: Crl| crls(&[&it]).check(&Crls::default(), &issuers);
         assert_eq!(check(crl(&ca, 1)), Ok(()));
         let forged = check(crl(&forger, 1));
         assert_eq!(forged, Err(CrlError::Signature { issuer: "CN=CA".to_owned() }));
         assert_eq!(check(crl(&authority("Dritte CA"), 1)), Ok(()), "nobody here can say");
+    }
+
+    #[test]
+    fn of_an_intermediate_another_key_may_have_signed_a_list_that_does_not_name_the_known_one() {
+        let now = OffsetDateTime::now_utc();
+        let (root, forger) = (authority("Root"), authority("CA"));
+        let (old, new) = (root.sub("CA", now).unwrap(), root.sub("CA", now).unwrap());
+        let (anchors, chain) = ([root.der()], [new.der()]);
+        let issuers = Issuers::new(anchors.iter(), chain.iter());
+        let check = |it: &Crl| crls(&[it]).check(&Crls::default(), &issuers);
+        let unnamed = |it: Crl| Crl { key_id: None, ..it };
+        // before and after the change both lists are needed, named or not
+        for it in [crl(&new, 1), crl(&old, 1), unnamed(crl(&new, 1)), unnamed(crl(&old, 1))] {
+            assert_eq!(check(&it), Ok(()));
+        }
+        // who claims the known key, or is an anchor, has to prove it
+        let claimed = Crl { key_id: crl(&new, 1).key_id, ..crl(&forger, 1) };
+        assert!(claimed.key_id.is_some());
+        assert!(matches!(check(&claimed), Err(CrlError::Signature { .. })));
+        let above = unnamed(crl(&authority("Root"), 1));
+        assert!(matches!(check(&above), Err(CrlError::Signature { .. })));
+        // and the list of another key takes the place of none
+        let before = crls(&[&crl(&new, 2)]);
+        assert_eq!(crls(&[&crl(&new, 2), &crl(&old, 1)]).check(&before, &issuers), Ok(()));
+    }
+
+    #[test]
+    fn every_key_of_one_issuer_meets_every_key_of_another() {
+        let all = ["Eins", "Zwei"].map(|name| [authority(name), authority(name)]);
+        let all = all.map(|keys| keys.map(|it| crl(&it, 1)));
+        let sets = crls(&[&all[0][0], &all[0][1], &all[1][0], &all[1][1]]).sets();
+        assert_eq!(sets.len(), 4);
+        for (one, two) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            assert!(sets.contains(&vec![all[0][one].der(), all[1][two].der()]), "{one} {two}");
+        }
+        let names: Vec<_> = (0..6).map(|it| format!("CA {it}")).collect();
+        let many: Vec<_> = names
+            .iter()
+            .flat_map(|it| [authority(it), authority(it)])
+            .map(|it| crl(&it, 1))
+            .collect();
+        assert!(matches!(Crls::new(many.clone(), true), Err(CrlError::Limit { .. })));
+        assert!(Crls::new(many, false).is_ok());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     keys,
     policy::PolicyError,
     tls::{
-        crl::{CrlError, Crls, Issuers},
+        crl::{Crl, CrlError, Crls, Issuers},
         identity::{MemberTrust, Trust},
         profile::Profile,
         strength,
@@ -159,7 +159,7 @@ impl Material {
     /// The issuers whose revocation lists can be verified here.
     pub(crate) fn issuers(&self) -> Issuers<'_> {
         let anchors = self.members.iter().flat_map(|it| &it.anchors).chain(&self.client_anchors);
-        Issuers::new(anchors.chain(&self.chain))
+        Issuers::new(anchors, self.chain.iter())
     }
 }
 
@@ -286,6 +286,23 @@ pub(crate) fn check_strong_anchors(
 /// The first that is not.
 pub(crate) fn check_strong(chain: &[CertificateDer<'static>]) -> Result<(), rustls::Error> {
     strength::require_strong(chain)
+}
+
+/// Checks that a node begins with these revocation lists.
+///
+/// # Errors
+///
+/// The first that is not signed by its issuer, or too many.
+pub(crate) fn check_crls(
+    lists: Vec<Crl>,
+    required: bool,
+    members: &[MemberTrust],
+    client_anchors: &[CertificateDer<'static>],
+    chain: &[CertificateDer<'static>],
+) -> Result<(), CrlError> {
+    let anchors = members.iter().flat_map(|it| &it.anchors).chain(client_anchors);
+    let issuers = Issuers::new(anchors, chain.iter());
+    Crls::new(lists, required)?.check(&Crls::default(), &issuers)
 }
 
 /// Checks that certificate and key fit each other and the profile.

@@ -44,7 +44,7 @@ pub use identity::{Bar, Identity, MemberTrust, NodeTrust, PeerRefused, Presented
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, NotForNode, read_certificates, read_private_key};
 pub(crate) use material::{
-    check_anchors, check_own_name, check_pair, check_strong, check_strong_anchors, read,
+    check_anchors, check_crls, check_own_name, check_pair, check_strong, check_strong_anchors, read,
 };
 pub use pinned::{PinnedConnector, Pins};
 pub use profile::Profile;

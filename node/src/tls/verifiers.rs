@@ -261,6 +261,19 @@ mod tests {
             it.check(&lists, false, &of_new, revoked.clone());
             it.check(&lists, false, &of_old, Ok(()));
         }
+        // an old key above a new one, in any order of the files; and without the list of one of them
+        let below = it.old_root.sub("CA", now).unwrap();
+        let issued = by(&below);
+        let issued = Issued { chain: [&issued.chain[..1], &[below.der()]].concat(), ..issued };
+        let (e, mut lists) = (list(&below, &[]), vec![a.clone(), c.clone(), d.clone()]);
+        let unknown = Err(CertificateError::UnknownRevocationStatus);
+        it.check(&lists, true, &issued, unknown);
+        for lists in [[&a, &e, &c, &d], [&a, &e, &d, &c], [&e, &a, &d, &c], [&e, &a, &c, &d]] {
+            it.check(&lists.map(Clone::clone), true, &issued, Ok(()));
+            it.check(&lists.map(Clone::clone), true, &of_old, Ok(()));
+        }
+        lists.push(list(&below, &[&issued]));
+        it.check(&lists, true, &issued, revoked.clone());
         // what is revoked above is found whatever list is there of the key below
         let above = Issued { chain: vec![it.new.der()], ..by(&it.new) };
         for below in [&a, &b] {

@@ -166,7 +166,9 @@ impl EpochApi {
             return Err(Reject::Precondition {
                 reason: "LOG_IS_WRITTEN",
                 description: format!(
-                    "{log} wird geschrieben; was seit der Zurücksetzung dazukam, ginge verloren"
+                    "{log} wird an diesem Knoten geschrieben; was seit der Zurücksetzung dazukam, ginge \
+                     verloren. In Kraft setzen an einem Knoten eines anderen Landes; dieser bekommt \
+                     sie von ihm"
                 ),
             });
         }

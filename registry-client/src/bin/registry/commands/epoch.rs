@@ -8,6 +8,7 @@ use registry_proto::{
     charter::Charter,
     epoch::{RESET_BYTES_MAX, Reset},
     german::German,
+    terms::LogId,
     wire::registry::CountersignEpochResetResponse,
 };
 
@@ -37,7 +38,10 @@ fn list(raw: &[Bytes], charters: &[Charter], format: Format) -> Result<(), CliEr
     let object = || {
         let resets = resets.iter().map(|it| {
             let since = listed_since(it, charters);
-            Node::Object(described(it).with("listed_since", Node::Json(since.into())))
+            let object = described(it).with("listed_since", Node::Json(since.into()));
+            Node::Object(
+                object.with("other_listed", Node::Json(is_other_listed(it, charters).into())),
+            )
         });
         let resets = resets.collect();
         Ok(Object::default().with("resets", Node::List(resets)))
@@ -50,18 +54,21 @@ fn list(raw: &[Bytes], charters: &[Charter], format: Format) -> Result<(), CliEr
             ["Beendet", "Behalten", "Zugestimmt", "Signiert", "In der Charta", "Grund"],
             &[0],
             resets.iter().map(|it| {
-                let (said, since) = (it.said(), listed_since(it, charters));
+                let said = it.said();
                 [
                     said.log.to_string(),
                     said.size.to_string(),
                     laender(it),
                     signed_at(it),
-                    since.map_or_else(|| "nein".to_owned(), |it| format!("seit Nr. {it}")),
+                    listing(it, charters),
                     output::clean(&said.reason),
                 ]
             }),
         );
-        if resets.iter().any(|it| listed_since(it, charters).is_none()) {
+        for it in resets.iter().filter(|it| is_other_listed(it, charters)) {
+            text.push_str(&other_listed(it.said().log));
+        }
+        if resets.iter().any(|it| listing(it, charters) == UNLISTED) {
             text.push_str(
                 "\nWas die Charta noch nicht aufführt, kommt mit dem nächsten Entwurf hinein (registry \
                  charter export, dann registry-node charter amend). Nötig ist das, bevor neue \
@@ -71,6 +78,31 @@ fn list(raw: &[Bytes], charters: &[Charter], format: Format) -> Result<(), CliEr
         }
         text
     })
+}
+
+/// Whether the charters list a reset, in words.
+fn listing(reset: &Reset, charters: &[Charter]) -> String {
+    match listed_since(reset, charters) {
+        Some(number) => format!("seit Nr. {number}"),
+        None if is_other_listed(reset, charters) => "eine andere".to_owned(),
+        None => UNLISTED.to_owned(),
+    }
+}
+
+/// Whether the charters list another reset of that epoch.
+fn is_other_listed(reset: &Reset, charters: &[Charter]) -> bool {
+    let listed = charters.last().and_then(|it| it.listed(reset.said().log));
+    listed.is_some_and(|it| it != reset.digest())
+}
+
+fn other_listed(log: LogId) -> String {
+    let (land, epoch) = (log.land, log.epoch);
+    format!(
+        "\nFür {log} führt die Charta eine andere Zurücksetzung auf als die, die dieser Knoten angenommen \
+         hat.\nNächster Schritt: den Knoten anhalten, <data_dir>/epochs/{land}-{epoch}.reset und die \
+         Verzeichnisse der Epochen danach unter <data_dir>/journal/{land}/ wegschieben, starten; Partner \
+         bringen die richtige.\n"
+    )
 }
 
 /// Number of the first charter that lists a reset.
@@ -210,4 +242,74 @@ fn write(path: &Path, raw: &Bytes) -> Result<(), CliError> {
 
 fn entries(count: u64) -> String {
     if count == 1 { "1 Eintrag".to_owned() } else { format!("{count} Einträge") }
+}
+
+const UNLISTED: &str = "nein";
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use prost::Message as _;
+    use registry_proto::{
+        epoch::EpochReset,
+        log::Hash,
+        wire::registry::{Charter as WireCharter, Member, MemberNode},
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_charter_that_lists_another_reset_is_told_apart_from_one_that_lists_none() {
+        let genesis = charter(&[]);
+        let reset = |reason: &str| {
+            let said = EpochReset {
+                log: LogId { land: "SL".parse().expect("a Land"), epoch: 1 },
+                size: 1,
+                root: Hash::of(b"root"),
+                reason: reason.to_owned(),
+                unix_ms: 1_795_449_600_000,
+            };
+            said.sign(genesis.id(), &SigningKey::from_bytes(&[3; 32]).into()).expect("signed")
+        };
+        let (taken, other) = (reset("a"), reset("b"));
+        let check = |listed: &[Hash], expected: &str| {
+            let charters = [charter(listed)];
+            assert_eq!(listing(&taken, &charters), expected);
+            assert_eq!(is_other_listed(&taken, &charters), expected == "eine andere");
+        };
+        check(&[], UNLISTED);
+        check(&[taken.digest()], "seit Nr. 1");
+        check(&[other.digest()], "eine andere");
+    }
+
+    /// A genesis charter, or one that follows it and lists these resets.
+    fn charter(listed: &[Hash]) -> Charter {
+        let public = |seed| SigningKey::from_bytes(&[seed; 32]).verifying_key().as_bytes().to_vec();
+        let member = Member {
+            land: "SL".to_owned(),
+            log_key: public(1).into(),
+            freshness_key: public(2).into(),
+            offline_key: public(3).into(),
+            nodes: vec![MemberNode {
+                name: "sl-1.example".to_owned(),
+                spki_pins: vec![vec![7; 32].into()],
+            }],
+            ..Member::default()
+        };
+        let genesis = WireCharter {
+            format_level: 1,
+            name: "Verbund".to_owned(),
+            threshold: 1,
+            members: vec![member],
+            ..WireCharter::default()
+        };
+        let genesis = Charter::parse(genesis.encode_to_vec().into()).expect("a charter");
+        if listed.is_empty() {
+            return genesis;
+        }
+        let mut next = genesis.draft_of_next();
+        next.members[0].epoch_resets =
+            listed.iter().map(|it| it.as_bytes().to_vec().into()).collect();
+        genesis.successor(next.encode_to_vec().into()).expect("a successor").0
+    }
 }

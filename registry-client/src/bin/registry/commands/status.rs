@@ -58,7 +58,10 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
 fn table(client: &Client, status: &GetStatusResponse) -> String {
     let index = match status.index.as_str() {
         "ready" => "bereit".to_owned(),
-        other => other.to_owned(),
+        other => other.strip_prefix(STUCK).map_or_else(
+            || other.to_owned(),
+            |why| format!("bereit, aber ein Protokoll ist nicht weiter lesbar: {why}"),
+        ),
     };
     let charter = status
         .charter
@@ -145,6 +148,7 @@ fn removed(status: &GetStatusResponse) -> bool {
     status.charter.as_ref().and_then(|it| it.barred.as_ref()).is_some_and(|it| it.removed)
 }
 
+const STUCK: &str = "ready, but a journal cannot be read: ";
 const SIGNING_FAILED: &str = "\nAchtung: ein Schlüssel des Landes unterschreibt nicht; Lesen und die \
                               Protokolle der anderen gehen weiter.\nNächster Schritt: der Betreiber \
                               sieht den Grund im Log des Knotens und stellt das Token wieder bereit; \
