@@ -34,7 +34,7 @@ use charters::Asking;
 pub use charters::{ChartersAsked, Hindrance, ProvedCharters};
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
-pub(crate) use replica::{Kept, Proved, Replica};
+pub(crate) use replica::{Accepted, Came, Kept, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
 pub use session::{PROTOCOL, SessionId};

@@ -19,7 +19,7 @@ use registry_proto::{
     wire::peer::{Batch, BatchEntry, BodyState, Head},
 };
 
-pub(crate) use self::kept::{Kept, Proved};
+pub(crate) use self::kept::{Accepted, Came, Kept, Proved};
 use self::{checks::Checked, kept::Fits};
 use crate::{
     limits,
