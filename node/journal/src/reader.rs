@@ -102,7 +102,7 @@ impl Reader {
         self.shared.view().last.clone()
     }
 
-    /// The newest checkpoint that signs exactly what the log held after its group.
+    /// The newest checkpoint with a note that signs exactly what the log held after its group.
     pub fn last_complete_checkpoint(&self) -> Option<Checkpointed> {
         self.shared.view().complete.clone()
     }
