@@ -387,6 +387,11 @@ impl Replica {
         let (size, root) = match &self.head {
             None => (0, &Hash::EMPTY_ROOT),
             Some(head) if head.size() < self.durable => (head.size(), head.root()),
+            // nobody waits for more of an epoch that ended than can be served
+            Some(_) if self.keeps.is_some() => match &self.served {
+                Some(served) => (served.size(), served.root()),
+                None => (0, &Hash::EMPTY_ROOT),
+            },
             Some(_) => (self.durable, &self.durable_root),
         };
         // a larger head that is known must not hide what is held
