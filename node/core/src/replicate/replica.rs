@@ -264,16 +264,6 @@ impl Replica {
         self.ends
     }
 
-    /// True when a reset ended the epoch, and all that counts of it is here or under way.
-    pub(crate) fn is_over(&self) -> bool {
-        self.ends.is_some_and(|it| self.received.size() >= it)
-    }
-
-    /// A reset ended the epoch; until the node begins again nothing is asked for by it.
-    pub(crate) fn end(&mut self, size: u64) {
-        self.ends = Some(size);
-    }
-
     pub(crate) fn durable(&self) -> u64 {
         self.durable
     }

@@ -89,6 +89,16 @@ impl Kept {
 // === impl Replica ===
 
 impl Replica {
+    /// True when a reset ended the epoch, and all that counts of it is here or under way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends.is_some_and(|it| self.received.size() >= it)
+    }
+
+    /// A reset ended the epoch; until the node begins again nothing is asked for by it.
+    pub(crate) fn end(&mut self, size: u64) {
+        self.ends = Some(size);
+    }
+
     /// What is to be fetched as the reset keeps it, from whoever has it.
     pub(crate) fn seeks_kept(&self) -> Option<Kept> {
         let kept = self.keeps?;
