@@ -295,6 +295,7 @@ async fn what_an_ended_epoch_says_of_people_is_erased_by_the_next_one() {
     }
     verbund.cluster.wait_open(&[SL, TH]).await;
     verbund.erased(&[SL, RP, HE, TH], &[]).await;
+    verbund.still_verifies(TH, "SL/1/2");
     // the number is free again
     let again = request(vec![], vec![version(&id, "1.0.0", "ohne Namen")]);
     assert!(verbund.publish_all(again).await.starts_with("SL/2/"));
