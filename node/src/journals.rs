@@ -34,8 +34,8 @@ pub trait JournalRead: Send + Sync {
         entries_max: usize,
     ) -> Result<Vec<Stored>, ReadError>;
 
-    /// The newest signed checkpoint of which every entry is here: size and note.
-    fn checkpoint(&self) -> Option<(u64, Bytes)>;
+    /// A signed checkpoint over the entry `index`.
+    fn checkpoint_over(&self, index: u64) -> Option<Signed>;
 
     /// Hashes of a tile level.
     ///
@@ -58,6 +58,19 @@ pub struct Stored {
     pub erased: bool,
     /// When it came, by this node's clock.
     pub received_unix_ms: i64,
+}
+
+/// A signed checkpoint, and how it continues what is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// The note.
+    pub note: Bytes,
+    /// Size that it signs.
+    pub size: u64,
+    /// Entries here from which `proof` leads to that; at most `size`.
+    pub here: u64,
+    /// Consistency proof, verified before it was stored.
+    pub proof: Vec<Hash>,
 }
 
 /// A journal cannot be read at a place; others are not affected.
@@ -212,8 +225,8 @@ impl JournalRead for Beginning {
         Ok(entries)
     }
 
-    fn checkpoint(&self) -> Option<(u64, Bytes)> {
-        self.whole.checkpoint()
+    fn checkpoint_over(&self, index: u64) -> Option<Signed> {
+        self.whole.checkpoint_over(index)
     }
 
     fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {

@@ -23,7 +23,7 @@ use crate::{
     folder::Folder,
     guard::Keeper,
     index::Index,
-    journals::{JournalRead, Journals, ReadError, Stored},
+    journals::{JournalRead, Journals, ReadError, Signed, Stored},
     store::{OpenOutcome, Store},
 };
 
@@ -38,7 +38,7 @@ pub(crate) struct MemoryJournal {
 struct Inner {
     entries: Vec<Stored>,
     damaged: BTreeSet<u64>,
-    checkpoint: Option<(u64, Bytes)>,
+    checkpoint: Option<Signed>,
 }
 
 /// A record to be published.
@@ -132,8 +132,8 @@ impl MemoryJournal {
         self.inner.lock().unwrap().damaged.clear();
     }
 
-    pub(crate) fn set_checkpoint(&self, size: u64, note: Bytes) {
-        self.inner.lock().unwrap().checkpoint = Some((size, note));
+    pub(crate) fn set_checkpoint(&self, signed: Signed) {
+        self.inner.lock().unwrap().checkpoint = Some(signed);
     }
 
     pub(crate) fn leaves(&self) -> Vec<Hash> {
@@ -163,8 +163,8 @@ impl JournalRead for MemoryJournal {
         Ok(good)
     }
 
-    fn checkpoint(&self) -> Option<(u64, Bytes)> {
-        self.inner.lock().unwrap().checkpoint.clone()
+    fn checkpoint_over(&self, index: u64) -> Option<Signed> {
+        self.inner.lock().unwrap().checkpoint.clone().filter(|it| index < it.here)
     }
 
     fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {

@@ -15,11 +15,14 @@ use registry_proto::{
     key::Key,
     log::{
         Checkpoint, Cosigned, Hash, Header, Kind, LogSigner, Origin, Reference, SignedCheckpoint,
-        VerbundId, body_digest, leaf_hash, node_hash,
+        VerbundId, body_digest, check_consistency, leaf_hash, node_hash,
     },
     receipt::{Receipt, SignedReceipt},
     terms::{Land, LogId},
-    wire::{peer::ErasureProof, registry as wire},
+    wire::{
+        peer::{Batch, BatchEntry, BodyState, ErasureProof},
+        registry as wire,
+    },
 };
 use uuid::Uuid;
 
@@ -291,6 +294,35 @@ fn an_erasure_of_an_earlier_epoch_and_its_proof() {
     let origin = Origin { verbund: target.verbund, log: target.log };
     let other = Checkpoint { origin, ..signed };
     assert_eq!(erasure::verify(&proof, &target, &leaf, &other), Err(ErasureError::OtherLog));
+}
+
+#[test]
+fn the_last_of_what_is_kept_with_a_checkpoint_over_more() {
+    let (kept, beyond) = (header().encode().unwrap(), leaf_hash(b"beyond"));
+    let root = leaf_hash(&kept);
+    let origin = Origin { verbund: header().verbund, log: header().log };
+    let signed = Checkpoint { origin, size: 2, root: node_hash(&root, &beyond) };
+    let signer = LogSigner::new(key(1), key(2));
+    let entry = BatchEntry {
+        header: kept,
+        body_state: BodyState::Withheld.into(),
+        ..BatchEntry::default()
+    };
+    let fresh = Batch {
+        land: "SL".to_owned(),
+        epoch: 1,
+        entries: vec![entry],
+        follow: 3,
+        kept_checkpoint: signed.sign(&signer, TIME).unwrap().raw().clone(),
+        kept_proof: vec![Bytes::copy_from_slice(beyond.as_bytes())],
+        ..Batch::default()
+    };
+    let raw = golden_bytes("batch-kept.hex", &fresh.encode_to_vec());
+    let batch = Batch::decode(raw.clone()).unwrap();
+    let signed = SignedCheckpoint::verify(&batch.kept_checkpoint, &origin, &signer.keys()).unwrap();
+    let proof = [Hash::try_from(&batch.kept_proof[0][..]).unwrap()];
+    assert_eq!(check_consistency(&proof, 1, &root, signed.size(), signed.root()), Ok(()));
+    assert_eq!((batch.encode_to_vec(), batch), (raw.to_vec(), fresh));
 }
 
 #[test]

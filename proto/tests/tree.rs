@@ -6,8 +6,9 @@ use std::convert::Infallible;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence};
 use registry_proto::log::{
-    Frontier, Hash, HashTiles, ProofError, ProofRejected, TREE_SIZE_MAX, check_consistency,
-    check_inclusion, leaf_hash, node_hash, prove_consistency, prove_inclusion, tile_root,
+    Continued, Frontier, Hash, HashTiles, ProofError, ProofRejected, TREE_SIZE_MAX,
+    check_consistency, check_inclusion, leaf_hash, node_hash, prove_consistency, prove_inclusion,
+    tile_root,
 };
 use sha2_of_oracle::Sha256;
 
@@ -311,6 +312,50 @@ fn every_proof_in_small_trees() {
         (0..size).for_each(|index| check_proofs_of_inclusion(&tree, size, index));
         (0..=size).for_each(|old| check_proofs_of_consistency(&tree, old, size));
     }
+}
+
+/// What is proved in `size` leaves with the first `here` of them is what all of them prove.
+#[track_caller]
+fn check_continued(tree: &Grown, here: u64, size: u64, indexes: impl Iterator<Item = u64>) {
+    let tiles = Tiles::of(&tree.leaves[..here as usize]);
+    let proof = prove_consistency(&tree.tiles, here, size).expect("proof");
+    let continued = Continued { tiles: &tiles, here, size, proof: &proof };
+    for at in indexes {
+        let expect = prove_inclusion(&tree.tiles, size, at);
+        assert_eq!(continued.prove_inclusion(at), expect, "{at} in {here} of {size}");
+        let expect = prove_consistency(&tree.tiles, at + 1, size);
+        assert_eq!(continued.prove_consistency(at + 1), expect, "{at} + 1, {here} of {size}");
+    }
+    assert_eq!(continued.prove_consistency(0), Ok(vec![]));
+    let error = ProofError::IndexBeyondSize { index: here, size: here };
+    assert_eq!(continued.prove_inclusion(here), Err(error), "{here} of {size}");
+    let error = ProofError::OldBeyondNew { old: here + 1, new: here };
+    assert_eq!(continued.prove_consistency(here + 1), Err(error), "{here} of {size}");
+    if here < size {
+        let longer = [&proof[..], &[tree.roots[1]]].concat();
+        for proof in [&proof[1..], &longer] {
+            let spoiled = Continued { tiles: &tiles, here, size, proof };
+            assert_eq!(spoiled.prove_inclusion(0), Err(ProofError::Refused));
+            assert_eq!(spoiled.prove_consistency(1), Err(ProofError::Refused));
+        }
+    }
+}
+
+#[test]
+fn what_is_here_is_proved_in_what_it_leads_to() {
+    let tree = Grown::to(600);
+    for size in 1..=70 {
+        (1..=size).for_each(|here| check_continued(&tree, here, size, 0..here));
+    }
+    for here in [255, 256, 257, 511, 513] {
+        check_continued(&tree, here, 600, (0..here).step_by(17));
+    }
+    let none = Continued { tiles: &tree.tiles, here: 0, size: 5, proof: &[] };
+    let error = ProofError::IndexBeyondSize { index: 0, size: 0 };
+    assert_eq!(none.prove_inclusion(0), Err(error));
+    let size = u64::MAX;
+    let large = Continued { tiles: &tree.tiles, here: 5, size, proof: &[] };
+    assert_eq!(large.prove_inclusion(0), Err(ProofError::TreeTooLarge { size }));
 }
 
 #[test]

@@ -105,8 +105,8 @@ impl Chronicle {
             first: 0,
             entries: self.entries.clone(),
             checkpoint: self.signed(arena, now).raw().clone(),
-            proof: Vec::new(),
             follow: follow.follow,
+            ..Batch::default()
         }
     }
 

@@ -173,7 +173,7 @@ async fn tell(cluster: &Cluster, to: Land, history: &History, words: &[&str]) ->
         .expect("open");
     let follow = follow.expect("followed").follow;
     let (land, proof) = ("SL".to_owned(), Vec::new());
-    let batch = Batch { land, epoch: 1, first: 0, entries, checkpoint, proof, follow };
+    let batch = Batch { land, epoch: 1, entries, checkpoint, proof, follow, ..Batch::default() };
     sl.send(Message::Batch(batch)).await;
     let held = sl.expect(|it| match it {
         Message::Ack(Ack { land, size, .. }) if land == "SL" => Some(size),

@@ -304,8 +304,8 @@ fn forged(verbund: VerbundId, land: Land, signer: &LogSigner, follow: &Follow) -
             erasure: None,
         }],
         checkpoint: sign(verbund, land, 1, tree.root(), signer).raw().clone(),
-        proof: Vec::new(),
         follow: follow.follow,
+        ..Batch::default()
     }
 }
 

@@ -195,7 +195,7 @@ impl Journal {
         frontier: Frontier,
     ) {
         let record = group.checkpoint.clone();
-        let complete = record.note_size == covers;
+        let complete = record.note_size == covers && !record.note.is_empty();
         let bytes: usize = group.entries.iter().map(|entry| entry_len(entry, group.from)).sum();
         let note_at = at + bytes as u64;
         let end = note_at + checkpoint_len(&record) as u64;

@@ -102,9 +102,17 @@ impl Reader {
         self.shared.view().last.clone()
     }
 
-    /// The newest checkpoint that signs exactly what the log held after its group.
+    /// The newest checkpoint with a note that signs exactly what the log held after its group.
     pub fn last_complete_checkpoint(&self) -> Option<Checkpointed> {
         self.shared.view().complete.clone()
+    }
+
+    /// A checkpoint with a note over the entry `index`: the newest that signs exactly what the log held
+    /// after its group if it reaches that far, else the one of the newest group.
+    pub fn checkpoint_over(&self, index: u64) -> Option<Checkpointed> {
+        let view = self.shared.view();
+        let over = |it: &&Checkpointed| index < it.covers && !it.record.note.is_empty();
+        [&view.complete, &view.last].into_iter().flatten().find(over).cloned()
     }
 
     /// Reads consecutive entries, with one read from disk per segment; they share memory, which

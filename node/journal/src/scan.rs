@@ -41,7 +41,7 @@ pub(crate) struct ScannedCheckpoint {
     /// First entry of the group.
     pub(crate) from: u64,
     pub(crate) covers: u64,
-    /// Whether the note signs exactly what the group ends with.
+    /// Whether there is a note, and it signs exactly what the group ends with.
     pub(crate) complete: bool,
     /// Where the group begins.
     pub(crate) group_at: u64,
@@ -165,7 +165,7 @@ impl Scanner<'_> {
                     end,
                     from: checkpoint.covers - u64::from(checkpoint.entries),
                     covers: checkpoint.covers,
-                    complete: checkpoint.note_size == checkpoint.covers,
+                    complete: checkpoint.is_complete(),
                     group_at: at.saturating_sub(u64::from(checkpoint.group_bytes)),
                     root: checkpoint.root,
                 });

@@ -6,8 +6,8 @@ mod common;
 use std::fs;
 
 use registry_journal::{
-    AppendError, Body, EntryRef, Finding, Group, Journal, Label, OpenError, Options, Part,
-    ReadError,
+    AppendError, Body, CheckpointRecord, EntryRef, Finding, Group, Journal, Label, OpenError,
+    Options, Part, ReadError,
 };
 use registry_proto::log::HashTiles;
 
@@ -216,6 +216,31 @@ fn the_newest_complete_checkpoint_is_found_behind_incomplete_ones() {
         assert_eq!((&*stored.from, stored.received_unix_ms), ("rp-1", 5));
         drop(journal);
         journal = open(dir.path(), &small()).0;
+    }
+}
+
+#[test]
+fn a_checkpoint_over_an_entry_is_the_newest_complete_one_or_that_of_the_newest_group() {
+    let without = |note_size| CheckpointRecord { note: Vec::new().into(), ..record(note_size) };
+    // a group behind three entries, and up to where a checkpoint is found
+    for (last, over) in [(record(4), 4), (record(9), 4), (without(4), 3), (without(9), 3)] {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(dir.path(), &small());
+        fill(&mut journal, &[3], 100);
+        let one = entry(3, 300);
+        let entries = &[common::as_ref(&one)];
+        let group = Group { entries, checkpoint: &last, received_unix_ms: 5, from: "rp-1" };
+        journal.append(&group).unwrap();
+        for _ in 0..2 {
+            let reader = journal.reader();
+            let at = |index| reader.checkpoint_over(index).map(|it| it.record);
+            assert_eq!(at(4), None);
+            assert_eq!(at(3), (over == 4).then(|| last.clone()));
+            let complete = if last == record(4) { record(4) } else { record(3) };
+            assert_eq!(at(2), Some(complete));
+            drop(journal);
+            journal = open(dir.path(), &small()).0;
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! A journal on disk, as the read side sees it.
 
-use bytes::Bytes;
-use registry_journal::{Reader, StoredBody};
+use registry_journal::{CheckpointRecord, Reader, StoredBody};
 use registry_proto::log::{Hash, HashTiles};
 
-use crate::journals::{JournalRead, ReadError, Stored};
+use crate::journals::{JournalRead, ReadError, Signed, Stored};
 
 impl JournalRead for Reader {
     fn size(&self) -> u64 {
@@ -22,10 +21,11 @@ impl JournalRead for Reader {
         Ok(entries.into_iter().map(stored).collect())
     }
 
-    fn checkpoint(&self) -> Option<(u64, Bytes)> {
-        let newest = self.last_complete_checkpoint()?;
+    fn checkpoint_over(&self, index: u64) -> Option<Signed> {
         // what a reset keeps may be here without any checkpoint of its owner
-        (!newest.record.note.is_empty()).then_some((newest.covers, newest.record.note))
+        let over = Self::checkpoint_over(self, index)?;
+        let CheckpointRecord { note, note_size: size, proof } = over.record;
+        Some(Signed { note, size, here: over.covers, proof })
     }
 
     fn hashes(&self, level: u8, from: u64, count: usize) -> Result<Vec<Hash>, ReadError> {

@@ -18,7 +18,7 @@ use registry_core::{
 };
 use registry_proto::{
     charter::Charter,
-    log::{Hash, Origin, OwnerKeys, check_inclusion, leaf_hash, prove_inclusion},
+    log::{Continued, Hash, Origin, OwnerKeys, check_inclusion, leaf_hash},
     terms::{Date, Land, LogId},
     wire::registry::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
@@ -37,7 +37,7 @@ use crate::{
     data::Lists,
     driver::Clock,
     index::Index,
-    journals::{Parsed, Stored, Tiles},
+    journals::{Parsed, Signed, Stored, Tiles},
     lifecycle::chain,
     search::{Answer, Search},
     status::StatusBoard,
@@ -391,19 +391,20 @@ impl Reads {
         if at.index >= journal.size() {
             return Err(not_found());
         }
-        let (size, note) =
-            journal.checkpoint().filter(|(size, _)| at.index < *size).ok_or_else(|| {
-                let description = match journal.ends() {
-                    None => format!("no complete checkpoint covers {at} yet; ask again"),
-                    Some(_) => format!(
-                        "{at} is here as the reset of its epoch keeps it, without a checkpoint; ask \
-                         a node that followed the log before"
-                    ),
-                };
-                Reject::Unavailable { reason: "NO_CHECKPOINT", description }
-            })?;
+        let over = journal.checkpoint_over(at.index).ok_or_else(|| {
+            let description = match journal.ends() {
+                None => format!("no checkpoint covers {at} yet; ask again"),
+                Some(_) => format!(
+                    "{at} is here as the reset of its epoch keeps it, without a checkpoint; ask a \
+                     node that followed the log before"
+                ),
+            };
+            Reject::Unavailable { reason: "NO_CHECKPOINT", description }
+        })?;
         let (stored, entry) = self.index.entry(at)?;
-        let proof = prove_inclusion(&Tiles(journal.as_ref()), size, at.index).map_err(|error| {
+        let Signed { note, size, here, proof } = over;
+        let tree = Continued { tiles: &Tiles(journal.as_ref()), here, size, proof: &proof };
+        let proof = tree.prove_inclusion(at.index).map_err(|error| {
             tracing::error!(%at, error = %chain(&error), "inclusion cannot be proved");
             Reject::Storage { operation: "reading the hashes of the journal" }
         })?;

@@ -9,14 +9,14 @@ use registry_core::{
     node::Input,
     replicate::{Examination, Found, Look, SendRange},
 };
-use registry_journal::{Reader, Stored, StoredBody};
+use registry_journal::{CheckpointRecord, Checkpointed, Reader, Stored, StoredBody};
 use registry_proto::{
     erasure,
-    log::{Hash, leaf_hash, prove_consistency, prove_inclusion, tree_root},
+    log::{Continued, Hash, leaf_hash, prove_consistency, prove_inclusion, tree_root},
     terms::LogId,
     wire::peer::{Batch, BatchEntry, BodyState, ErasureProof},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     driver::Handle,
@@ -165,6 +165,9 @@ impl Ranges {
             prove_consistency(reader, end, range.upto)
                 .map_err(|error| RangeError::Proof(Box::new(error)))?
         };
+        let last_of_kept = range.note.is_empty() && end == range.upto;
+        let (kept_checkpoint, kept_proof) =
+            last_of_kept.then(|| signed_over(reader, range)).flatten().unwrap_or_default();
         let raw = |hash: &Hash| Bytes::copy_from_slice(hash.as_bytes());
         Ok(Batch {
             land: range.log.land.code().to_owned(),
@@ -174,6 +177,8 @@ impl Ranges {
             checkpoint: range.note.clone(),
             proof: proof.iter().map(raw).collect(),
             follow: range.follow,
+            kept_checkpoint,
+            kept_proof: kept_proof.iter().map(raw).collect(),
         })
     }
 
@@ -251,6 +256,22 @@ fn look(reader: &Reader, old: u64, new: u64) -> Result<Found, RangeError> {
     Ok(Found { root, proof })
 }
 
+/// A checkpoint over all of a range that a reset keeps, and how that leads to it; without one the
+/// range goes alone.
+fn signed_over(reader: &Reader, range: &SendRange) -> Option<(Bytes, Vec<Hash>)> {
+    let Checkpointed { record, covers } = reader.checkpoint_over(range.upto.checked_sub(1)?)?;
+    let CheckpointRecord { note, note_size: size, proof } = record;
+    let tree = Continued { tiles: reader, here: covers, size, proof: &proof };
+    match tree.prove_consistency(range.upto) {
+        Ok(proof) => Some((note, proof)),
+        Err(error) => {
+            let cause = chain(&error);
+            warn!(log = %range.log, size, cause, "what is kept is served without its checkpoint");
+            None
+        }
+    }
+}
+
 fn prove_erasure(reader: &Reader, by: u64, size: u64) -> Result<ErasureProof, RangeError> {
     let stored = reader.entry(by).map_err(RangeError::Read)?;
     let StoredBody::Present { salt, bytes } = stored.body else {
@@ -286,7 +307,7 @@ mod tests {
     use registry_core::replicate::SessionId;
     use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
     use registry_proto::{
-        log::{Checkpoint, Header, Kind, Origin},
+        log::{Checkpoint, Header, Kind, Origin, check_consistency},
         terms::Land,
         wire::registry::Erasure,
     };
@@ -314,6 +335,9 @@ mod tests {
                 EntryRef { header: &it.header, body: Body::Present { salt, bytes } }
             })
             .collect();
+        if refs.is_empty() {
+            return journal;
+        }
         let (note, note_size) = (Bytes::from_static(b"note"), refs.len() as u64);
         let checkpoint = &CheckpointRecord { note, note_size, proof: Vec::new() };
         let group = Group { entries: &refs, checkpoint, received_unix_ms: 1, from: "" };
@@ -366,6 +390,52 @@ mod tests {
             let erasing = erasure::verify(proof, &header, &leaf_hash(&target), &tree);
             assert_eq!(erasing.expect("is proved").by, 1);
         })
+    }
+
+    /// What goes with a batch of the first epoch, of which a reset keeps three of five entries; `size` are
+    /// here, the last under a checkpoint of `signed`: its note, and whether it is proved.
+    fn over((size, signed): (u64, u64), last: &'static [u8], bytes: usize) -> (Bytes, bool) {
+        const KEPT: u64 = 3;
+        let dir = tempfile::tempdir().expect("a directory");
+        let memory = MemoryJournal::of(Land::SL);
+        for n in 0..5 {
+            memory.append(&[Item::Define(n, NUMBER_A)]);
+        }
+        let entries = memory.entries();
+        let whole = journal(&dir.path().join("whole"), OLD, &entries).reader();
+        let mut here = journal(dir.path(), OLD, &[]);
+        for (end, stored) in (1..=size).zip(&entries) {
+            let (salt, bytes) = stored.body.as_ref().expect("a body");
+            let entries =
+                &[EntryRef { header: &stored.header, body: Body::Present { salt, bytes } }];
+            let (note, note_size) = if end == size { (last, signed) } else { (&b""[..], 5) };
+            let proof = prove_consistency(&whole, end, note_size).expect("proved");
+            let checkpoint = &CheckpointRecord { note: Bytes::from_static(note), note_size, proof };
+            let group = Group { entries, checkpoint, received_unix_ms: 1, from: "" };
+            here.append(&group).expect("durable");
+        }
+        let erasures = Erasures::open(dir.path(), [OLD]).expect("opens");
+        let ranges = Ranges::new([(OLD, here.reader())].into(), erasures);
+        let (session, log, note) = (SessionId(1), OLD, Bytes::new());
+        let (from, upto, follow, to_owner) = (0, KEPT, 1, false);
+        let range = SendRange { session, log, from, upto, bytes, note, follow, to_owner };
+        let batch = ranges.read(&here.reader(), &range).expect("read");
+        let proof: Vec<_> =
+            batch.kept_proof.iter().map(|it| Hash::try_from(&it[..]).expect("a hash")).collect();
+        let [old, new] = [KEPT, signed].map(|size| tree_root(&whole, size).expect("a tree"));
+        let leads = check_consistency(&proof, KEPT, &old, signed, &new).is_ok();
+        (batch.kept_checkpoint, leads)
+    }
+
+    #[test]
+    fn the_last_of_what_is_kept_goes_with_a_checkpoint_over_it_if_there_is_one() {
+        const WHOLE: usize = 1 << 20;
+        // of just that, of more that is here, of more than is here, and of both
+        for here in [(3, 3), (4, 4), (3, 5), (4, 5), (5, 5)] {
+            assert_eq!(over(here, b"note", WHOLE), (Bytes::from_static(b"note"), true), "{here:?}");
+        }
+        assert!(over((3, 5), b"", WHOLE).0.is_empty());
+        assert!(over((4, 5), b"note", 1).0.is_empty(), "before its end");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use registry_proto::{
     charter::Charter,
     log::{
         Checkpoint, Frontier, Hash, Kind, LogSigner, Origin, SignedCheckpoint, check_inclusion,
-        leaf_hash,
+        leaf_hash, prove_consistency,
     },
     terms::Land,
     wire::registry::{
@@ -33,7 +33,7 @@ use crate::{
     folder::Folder,
     guard::Keeper,
     index::Index,
-    journals::{JournalRead, Journals},
+    journals::{JournalRead, Journals, Signed, Tiles},
     reads::{self, Reads},
     search::Search,
     status::StatusBoard,
@@ -114,7 +114,8 @@ fn checkpoint(journal: &MemoryJournal, size: usize) {
     let origin = Origin { verbund: charter().id(), log: journal.log };
     let head = Checkpoint { origin, size: size as u64, root: tree.root() };
     let signed = head.sign(&signer(1), 1_700_000_000).unwrap();
-    journal.set_checkpoint(size as u64, signed.raw().clone());
+    let (note, size) = (signed.raw().clone(), size as u64);
+    journal.set_checkpoint(Signed { note, size, here: size, proof: Vec::new() });
 }
 
 #[tokio::test]
@@ -186,7 +187,20 @@ async fn a_proof_holds_against_the_signed_root() {
     let ask = |index| GetInclusionProofRequest {
         position: Some(LogPosition { land: "SL".to_owned(), epoch: 1, index }),
     };
-    for index in 0..3 {
+    let beyond_note = api.get_inclusion_proof(request(ask(3))).await.unwrap_err();
+    assert_eq!(beyond_note.code(), Code::Unavailable);
+    // one over more than is here
+    let longer = MemoryJournal::of(Land::SL);
+    longer.extend(&journal.entries());
+    longer.append(&[Item::Other(6), Item::Other(7), Item::Other(8)]);
+    checkpoint(&longer, 7);
+    let proof = prove_consistency(&Tiles(&longer), 4, 7).unwrap();
+    let signed = longer.checkpoint_over(0).unwrap();
+    let beyond = Signed { here: 4, proof, ..signed };
+    for index in [0, 1, 2, 3, 0, 1, 2] {
+        if index == 3 {
+            journal.set_checkpoint(beyond.clone());
+        }
         let answer = api.get_inclusion_proof(request(ask(index))).await.unwrap().into_inner();
         let origin = Origin { verbund: charter().id(), log: journal.log };
         let keys = signer(1).keys();
@@ -199,8 +213,6 @@ async fn a_proof_holds_against_the_signed_root() {
         assert_eq!(answer.salt.len(), 16);
         assert!(!answer.body.is_empty());
     }
-    let beyond_note = api.get_inclusion_proof(request(ask(3))).await.unwrap_err();
-    assert_eq!(beyond_note.code(), Code::Unavailable);
     let beyond_log = api.get_inclusion_proof(request(ask(4))).await.unwrap_err();
     assert_eq!(beyond_log.code(), Code::NotFound);
     let nothing = GetInclusionProofRequest { position: None };
@@ -210,8 +222,7 @@ async fn a_proof_holds_against_the_signed_root() {
     let other = MemoryJournal::of(Land::SL);
     other.append(&[Item::Define(3, NUMBER_A), Item::Define(4, NUMBER_A), Item::Other(5)]);
     checkpoint(&other, 3);
-    let (size, note) = other.checkpoint().unwrap();
-    journal.set_checkpoint(size, note);
+    journal.set_checkpoint(other.checkpoint_over(0).unwrap());
     let wrong = api.get_inclusion_proof(request(ask(0))).await.unwrap_err();
     assert_eq!(wrong.code(), Code::Internal);
 }

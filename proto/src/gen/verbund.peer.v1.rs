@@ -1123,6 +1123,14 @@ pub struct Batch {
     /// Of the Follow it serves.
     #[prost(uint64, tag = "7")]
     pub follow: u64,
+    /// With the last of what is kept: a checkpoint of the owner (signed note) whose tree begins with all of
+    /// that, so that its receiver can prove the entries. Empty if who serves has none.
+    #[prost(bytes = "bytes", tag = "8")]
+    pub kept_checkpoint: ::prost::bytes::Bytes,
+    /// RFC 6962 consistency proof from the root that the reset names to the root of kept_checkpoint; empty
+    /// when the sizes are equal.
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub kept_proof: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// Sign of life with news.
 #[derive(Clone, PartialEq, ::prost::Message)]

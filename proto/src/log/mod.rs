@@ -2,6 +2,7 @@
 //! rest, no clock. The table "Signed statements" of `ARCHITECTURE.md` lists what is signed.
 
 mod checkpoint;
+mod continued;
 mod cosigned;
 mod hash;
 mod header;
@@ -14,6 +15,7 @@ mod vkey;
 pub use checkpoint::{
     Checkpoint, CheckpointError, LogKeys, LogSigner, Origin, ParseOriginError, SignedCheckpoint,
 };
+pub use continued::Continued;
 pub use cosigned::{COSIGNED_BYTES_MAX, Cosigned};
 pub use hash::{
     Hash, HashLengthError, ParseHashError, VerbundId, body_digest, leaf_hash, node_hash,

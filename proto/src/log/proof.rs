@@ -201,25 +201,6 @@ struct Reader<'a, T: HashTiles> {
 }
 
 impl<T: HashTiles> Reader<'_, T> {
-    fn hash(&self, index: u64) -> Result<Hash, ProofError<T::Error>> {
-        let (tree_level, n) = tlog::split_stored_hash_index(index);
-        let (level, rest) = (tree_level / TILE_LEVELS, tree_level % TILE_LEVELS);
-        let (from, expected) = (n << rest, 1_usize << rest);
-        let mut hashes = self.tiles.read(level, from, expected).map_err(ProofError::Read)?;
-        let found = hashes.len();
-        if found != expected {
-            return Err(ProofError::ShortRead { level, from, expected, found });
-        }
-        let mut width = expected;
-        while width > 1 {
-            width /= 2;
-            for i in 0..width {
-                hashes[i] = node_hash(&hashes[2 * i], &hashes[2 * i + 1]);
-            }
-        }
-        hashes.first().copied().ok_or(ProofError::ShortRead { level, from, expected, found })
-    }
-
     fn finish(
         self,
         proof: Result<Vec<tlog::Hash>, tlog::Error>,
@@ -235,12 +216,40 @@ impl<T: HashTiles> Reader<'_, T> {
 impl<T: HashTiles> tlog::HashReader for Reader<'_, T> {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
         let hashes: Result<Vec<_>, _> =
-            indexes.iter().map(|index| self.hash(*index).map(|hash| to_tlog(&hash))).collect();
+            indexes.iter().map(|index| hash(self.tiles, *index).map(|it| to_tlog(&it))).collect();
         hashes.map_err(|failure| {
             *self.failure.borrow_mut() = Some(failure);
             tlog::Error::InvalidTile
         })
     }
+}
+
+fn hash<T: HashTiles>(tiles: &T, index: u64) -> Result<Hash, ProofError<T::Error>> {
+    let (tree_level, n) = tlog::split_stored_hash_index(index);
+    subtree(tiles, tree_level, n)
+}
+
+/// Root of the `n`th complete subtree of `2^tree_level` leaves.
+pub(super) fn subtree<T: HashTiles>(
+    tiles: &T,
+    tree_level: u8,
+    n: u64,
+) -> Result<Hash, ProofError<T::Error>> {
+    let (level, rest) = (tree_level / TILE_LEVELS, tree_level % TILE_LEVELS);
+    let (from, expected) = (n << rest, 1_usize << rest);
+    let mut hashes = tiles.read(level, from, expected).map_err(ProofError::Read)?;
+    let found = hashes.len();
+    if found != expected {
+        return Err(ProofError::ShortRead { level, from, expected, found });
+    }
+    let mut width = expected;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            hashes[i] = node_hash(&hashes[2 * i], &hashes[2 * i + 1]);
+        }
+    }
+    hashes.first().copied().ok_or(ProofError::ShortRead { level, from, expected, found })
 }
 
 fn bounded(proof: &[Hash]) -> Result<Vec<tlog::Hash>, ProofRejected> {

@@ -149,6 +149,7 @@ impl Disk {
             checkpoint: range.note.clone(),
             proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
             follow: range.follow,
+            ..Batch::default()
         })
     }
 }

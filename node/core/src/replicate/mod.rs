@@ -37,7 +37,7 @@ use common::Common;
 pub use common::Look;
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
-pub(crate) use replica::{Kept, Others, Proved, Replica};
+pub(crate) use replica::{Accepted, Came, Kept, Others, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub use session::{PROTOCOL, SessionId};
 pub(crate) use session::{Session, Telling};

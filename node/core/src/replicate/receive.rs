@@ -7,11 +7,12 @@ use registry_proto::{
 };
 
 use crate::{
+    authorize::PeerIdentity,
     limits,
     now::Now,
     replicate::{
-        Heard, Kept, Lapse, PeerFault, Proved, Replica, Replication, Report, SessionId, Shown,
-        Wish, replica::BatchFault,
+        Accepted, Came, Heard, Kept, Lapse, PeerFault, Proved, Replica, Replication, Report,
+        SessionId, Shown, Wish, replica::BatchFault,
     },
 };
 
@@ -284,12 +285,19 @@ impl Replication {
         if let Some(kept) = kept.filter(|_| replica.is_unproved()) {
             return self.prove(id, log, kept, &batch, now);
         }
+        let other_charter = session.charter != self.charter.number();
         let accepted = match kept {
-            Some(kept) => replica.accept_kept(kept, batch, id, &peer.node, now, &self.resets),
-            None => replica.accept(batch, id, &peer.node, now, &self.resets),
+            Some(kept) => {
+                let came = Came { session: id, from: &peer.node, now, other_charter };
+                replica.accept_kept(kept, batch, came, &self.resets)
+            }
+            None => {
+                let accepted = replica.accept(batch, id, &peer.node, now, &self.resets);
+                accepted.map(|(store, later)| Accepted { store, later, shown: None })
+            }
         };
         match accepted {
-            Ok((store, later)) => {
+            Ok(Accepted { store, later, shown }) => {
                 if kept.is_none() {
                     replica.spend(&store, now);
                 }
@@ -301,9 +309,9 @@ impl Replication {
                 self.wishes.push_back(Wish::Store(store));
                 // every signed head that anyone shows is held against the tree here
                 if let Some(signed) = later {
-                    self.suspect(signed.checkpoint.origin.log, signed, peer);
+                    self.suspect(signed.checkpoint.origin.log, signed, peer.clone());
                 }
-                Ok(Vec::new())
+                Ok(shown.and_then(|it| self.shown_kept(it, peer, now)).into_iter().collect())
             }
             Err(BatchFault::Peer(fault)) => self.not_taken(id, log, fault, now),
             Err(BatchFault::OtherHistory) => {
@@ -323,6 +331,20 @@ impl Replication {
                 Ok(self.stop(log, peer, fault).into_iter().collect())
             }
         }
+    }
+
+    /// A checkpoint came with what a reset keeps. It may show that the owner signed two histories, which
+    /// takes nothing from what is kept.
+    fn shown_kept(
+        &mut self,
+        signed: SignedCheckpoint,
+        peer: PeerIdentity,
+        now: Now,
+    ) -> Option<Heard> {
+        let log = signed.checkpoint.origin.log;
+        let replica = self.replicas.get_mut(&log).filter(|it| it.stopped().is_none())?;
+        let fault = replica.learn(signed, now).err()?;
+        self.stop(log, peer, fault)
     }
 
     /// The part that is here is held against what a partner proves to be kept. What is another

@@ -23,7 +23,7 @@ use registry_proto::{
 
 use self::{checks::Checked, fresh::Fresh, kept::Fits, lent::Lent};
 pub(crate) use self::{
-    kept::{Kept, Proved},
+    kept::{Accepted, Came, Kept, Proved},
     lent::Others,
 };
 use crate::{
@@ -272,16 +272,6 @@ impl Replica {
         self.ends
     }
 
-    /// True when a reset ended the epoch, and all that counts of it is here or under way.
-    pub(crate) fn is_over(&self) -> bool {
-        self.ends.is_some_and(|it| self.received.size() >= it)
-    }
-
-    /// A reset ended the epoch; until the node begins again nothing is asked for by it.
-    pub(crate) fn end(&mut self, size: u64) {
-        self.ends = Some(size);
-    }
-
     pub(crate) fn durable(&self) -> u64 {
         self.durable
     }
@@ -391,6 +381,11 @@ impl Replica {
         let (size, root) = match &self.head {
             None => (0, &Hash::EMPTY_ROOT),
             Some(head) if head.size() < self.durable => (head.size(), head.root()),
+            // nobody waits for more of an epoch that ended than can be served
+            Some(_) if self.keeps.is_some() => match &self.served {
+                Some(served) => (served.size(), served.root()),
+                None => (0, &Hash::EMPTY_ROOT),
+            },
             Some(_) => (self.durable, &self.durable_root),
         };
         // a larger head that is known must not hide what is held

@@ -168,6 +168,8 @@ impl Author {
             checkpoint: self.signed(signed).raw().clone(),
             proof: proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect(),
             follow: 0,
+            kept_checkpoint: Bytes::new(),
+            kept_proof: Vec::new(),
         }
     }
 

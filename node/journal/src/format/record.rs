@@ -282,6 +282,11 @@ impl CheckpointPrefix {
         CHECKPOINT_PREFIX_BYTES + self.proof_len * HASH_BYTES + self.note_len
     }
 
+    /// Whether there is a note, and it signs exactly what the group ends with.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.note_len > 0 && self.note_size == self.covers
+    }
+
     /// Whether proof and note are intact; `record` is the whole record.
     pub(crate) fn is_intact(&self, record: &[u8]) -> bool {
         record

@@ -11,7 +11,10 @@ use registry_proto::{
     wire::peer::Batch,
 };
 
-use super::{BatchFault, Replica};
+use super::{
+    BatchFault, Replica,
+    kept::{Beyond, Kept},
+};
 use crate::{
     limits,
     replicate::{
@@ -85,18 +88,46 @@ impl Replica {
         if upto > whole.size {
             return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: whole.size });
         }
-        let mut proof = Vec::with_capacity(batch.proof.len().min(64));
-        for hash in &batch.proof {
-            let hash = Hash::try_from(hash.as_ref()).map_err(|_| PeerFault::BatchSize {
-                log,
-                entries: batch.entries.len(),
-                bytes: hash.len(),
-            })?;
-            proof.push(hash);
-        }
+        let proof = self.hashes(batch, &batch.proof)?;
         check_consistency(&proof, upto, root, whole.size, &whole.root)
             .map_err(|source| PeerFault::Proof { log, source })?;
         Ok(proof)
+    }
+
+    /// A checkpoint of the owner over all that is kept, which may come with the last of that, and how that
+    /// leads to it. What counts under another charter only is left out: the reset vouches for the entries.
+    pub(super) fn check_kept_checkpoint(
+        &self,
+        batch: &Batch,
+        kept: Kept,
+        other_charter: bool,
+    ) -> Result<Option<Beyond>, PeerFault> {
+        if batch.kept_checkpoint.is_empty() {
+            return Ok(None);
+        }
+        let signed = match self.verify(&batch.kept_checkpoint) {
+            Ok(signed) => signed,
+            Err(PeerFault::BeyondCut { .. }) => return Ok(None),
+            Err(PeerFault::Checkpoint { .. }) if other_charter => return Ok(None),
+            Err(fault) => return Err(fault),
+        };
+        let (log, upto, size) = (self.origin.log, kept.size, signed.size());
+        if upto > size {
+            return Err(PeerFault::BatchBeyondCheckpoint { log, upto, signed: size });
+        }
+        let proof = self.hashes(batch, &batch.kept_proof)?;
+        check_consistency(&proof, upto, &kept.root, size, signed.root())
+            .map_err(|source| PeerFault::Proof { log, source })?;
+        Ok(Some(Beyond { signed, proof }))
+    }
+
+    fn hashes(&self, of: &Batch, proof: &[Bytes]) -> Result<Vec<Hash>, PeerFault> {
+        let (log, entries) = (self.origin.log, of.entries.len());
+        let hash = |it: &Bytes| {
+            let fault = |_| PeerFault::BatchSize { log, entries, bytes: it.len() };
+            Hash::try_from(it.as_ref()).map_err(fault)
+        };
+        proof.iter().map(hash).collect()
     }
 
     /// Recorded time of the last entry, the erasures among them, and a checkpoint of a later epoch that

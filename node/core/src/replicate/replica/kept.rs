@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use registry_proto::{
     epoch::TakenReset,
     log::{Checkpoint, Frontier, Hash, SignedCheckpoint, leaf_hash},
@@ -26,6 +27,35 @@ use crate::{
 pub(crate) struct Kept {
     pub(crate) size: u64,
     pub(crate) root: Hash,
+}
+
+/// A checkpoint of the owner over all that a reset keeps, and maybe more.
+#[derive(Clone, Debug)]
+pub(super) struct Beyond {
+    pub(super) signed: SignedCheckpoint,
+    /// Consistency proof from what is kept to what it signs.
+    pub(super) proof: Vec<Hash>,
+}
+
+/// What was verified of a batch.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) store: Store,
+    /// A checkpoint of a later epoch that excuses missing bodies.
+    pub(crate) later: Option<SignedCheckpoint>,
+    /// A checkpoint that came with what a reset keeps.
+    pub(crate) shown: Option<SignedCheckpoint>,
+}
+
+/// From whom a batch came, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came<'a> {
+    pub(crate) session: SessionId,
+    /// Its node.
+    pub(crate) from: &'a str,
+    pub(crate) now: Now,
+    /// It runs under another charter.
+    pub(crate) other_charter: bool,
 }
 
 /// Whether a tree begins with what a reset keeps.
@@ -59,6 +89,16 @@ impl Kept {
 // === impl Replica ===
 
 impl Replica {
+    /// True when a reset ended the epoch, and all that counts of it is here or under way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends.is_some_and(|it| self.received.size() >= it)
+    }
+
+    /// A reset ended the epoch; until the node begins again nothing is asked for by it.
+    pub(crate) fn end(&mut self, size: u64) {
+        self.ends = Some(size);
+    }
+
     /// What is to be fetched as the reset keeps it, from whoever has it.
     pub(crate) fn seeks_kept(&self) -> Option<Kept> {
         let kept = self.keeps?;
@@ -145,42 +185,52 @@ impl Replica {
 
     /// Checks a batch of what a reset keeps by itself, from the bytes to the root that the reset
     /// names, and moves the verified tree on. On a fault nothing changes.
+    ///
+    /// With the last of it a checkpoint may come, so that it can be proved to clients. Whose history that
+    /// signs its proof says: it leads from the root that the reset names.
     pub(crate) fn accept_kept(
         &mut self,
         kept: Kept,
         batch: Batch,
-        session: SessionId,
-        from: &str,
-        now: Now,
+        came: Came<'_>,
         resets: &BTreeMap<LogId, TakenReset>,
-    ) -> Result<(Store, Option<SignedCheckpoint>), BatchFault> {
+    ) -> Result<Accepted, BatchFault> {
+        let Came { session, from, now, other_charter } = came;
         let expected = self.received.size();
         let bytes = self.check_size(&batch, expected, session).map_err(BatchFault::Peer)?;
         let whole = Checkpoint { origin: self.origin, size: kept.size, root: kept.root };
         let (tree, _) = self.grown(&batch);
         let proof =
             self.check_tree(&batch, &whole, tree.size(), &tree.root()).map_err(BatchFault::Peer)?;
+        // before its end a group leads to the reset, by which it is known at the next start
+        let beyond = match tree.size() == kept.size {
+            true => self.check_kept_checkpoint(&batch, kept, other_charter),
+            false => Ok(None),
+        };
+        let beyond = beyond.map_err(BatchFault::Peer)?;
         // from here on the owner's offline key and most members stand behind the headers
         let checked = self.check_entries(&batch, whole, resets)?;
         if checked.gone {
             self.may_lack(&batch, now)?;
         }
         self.kept = true;
-        let signed = self.signs_kept.clone();
-        let point =
-            signed.clone().map(|it| Point::under(tree.size(), tree.root(), it, proof.clone()));
+        let shown = beyond.as_ref().map(|it| it.signed.clone());
+        let exact = self.signs_kept.clone().map(|signed| Beyond { signed, proof: proof.clone() });
+        let over = exact.or(beyond);
+        let point = over.clone().map(|it| {
+            let Beyond { signed, proof } = it;
+            Point::under(tree.size(), tree.root(), signed, proof)
+        });
         let flight = InFlight { tree, point, session, bytes };
         let (entries, later) = self.take(batch, checked, flight);
-        let store = Store {
-            log: self.origin.log,
-            entries,
-            note: signed.map(|it| it.raw().clone()).unwrap_or_default(),
-            note_size: kept.size,
-            proof,
-            received_ms: now.wall_ms,
-            from: from.to_owned(),
+        let (note, note_size, proof) = match over {
+            Some(Beyond { signed, proof }) => (signed.raw().clone(), signed.size(), proof),
+            None => (Bytes::new(), kept.size, proof),
         };
-        Ok((store, later))
+        let (log, received_ms) = (self.origin.log, now.wall_ms);
+        let from = from.to_owned();
+        let store = Store { log, entries, note, note_size, proof, received_ms, from };
+        Ok(Accepted { store, later, shown })
     }
 
     /// The tree with the entries of a batch, and whether it begins with what a reset keeps.

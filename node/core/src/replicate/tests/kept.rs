@@ -2,6 +2,7 @@
 //! what is kept from whoever has it, and nothing that is not proved to be it.
 
 use bytes::Bytes;
+use prost::Message as _;
 use registry_proto::{
     epoch::TakenReset,
     evidence::Equivocation,
@@ -10,8 +11,11 @@ use registry_proto::{
         Land::{self, HE, RP, SL, TH},
         LogId,
     },
-    wire::peer::{
-        Batch, BodyState, EpochResets, Evidence, Follow, Head, Heads, peer_message::Message,
+    wire::{
+        peer::{
+            Batch, BodyState, EpochResets, Evidence, Follow, Head, Heads, peer_message::Message,
+        },
+        registry as wire,
     },
 };
 
@@ -79,6 +83,14 @@ fn tells(head: Head) -> Message {
 /// Entries proved to be a beginning of the first [`KEPT`] ones that this author wrote.
 fn batch(author: &Author, from: u64, to: u64, follow: u64) -> Message {
     Message::Batch(Batch { checkpoint: Bytes::new(), follow, ..author.batch(from, to, KEPT) })
+}
+
+/// All that is kept, as this author wrote it, with a checkpoint of `signed` entries of another one.
+fn batch_under(author: &Author, over: &Author, signed: u64, follow: u64) -> Batch {
+    let Message::Batch(batch) = batch(author, 0, KEPT, follow) else { panic!("a batch") };
+    let proof = prove_consistency(over, KEPT, signed).unwrap_or_default();
+    let kept_proof = proof.iter().map(|it| Bytes::copy_from_slice(it.as_bytes())).collect();
+    Batch { kept_checkpoint: over.signed(signed).raw().clone(), kept_proof, ..batch }
 }
 
 /// What a node says about a log: state, entries here, entries known.
@@ -435,4 +447,123 @@ fn entries_that_nobody_may_keep_are_asked_for_once() {
     assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
     let header = Header::parse(&forked.kept.batch(4, 5, 6).entries[0].header).expect("a header");
     assert_eq!(header.index, 77);
+}
+
+/// Note, signed size and number of hashes of what a message makes a node store.
+fn stored_under(bench: &mut Bench, message: Message) -> Option<(Bytes, u64, usize)> {
+    let effects = bench.handle(Input::Received { session: SessionId(1), message });
+    effects.into_iter().find_map(|it| match it {
+        Effect::Store(store) => Some((store.note, store.note_size, store.proof.len())),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_checkpoint_over_what_is_kept_is_stored_with_the_last_of_it() {
+    let forked = Forked::of(RP);
+    for signed in [KEPT, 10] {
+        let mut bench = forked.node(Vec::new());
+        bench.connect(1, TH);
+        bench.say(1, forked.head());
+        let follow = bench.follow(1, RP);
+        // before its end a group is known by the reset alone
+        let whole = batch_under(&forked.kept, &forked.kept, signed, follow);
+        let part = Batch { entries: whole.entries[..4].to_vec(), ..whole.clone() };
+        let Message::Batch(proved) = forked.batch(0, 4, follow) else { panic!("a batch") };
+        let part = Batch { proof: proved.proof, ..part };
+        let stored = stored_under(&mut bench, Message::Batch(part));
+        assert_eq!(stored.map(|it| (it.0.len(), it.1)), Some((0, KEPT)));
+        let rest = Batch { first: 4, entries: whole.entries[4..].to_vec(), ..whole };
+        let (note, proof) = (rest.kept_checkpoint.clone(), rest.kept_proof.len());
+        let stored = stored_under(&mut bench, Message::Batch(rest));
+        assert_eq!(stored, Some((note, signed, proof)));
+        assert!(signed == KEPT || proof > 0);
+        bench.stored(RP);
+        bench.stored(RP);
+        assert_eq!(state(&bench, log(RP)), (LogState::Ended, KEPT, KEPT));
+        assert!(bench.lapses.is_empty(), "{:?}", bench.lapses);
+        // and is there after a restart
+        let mut here = RecoveredLog { kept: true, ..forked.kept.recovered(KEPT, signed) };
+        here.complete = here.head.clone().filter(|_| signed == KEPT);
+        let mut bench = forked.node(vec![here]);
+        assert_eq!(state(&bench, log(RP)), (LogState::Ended, KEPT, KEPT));
+        let told = announced(&mut bench, 1, TH);
+        // under a checkpoint of more than is here nothing can be served
+        let served = if signed == KEPT { KEPT } else { 0 };
+        assert_eq!((told.kept, told.size), (true, served));
+        assert_eq!(told.checkpoint, *forked.kept.signed(signed).raw());
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_not_proved_to_be_over_what_is_kept_is_refused() {
+    let forked = Forked::of(RP);
+    type Spoil = fn(&Forked, &mut Batch);
+    let cases: [(Spoil, &str); 8] = [
+        // signed by the owner like the right one
+        (|it, batch| *batch = batch_under(&it.kept, &it.other, 9, batch.follow), "proof"),
+        (|it, batch| batch.kept_checkpoint = it.other.signed(9).raw().clone(), "proof"),
+        (|_, batch| batch.kept_proof.clear(), "proof"),
+        (|_, batch| batch.kept_proof = vec![Bytes::from_static(&[0; 32]); 70_000], "proof"),
+        (|_, batch| batch.kept_proof.push(Bytes::from_static(&[0; 31])), "batch_size"),
+        (
+            |it, batch| batch.kept_checkpoint = it.kept.signed(5).raw().clone(),
+            "batch_beyond_checkpoint",
+        ),
+        (
+            |_, batch| batch.kept_checkpoint = Forked::of(HE).kept.signed(10).raw().clone(),
+            "checkpoint",
+        ),
+        (|_, batch| batch.kept_checkpoint = Bytes::from(vec![b'x'; 100_000]), "checkpoint"),
+    ];
+    for (spoil, label) in cases {
+        let mut bench = forked.node(Vec::new());
+        for (session, land) in [(1, TH), (2, HE)] {
+            bench.connect(session, land);
+            bench.say(session, forked.head());
+        }
+        let mut batch = batch_under(&forked.kept, &forked.kept, 10, bench.follow(1, RP));
+        spoil(&forked, &mut batch);
+        let said = bench.say(1, Message::Batch(batch));
+        let fault = format!("fault TH {label}");
+        assert_eq!(said, [&fault, "1 <- unfollow RP/1", "2 <- follow RP/1 from 0"]);
+        assert_eq!(state(&bench, log(RP)), (LogState::CatchingUp, 0, KEPT));
+        let follow = bench.follow(2, RP);
+        let batch = batch_under(&forked.kept, &forked.kept, 10, follow);
+        let said = bench.say(2, Message::Batch(batch));
+        assert_eq!(said, ["store RP/1 +6 of 10", "2 <- unfollow RP/1"]);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_charter_is_left_out_and_one_of_two_histories_convicts() {
+    let forked = Forked::of(RP);
+    // its end lies behind what counts here of the log
+    let mut bench = Bench::with(|it| {
+        let (cut, mut next) = (forked.kept.checkpoint(8), it.charter.draft_of_next());
+        let member = next.members.iter_mut().find(|it| it.land == "RP").expect("a member");
+        let root = Bytes::copy_from_slice(cut.root.as_bytes());
+        member.cut = Some(wire::LogCut { epoch: 1, size: 8, root });
+        member.set_state(wire::MemberState::Suspended);
+        next.threshold = 3;
+        let next = it.charter.successor(next.encode_to_vec().into()).expect("a successor");
+        (it.charter, it.resets) = (next.0, vec![forked.reset.clone()]);
+    });
+    bench.connect(1, TH);
+    bench.say(1, forked.head());
+    let batch = batch_under(&forked.kept, &forked.kept, 10, bench.follow(1, RP));
+    assert_eq!(bench.say(1, Message::Batch(batch))[0], "store RP/1 +6 of 6");
+    // a partner that holds the other history showed its head before
+    let resets = vec![forked.reset.clone()];
+    let mut bench = Bench::with(|it| it.resets = resets);
+    bench.connect(2, HE);
+    bench.say(2, tells(forked.other.head(0, 9)));
+    bench.connect(1, TH);
+    bench.say(1, forked.head());
+    let batch = batch_under(&forked.kept, &forked.kept, 9, bench.follow(1, RP));
+    let said = bench.say(1, Message::Batch(batch));
+    let convicted = ["store RP/1 +6 of 9", "stopped by TH equivocation", "keep evidence RP/1"];
+    assert_eq!(said.iter().filter(|it| convicted.contains(&it.as_str())).count(), 3, "{said:?}");
+    bench.stored(RP);
+    assert_eq!(state(&bench, log(RP)).1, KEPT);
 }
