@@ -23,7 +23,7 @@ use registry_proto::terms::LogId;
 use tracing::{error, info};
 
 use foundation::{Core, Foundation};
-pub use listeners::{BindError, Bound, Listeners};
+pub use listeners::{BindError, Bound, Kept, Listeners};
 use logs::Logs;
 pub use logs::LogsError;
 
