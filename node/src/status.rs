@@ -1,12 +1,13 @@
 //! What readers are told about this node, its logs and its partners.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use registry_core::{
     status::{LaterState, LogState, LogStatus, PeerLogStatus, ResetsTold, Status},
     view::Cut,
 };
+use registry_journal::Reader;
 use registry_proto::{
     terms::Land,
     wire::registry::{
@@ -14,7 +15,7 @@ use registry_proto::{
     },
 };
 
-use crate::certificates::CertificateBoard;
+use crate::{certificates::CertificateBoard, epochs::Aside};
 
 /// The newest state that the driver showed. Cheap to clone; all clones are one board.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct StatusBoard {
     status: Arc<ArcSwap<Status>>,
     certificates: CertificateBoard,
     charter: Arc<ArcSwap<CharterStanding>>,
+    /// What was set aside of the own log, and that log.
+    aside: Arc<OnceLock<(Aside, Reader)>>,
 }
 
 // === impl StatusBoard ===
@@ -42,7 +45,21 @@ impl StatusBoard {
             resets_told: ResetsTold::new(),
         };
         let status = Arc::new(ArcSwap::from_pointee(status));
-        Self { status, certificates: CertificateBoard::default(), charter: Arc::default() }
+        let (charter, aside) = Default::default();
+        Self { status, certificates: CertificateBoard::default(), charter, aside }
+    }
+
+    /// Takes what was set aside of the own log, to be named while it is not there; once.
+    pub fn names_aside(&self, aside: Aside, own: Option<&Reader>) {
+        if let Some(own) = own {
+            // the first stays: a board is of one life of a node
+            let _ = self.aside.set((aside, own.clone()));
+        }
+    }
+
+    /// What was set aside and is not in the own log, for its operator.
+    pub fn set_aside(&self) -> Option<String> {
+        self.aside.get().and_then(|(aside, own)| aside.told(own))
     }
 
     /// What bears out the charter in force; its digest is empty before the votes were read.

@@ -21,6 +21,7 @@ use super::{
     cut,
     gone::Gone,
     kept::{self, Fits},
+    unseen::{self, BY_PARTNERS},
 };
 use crate::{
     config::Config,
@@ -42,6 +43,8 @@ pub(super) struct Logs {
     pub(super) evidence: Vec<Bytes>,
     /// Findings of damage in the journals of a Land.
     pub(super) damage: BTreeMap<Land, u64>,
+    /// Entries of the own log that were set aside, because nobody had seen them and partners have others.
+    pub(super) set_aside: u64,
 }
 
 /// Why the logs cannot be opened.
@@ -70,8 +73,8 @@ pub enum LogsError {
     /// The lists of erasures cannot be used.
     #[error("cannot read the lists of erasures")]
     Erasures(#[source] std::io::Error),
-    /// What is known of epochs that ended cannot be used.
-    #[error("cannot use what is known of the epochs that ended")]
+    /// What is known of epochs cannot be used.
+    #[error("cannot use what is known of the epochs of logs")]
     Resets(#[source] ResetsError),
     /// The own log cannot be read; publishing needs to know what is published.
     #[error("cannot read {log}/{index} of the own log; the records of partners can repair it")]
@@ -90,12 +93,14 @@ pub enum LogsError {
 }
 
 /// Opens everything on a thread that may wait for disks. `evidence` is what is known of owners that
-/// signed two histories.
+/// signed two histories, `seen` how many entries of the own log others have seen, if what is here beyond
+/// is to be set aside.
 pub(super) async fn open(
     config: &Config,
     own: LogId,
     taken: Vec<TakenReset>,
     evidence: Vec<Equivocation>,
+    seen: Option<u64>,
 ) -> Result<Logs, LogsError> {
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
@@ -115,6 +120,7 @@ pub(super) async fn open(
             erasures,
             evidence: evidence.iter().map(|it| it.raw().clone()).collect(),
             damage: BTreeMap::new(),
+            set_aside: 0,
         };
         let mut kept_here = BTreeSet::new();
         for Epoch { log, ends } in all {
@@ -126,9 +132,12 @@ pub(super) async fn open(
             let origin = Origin { verbund: charter.id(), log };
             let beyond = member.map(|it| cut::beyond(&journal.reader(), it, &origin));
             if let Some(upto) = beyond.flatten() {
-                let set_aside = |source| LogsError::Open { log, dir: dir.clone(), source };
-                cut::set_aside(log, journal, upto, BY_CHARTER).map_err(set_aside)?;
-                (journal, _) = open_one(log, &dir, verbund)?;
+                journal = shortened(log, &dir, verbund, journal, (upto, BY_CHARTER))?;
+            }
+            if let Some(seen) = seen.filter(|_| log == own && ends.is_none()) {
+                logs.set_aside = unseen::listed(log, &journal.reader(), seen, &resets)?;
+                journal = shortened(log, &dir, verbund, journal, (seen, BY_PARTNERS))?;
+                resets.settle(log).map_err(LogsError::Resets)?;
             }
             let mut is_kept = false;
             if let Some((size, root)) = ends {
@@ -206,9 +215,20 @@ fn settled(
         (Fits::Unknown, false) => return Ok((journal, false)),
         (Fits::No, _) | (Fits::Unknown, true) => {}
     }
+    Ok((shortened(log, dir, verbund, journal, (0, BY_RESET))?, true))
+}
+
+/// Sets aside what stands behind the first so many entries of a journal, and says why.
+fn shortened(
+    log: LogId,
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    (upto, why): (u64, &'static str),
+) -> Result<Journal, LogsError> {
     let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
-    cut::set_aside(log, journal, 0, BY_RESET).map_err(unmoved)?;
-    Ok((open_one(log, dir, verbund)?.0, true))
+    cut::set_aside(log, journal, upto, why).map_err(unmoved)?;
+    Ok(open_one(log, dir, verbund)?.0)
 }
 
 fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {

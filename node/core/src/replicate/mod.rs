@@ -9,6 +9,7 @@ mod doubts;
 mod entries;
 mod epochs;
 mod fault;
+mod hidden;
 mod plan;
 mod receive;
 mod replica;
@@ -34,6 +35,8 @@ use charters::Asking;
 pub use charters::{ChartersAsked, Hindrance, ProvedCharters};
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
+use hidden::Hidden;
+pub use hidden::seen_by_others;
 pub(crate) use replica::{Kept, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub(crate) use session::Session;
@@ -81,7 +84,8 @@ pub enum Wish {
     },
     /// Keep a reset that is complete, and begin again under it.
     KeepReset(TakenReset),
-    /// Begin again: what is here of the log is another history than the one that counts.
+    /// Begin again: what is here of the log is another history than the one that counts, or, of the
+    /// own log that is written, its end is.
     SetAside(LogId),
     /// Answer a partner that asked for later charters.
     ShowCharters(ChartersAsked),
@@ -217,6 +221,7 @@ pub(crate) struct Replication {
     sessions: BTreeMap<SessionId, Session>,
     testimony: Testimony,
     asking: Asking,
+    hidden: Hidden,
     wishes: VecDeque<Wish>,
 }
 
@@ -238,6 +243,8 @@ pub(crate) enum Heard {
     },
     /// The own log has two signed heads.
     OwnLogForked(OwnerFault),
+    /// The end of the own log here, which nobody has seen, is not what partners have.
+    OwnEndContradicted,
     /// The own epoch has ended.
     EpochEnded,
 }
@@ -274,6 +281,7 @@ impl Replication {
             sessions: BTreeMap::new(),
             testimony: Testimony::default(),
             asking: Asking::default(),
+            hidden: Hidden::default(),
             wishes: VecDeque::new(),
         }
     }
@@ -458,7 +466,8 @@ impl Replication {
     }
 
     fn send_heads(&mut self, id: SessionId, nonce: u64, now: Now) {
-        let heads: Vec<Head> = self.replicas.values().map(Replica::announce).collect();
+        let shown = self.replicas.values().filter(|it| !self.hides(it.log()));
+        let heads: Vec<Head> = shown.map(Replica::announce).collect();
         let told = self.telling();
         if let Some(session) = self.sessions.get_mut(&id) {
             session.told = told;
@@ -468,14 +477,16 @@ impl Replication {
     }
 
     fn telling(&self) -> BTreeMap<LogId, (u64, u64)> {
-        self.replicas.iter().map(|(log, it)| (*log, telling(it))).collect()
+        let shown = self.replicas.iter().filter(|(log, _)| !self.hides(**log));
+        shown.map(|(log, it)| (*log, telling(it))).collect()
     }
 
     fn beacon(&mut self, id: SessionId, now: Now) {
+        let hidden = self.hidden_log();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let due = now.mono_ms.saturating_sub(session.last_beacon_mono_ms) >= limits::BEACON_MS;
         let mut heads = Vec::new();
-        for (log, replica) in &self.replicas {
+        for (log, replica) in self.replicas.iter().filter(|(log, _)| Some(**log) != hidden) {
             let telling = telling(replica);
             let told = session.told.get(log).copied().unwrap_or_default();
             let grew = telling.0 != told.0;

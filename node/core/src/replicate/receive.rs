@@ -268,6 +268,7 @@ impl Replication {
         if let Some(kept) = kept.filter(|_| replica.is_unproved()) {
             return self.prove(id, log, kept, &batch, now);
         }
+        let astray = log == self.own && self.hidden.may_be_astray(replica.received());
         let accepted = match kept {
             Some(kept) => replica.accept_kept(kept, batch, id, &peer.node, now, &self.resets),
             None => replica.accept(batch, id, &peer.node, now, &self.resets),
@@ -288,6 +289,10 @@ impl Replication {
                     self.suspect(signed.checkpoint.origin.log, signed, peer);
                 }
                 Ok(Vec::new())
+            }
+            // it is signed, and does not go on from what is here
+            Err(BatchFault::Peer(PeerFault::Proof { .. })) if astray => {
+                Ok(self.contradicted().into_iter().collect())
             }
             Err(BatchFault::Peer(fault)) => self.not_taken(id, log, fault, now),
             Err(BatchFault::OtherHistory) => {

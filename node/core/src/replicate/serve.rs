@@ -59,7 +59,7 @@ impl Replication {
             return;
         };
         let Some(replica) = self.replicas.get(&log) else { return };
-        if follow.kept && replica.holds_kept().is_none() {
+        if self.hides(log) || (follow.kept && replica.holds_kept().is_none()) {
             self.refuse(id, log.land.code(), log.epoch, RefusalReason::Unavailable);
             return;
         }
