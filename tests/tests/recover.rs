@@ -214,9 +214,7 @@ async fn what_a_node_says_last_is_known_to_whoever_goes_on_elsewhere() {
     cluster.run(SL);
     cluster.wait_open(&[SL]).await;
     assert_eq!(publish(&cluster, 2).await, 1);
-    let begun = std::time::Instant::now();
     assert!(cluster.terminate(SL, LIMIT).await.success());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // the head of the audit log, which no partner would have got after the end
     check_one_history(&cluster, 3, &[RP, HE]).await;
     assert!(cluster.stderr(SL).lines().last().is_some_and(|it| it.contains("the process ends")));
