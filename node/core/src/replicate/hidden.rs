@@ -47,7 +47,9 @@ impl Replication {
 
     /// Shows it from now on; partners are told with the next beacon.
     pub(crate) fn reveal_own(&mut self) {
-        self.hidden.end = None;
+        if self.hidden.end.take().is_some() {
+            self.pump_followers(self.own);
+        }
     }
 
     /// True while a log is kept back.
