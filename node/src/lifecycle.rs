@@ -94,9 +94,12 @@ pub enum Drained {
     },
 }
 
-/// Starts tasks and ends them all. Clones share one state.
+/// Starts tasks and ends them all, in two steps: it is asked to ([`Shutdown::request`]), and tasks are
+/// told to end ([`Shutdown::drain`]). In between a node says what partners shall still hear. Clones
+/// share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
+    asked: CancellationToken,
     token: CancellationToken,
     tracker: TaskTracker,
     cause: Arc<OnceLock<StopCause>>,
@@ -192,20 +195,20 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Cancelled as soon as the node shall stop.
+    /// Cancelled as soon as tasks shall end.
     pub fn token(&self) -> &CancellationToken {
         &self.token
     }
 
-    /// Waits until the node shall stop.
+    /// Waits until the node shall stop. Whoever serves others goes on until [`Shutdown::token`] says so.
     pub async fn requested(&self) {
-        self.token.cancelled().await;
+        self.asked.cancelled().await;
     }
 
-    /// Asks the node to stop. The first cause counts.
+    /// Asks the node to stop; whoever owns it MUST [`Shutdown::drain`] then. The first cause counts.
     pub fn request(&self, cause: StopCause) {
         let _ = self.cause.set(cause); // a later cause follows from the first
-        self.token.cancel();
+        self.asked.cancel();
     }
 
     /// Why the node stops; none while it runs.
@@ -241,6 +244,7 @@ impl Shutdown {
     /// Callers MUST stop accepting before; a stream that ignores the token is what the deadline
     /// is for.
     pub async fn drain(&self, grace: Duration) -> Drained {
+        self.asked.cancel();
         self.token.cancel();
         self.tracker.close();
         match tokio::time::timeout(grace, self.tracker.wait()).await {
@@ -357,7 +361,7 @@ mod tests {
             }
         });
         assert!(ended.await.is_err(), "the task is gone");
-        assert!(!shutdown.token().is_cancelled());
+        assert!(!shutdown.asked.is_cancelled());
         assert_eq!(shutdown.drain(Duration::from_secs(10)).await, Drained::Clean);
     }
 
@@ -370,6 +374,7 @@ mod tests {
         assert_eq!(shutdown.cause(), Some(&cause));
         shutdown.request(StopCause::Requested("SIGTERM"));
         assert_eq!(shutdown.cause(), Some(&cause), "the first cause counts");
+        assert!(!shutdown.token().is_cancelled(), "others go on until it is drained");
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use registry_node::{
     memory,
     observe::{self, Format},
 };
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// Requests are made by one thread and let go by another, which the allocator of glibc pays with
 /// locks.
@@ -107,7 +107,13 @@ fn run(args: &RunArgs) -> ExitCode {
             eprintln!("registry-node: Warnung: {remark}");
         }
     }
-    exit(with_runtime(serve(config)))
+    let served = with_runtime(serve(config));
+    // the last line of every process that was not ended from outside
+    match &served {
+        Ok(()) => info!("the process ends as it was asked to"),
+        Err(cause) => error!(cause, "the process ends"),
+    }
+    exit(served)
 }
 
 /// Joins, and runs the node once its Land is a member if that was asked for.
@@ -155,9 +161,13 @@ fn explain(args: &cli::policy::CheckArgs) -> ExitCode {
 async fn serve(mut config: Config) -> Result<(), String> {
     let mut shutdown = Shutdown::new();
     shutdown.listen_for_signals().map_err(|it| chain(&it))?;
+    // from the first moment on: without a handler SIGHUP ends the process, and nothing says so
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let _hangup = hangup.map_err(|it| chain(&it))?;
+    let bound = Listeners::bind(&config.listen).await;
+    let mut listeners = bound.map_err(|it| cli::remarks::not_started(&it))?;
     loop {
-        let bound = Listeners::bind(&config.listen).await;
-        let listeners = bound.map_err(|it| cli::remarks::not_started(&it))?;
+        let sockets = listeners.keep().map_err(|it| chain(&it))?;
         let app = App::start(config.clone(), listeners, shutdown.clone()).await.map_err(|it| {
             error!(cause = chain(&it), "the node does not start");
             cli::remarks::not_started(&it)
@@ -166,19 +176,27 @@ async fn serve(mut config: Config) -> Result<(), String> {
         // a signal that comes while the node stops is for the one that would come after it
         let next = Shutdown::new();
         next.listen_for_signals().map_err(|it| chain(&it))?;
+        let sockets = shutdown.cause().is_some_and(begins_again).then_some(sockets);
         app.stop().await;
-        match shutdown.cause() {
-            Some(StopCause::TaskDied { kind, cause }) => return Err(format!("{kind:?}: {cause}")),
-            Some(StopCause::Charter { .. } | StopCause::Epoch { .. }) if next.cause().is_none() => {
-            }
-            Some(StopCause::Requested(_) | StopCause::Charter { .. } | StopCause::Epoch { .. })
-            | None => return Ok(()),
+        if let Some(StopCause::TaskDied { kind, cause }) = shutdown.cause() {
+            return Err(format!("{kind:?}: {cause}"));
         }
+        // who asks for an end while the node begins again means the next one too
+        let Some(sockets) = sockets.filter(|_| next.cause().is_none()) else { return Ok(()) };
+        info!("the node begins again");
+        listeners = sockets.listeners().map_err(|it| chain(&it))?;
         config = config.under_kept_charters().map_err(|refused| {
             error!(cause = chain(&refused), "the node cannot run under the charter in force");
             refused.to_string()
         })?;
         shutdown = next;
+    }
+}
+
+fn begins_again(cause: &StopCause) -> bool {
+    match cause {
+        StopCause::Charter { .. } | StopCause::Epoch { .. } => true,
+        StopCause::Requested(_) | StopCause::TaskDied { .. } => false,
     }
 }
 

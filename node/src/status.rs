@@ -1,6 +1,6 @@
 //! What readers are told about this node, its logs and its partners.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use registry_core::{
@@ -8,6 +8,7 @@ use registry_core::{
     status::{LaterState, LogState, LogStatus, PeerLogStatus, ResetsTold, Status},
     view::Cut,
 };
+use registry_journal::Reader;
 use registry_proto::{
     terms::Land,
     wire::registry::{
@@ -15,7 +16,7 @@ use registry_proto::{
     },
 };
 
-use crate::certificates::CertificateBoard;
+use crate::{certificates::CertificateBoard, epochs::Aside};
 
 /// The newest state that the driver showed. Cheap to clone; all clones are one board.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct StatusBoard {
     certificates: CertificateBoard,
     charter: Arc<ArcSwap<CharterStanding>>,
     barred: Arc<ArcSwapOption<BarredBy>>,
+    /// What was set aside of the own log, and that log.
+    aside: Arc<OnceLock<(Aside, Reader)>>,
 }
 
 // === impl StatusBoard ===
@@ -45,7 +48,20 @@ impl StatusBoard {
         };
         let status = Arc::new(ArcSwap::from_pointee(status));
         let (certificates, charter) = (CertificateBoard::default(), Arc::default());
-        Self { status, certificates, charter, barred: Arc::default() }
+        Self { status, certificates, charter, barred: Arc::default(), aside: Arc::default() }
+    }
+
+    /// Takes what was set aside of the own log, to be named while it is not there; once.
+    pub fn names_aside(&self, aside: Aside, own: Option<&Reader>) {
+        if let Some(own) = own {
+            // the first stays: a board is of one life of a node
+            let _ = self.aside.set((aside, own.clone()));
+        }
+    }
+
+    /// What was set aside and is not in the own log, for its operator.
+    pub fn set_aside(&self) -> Option<String> {
+        self.aside.get().and_then(|(aside, own)| aside.told(own))
     }
 
     /// What bears out the charter in force; its digest is empty before the votes were read.

@@ -13,7 +13,6 @@ use tonic::transport::Channel;
 use crate::{
     connect::{Client, MESSAGE_BYTES_MAX},
     error::ClientError,
-    publish::ACK_WAIT,
 };
 
 /// A submission that waits; its digest was verified.
@@ -69,7 +68,8 @@ impl Client {
         approval_id: String,
         digest: [u8; 32],
     ) -> Result<PublishResponse, ClientError> {
-        let client = self.with_timeout(self.timeout().saturating_add(ACK_WAIT));
+        // for how many Länder it waits stands in what was submitted
+        let client = self.waiting_for(1);
         let mut service = client.approver();
         let digest = digest.to_vec().into();
         let call =

@@ -39,6 +39,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for one answer when the caller names none.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// As long as a node waits for acknowledgements, at most.
+const ACK_WAIT: Duration = Duration::from_secs(30);
 /// An idle connection is probed this often; without it a dead node would look like a quiet one.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// A probe that is not answered for this long ends the connection.
@@ -69,6 +71,8 @@ pub struct Client {
     alert: AlertSlot,
     address: Arc<str>,
     timeout: Duration,
+    /// What an answer may take longer that waits for other Länder.
+    ack_wait: Duration,
 }
 
 /// Where the connection notes the last TLS alert. In TLS 1.3 the refusal of a client certificate
@@ -113,7 +117,7 @@ impl Client {
                 Some(error) => ClientError::Connect(error),
                 None => ClientError::Broken { operation: "connect", detail: chain(&error) },
             })?;
-        Ok(Self { channel, alert, address, timeout: answer_timeout })
+        Ok(Self { channel, alert, address, timeout: answer_timeout, ack_wait: ACK_WAIT })
     }
 
     /// The connection itself, for stubs of one's own; they see plain gRPC statuses.
@@ -130,6 +134,19 @@ impl Client {
     #[must_use]
     pub fn with_timeout(&self, timeout: Duration) -> Self {
         Self { timeout, ..self.clone() }
+    }
+
+    /// The same connection; an answer that waits for other Länder (`ack_peers`) gets no more time than
+    /// any other. Else it gets 30 s more, in which the node says itself who has not acknowledged.
+    #[must_use]
+    pub fn bounded(&self) -> Self {
+        Self { ack_wait: Duration::ZERO, ..self.clone() }
+    }
+
+    /// The same connection with the time for an answer that waits for `ack_peers` other Länder.
+    pub(crate) fn waiting_for(&self, ack_peers: u32) -> Self {
+        let more = if ack_peers > 0 { self.ack_wait } else { Duration::ZERO };
+        self.with_timeout(self.timeout.saturating_add(more))
     }
 
     pub(crate) fn timeout(&self) -> Duration {

@@ -1,7 +1,5 @@
 //! Drafts at the node of one's own Land; need the role publisher.
 
-use std::time::Duration;
-
 use registry_proto::wire::registry::{
     CheckDraftRequest, CheckDraftResponse, DeleteDraftRequest, Draft, DraftSummary,
     GetDraftRequest, ListDraftsRequest, PublishDraftRequest, PublishDraftResponse,
@@ -12,7 +10,6 @@ use tonic::transport::Channel;
 use crate::{
     connect::{Client, MESSAGE_BYTES_MAX},
     error::ClientError,
-    publish::ACK_WAIT,
 };
 
 /// Records of a draft, the most a node takes.
@@ -73,8 +70,7 @@ impl Client {
         &self,
         request: PublishDraftRequest,
     ) -> Result<PublishDraftResponse, ClientError> {
-        let wait = if request.ack_peers > 0 { ACK_WAIT } else { Duration::ZERO };
-        let client = self.with_timeout(self.timeout().saturating_add(wait));
+        let client = self.waiting_for(request.ack_peers);
         let mut drafts = client.drafter();
         let call = drafts.publish_draft(client.request(request));
         client.answer("publish the draft", call).await

@@ -18,8 +18,6 @@ pub const RECORDS_MAX: usize = 1_000;
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 64;
 /// Times that [`Client::publish_again`] sends a request.
 pub const TRIES_MAX: u32 = 5;
-/// What a node may wait for partners, on top of the time for an answer.
-pub(crate) const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Longest wait between two tries, also if the node asks for more.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -41,11 +39,7 @@ impl Client {
     /// See [`ClientError`].
     pub async fn publish(&self, request: PublishRequest) -> Result<PublishResponse, ClientError> {
         let operation = if request.dry_run { "check the records" } else { "publish" };
-        let client = if request.ack_peers > 0 {
-            self.with_timeout(self.timeout().saturating_add(ACK_WAIT))
-        } else {
-            self.clone()
-        };
+        let client = self.waiting_for(request.ack_peers);
         let mut publisher = client.publisher();
         client.answer(operation, publisher.publish(client.request(request))).await
     }

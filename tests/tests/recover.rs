@@ -14,7 +14,7 @@ use registry_proto::{
     wire::registry::ReplicationState,
 };
 use registry_tests::{
-    cluster::{Cluster, Who, binary, eventually},
+    cluster::{Cluster, Who, binary, eventually, http_get},
     records::{definition, request, service_id},
 };
 
@@ -141,7 +141,7 @@ async fn of_two_members_one_alone_goes_on_only_if_its_operator_chose_so() {
     let mut cluster = Cluster::prepare(&[SL, RP], &[(SL, RP)]);
     let config = cluster.prepared().config(SL);
     let text = fs::read_to_string(&config).expect("configuration");
-    let fence = "[fence]\npolicy = \"available\"\navailable_after = \"1s\"\n";
+    let fence = "[fence]\npolicy = \"available\"\navailable_after = \"3s\"\n";
     fs::write(&config, format!("{text}\n{fence}")).expect("written");
     start(&mut cluster, &[SL, RP]).await;
     assert_eq!(publish(&cluster, 1).await, 0);
@@ -261,6 +261,141 @@ fn write_anew(dir: &Path) {
     open(&anew).append(&group).expect("durable");
     fs::remove_dir_all(dir).expect("removed");
     fs::rename(anew, dir).expect("in its place");
+}
+
+//     SL - RP - HE    SL is stopped in order, a copy goes on in its place, then the old disk starts again
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_says_last_is_known_to_whoever_goes_on_elsewhere() {
+    let mut cluster = Cluster::prepare(&[SL, RP, HE], &LINE);
+    set_quiet(&cluster.prepared().config(SL), "2s");
+    start(&mut cluster, &[SL, RP, HE]).await;
+    assert_eq!(publish(&cluster, 1).await, 0);
+    cluster.kill(SL);
+    let disks = Disks::copied(&cluster);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(publish(&cluster, 2).await, 1);
+    assert!(cluster.terminate(SL, LIMIT).await.success());
+    // the head of the audit log, which no partner would have got after the end
+    check_one_history(&cluster, 3, &[RP, HE]).await;
+    assert!(cluster.stderr(SL).lines().last().is_some_and(|it| it.contains("the process ends")));
+
+    disks.change();
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    check_recovered(&cluster, 3, &["RECOVERED_CAUSE_BEHIND", "from: '1'"]).await;
+    assert_eq!(publish(&cluster, 3).await, 4);
+    cluster.kill(SL);
+
+    disks.change();
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    check_recovered(&cluster, 5, &["RECOVERED_CAUSE_BEHIND", "from: '3'"]).await;
+    assert_eq!(publish(&cluster, 4).await, 6);
+    check_one_history(&cluster, 7, &[SL, RP, HE]).await;
+
+    // nobody is there: nothing is said, and nothing is waited for
+    cluster.kill(RP);
+    eventually(LIMIT, "SL gives RP up", async || {
+        cluster.metrics(SL).await.lines().any(|it| it == "registry_sessions 0")
+    })
+    .await;
+    assert!(cluster.terminate(SL, LIMIT).await.success());
+    cluster.run(RP);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(publish(&cluster, 5).await, 7);
+}
+
+//     SL - RP - HE    SL has what nobody has seen, a copy goes on without it, then the old disk starts again
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_has_seen_is_set_aside_and_named_if_a_copy_went_on_without_it() {
+    let mut cluster = Cluster::prepare(&[SL, RP, HE], &LINE);
+    set_quiet(&cluster.prepared().config(SL), "2s");
+    start(&mut cluster, &[SL, RP, HE]).await;
+    assert_eq!(publish(&cluster, 1).await, 0);
+    cluster.kill(SL);
+    let disks = Disks::copied(&cluster);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    eventually(LIMIT, "SL knows who has its first entry", async || {
+        !cluster.metrics(SL).await.lines().any(|it| it == "registry_receipts 0")
+    })
+    .await;
+    cluster.kill(RP);
+    // durable here and nowhere else; whoever says how long to wait waits no longer
+    let example = cluster.registry(SL, Who::Reader, &["example", "service"]).output();
+    let record = cluster.dir().join("nur-hier.yaml");
+    fs::write(&record, example.expect("registry runs").stdout).expect("written");
+    let record = record.to_str().expect("a path").to_owned();
+    let args = ["--timeout", "1s", "publish", "-f", &record, "--ack-peers", "1"];
+    let begun = std::time::Instant::now();
+    let mut waiting = cluster.registry(SL, Who::Publisher(SL), &args);
+    let waited = waiting.output().expect("registry runs");
+    let told = String::from_utf8_lossy(&waited.stderr).into_owned();
+    assert!(told.contains("keine Antwort innerhalb von 1s"), "{told}");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    cluster.kill(SL);
+
+    disks.change();
+    cluster.run(RP);
+    cluster.run(SL);
+    cluster.wait_open(&[SL]).await;
+    assert_eq!(publish(&cluster, 2).await, 1, "in the place of what nobody has seen");
+    cluster.kill(SL);
+
+    disks.change();
+    cluster.run(SL);
+    eventually(LIMIT, "SL answers", async || cluster.status(SL).await.is_ok()).await;
+    let words =
+        ["entries that do not count are set aside", "SL/1", "partners have another history"];
+    cluster.saw(SL, "registry_fence_open", &words).await;
+    cluster.wait_open(&[SL]).await;
+    check_recovered(&cluster, 2, &["RECOVERED_CAUSE_BEHIND", "from: '1'", "size: '2'"]).await;
+    assert_eq!(publish(&cluster, 3).await, 3);
+    check_one_history(&cluster, 4, &[SL, RP, HE]).await;
+    let named = http_get(cluster.bound(SL).monitoring, "/readyz").await;
+    let words = ["gelten nicht mehr", "SL/1/1", "Nur dieser Knoten", "SL-1.aside"];
+    assert!(words.iter().all(|it| named.contains(it)), "{named}");
+    let status = cluster.registry(SL, Who::Reader, &["status"]).output().expect("registry runs");
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.contains("gelten nicht mehr"), "{status}");
+    let files = fs::read_dir(cluster.home(SL).join("data/journal/SL/1")).expect("a directory");
+    let aside = files.filter(|it| {
+        it.as_ref().is_ok_and(|it| it.path().extension().is_some_and(|it| it == "aside"))
+    });
+    assert_eq!(aside.count(), 1, "kept for people");
+    for land in [SL, RP, HE] {
+        let stderr = cluster.stderr(land);
+        assert!(!stderr.contains("no longer accepted") && !stderr.contains("evidence is kept"));
+        assert!(!stderr.contains("peer fault"), "{stderr}");
+    }
+}
+
+/// The disk of the Saarland and a copy of it; one of them is in use.
+struct Disks {
+    data: PathBuf,
+    other: PathBuf,
+    between: PathBuf,
+}
+
+// === impl Disks ===
+
+impl Disks {
+    fn copied(cluster: &Cluster) -> Self {
+        let (data, other) = (cluster.home(SL).join("data"), cluster.dir().join("other"));
+        copy(&data, &other);
+        Self { data, other, between: cluster.dir().join("between") }
+    }
+
+    /// The other one is in use from now on; nothing may run.
+    fn change(&self) {
+        let moves =
+            [(&self.data, &self.between), (&self.other, &self.data), (&self.between, &self.other)];
+        for (from, to) in moves {
+            fs::rename(from, to).expect("moved");
+        }
+    }
 }
 
 /// A copy of the node of the Saarland, which dials Hessen.

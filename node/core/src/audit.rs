@@ -20,13 +20,23 @@ pub struct AuditHead {
     pub hash: Hash,
 }
 
+/// Whether the node is about to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// One head is still said.
+    Last,
+    /// None any more.
+    Over,
+}
+
 /// Decides when a head is due.
 #[derive(Debug)]
 pub(crate) struct Anchoring {
     newest: Option<AuditHead>,
     /// An administrative act waits for its anchor.
     soon: bool,
-    stopping: bool,
+    stopping: Stopping,
     /// Lines under an anchor that is durable.
     anchored: u64,
     /// Index in the log and lines of the anchor that is staged or under way to the disk.
@@ -44,7 +54,7 @@ impl Anchoring {
         Self {
             newest: None,
             soon: false,
-            stopping: false,
+            stopping: Stopping::No,
             anchored: 0,
             staged: None,
             last_ms: now.mono_ms,
@@ -58,9 +68,10 @@ impl Anchoring {
         self.soon |= soon;
     }
 
-    /// What is not anchored yet is anchored now.
-    pub(crate) fn stop(&mut self) {
-        self.stopping = true;
+    /// The node is about to end. What is not anchored yet is anchored now if `last`, and nothing
+    /// afterwards: it would reach nobody.
+    pub(crate) fn stop(&mut self, last: bool) {
+        self.stopping = if last { Stopping::Last } else { Stopping::Over };
     }
 
     /// The head that is to be staged now.
@@ -68,12 +79,12 @@ impl Anchoring {
         let newest = self.newest.as_ref()?;
         let covered = self.staged.map_or(self.anchored, |(_, size)| size);
         let lines = newest.size.saturating_sub(covered);
-        if lines == 0 {
+        if lines == 0 || self.stopping == Stopping::Over {
             return None;
         }
         let passed = now.mono_ms.saturating_sub(self.last_ms);
         let soon = self.soon && (!self.any || passed >= limits::AUDIT_ANCHOR_SOON_MS);
-        let due = self.stopping
+        let due = self.stopping == Stopping::Last
             || soon
             || lines >= limits::AUDIT_ANCHOR_LINES
             || passed >= limits::AUDIT_ANCHOR_MS;
@@ -85,6 +96,9 @@ impl Anchoring {
         let Some(newest) = &self.newest else { return };
         self.staged = Some((index, newest.size));
         self.soon = false;
+        if self.stopping == Stopping::Last {
+            self.stopping = Stopping::Over;
+        }
         self.any = true;
         self.last_ms = now.mono_ms;
     }
@@ -101,7 +115,6 @@ impl Anchoring {
     pub(crate) fn taken_back(&mut self, size: u64) {
         if self.staged.take_if(|(index, _)| *index >= size).is_some() {
             self.soon = true;
-            self.stopping = false;
         }
     }
 }

@@ -109,6 +109,8 @@ impl Foundation<'_> {
         tell_erasures(&mut node, clock, &erasures);
         let (connected_tx, connected) = watch::channel(Default::default());
         let board = StatusBoard::default();
+        let aside = Resets::of(&self.config.data_dir).aside(self.own)?;
+        board.names_aside(aside, logs.readers.get(&self.own));
         let show = show::Show::new(
             board.clone(),
             self.metrics.clone(),
@@ -175,7 +177,7 @@ fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
 }
 
 /// Opens the receipts and cosignatures; tells how many were left out.
-fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
+pub(super) fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
     let (ledger, LeftOut { damaged, replaced }) = Ledger::open(&config.data_dir, &config.charter)?;
     if damaged > 0 {
         tracing::error!(damaged, "receipts or cosignatures that do not verify were left out");

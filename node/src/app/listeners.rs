@@ -1,6 +1,6 @@
 //! The sockets of a node, bound before anything else happens.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr, os::fd::AsFd};
 
 use tokio::net::TcpListener;
 
@@ -15,6 +15,18 @@ pub struct Listeners {
     pub(super) monitoring: TcpListener,
     pub(super) http: Option<TcpListener>,
     pub(super) join: Option<TcpListener>,
+}
+
+/// The sockets of a process, kept while its node begins again: nobody else gets their ports, and who
+/// connects meanwhile waits instead of being refused.
+#[derive(Debug)]
+pub struct Kept {
+    grpc: std::net::TcpListener,
+    web: Option<std::net::TcpListener>,
+    admin: std::net::TcpListener,
+    monitoring: std::net::TcpListener,
+    http: Option<std::net::TcpListener>,
+    join: Option<std::net::TcpListener>,
 }
 
 /// Where a node listens.
@@ -44,7 +56,7 @@ pub struct BindError {
     pub address: SocketAddr,
     /// Why.
     #[source]
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
 // === impl Listeners ===
@@ -66,6 +78,23 @@ impl Listeners {
         })
     }
 
+    /// Keeps the sockets open beyond the end of the node that these are given to.
+    ///
+    /// # Errors
+    ///
+    /// The process has no more file descriptors.
+    pub fn keep(&self) -> io::Result<Kept> {
+        let some = |it: &Option<TcpListener>| it.as_ref().map(again).transpose();
+        Ok(Kept {
+            grpc: again(&self.grpc)?,
+            web: some(&self.web)?,
+            admin: again(&self.admin)?,
+            monitoring: again(&self.monitoring)?,
+            http: some(&self.http)?,
+            join: some(&self.join)?,
+        })
+    }
+
     /// Where they are bound; a port 0 in the configuration has become a real one.
     pub fn addresses(&self) -> Bound {
         let address = |it: &TcpListener| it.local_addr().unwrap_or(UNKNOWN);
@@ -78,6 +107,33 @@ impl Listeners {
             join: self.join.as_ref().map(address),
         }
     }
+}
+
+// === impl Kept ===
+
+impl Kept {
+    /// The sockets for the next node. MUST be called within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The process has no more file descriptors.
+    pub fn listeners(&self) -> io::Result<Listeners> {
+        let one = |it: &std::net::TcpListener| TcpListener::from_std(again(it)?);
+        let some = |it: &Option<std::net::TcpListener>| it.as_ref().map(one).transpose();
+        Ok(Listeners {
+            grpc: one(&self.grpc)?,
+            web: some(&self.web)?,
+            admin: one(&self.admin)?,
+            monitoring: one(&self.monitoring)?,
+            http: some(&self.http)?,
+            join: some(&self.join)?,
+        })
+    }
+}
+
+/// The same socket once more. It stays non-blocking, as the runtime made it.
+fn again(socket: &impl AsFd) -> io::Result<std::net::TcpListener> {
+    socket.as_fd().try_clone_to_owned().map(Into::into)
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, BindError> {
@@ -96,3 +152,36 @@ async fn bind_some(
 
 const UNKNOWN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_takes_a_port_while_the_node_begins_again_and_who_connects_is_served() {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let listen = Listen {
+            grpc: any,
+            web: Some(any),
+            admin: any,
+            monitoring: any,
+            http: None,
+            join: Some(any),
+        };
+        let first = Listeners::bind(&listen).await.expect("bound");
+        let (kept, bound) = (first.keep().expect("kept"), first.addresses());
+        drop(first);
+        for address in [Some(bound.grpc), bound.web, Some(bound.admin), bound.join] {
+            let stolen = std::net::TcpListener::bind(address.expect("bound"));
+            assert!(stolen.is_err(), "{address:?} was free");
+        }
+        let waits = std::net::TcpStream::connect(bound.grpc).expect("not refused");
+        let next = kept.listeners().expect("again");
+        assert_eq!(next.addresses(), bound);
+        let (_, from) = next.grpc.accept().await.expect("accepted");
+        assert_eq!(Some(from), waits.local_addr().ok());
+        // of a node that stops for good nothing is left
+        drop((next, kept));
+        std::net::TcpListener::bind(bound.grpc).expect("free");
+    }
+}

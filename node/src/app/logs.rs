@@ -23,6 +23,7 @@ use super::{
     gone::Gone,
     kept::{self, Fits},
     signed,
+    unseen::{self, BY_PARTNERS},
 };
 use crate::{
     config::Config,
@@ -45,6 +46,8 @@ pub(super) struct Logs {
     pub(super) evidence: Vec<Bytes>,
     /// Findings of damage in the journals of a Land.
     pub(super) damage: BTreeMap<Land, u64>,
+    /// Entries of the own log that were set aside, because nobody had seen them and partners have others.
+    pub(super) set_aside: u64,
 }
 
 /// Why the logs cannot be opened.
@@ -73,8 +76,8 @@ pub enum LogsError {
     /// The lists of erasures cannot be used.
     #[error("cannot read the lists of erasures")]
     Erasures(#[source] std::io::Error),
-    /// What is known of epochs that ended cannot be used.
-    #[error("cannot use what is known of the epochs that ended")]
+    /// What is known of epochs cannot be used.
+    #[error("cannot use what is known of the epochs of logs")]
     Resets(#[source] ResetsError),
     /// The own log cannot be read; publishing needs to know what is published.
     #[error("cannot read {log}/{index} of the own log; the records of partners can repair it")]
@@ -93,12 +96,14 @@ pub enum LogsError {
 }
 
 /// Opens everything on a thread that may wait for disks. `evidence` is what is known of owners that
-/// signed two histories.
+/// signed two histories, `seen` how many entries of the own log others have seen, if what is here beyond
+/// is to be set aside.
 pub(super) async fn open(
     config: &Config,
     own: LogId,
     taken: Vec<TakenReset>,
     evidence: Vec<Equivocation>,
+    seen: Option<u64>,
 ) -> Result<Logs, LogsError> {
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
@@ -118,6 +123,7 @@ pub(super) async fn open(
             erasures,
             evidence: evidence.iter().map(|it| it.raw().clone()).collect(),
             damage: BTreeMap::new(),
+            set_aside: 0,
         };
         let mut kept_here = BTreeSet::new();
         for Epoch { log, ends } in all {
@@ -131,6 +137,11 @@ pub(super) async fn open(
                 let findings;
                 (journal, findings) = counted(&dir, verbund, journal, owner, &origin)?;
                 *logs.damage.entry(log.land).or_default() += findings;
+            }
+            if let Some(seen) = seen.filter(|_| log == own && ends.is_none()) {
+                logs.set_aside = unseen::listed(log, &journal.reader(), seen, &resets)?;
+                journal = shortened(log, &dir, verbund, journal, (seen, BY_PARTNERS))?;
+                resets.settle(log).map_err(LogsError::Resets)?;
             }
             let mut is_kept = false;
             if let Some((size, root)) = ends {
@@ -204,14 +215,9 @@ fn counted(
     origin: &Origin,
 ) -> Result<(Journal, u64), LogsError> {
     let log = origin.log;
-    let shortened = |journal, upto, why| {
-        let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
-        cut::set_aside(log, journal, upto, why).map_err(unmoved)?;
-        Ok(open_one(log, dir, verbund)?.0)
-    };
     let mut journal = journal;
     if let Some(upto) = cut::beyond(&mut journal, owner, origin) {
-        journal = shortened(journal, upto, BY_CHARTER)?;
+        journal = shortened(log, dir, verbund, journal, (upto, BY_CHARTER))?;
     }
     if signed::may_be_signed(&journal.reader(), owner, origin) {
         return Ok((journal, 0));
@@ -220,7 +226,7 @@ fn counted(
         %log, "damage in the journal: it holds entries that its owner did not sign, somebody changed it \
         on this disk; partners bring it again"
     );
-    Ok((shortened(journal, 0, NOT_SIGNED)?, 1))
+    Ok((shortened(log, dir, verbund, journal, (0, NOT_SIGNED))?, 1))
 }
 
 /// Sets aside what is in a journal if it is another history than its reset keeps, or in doubt; whether
@@ -242,9 +248,20 @@ fn settled(
         }
         (Fits::No, _) | (Fits::Unknown, true) => {}
     }
+    Ok((shortened(log, dir, verbund, journal, (0, BY_RESET))?, true))
+}
+
+/// Sets aside what stands behind the first so many entries of a journal, and says why.
+fn shortened(
+    log: LogId,
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    (upto, why): (u64, &'static str),
+) -> Result<Journal, LogsError> {
     let unmoved = |source| LogsError::Open { log, dir: dir.to_owned(), source };
-    cut::set_aside(log, journal, 0, BY_RESET).map_err(unmoved)?;
-    Ok((open_one(log, dir, verbund)?.0, true))
+    cut::set_aside(log, journal, upto, why).map_err(unmoved)?;
+    Ok(open_one(log, dir, verbund)?.0)
 }
 
 fn recover(log: LogId, reader: &Reader) -> Result<RecoveredLog, LogsError> {

@@ -15,6 +15,7 @@ mod logs;
 mod serve;
 mod show;
 mod signed;
+mod unseen;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -24,7 +25,7 @@ use registry_proto::terms::LogId;
 use tracing::{error, info};
 
 use foundation::{Core, Foundation};
-pub use listeners::{BindError, Bound, Listeners};
+pub use listeners::{BindError, Bound, Kept, Listeners};
 use logs::Logs;
 pub use logs::LogsError;
 
@@ -185,11 +186,13 @@ impl App {
         }
         let own = registry_proto::epoch::newest(config.land, &taken);
         let evidence = foundation::kept_evidence(&config)?;
-        let logs = logs::open(&config, own, taken, evidence).await?;
+        let seen = unseen::seen(&config, own)?;
+        let logs = logs::open(&config, own, taken, evidence, seen).await?;
         // ends after everything that asks it for something
         let records = Shutdown::new();
         let audit = Audit::open(audited::setup(&config, clock, &metrics), &records)?;
         audited::starts(&config, &audit).await?;
+        unseen::audited(own, &logs, &audit);
         let opened = Opened { clock, metrics, read, tls, own, logs, records, audit };
         let (audit, records) = (opened.audit.clone(), opened.records.clone());
         // a future by itself: that of a start is large
@@ -317,14 +320,13 @@ impl App {
         &self.shutdown
     }
 
-    /// Stops accepting, ends streams and lets calls under way end; then finishes what is being
-    /// written. At most the grace period.
+    /// Says its last word while partners hear it; then stops accepting, ends streams and lets calls
+    /// under way end, and finishes what is being written. At most the grace period.
     pub async fn stop(mut self) -> Drained {
         let begun = std::time::Instant::now();
-        let streams = self.shutdown.drain(self.grace.mul_f64(STREAMS_PART)).await;
         let left = || self.grace.saturating_sub(begun.elapsed());
-        // before the driver ends: it puts the head of the audit log into the log of the Land
-        let _late = tokio::time::timeout(left(), audited::stops(&self.shutdown, &self.audit)).await;
+        let _late = tokio::time::timeout(left().mul_f64(LEAVE_PART), self.leave()).await;
+        let streams = self.shutdown.drain(left().mul_f64(STREAMS_PART)).await;
         let engine = self.engine.drain(left()).await;
         let _late = tokio::time::timeout(left(), self.audit.close()).await;
         self.records.drain(left()).await;
@@ -341,6 +343,16 @@ impl App {
             }
         }
         drained
+    }
+
+    /// Closes the audit log with its last line, has the head of it put into the log of the Land, and
+    /// waits until the partners that are connected hold all of that log.
+    async fn leave(&self) {
+        audited::stops(&self.shutdown, &self.audit).await;
+        // after a failure nothing that is half done is waited for
+        if !matches!(self.shutdown.cause(), Some(StopCause::TaskDied { .. })) {
+            self.driver.leave().await;
+        }
     }
 }
 
@@ -528,7 +540,9 @@ fn boot_id() -> String {
 /// Address of a listener, for those who print it.
 pub type Address = SocketAddr;
 
-/// Part of the grace period that streams and calls may use.
+/// Part of the grace period in which partners may take what they lack.
+const LEAVE_PART: f64 = 0.3;
+/// Part of the rest that streams and calls may use.
 const STREAMS_PART: f64 = 0.7;
 
 /// Version of the software.

@@ -346,7 +346,7 @@ fn serve_grpc(parts: &Parts<'_>, charters: Option<&Charters>, incoming: Incoming
         routes = routes.add_service(service);
     }
     serve_calls(parts, Listener::Grpc, incoming, routes, meters);
-    let stopping = parts.shutdown.token().clone();
+    let stopping = parts.shutdown.clone();
     let index = parts.index.clone();
     parts.shutdown.spawn(TaskKind::Listener, async move {
         report_health(health, index, stopping).await;
@@ -377,13 +377,13 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
 async fn report_health(
     health: tonic_health::server::HealthReporter,
     index: Index,
-    stopping: tokio_util::sync::CancellationToken,
+    stopping: Shutdown,
 ) {
     use tonic_health::ServingStatus::{NotServing, Serving};
     let mut interval = tokio::time::interval(Duration::from_millis(500));
     loop {
         tokio::select! {
-            () = stopping.cancelled() => break,
+            () = stopping.requested() => break,
             _ = interval.tick() => {}
         }
         let status = if index.readable().is_ok() { Serving } else { NotServing };
@@ -437,7 +437,8 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         warnings: Arc::new(move || {
             let later = board.later_charter().filter(needs_help);
             let unsigned = board.load().signing_failed.then(|| SIGNING_FAILED.to_owned());
-            later.iter().map(later_words).chain(unsigned).chain(other.iter().cloned()).collect()
+            let other = other.iter().cloned().chain(board.set_aside());
+            later.iter().map(later_words).chain(unsigned).chain(other).collect()
         }),
     }
 }

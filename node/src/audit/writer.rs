@@ -207,12 +207,11 @@ impl Writer {
             }
             if sync {
                 let synced = written.and_then(|()| self.pen.sync());
+                // before the answer: whoever is about to stop the node counts on it
+                let synced = synced.map(|head| self.tell(head));
                 for answer in waiting {
                     // who waited may have gone
-                    let _ = answer.send(synced.as_ref().map(|_| ()).map_err(|it| *it));
-                }
-                if let Ok(head) = synced {
-                    self.tell(head);
+                    let _ = answer.send(synced);
                 }
             }
             if let Some(answer) = closing {

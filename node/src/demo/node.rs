@@ -1,16 +1,13 @@
 //! A node of the demo: begins again under each charter that comes into force and each reset of a log,
 //! as a process does.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
 
 use registry_proto::terms::Land;
 use tokio::sync::watch;
 
 use crate::{
-    app::{App, Bound, Listeners},
+    app::{App, Bound, Kept, Listeners, StartError},
     config::Config,
     demo::DemoError,
     index::Index,
@@ -68,12 +65,13 @@ impl DemoNode {
     /// Starts a node on sockets that are bound already.
     pub(super) async fn start(config: Config, listeners: Listeners) -> Result<Self, DemoError> {
         let (land, bound) = (config.land, listeners.addresses());
+        let sockets = listeners.keep().map_err(|source| no_sockets(land, source))?;
         let app = start(&config, listeners).await?;
         let (show, seen) = watch::channel(Seen::Runs(Shown::of(&app, &config)));
         let stop = Shutdown::new();
         let asked = stop.clone();
         stop.spawn(TaskKind::SessionSupervisor, async move {
-            let end = match run(app, config, &show, &asked).await {
+            let end = match run(app, config, sockets, &show, &asked).await {
                 Ok(drained) => End::Stopped(drained),
                 Err(cause) => End::Died(cause),
             };
@@ -142,6 +140,7 @@ impl Shown {
 async fn run(
     mut app: App,
     mut config: Config,
+    sockets: Kept,
     show: &watch::Sender<Seen>,
     asked: &Shutdown,
 ) -> Result<Drained, String> {
@@ -163,7 +162,7 @@ async fn run(
             other => return Err(format!("{other:?}")),
         }
         config = config.under_kept_charters().map_err(|it| chain(&it))?;
-        let listeners = bind_again(&config).await?;
+        let listeners = sockets.listeners().map_err(|it| chain(&it))?;
         app = start(&config, listeners).await.map_err(|it| chain(&it))?;
         show.send_replace(Seen::Runs(Shown::of(&app, &config)));
     }
@@ -174,22 +173,12 @@ async fn start(config: &Config, listeners: Listeners) -> Result<App, DemoError> 
     started.map_err(|source| DemoError::Start { land: config.land, source: Box::new(source) })
 }
 
-/// The sockets of before. A client that dialled meanwhile may have been given the port as its own.
-async fn bind_again(config: &Config) -> Result<Listeners, String> {
-    let deadline = Instant::now() + BIND_WAIT;
-    loop {
-        match Listeners::bind(&config.listen).await {
-            Ok(listeners) => return Ok(listeners),
-            Err(error) if Instant::now() > deadline => return Err(chain(&error)),
-            Err(_) => tokio::time::sleep(BIND_PAUSE).await,
-        }
-    }
+fn no_sockets(land: Land, source: std::io::Error) -> DemoError {
+    let source = StartError::System { what: "a listening socket", source };
+    DemoError::Start { land, source: Box::new(source) }
 }
 
 /// Address of a listener, as a client writes it.
 pub(super) fn localhost(address: SocketAddr) -> String {
     address.to_string().replace("127.0.0.1", "localhost")
 }
-
-const BIND_WAIT: Duration = Duration::from_secs(20);
-const BIND_PAUSE: Duration = Duration::from_millis(50);

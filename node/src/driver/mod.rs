@@ -73,6 +73,8 @@ pub(crate) enum Event {
     Session { session: SessionId, peer: PeerIdentity, dialled: bool, outgoing: Outgoing },
     /// A message of a partner could not be read; its stream has ended.
     Unreadable { land: Land, fault: &'static str },
+    /// The node is about to stop: it says what it has to say, and answers when partners have it.
+    Leave { left: oneshot::Sender<()> },
 }
 
 /// The way to the driver. Clones share the queue.
@@ -170,6 +172,17 @@ impl Handle {
         let event = Event::Vote { principal, body, answer };
         self.queue.send(event).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?.map(|_| ())
+    }
+
+    /// Has the node say what it has to say before it stops, and returns when every partner that is
+    /// connected holds what this node wrote. Partners MUST still be served, and what is published from
+    /// now on is refused. Callers MUST NOT wait without a limit: a partner may be slow, or gone.
+    pub(crate) async fn leave(&self) {
+        let (left, done) = oneshot::channel();
+        if self.send(Event::Leave { left }).await.is_ok() {
+            // a driver that is gone has nothing to say
+            let _ = done.await;
+        }
     }
 
     /// The clock of the node.
@@ -313,13 +326,14 @@ fn drive(
     let mut tickets = 0;
     let mut events = Vec::with_capacity(BURST_MAX);
     let mut stop_by: Option<Instant> = None;
+    let mut leaves = false;
     // logs that have something; who reads the first of it must not be told that they are empty
     let mut begun = BTreeSet::new();
     // the ticker keeps this loop turning, so the token is seen in time
     while receive(&mut queue, &mut events, clock, node.due_mono_ms(), node.is_crowded()) {
         if stop_by.is_none() && token.is_cancelled() {
             stop_by = Some(Instant::now() + ANSWER_MAX);
-            events.push(Event::Input(Input::Stopping));
+            leaves = true;
         }
         for event in events.drain(..) {
             let now = clock.now();
@@ -329,7 +343,7 @@ fn drive(
                     (performer.observe(input), tick)
                 }
                 // the answer is dropped, which says that the node stops
-                Event::Publish { .. } | Event::Vote { .. } if stop_by.is_some() => continue,
+                Event::Publish { .. } | Event::Vote { .. } if leaves => continue,
                 Event::Publish { submission, answer } => {
                     tickets += 1;
                     let ticket = Ticket(tickets);
@@ -341,6 +355,11 @@ fn drive(
                     let ticket = Ticket(tickets);
                     performer.expect(ticket, answer);
                     (Input::Vote { ticket, principal, body }, false)
+                }
+                Event::Leave { left } => {
+                    leaves = true;
+                    performer.leaves(left);
+                    (Input::Stopping, false)
                 }
                 Event::Unreadable { land, fault } => {
                     performer.unreadable(land, fault);
@@ -361,6 +380,7 @@ fn drive(
                 performer.show(node.status(now));
             }
         }
+        performer.passed_on(&node);
         // who was let in before is still answered: its records may be on the disk
         let is_done = !performer.is_awaited() && node.is_settled();
         if stop_by.is_some_and(|by| is_done || Instant::now() >= by) {

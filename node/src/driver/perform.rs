@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use registry_core::{
     log::{Published, Ticket},
-    node::{Effect, Input, Notice},
+    node::{Effect, Input, Node, Notice},
     reject::Reject,
     replicate::{CloseReason, Report, SessionId},
     status::Status,
@@ -60,13 +60,16 @@ pub(crate) struct Performer {
     shutdown: Shutdown,
     waiting: HashMap<Ticket, oneshot::Sender<Result<Published, Reject>>>,
     sessions: HashMap<SessionId, Outgoing>,
+    /// Waits until partners have what this node wrote.
+    leaving: Option<oneshot::Sender<()>>,
 }
 
 // === impl Performer ===
 
 impl Performer {
     pub(crate) fn new(surroundings: Surroundings, handle: Handle, shutdown: Shutdown) -> Self {
-        Self { surroundings, handle, shutdown, waiting: HashMap::new(), sessions: HashMap::new() }
+        let (waiting, sessions) = Default::default();
+        Self { surroundings, handle, shutdown, waiting, sessions, leaving: None }
     }
 
     pub(crate) fn expect(
@@ -80,6 +83,19 @@ impl Performer {
     /// Counts a message of a member that could not be read.
     pub(crate) fn unreadable(&self, land: Land, fault: &'static str) {
         self.surroundings.metrics.peer_fault(land, fault);
+    }
+
+    /// The node is about to stop; `left` waits until partners have what it wrote.
+    pub(crate) fn leaves(&mut self, left: oneshot::Sender<()>) {
+        self.leaving = Some(left);
+    }
+
+    /// Answers who waits for that, if they have.
+    pub(crate) fn passed_on(&mut self, node: &Node) {
+        if let Some(left) = self.leaving.take_if(|_| node.is_passed_on()) {
+            // whoever asked may have waited long enough
+            let _ = left.send(());
+        }
     }
 
     /// Whether someone waits for an answer.

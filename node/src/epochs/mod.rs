@@ -3,6 +3,7 @@
 //! `<land>-<epoch>.reset` is a reset that is complete and ended that epoch; `<land>-<epoch>.consent`
 //! is the one that this Land has countersigned, kept so that it never countersigns another one.
 
+mod aside;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use registry_proto::{
     terms::LogId,
 };
 
+pub use aside::{Aside, Listed};
 use file::Damage;
 
 /// The directory with resets.
@@ -164,7 +166,8 @@ impl Resets {
         self.write(&self.path(reset.said().log, AGREED), &file::encode(&reset.encode()))
     }
 
-    /// Remembers durably that what is here of an epoch is another history than its reset keeps.
+    /// Remembers durably that what is here of an epoch is another history than its reset keeps, or, of
+    /// the own log that is written, that its end is not what partners have.
     ///
     /// # Errors
     ///
@@ -178,7 +181,7 @@ impl Resets {
         self.path(log, OTHER).exists()
     }
 
-    /// Forgets it: that history is set aside.
+    /// Forgets it: what is meant is set aside.
     ///
     /// # Errors
     ///

@@ -355,6 +355,7 @@ impl Reads {
             software: self.software.to_owned(),
             fence: shown.fence.clone(),
             signing_failed: shown.signing_failed,
+            set_aside: self.board.set_aside().unwrap_or_default(),
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
             now: Some(timestamp(self.clock.wall_ms())),

@@ -126,7 +126,7 @@ impl Server {
             let mut connections = pin!(connections);
             loop {
                 let next = tokio::select! {
-                    () = tasks.requested() => break,
+                    () = tasks.token().cancelled() => break,
                     next = connections.next() => next,
                 };
                 match next {
@@ -177,7 +177,7 @@ impl Server {
         let outcome = loop {
             tokio::select! {
                 outcome = served.as_mut() => break outcome,
-                () = shutdown.requested(), if !asked => {
+                () = shutdown.token().cancelled(), if !asked => {
                     asked = true;
                     served.as_mut().graceful_shutdown();
                 }

@@ -181,7 +181,7 @@ impl Acceptor {
         shutdown.spawn(TaskKind::Listener, async move {
             tokio::select! {
                 () = self.accept(open, tcp, ready, &tasks) => {}
-                () = tasks.requested() => {}
+                () = tasks.token().cancelled() => {}
             }
         });
         Ok(Incoming { connections, local })

@@ -191,7 +191,7 @@ impl Setup {
     fn set_aside(&self, log: LogId) {
         match self.resets.contradict(log) {
             Ok(()) => {
-                warn!(%log, "what is here is another history than its reset keeps, the node begins again");
+                warn!(%log, "what is here is not the history that counts, the node begins again");
                 self.begins_again.request(StopCause::Epoch { log });
             }
             // it is proved again after a restart

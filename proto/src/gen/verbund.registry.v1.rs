@@ -5780,6 +5780,10 @@ pub struct GetStatusResponse {
     /// before. It is tried again by itself, and false once it signs.
     #[prost(bool, tag = "22")]
     pub signing_failed: bool,
+    /// Entries of the own log that are not in it any more, because only this node had them when the log
+    /// went on elsewhere: in German, for the operator. Empty if there are none.
+    #[prost(string, tag = "23")]
+    pub set_aside: ::prost::alloc::string::String,
 }
 /// What a partner holds of a log, as far as it told us.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -53,6 +53,9 @@ pub(crate) enum Fence {
     Suspended,
     /// A reset ended the epoch; the node is about to begin again in the next one.
     Ended,
+    /// The end of the log here, which nobody has seen, is not what partners have; the node is about
+    /// to begin again without it.
+    Aside,
 }
 
 /// A question, and who answered it.
@@ -63,6 +66,8 @@ pub(crate) struct Waiting {
     since_mono_ms: u64,
     first_answer_mono_ms: Option<u64>,
     answers: BTreeMap<Land, Answer>,
+    /// Entries that are here, if nobody else is known to have seen the last of them.
+    unseen: Option<u64>,
 }
 
 /// What a member knew of the own log when it answered.
@@ -121,7 +126,17 @@ impl Fence {
             since_mono_ms: now.mono_ms,
             first_answer_mono_ms: None,
             answers: BTreeMap::new(),
+            unseen: None,
         })
+    }
+
+    /// After a start: of the `size` entries here nobody else is known to have seen the last. A copy may
+    /// have gone on without them, so who does not know all of them cannot answer alone.
+    pub(crate) fn with_unseen(mut self, size: u64) -> Self {
+        if let Self::Waiting(it) = &mut self {
+            it.unseen = Some(size);
+        }
+        self
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -130,7 +145,12 @@ impl Fence {
 
     /// True when only an operator can open it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::Copied { .. } | Self::Forked(_) | Self::Suspended | Self::Ended)
+        match self {
+            Self::Open | Self::Waiting(_) | Self::Recovering { .. } => false,
+            Self::Copied { .. } | Self::Forked(_) | Self::Suspended | Self::Ended | Self::Aside => {
+                true
+            }
+        }
     }
 
     /// The question that is open, if any.
@@ -142,7 +162,8 @@ impl Fence {
             | Self::Copied { .. }
             | Self::Forked(_)
             | Self::Suspended
-            | Self::Ended => None,
+            | Self::Ended
+            | Self::Aside => None,
         }
     }
 
@@ -155,7 +176,8 @@ impl Fence {
             | Self::Copied { .. }
             | Self::Forked(_)
             | Self::Suspended
-            | Self::Ended => None,
+            | Self::Ended
+            | Self::Aside => None,
         }
     }
 
@@ -169,6 +191,7 @@ impl Fence {
             Self::Forked(_) => "forked",
             Self::Suspended => "suspended",
             Self::Ended => "ended",
+            Self::Aside => "aside",
         }
     }
 
@@ -200,11 +223,12 @@ impl Fence {
     pub(crate) fn may_open(&self, council: &Council, quiet: bool, now: Now) -> bool {
         let Self::Waiting(it) = self else { return false };
         let Some(first_mono_ms) = it.first_answer_mono_ms else { return false };
-        if it.why == Why::Start {
+        if it.is_answered() {
             return true;
         }
         let waited_ms = now.mono_ms.saturating_sub(first_mono_ms);
-        quiet && (council.has_decided(&it.answers) || waited_ms >= limits::FENCE_GRACE_MS)
+        let enough = council.has_decided(&it.answers) || waited_ms >= limits::FENCE_GRACE_MS;
+        enough && (quiet || it.why == Why::Start)
     }
 
     /// When it opens at the earliest, as far as that is known; `None` if only an operator can open
@@ -213,7 +237,9 @@ impl Fence {
         match self {
             Self::Open => Some(0),
             // the next answer opens it, and partners are asked again and again
-            Self::Waiting(it) if it.why == Why::Start => Some(limits::BEACON_MS),
+            Self::Waiting(it) if it.why == Why::Start && it.unseen.is_none() => {
+                Some(limits::BEACON_MS)
+            }
             Self::Waiting(it) => {
                 let decided_in_ms = match it.first_answer_mono_ms {
                     None => limits::BEACON_MS,
@@ -222,11 +248,14 @@ impl Fence {
                         limits::FENCE_GRACE_MS.saturating_sub(now.mono_ms.saturating_sub(first))
                     }
                 };
+                let quiet_in_ms = if it.why == Why::Start { 0 } else { quiet_in_ms };
                 Some(quiet_in_ms.max(decided_in_ms))
             }
             // then partners are asked once more
             Self::Recovering { .. } => Some(quiet_in_ms.max(limits::BEACON_MS)),
-            Self::Copied { .. } | Self::Forked(_) | Self::Suspended | Self::Ended => None,
+            Self::Copied { .. } | Self::Forked(_) | Self::Suspended | Self::Ended | Self::Aside => {
+                None
+            }
         }
     }
 
@@ -239,7 +268,8 @@ impl Fence {
             | Self::Copied { .. }
             | Self::Forked(_)
             | Self::Suspended
-            | Self::Ended => None,
+            | Self::Ended
+            | Self::Aside => None,
         }
     }
 
@@ -309,6 +339,10 @@ impl fmt::Display for Fence {
                 "stopped: another copy of this node signs with the same keys ({size} entries by \
                  now); stop all copies but one, then restart that one"
             ),
+            Self::Aside => f.write_str(
+                "stopped: the end of our own log here, which nobody has seen, is not what partners \
+                 have; the node begins again without it",
+            ),
             Self::Ended => f.write_str(
                 "stopped: this epoch of our own log has ended; the node begins again in the next one",
             ),
@@ -322,6 +356,20 @@ impl fmt::Display for Fence {
                  other members resume it",
             ),
         }
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// True after a start from the disk that this node wrote last, when one has answered that knows
+    /// all that is here, or that has seen the last of it before.
+    fn is_answered(&self) -> bool {
+        let knows = |size: u64| {
+            let mut heads = self.answers.values().filter_map(|it| it.head);
+            heads.any(|(known, _)| known >= size)
+        };
+        self.why == Why::Start && !self.answers.is_empty() && self.unseen.is_none_or(knows)
     }
 }
 

@@ -12,6 +12,20 @@ impl Node {
         !self.may_commit() || self.own.is_settled()
     }
 
+    /// True when nobody who is connected lacks anything that this node wrote, as far as more can be done
+    /// for that now.
+    pub fn is_passed_on(&self) -> bool {
+        let held = || self.replication.is_held_by_partners(self.own.durable());
+        !self.may_commit() || (self.own.is_settled() && held())
+    }
+
+    /// Says the last head now, if somebody is there who takes it: an entry that nobody else has would
+    /// be the end of a second history, if a copy of this disk goes on elsewhere.
+    pub(super) fn stopping(&mut self) {
+        let alone = self.charter.voters().count() == 1;
+        self.audit.stop(alone || self.replication.has_partner());
+    }
+
     /// Stages the head of the audit log if it is due. Behind a closed fence it waits.
     pub(super) fn anchor(&mut self, now: Now) {
         if !self.may_commit() || self.key_rests(now) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
     log::{Kind, SignedCheckpoint},
-    terms::Land,
+    terms::{Land, LogId},
     wire::registry::Unfenced,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     node::{Effect, Node, Notice},
     now::Now,
     reject::Reject,
-    replicate::{SessionId, Shown},
+    replicate::{Replication, SessionId, Shown},
 };
 
 /// What a partner says of the own log.
@@ -48,6 +48,8 @@ impl Node {
         let known = said.size.max(self.own_head().map_or(0, SignedCheckpoint::size));
         let was_open = self.fence.is_open();
         match self.fence.heard(known, self.own.staged()) {
+            // what the disk has yet to be asked about it answers later
+            Verdict::Nothing if !self.replication.is_looked_at(said.shown) => {}
             Verdict::Nothing if is_partner => {
                 let head = said.shown.map(|it| (it.size, it.root));
                 let answer = Answer { head, unix_ms: now.wall_ms };
@@ -104,6 +106,16 @@ impl Node {
             None if self.fence.is_open() => self.close_fence(woken, now),
             // these end with a question, or never
             None => {}
+        }
+    }
+
+    /// The disk has said how the own log stands to what a partner showed: partners are asked once more
+    /// for what they could not answer before.
+    pub(super) fn ask_again(&mut self, log: LogId) {
+        if self.replication.hides(log)
+            && let Some(nonce) = self.fence.nonce()
+        {
+            self.replication.ask_heads(nonce);
         }
     }
 
@@ -192,7 +204,23 @@ impl Node {
             | Fence::Copied { .. }
             | Fence::Forked(_)
             | Fence::Suspended
-            | Fence::Ended => {}
+            | Fence::Ended
+            | Fence::Aside => {}
         }
     }
+}
+
+/// Keeps back what is here of the own log and of which nobody else is known to have seen more than `seen`
+/// entries, until the fence opens.
+pub(super) fn kept_back(
+    fence: Fence,
+    here: u64,
+    seen: u64,
+    replication: &mut Replication,
+) -> Fence {
+    if fence.is_open() || here <= seen {
+        return fence;
+    }
+    replication.hide_own(here, seen);
+    fence.with_unseen(here)
 }

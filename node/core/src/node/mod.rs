@@ -38,7 +38,7 @@ use crate::{
     now::Now,
     quota::Allowance,
     reject::Reject,
-    replicate::{Heard, RecoveredLog, Replication, SessionId, Wish},
+    replicate::{Heard, RecoveredLog, Replication, SessionId, Wish, seen_by_others},
     status::{LogStatus, Status},
     submission::{Entropy, Submission},
 };
@@ -160,6 +160,7 @@ impl Node {
             (None, 0) if !lacks_past => Fence::Open,
             (None, _) => Fence::closed(why_started(own.durable(), pulled, moved), 1, now),
         };
+        let seen = seen_by_others(own_id, &receipts, &cosigned);
         let name = me.node.clone();
         let recovered_from = pulled.or_else(|| ahead.map(|_| own.durable()));
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
@@ -168,7 +169,8 @@ impl Node {
         let forked = replication.remember(&evidence).map(Fence::Forked);
         let suspended = charter.member(own_id.land).filter(|it| !it.is_active());
         let suspended = suspended.map(|_| Fence::Suspended);
-        let fence = suspended.or(forked).unwrap_or(fence);
+        let kept_back = || fencing::kept_back(fence, own.durable(), seen, &mut replication);
+        let fence = suspended.or(forked).unwrap_or_else(kept_back);
         Ok(Self {
             replication,
             charter,
@@ -235,6 +237,7 @@ impl Node {
             Input::Examined { examination, found } => {
                 let heard = self.replication.examined(&examination, found.as_ref());
                 self.heed(heard, now);
+                self.ask_again(examination.log);
             }
             Input::Looked { look, found } => self.replication.looked(&look, found.as_ref(), now),
             Input::VerifiedCharters { session, verified } => {
@@ -242,7 +245,7 @@ impl Node {
             }
             Input::Hindered { peer, why } => self.replication.hindered(&peer, why, now),
             Input::Audited { head, soon } => self.audit.grew(head, soon),
-            Input::Stopping => self.audit.stop(),
+            Input::Stopping => self.stopping(),
             Input::Tick => self.tick(now),
             Input::Due => {}
         }
@@ -485,6 +488,7 @@ impl Node {
             match heard {
                 Heard::OwnLogForked(fault) => self.shut(Fence::Forked(fault), now),
                 Heard::EpochEnded => self.shut(Fence::Ended, now),
+                Heard::OwnEndContradicted => self.shut(Fence::Aside, now),
                 Heard::OwnLog { session, member, size, nonce, shown } => {
                     let said = OwnLogSaid { session, member, size, nonce, shown };
                     self.heard_own_log(&said, now);

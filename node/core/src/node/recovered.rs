@@ -32,6 +32,7 @@ impl Node {
         let answers = self.fence.answers().into_iter().flatten();
         let answers = answers.map(|(land, it)| answer(*land, it)).collect();
         self.fence = Fence::Open;
+        self.replication.reveal_own();
         self.copies.settled();
         self.wake_key(now);
         let Some(from) = self.recovered_from.take() else { return };

@@ -104,6 +104,9 @@ impl Replication {
     pub(crate) fn examined(&mut self, of: &Examination, found: Option<&Found>) -> Option<Heard> {
         let replica = self.replicas.get_mut(&of.log)?;
         let proved = replica.examined(of, found);
+        if proved.is_some() && self.is_unseen(of.log, of.suspect.size()) {
+            return self.contradicted();
+        }
         self.examine(of.log);
         self.agree(of.log);
         // who showed the head knows no more than that head
@@ -118,6 +121,11 @@ impl Replication {
         peer: PeerIdentity,
         fault: OwnerFault,
     ) -> Option<Heard> {
+        if let OwnerFault::Equivocation { size, .. } = fault
+            && self.is_unseen(log, size)
+        {
+            return self.contradicted();
+        }
         let proved = self.replicas.get_mut(&log).and_then(|it| it.take_proved());
         if let Some(proved) = proved {
             return self.convict(proved, peer, None);

@@ -184,6 +184,11 @@ impl Doubts {
 
     /// True when a checkpoint is known to be of the tree here.
     pub(crate) fn knows(&self, signed: &SignedCheckpoint) -> bool {
-        self.known.iter().any(|(size, root)| *size == signed.size() && root == signed.root())
+        self.knows_root(signed.size(), signed.root())
+    }
+
+    /// True when the tree here is known to have this root at this size.
+    pub(crate) fn knows_root(&self, size: u64, root: &Hash) -> bool {
+        self.known.iter().any(|it| (it.0, &it.1) == (size, root))
     }
 }

@@ -10,6 +10,7 @@ mod doubts;
 mod entries;
 mod epochs;
 mod fault;
+mod hidden;
 mod plan;
 mod receive;
 mod replica;
@@ -37,6 +38,8 @@ use common::Common;
 pub use common::Look;
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
+use hidden::Hidden;
+pub use hidden::seen_by_others;
 pub(crate) use replica::{Accepted, Came, Kept, Others, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub use session::{PROTOCOL, SessionId};
@@ -86,7 +89,8 @@ pub enum Wish {
     },
     /// Keep a reset that is complete, and begin again under it.
     KeepReset(TakenReset),
-    /// Begin again: what is here of the log is another history than the one that counts.
+    /// Begin again: what is here of the log is another history than the one that counts, or, of the
+    /// own log that is written, its end is.
     SetAside(LogId),
     /// Answer a partner that asked for later charters.
     ShowCharters(ChartersAsked),
@@ -233,6 +237,7 @@ pub(crate) struct Replication {
     testimony: Testimony,
     common: Common,
     asking: Asking,
+    hidden: Hidden,
     wishes: VecDeque<Wish>,
 }
 
@@ -254,6 +259,8 @@ pub(crate) enum Heard {
     },
     /// The own log has two signed heads.
     OwnLogForked(OwnerFault),
+    /// The end of the own log here, which nobody has seen, is not what partners have.
+    OwnEndContradicted,
     /// The own epoch has ended.
     EpochEnded,
 }
@@ -291,6 +298,7 @@ impl Replication {
             testimony: Testimony::default(),
             common: Common::default(),
             asking: Asking::default(),
+            hidden: Hidden::default(),
             wishes: VecDeque::new(),
         }
     }
@@ -476,7 +484,8 @@ impl Replication {
     }
 
     fn send_heads(&mut self, id: SessionId, nonce: u64, now: Now) {
-        let heads: Vec<Head> = self.replicas.values().map(Replica::announce).collect();
+        let shown = self.replicas.values().filter(|it| !self.hides(it.log()));
+        let heads: Vec<Head> = shown.map(Replica::announce).collect();
         let told = self.telling();
         if let Some(session) = self.sessions.get_mut(&id) {
             session.told = told;
@@ -486,14 +495,16 @@ impl Replication {
     }
 
     fn telling(&self) -> BTreeMap<LogId, Telling> {
-        self.replicas.iter().map(|(log, it)| (*log, telling(it))).collect()
+        let shown = self.replicas.iter().filter(|(log, _)| !self.hides(**log));
+        shown.map(|(log, it)| (*log, telling(it))).collect()
     }
 
     fn beacon(&mut self, id: SessionId, now: Now) {
+        let hidden = self.hidden_log();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let due = now.mono_ms.saturating_sub(session.last_beacon_mono_ms) >= limits::BEACON_MS;
         let mut heads = Vec::new();
-        for (log, replica) in &self.replicas {
+        for (log, replica) in self.replicas.iter().filter(|(log, _)| Some(**log) != hidden) {
             let telling = telling(replica);
             let told = session.told.get(log).copied().unwrap_or_default();
             let grew = telling.durable != told.durable;

@@ -286,6 +286,7 @@ impl Replication {
             return self.prove(id, log, kept, &batch, now);
         }
         let other_charter = session.charter != self.charter.number();
+        let astray = log == self.own && self.hidden.may_be_astray(replica.received());
         let accepted = match kept {
             Some(kept) => {
                 let came = Came { session: id, from: &peer.node, now, other_charter };
@@ -312,6 +313,10 @@ impl Replication {
                     self.suspect(signed.checkpoint.origin.log, signed, peer.clone());
                 }
                 Ok(shown.and_then(|it| self.shown_kept(it, peer, now)).into_iter().collect())
+            }
+            // it is signed, and does not go on from what is here
+            Err(BatchFault::Peer(PeerFault::Proof { .. })) if astray => {
+                Ok(self.contradicted().into_iter().collect())
             }
             Err(BatchFault::Peer(fault)) => self.not_taken(id, log, fault, now),
             Err(BatchFault::OtherHistory) => {

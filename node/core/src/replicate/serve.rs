@@ -83,6 +83,10 @@ impl Replication {
     }
 
     pub(crate) fn pump(&mut self, id: SessionId, log: LogId) {
+        // who asks for what is kept back gets it when it is shown
+        if self.hides(log) {
+            return;
+        }
         let Some(replica) = self.replicas.get(&log) else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(serving) = session.serving.get(&log) else { return };

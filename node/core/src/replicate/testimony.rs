@@ -140,6 +140,7 @@ impl Replication {
     pub(super) fn testify(&mut self, now: Now) {
         // the owner holds what it signs; that it has erased something it states like all others
         let due = self.replicas.values().filter(|it| it.log() != self.own || it.erases());
+        let due = due.filter(|it| !self.hides(it.log()));
         let logs: Vec<LogId> = due.map(|it| it.log()).collect();
         for log in logs {
             self.attest(log, now);

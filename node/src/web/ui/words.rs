@@ -305,6 +305,11 @@ pub(super) fn fence(text: &str) -> Option<&'static str> {
              anhalten, dann diese neu starten.",
         ),
         (
+            "stopped: the end of our own log",
+            "am Ende des eigenen Protokolls stehen Einträge, ohne die es anderswo weiterging. Der Knoten \
+             legt sie beiseite und beginnt gleich neu.",
+        ),
+        (
             "stopped: our own log",
             "das eigene Protokoll hat zwei Fassungen. Alle Kopien anhalten und die Daten jeder \
              Kopie aufheben.",

@@ -22,7 +22,6 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use prost_types::Timestamp;
-use registry_client::connect::ANSWER_TIMEOUT;
 use registry_proto::{
     terms::{Date, Land},
     wire::registry::{LogPosition, Zeitpunkt},
@@ -91,10 +90,9 @@ pub(crate) struct Global {
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value = "table", global = true)]
     #[arg(hide_possible_values = true, hide_default_value = true)]
     pub(crate) output: Format,
-    /// Wartezeit auf eine Antwort, z. B. 500ms, 30s, 2m (ohne Angabe 30s)
+    /// Wartezeit auf eine Antwort, z. B. 500ms, 30s, 2m (ohne Angabe 30s, mit --ack-peers 60s)
     #[arg(long, value_name = "DAUER", value_parser = duration, global = true)]
-    #[arg(default_value_t = Wait(ANSWER_TIMEOUT), hide_default_value = true)]
-    pub(crate) timeout: Wait,
+    pub(crate) timeout: Option<Wait>,
 }
 
 /// How answers are printed.

@@ -176,7 +176,7 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
 
 /// Why nothing is published, of what the node says about it.
 pub(crate) fn fence(text: &str) -> Option<&'static str> {
-    let all: [(&str, &str, &'static str); 9] = [
+    let all: [(&str, &str, &'static str); 10] = [
         (
             "waiting because somebody else",
             "",
@@ -196,11 +196,17 @@ pub(crate) fn fence(text: &str) -> Option<&'static str> {
              nächsten",
         ),
         (
+            "stopped: the end of our own log",
+            "",
+            "am Ende des eigenen Protokolls stehen Einträge, die nur dieser Knoten hat und ohne die es \
+             anderswo weiterging; er legt sie beiseite und beginnt gleich neu",
+        ),
+        (
             "waiting",
             "more members than",
-            "nach einer Wiederherstellung, einer Kopie, einem Sprung der Uhr oder einem Stillstand \
-             bestätigen erst mehrere Länder das eigene Protokoll, und niemand sonst darf eine Weile damit \
-             signiert haben; das Veröffentlichen beginnt von selbst",
+            "nach einem Absturz, einer Wiederherstellung, einer Kopie, einem Sprung der Uhr oder einem \
+             Stillstand bestätigen erst mehrere Länder das eigene Protokoll, und niemand sonst darf \
+             eine Weile damit signiert haben; das Veröffentlichen beginnt von selbst",
         ),
         (
             "waiting",

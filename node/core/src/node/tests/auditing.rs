@@ -92,17 +92,24 @@ fn many_lines_are_anchored_at_once() {
 #[test]
 fn a_node_that_stops_anchors_what_is_not() {
     let mut bench = Bench::open();
+    // somebody is there to take it
+    bench.connect(1, registry_proto::terms::Land::RP);
     assert!(grows(&mut bench, 2, false).is_empty());
     let commit = only_commit(bench.handle(Input::Stopping));
     assert!(!bench.node.is_settled());
     anchors(&mut bench, &commit, 2);
     assert!(bench.node.is_settled());
-    assert!(bench.handle(Input::Stopping).is_empty());
+    // that was its last word
+    assert!(grows(&mut bench, 3, true).is_empty());
+
     // behind a group that is under way
+    let mut bench = Bench::open();
+    bench.connect(1, registry_proto::terms::Land::RP);
     let commit = commits(&mut bench, 1, definition(1));
     assert!(grows(&mut bench, 3, false).is_empty());
+    assert!(bench.handle(Input::Stopping).is_empty());
     assert!(!bench.node.is_settled());
-    assert_eq!(bench.committed(commit.checkpoint), ["commit 2..3"]);
+    assert_eq!(bench.committed(commit.checkpoint), ["commit 1..2"]);
 }
 
 #[test]

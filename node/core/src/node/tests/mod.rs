@@ -7,6 +7,7 @@ mod fencing;
 mod own_log;
 mod quota;
 mod recovery;
+mod unseen;
 
 use registry_proto::log::Checkpoint;
 

@@ -32,7 +32,10 @@ fn own() -> Author {
 /// Started again with the first `held` entries, the newest checkpoint of which signs `signed`.
 fn restarted(held: u64, signed: u64) -> Bench {
     let own = own();
-    let mut bench = Bench::with(|it| it.logs = vec![own.recovered(held, signed)]);
+    let mut bench = Bench::with(|it| {
+        it.logs = vec![own.recovered(held, signed)];
+        it.receipts = vec![own.receipt(Land::TH, held)];
+    });
     *bench.author(Land::SL) = own;
     bench
 }

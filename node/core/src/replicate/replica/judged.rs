@@ -35,6 +35,14 @@ impl Replica {
         self.stopped.get_or_insert(OwnerFault::Equivocation { log, size }).clone()
     }
 
+    /// True unless the disk has yet to say whether what is durable here begins with this.
+    pub(crate) fn is_looked_at(&self, size: u64, root: &Hash) -> bool {
+        let durable = (self.durable, &self.durable_root) == (size, root);
+        let can_be =
+            self.served.as_ref().is_some_and(|it| (size..=self.durable).contains(&it.size()));
+        size == 0 || durable || self.doubts.knows_root(size, root) || !can_be
+    }
+
     /// Takes note of a verified head that may contradict the tree here.
     pub(crate) fn suspect(&mut self, suspect: Suspect) {
         let same =

@@ -30,7 +30,7 @@ mod watch;
 mod write;
 
 use clap_complete::generate;
-use registry_client::{Client, ClientConfig};
+use registry_client::{Client, ClientConfig, connect::ANSWER_TIMEOUT};
 use registry_proto::terms::Land;
 
 use self::trusted::Trusted;
@@ -201,9 +201,11 @@ async fn connect(global: &Global) -> Result<Client, CliError> {
         ca: ca.clone(),
         cert: cert.clone(),
         key: key.clone(),
-        timeout: global.timeout.0,
+        timeout: global.timeout.map_or(ANSWER_TIMEOUT, |it| it.0),
     };
-    Ok(Client::connect(config).await?)
+    let client = Client::connect(config).await?;
+    // who says how long to wait means all of it
+    Ok(if global.timeout.is_some() { client.bounded() } else { client })
 }
 
 /// The Land that the node writes for.

@@ -26,6 +26,7 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
             .with("software", Node::Text(status.software.clone()))
             .with("fence", Node::Text(status.fence.clone()))
             .with("signing_failed", Node::Bool(status.signing_failed))
+            .with("set_aside", Node::Text(status.set_aside.clone()))
             .with("index", Node::Text(status.index.clone()))
             .with("logs", json::list("AsOf", &status.logs)?)
             .with("peers", json::list("PeerLog", &status.peers)?);
@@ -83,6 +84,9 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
     ]));
     if status.signing_failed {
         text.push_str(SIGNING_FAILED);
+    }
+    if !status.set_aside.is_empty() {
+        text.push_str(&format!("\nAchtung: {}\n", output::clean(&status.set_aside)));
     }
     if let Some(standing) = &status.charter {
         text.push_str(&super::charter::warned(standing));
