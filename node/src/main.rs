@@ -166,9 +166,11 @@ async fn serve(mut config: Config) -> Result<(), String> {
     let _hangup = hangup.map_err(|it| chain(&it))?;
     let bound = Listeners::bind(&config.listen).await;
     let mut listeners = bound.map_err(|it| cli::remarks::not_started(&it))?;
+    let mut crls = None;
     loop {
         let sockets = listeners.keep().map_err(|it| chain(&it))?;
-        let app = App::start(config.clone(), listeners, shutdown.clone()).await.map_err(|it| {
+        let started = App::start_after(crls, config.clone(), listeners, shutdown.clone()).await;
+        let app = started.map_err(|it| {
             error!(cause = chain(&it), "the node does not start");
             cli::remarks::not_started(&it)
         })?;
@@ -177,6 +179,7 @@ async fn serve(mut config: Config) -> Result<(), String> {
         let next = Shutdown::new();
         next.listen_for_signals().map_err(|it| chain(&it))?;
         let sockets = shutdown.cause().is_some_and(begins_again).then_some(sockets);
+        crls = Some(app.crls());
         app.stop().await;
         if let Some(StopCause::TaskDied { kind, cause }) = shutdown.cause() {
             return Err(format!("{kind:?}: {cause}"));

@@ -12,7 +12,7 @@ use expect_test::expect_file;
 use prost::Message;
 use registry_core::authorize::{Role, Who};
 use registry_node::{
-    config::{ArtefactStore, Config, ConfigError, FencePolicy, FetchPolicy, Unlock},
+    config::{ArtefactStore, Config, ConfigError, Dated, FencePolicy, FetchPolicy, Ruled, Unlock},
     keys::{self, Secret, SecretSource},
     pki::{Authority, Pki},
     tls::{Profile, TlsContext, read_certificates, read_private_key},
@@ -149,6 +149,8 @@ fn a_check_refuses_a_revocation_list_that_a_start_leaves_out() {
     // the same name, another key
     let forger = Authority::root(name, now).unwrap();
     fs::write(dir.path().join("forged.crl"), forger.crl(1, &[], now + WEEK).unwrap()).unwrap();
+    let stranger = Authority::root("Niemand hier", now).unwrap();
+    fs::write(dir.path().join("good.crl"), stranger.crl(1, &[], now + WEEK).unwrap()).unwrap();
     let minimal = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/minimal.toml");
     let text = fs::read_to_string(minimal).unwrap();
     let file = dir.path().join("node.toml");
@@ -157,9 +159,33 @@ fn a_check_refuses_a_revocation_list_that_a_start_leaves_out() {
         fs::write(&file, with(list)).unwrap();
         let refused = Config::check(&file, &Unlock::default()).unwrap_err().to_string();
         assert!(refused.contains("tls.crls") && refused.contains(told), "{refused}");
-        let (material, left_out) = Config::load(&file).unwrap().material_at_start().unwrap();
+        let config = Config::load(&file).unwrap();
+        let (material, left_out) = config.material_at_start(None).unwrap();
         assert_eq!((material.crls.iter().count(), left_out.len()), (0, 1));
+        // who only reads is told, and goes on
+        let (dated, ruled) = (Dated::load(&file).unwrap(), Ruled::load(&file).unwrap());
+        for (crls, left_out) in [(dated.crls, dated.left_out), (ruled.crls, ruled.left_out)] {
+            assert_eq!((crls.iter().count(), left_out.len()), (0, 1));
+            assert!(left_out[0].contains(told), "{left_out:?}");
+        }
     }
+    // each file is named, beside the lists that can be used and with what else is wrong
+    let many = "forged.crl\", \"garbage.pem\", \"good.crl";
+    for required in ["", "crl_required = true\n[log]\nformat = \"x\"\n"] {
+        fs::write(&file, with(many) + required).unwrap();
+        let refused = Config::check(&file, &Unlock::default()).unwrap_err();
+        let keys: Vec<_> = refused.problems.iter().map(|it| it.key.as_str()).collect();
+        let expect = ["tls.crls[0]", "tls.crls[1]", "log.format"];
+        assert_eq!(keys, &expect[..if required.is_empty() { 2 } else { 3 }], "{refused}");
+    }
+    // where one is required and there is none, a start ends
+    fs::write(&file, with("forged.crl") + "crl_required = true\n").unwrap();
+    Config::load(&file).unwrap().material_at_start(None).unwrap_err();
+    Dated::load(&file).unwrap();
+    let refused = Ruled::load(&file).unwrap_err().to_string();
+    assert!(refused.contains("crl_required") && refused.contains("hat keiner der"), "{refused}");
+    let refused = Config::check(&file, &Unlock::default()).unwrap_err();
+    assert_eq!(refused.problems.len(), 2, "{refused}");
     fs::write(&file, with("missing.crl")).unwrap();
     assert!(Config::load(&file).is_err(), "a wrong path");
 }

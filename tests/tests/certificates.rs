@@ -4,7 +4,12 @@
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use registry_client::{Client, ClientConfig, ClientError, error::ConnectError};
-use registry_node::pki::{Authority, Files, Issued, Pki, Request};
+use registry_node::{
+    app::{App, Listeners},
+    config::Config,
+    lifecycle::Shutdown,
+    pki::{Authority, Files, Issued, Pki, Request},
+};
 use registry_proto::{
     charter::Charter,
     log::VerbundId,
@@ -47,15 +52,36 @@ async fn a_revoked_partner_is_disconnected_and_the_others_are_not() {
     let words = ["WARN", "connection ended", "rp-1.demo.example", "cause=\"revoked\""];
     world.cluster.saw(SL, metric, &words).await;
     beacon(&mut he).await;
-    let refused = match Client::connect(world.shown(Who::Node(RP))).await {
-        // in TLS 1.3 the node judges the certificate after the client is done
-        Ok(client) => client.status().await.map(|_| ()).expect_err("refused"),
-        Err(failure) => failure,
-    };
-    let revoked = rustls::AlertDescription::CertificateRevoked;
-    let told = matches!(&refused, ClientError::Connect(ConnectError::Alert { alert, .. })
-        if *alert == revoked);
-    assert!(told, "{refused:?}");
+    world.tells_rp_that_it_is_revoked().await;
+}
+
+//     the list becomes a page of HTML, and the node begins again in its process, as under a charter
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_begins_again_keeps_the_lists_that_it_used() {
+    let world = World::new();
+    let end = OffsetDateTime::now_utc() + WEEK;
+    world.write_crl(&world.rp.crl(1, &[&world.rp_node], end).expect("list"));
+    world.configure_crl();
+    let config = Config::load(&world.cluster.prepared().config(SL)).expect("configuration");
+    let listeners = Listeners::bind(&config.listen).await.expect("bound");
+    let sockets = listeners.keep().expect("kept");
+    let app = App::start(config.clone(), listeners, Shutdown::new()).await.expect("starts");
+    world.tells_rp_that_it_is_revoked().await;
+
+    world.write_crl("<html>Wartungsarbeiten</html>");
+    let crls = app.crls();
+    app.stop().await;
+    let listeners = sockets.listeners().expect("listeners");
+    let again = App::start_after(Some(crls.clone()), config, listeners, Shutdown::new());
+    let again = again.await.expect("begins again");
+    assert_eq!((again.crls(), crls.iter().count()), (crls.clone(), 1));
+    world.tells_rp_that_it_is_revoked().await;
+    let failed = "registry_tls_reload_failed{part=\"crls\"} 1";
+    eventually(LIMIT, "the alarm is there", async || {
+        world.cluster.metrics(SL).await.lines().any(|line| line == failed)
+    })
+    .await;
+    again.stop().await;
 }
 
 //     the key of another certificate, then the right one: loaded on SIGHUP, and nobody is cut off
@@ -230,6 +256,18 @@ impl World {
         let Files { certificate, key } = self.cluster.files(who);
         let config = self.cluster.client_config(SL, Who::Reader);
         ClientConfig { cert: certificate, key, ..config }
+    }
+
+    async fn tells_rp_that_it_is_revoked(&self) {
+        let refused = match Client::connect(self.shown(Who::Node(RP))).await {
+            // in TLS 1.3 the node judges the certificate after the client is done
+            Ok(client) => client.status().await.map(|_| ()).expect_err("refused"),
+            Err(failure) => failure,
+        };
+        let revoked = rustls::AlertDescription::CertificateRevoked;
+        let told = matches!(&refused, ClientError::Connect(ConnectError::Alert { alert, .. })
+            if *alert == revoked);
+        assert!(told, "{refused:?}");
     }
 
     async fn partner(&self, land: Land) -> Partner {

@@ -50,7 +50,7 @@ use crate::{
     sessions::{self, Connected},
     status::StatusBoard,
     store::{self, Store},
-    tls::{MaterialError, TlsContext},
+    tls::{Crls, MaterialError, TlsContext},
     witness,
 };
 
@@ -68,6 +68,7 @@ pub struct App {
     grace: std::time::Duration,
     connected: Connected,
     board: StatusBoard,
+    tls: Arc<TlsContext>,
     index: Index,
     search: Search,
     follower: Follower,
@@ -95,6 +96,8 @@ struct Read {
     digests: Digests,
     /// Why revocation lists were left out.
     left_out: Vec<MaterialError>,
+    /// Whether those of a node before may have stayed in use instead.
+    begins_again: bool,
 }
 
 /// Why a node does not start.
@@ -164,6 +167,21 @@ impl App {
         Self::start_by(Clock::start(), config, listeners, shutdown).await
     }
 
+    /// [`Self::start`] in the place of a node that used the revocation lists `before` until now, see
+    /// [`Self::crls`]: of these, files that cannot be used replace none, as if the node had gone on.
+    ///
+    /// # Errors
+    ///
+    /// See [`StartError`]; nothing runs then.
+    pub async fn start_after(
+        before: Option<Crls>,
+        config: Config,
+        listeners: Listeners,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
+        Self::begin(Clock::start(), before, config, listeners, shutdown).await
+    }
+
     /// [`Self::start`] by a clock of one's own.
     ///
     /// # Errors
@@ -175,8 +193,18 @@ impl App {
         listeners: Listeners,
         shutdown: Shutdown,
     ) -> Result<Self, StartError> {
+        Self::begin(clock, None, config, listeners, shutdown).await
+    }
+
+    async fn begin(
+        clock: Clock,
+        before: Option<Crls>,
+        config: Config,
+        listeners: Listeners,
+        shutdown: Shutdown,
+    ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(SOFTWARE));
-        let (read, tls) = open_tls(&config, &metrics)?;
+        let (read, tls) = open_tls(&config, before.as_ref(), &metrics)?;
         let taken = Resets::of(&config.data_dir).load()?;
         for log in epochs::contradicted(&config.charter, &taken) {
             error!(
@@ -233,13 +261,12 @@ impl App {
             foundation.start_core(logs)?;
         follow_what_is_written(&index, own, &handle, &audit).await?;
         let artefacts = open_artefacts(&config, &index, &metrics, clock)?;
-        let lists = follow_lists(&config, &audit, &shutdown).await;
         keep_certificates(&config, read, &tls, &metrics, &board, &audit, &shutdown)?;
         let parts = serve::Parts {
             config: &config,
             identity: identity.clone(),
             own,
-            lists,
+            lists: follow_lists(&config, &audit, &shutdown).await,
             tls: tls.clone(),
             metrics,
             index: index.clone(),
@@ -259,7 +286,7 @@ impl App {
         };
         serve::serve(parts, listeners).map_err(does_not_listen)?;
         dial_all(&config, &tls, &connected, &handle, &board, &shutdown);
-        fetch_artefacts(&config, artefacts, &index, tls, &connected, &shutdown);
+        fetch_artefacts(&config, artefacts, &index, tls.clone(), &connected, &shutdown);
         tell_that_it_serves(&config, &identity, &bound);
         Ok(Self {
             identity,
@@ -271,6 +298,7 @@ impl App {
             grace: config.shutdown_grace,
             connected,
             board,
+            tls,
             index,
             search,
             follower,
@@ -293,6 +321,11 @@ impl App {
     /// What it tells about itself.
     pub fn board(&self) -> &StatusBoard {
         &self.board
+    }
+
+    /// The revocation lists it uses.
+    pub fn crls(&self) -> Crls {
+        self.tls.crls()
     }
 
     /// The catalogue it shows.
@@ -405,12 +438,16 @@ fn open_index(
 }
 
 /// Reads certificates and anchors, and tells how long the own one is valid.
-fn open_tls(config: &Config, metrics: &Metrics) -> Result<(Read, Arc<TlsContext>), StartError> {
+fn open_tls(
+    config: &Config,
+    before: Option<&Crls>,
+    metrics: &Metrics,
+) -> Result<(Read, Arc<TlsContext>), StartError> {
     let digests = Digests::read(&config.tls);
-    let (material, left_out) = config.material_at_start()?;
+    let (material, left_out) = config.material_at_start(before)?;
     let tls = TlsContext::new(config.tls.profile, material)?;
     metrics.set_certificate_expiry(tls.not_after());
-    Ok((Read { digests, left_out }, Arc::new(tls)))
+    Ok((Read { digests, left_out, begins_again: before.is_some() }, Arc::new(tls)))
 }
 
 /// Opens what people work on and what waits for them.
@@ -436,6 +473,7 @@ fn keep_certificates(
         files: config.tls.clone(),
         digests: read.digests,
         left_out: read.left_out,
+        begins_again: read.begins_again,
         own: PeerIdentity { land: config.land, node: config.node.clone() },
         tls: tls.clone(),
         metrics: metrics.clone(),

@@ -83,6 +83,8 @@ pub struct Setup {
     pub digests: Digests,
     /// Why revocation lists were left out of it.
     pub left_out: Vec<MaterialError>,
+    /// Whether lists of a node before in this process may have stayed in use instead.
+    pub begins_again: bool,
     /// Who this node is.
     pub own: PeerIdentity,
     /// What is replaced.
@@ -118,7 +120,8 @@ impl CertificateBoard {
 impl Keeper {
     /// A keeper that has not looked yet.
     pub fn new(setup: Setup) -> Self {
-        let Setup { files, digests, left_out, own, tls, metrics, board, audit } = setup;
+        let Setup { files, digests, left_out, begins_again, own, tls, metrics, board, audit } =
+            setup;
         let left_out: Vec<_> = left_out.iter().map(|it| chain(it)).collect();
         let kept = |part: Part| {
             let tried = digests.of(part);
@@ -131,18 +134,23 @@ impl Keeper {
         let (own_revoked, looked) = (false, None);
         let this =
             Self { files, own, tls, metrics, board, audit, parts, warned, own_revoked, looked };
-        this.tell_left_out();
+        this.tell_left_out(begins_again);
         this
     }
 
-    /// Nothing was in use before that could stay in use.
-    fn tell_left_out(&self) {
+    /// At the first start nothing was in use before that could stay in use.
+    fn tell_left_out(&self, begins_again: bool) {
         for kept in &self.parts {
             let Some(cause) = &kept.failure else { continue };
             self.trace_load(kept.part, "FAILED", cause);
             let files = files::names(&self.files, kept.part);
+            let part = kept.part.label();
+            if begins_again {
+                error!(part, files, cause, "{NOT_REPLACED}");
+                continue;
+            }
             error!(
-                part = kept.part.label(),
+                part,
                 files,
                 cause,
                 "cannot be loaded, the node starts without: what these lists revoke counts, unless \
@@ -247,10 +255,7 @@ impl Keeper {
                 let cause = chain(failure);
                 if asked || before.as_deref() != Some(cause.as_str()) {
                     self.trace_load(part, "FAILED", &cause);
-                    error!(
-                        part = part.label(),
-                        files, cause, "cannot be loaded, what it would replace stays in use"
-                    );
+                    error!(part = part.label(), files, cause, "{NOT_REPLACED}");
                 }
                 if let Some(kept) = self.parts.get_mut(at) {
                     kept.failure = Some(cause);
@@ -368,6 +373,7 @@ impl fmt::Display for Part {
     }
 }
 
+const NOT_REPLACED: &str = "cannot be loaded, what it would replace stays in use";
 /// Files are looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
 /// Everything is looked at this often: a minute is promised.

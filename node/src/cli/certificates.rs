@@ -22,7 +22,8 @@ pub struct CertificatesArgs {
     pub config: PathBuf,
 }
 
-/// Reads the files of a configuration and returns a line for each certificate and list.
+/// Reads the files of a configuration and returns a line for each certificate and list, also for a
+/// list that a start would leave out.
 ///
 /// # Errors
 ///
@@ -30,10 +31,12 @@ pub struct CertificatesArgs {
 pub fn run(args: &CertificatesArgs) -> Result<String, ConfigError> {
     let dated = Dated::load(&args.config)?;
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let Dated { node, chain, members, client_anchors, crls } = &dated;
+    let Dated { node, chain, members, client_anchors, crls, left_out } = &dated;
     let ends = Ends { node, chain, members, client_anchors, crls };
     let lines = collect(&ends, BTreeMap::new()).into_iter().map(|it| line(&it, now));
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    let unusable =
+        left_out.iter().map(|reason| format!("{:<14} nicht brauchbar: {reason}", "Sperrliste"));
+    Ok(lines.chain(unusable).collect::<Vec<_>>().join("\n"))
 }
 
 pub(super) fn line(it: &Expiry, now: i64) -> String {

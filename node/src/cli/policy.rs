@@ -98,7 +98,8 @@ pub struct Explained {
 ///
 /// See [`PolicyCheckError`].
 pub fn check(args: &CheckArgs) -> Result<Explained, PolicyCheckError> {
-    let Ruled { land: own, members, client_anchors, crls, rules } = Ruled::load(&args.config)?;
+    let Ruled { land: own, members, client_anchors, crls, left_out, rules } =
+        Ruled::load(&args.config)?;
     let rules = rules.read().map_err(MaterialError::from)?;
     let provider = Profile::BSI.provider();
     let trust = Trust::new(members, client_anchors, rules, &crls, provider)?;
@@ -114,7 +115,11 @@ pub fn check(args: &CheckArgs) -> Result<Explained, PolicyCheckError> {
     };
     let target = Target { land, themenfeld: args.themenfeld, service: args.service };
     let connects = connects.map_err(|error| refused_handshake(&error));
-    Ok(explain(&certificate, rules, connects, args.action, &target))
+    let mut explained = explain(&certificate, rules, connects, args.action, &target);
+    for reason in left_out {
+        explained.text += &format!("\nSperrliste nicht brauchbar, ohne sie beurteilt: {reason}");
+    }
+    Ok(explained)
 }
 
 /// The explanation of a verdict, as far as it does not depend on files.

@@ -25,7 +25,10 @@ use crate::{
     observe::{Format, check_level},
     policy::Rules,
     serving::Patience,
-    tls::{self, Crl, MaterialError, MemberTrust, Profile, read_certificates, read_private_key},
+    tls::{
+        self, CrlError, Crls, Issuers, MaterialError, MemberTrust, Profile, read_certificates,
+        read_private_key,
+    },
 };
 
 /// Judges one file. Every method reports what is wrong and returns what is right.
@@ -40,7 +43,7 @@ pub(super) struct Check<'a> {
 
 impl<'a> Check<'a> {
     pub(super) fn new(base: &'a Path, unlock: &'a Unlock, problems: &'a mut Problems) -> Self {
-        Self { base, unlock, lists: Lists::Judged, problems }
+        Self { base, unlock, lists: Lists::LeftOut, problems }
     }
 
     pub(super) fn with(self, lists: Lists) -> Self {
@@ -62,7 +65,7 @@ impl<'a> Check<'a> {
             .map(|(land, node)| PeerIdentity { land, node: node.to_owned() });
         let rules = self.rules(&raw.clients, raw.policy_file.as_deref(), raw.four_eyes);
         let own_name = own.as_ref().filter(|own| knows(member, own));
-        let tls = self.tls(raw.tls, rules, charter.as_ref(), own_name);
+        let tls = self.tls(raw.tls, rules, &charters, own_name);
         let peers = self.peers(raw.peers, &charters, own.as_ref());
         let fence = self.fence(raw.fence_policy.as_deref(), raw.fence_available_after.as_deref());
         let is_test = charter.as_ref().is_some_and(Charter::is_test);
@@ -204,7 +207,7 @@ impl<'a> Check<'a> {
         &mut self,
         raw: RawTls,
         rules: Rules,
-        charter: Option<&Charter>,
+        charters: &[Charter],
         own: Option<&PeerIdentity>,
     ) -> Option<Tls> {
         if let Some(profile) = raw.profile.as_deref().filter(|name| *name != Profile::NAME) {
@@ -238,16 +241,11 @@ impl<'a> Check<'a> {
         {
             self.wrong("tls.certificate", path, words::weak(&error));
         }
-        let required = raw.crl_required.unwrap_or(false);
-        let (crls, lists) = self.crls(&raw.crls, raw.crl_required);
-        if let (Some(own_chain), Some(charter), Some(anchors)) = (&own_chain, charter, &anchors)
-            && let Some(lists) = lists.filter(|it| !it.is_empty())
-            && let Err(error) =
-                tls::check_crls(lists, required, &members_of(charter), anchors, own_chain)
-        {
-            self.wrong("tls.crls", raw.crls.join(", "), words::crl(&error));
-        }
-        if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charter, own)
+        let members = MemberTrust::of_all(charters);
+        let (anchors, chain) = (anchors.unwrap_or_default(), own_chain.as_deref());
+        let issuers = Issuers::of(&members, &anchors, chain.unwrap_or_default());
+        self.crls(&raw.crls, raw.crl_required, &issuers);
+        if let (Some(own_chain), Some(charter), Some(own)) = (&own_chain, charters.last(), own)
             && let Err(error) = tls::check_own_name(profile, own_chain, members_of(charter), own)
         {
             let path = raw.certificate.as_deref().unwrap_or_default();
@@ -257,8 +255,8 @@ impl<'a> Check<'a> {
             certificate: self.path(raw.certificate.as_deref()?),
             key: self.path(raw.key.as_deref()?),
             client_anchors: self.path(raw.client_anchors.as_deref()?),
-            crls,
-            crl_required: required,
+            crls: raw.crls.iter().map(|path| self.path(path)).collect(),
+            crl_required: raw.crl_required.unwrap_or(false),
             profile,
             rules,
         })
@@ -274,29 +272,42 @@ impl<'a> Check<'a> {
         read.map_err(|error| self.wrong(key, path, words::material(&error))).ok()
     }
 
-    /// Where the lists are, and what they hold if they are judged and all of them can be read.
+    /// The lists that a start would take, and why it leaves others out.
     pub(super) fn crls(
         &mut self,
         paths: &[String],
         required: Option<bool>,
-    ) -> (Vec<PathBuf>, Option<Vec<Crl>>) {
-        if required == Some(true) && paths.is_empty() {
+        issuers: &Issuers<'_>,
+    ) -> (Crls, Vec<String>) {
+        let mut left_out = Vec::new();
+        let mut all = Crls::none(required.unwrap_or(false));
+        if all.is_missing() && paths.is_empty() {
             self.wrong("tls.crl_required", true, "braucht Listen in tls.crls");
+            return (all, left_out);
         }
         let judged = self.lists == Lists::Judged;
-        let mut lists = Some(Vec::new()).filter(|_| judged);
-        for (at, path) in paths.iter().enumerate() {
-            match tls::read_crls(&self.path(path)) {
-                Ok(read) => lists.iter_mut().for_each(|it| it.extend(read.iter().cloned())),
-                // a file that is not there is a wrong path
-                Err(error) if judged || matches!(error, MaterialError::Read { .. }) => {
-                    self.wrong(&format!("tls.crls[{at}]"), path, words::material(&error));
-                    lists = None;
-                }
-                Err(_) => {}
+        let files: Vec<_> = paths.iter().map(|path| self.path(path)).collect();
+        let read = files.iter().map(|path| (path.clone(), tls::read_crls(path))).collect();
+        let (taken, refused) = all.renewed(read, issuers);
+        all = taken;
+        for error in refused {
+            let reason = words::material(&error);
+            // a file that is not there is a wrong path
+            if !judged && !matches!(error, MaterialError::Read { .. }) {
+                left_out.push(reason);
+                continue;
             }
+            let at = files.iter().position(|it| error.path() == Some(it.as_path()));
+            let (key, value) = match at.and_then(|at| paths.get(at).map(|path| (at, path))) {
+                Some((at, path)) => (format!("tls.crls[{at}]"), path.clone()),
+                None => ("tls.crls".to_owned(), paths.join(", ")),
+            };
+            self.wrong(&key, value, reason);
         }
-        (paths.iter().map(|path| self.path(path)).collect(), lists)
+        if judged && all.is_missing() {
+            self.wrong("tls.crls", paths.join(", "), words::crl(&CrlError::None));
+        }
+        (all, left_out)
     }
 
     fn fence(&mut self, policy: Option<&str>, after: Option<&str>) -> Option<FencePolicy> {

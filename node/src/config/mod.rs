@@ -42,8 +42,8 @@ use crate::{
     policy::Rules,
     serving::{Patience, Quota},
     tls::{
-        CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates, read_crls,
-        read_private_key,
+        CrlError, CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
+        read_crls, read_private_key,
     },
 };
 
@@ -233,19 +233,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// All problems at once; lists that nobody known signed only if there is no other.
+    /// All problems at once.
     pub fn check(path: &Path, unlock: &Unlock) -> Result<Self, ConfigError> {
-        let mut problems = Problems::default();
-        let config = Self::read(path, unlock, Lists::Judged, &mut problems);
-        if let Some(config) = &config
-            && problems.0.is_empty()
-        {
-            problems.0 = config.unusable_lists();
-        }
-        match config {
-            Some(config) if problems.0.is_empty() => Ok(config),
-            _ => Err(ConfigError { path: path.to_owned(), problems: problems.0 }),
-        }
+        Self::load_and(path, unlock, Lists::Judged)
     }
 
     /// [`Config::load`] with a say in how the keys are opened.
@@ -254,8 +244,12 @@ impl Config {
     ///
     /// All problems at once.
     pub fn load_with(path: &Path, unlock: &Unlock) -> Result<Self, ConfigError> {
+        Self::load_and(path, unlock, Lists::LeftOut)
+    }
+
+    fn load_and(path: &Path, unlock: &Unlock, lists: Lists) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
-        let config = Self::read(path, unlock, Lists::LeftOut, &mut problems);
+        let config = Self::read(path, unlock, lists, &mut problems);
         match config {
             Some(config) if problems.0.is_empty() => Ok(config),
             _ => Err(ConfigError { path: path.to_owned(), problems: problems.0 }),
@@ -269,15 +263,19 @@ impl Config {
     ///
     /// A file cannot be read or used.
     pub fn material(&self) -> Result<Material, MaterialError> {
-        self.material_at_start().map(|(material, _)| material)
+        self.material_at_start(None).map(|(material, _)| material)
     }
 
-    /// [`Self::material`], and why lists were left out.
+    /// [`Self::material`] of a node that used the lists `before` until now, and why others were left
+    /// out.
     ///
     /// # Errors
     ///
     /// A file cannot be read or used.
-    pub fn material_at_start(&self) -> Result<(Material, Vec<MaterialError>), MaterialError> {
+    pub fn material_at_start(
+        &self,
+        before: Option<&Crls>,
+    ) -> Result<(Material, Vec<MaterialError>), MaterialError> {
         let mut material = Material {
             chain: read_certificates(&self.tls.certificate)?,
             key: read_private_key(&self.tls.key)?,
@@ -286,7 +284,7 @@ impl Config {
             rules: self.tls.rules.read()?,
             crls: Crls::default(),
         };
-        let (crls, left_out) = self.tls.lists_at_start(&material)?;
+        let (crls, left_out) = self.tls.lists_at_start(before, &material)?;
         material.crls = crls;
         Ok((material, left_out))
     }
@@ -301,22 +299,6 @@ impl Config {
         let raw = raw::RawConfig::read(Self::table(path, problems)?, problems);
         let base = path.parent().unwrap_or_else(|| Path::new(""));
         check::Check::new(base, unlock, problems).with(lists).config(path, raw)
-    }
-
-    /// Lists that a start would leave out.
-    fn unusable_lists(&self) -> Vec<Problem> {
-        let left_out = match self.material_at_start() {
-            Ok((_, left_out)) => left_out,
-            Err(error) => vec![error],
-        };
-        let problem = |error: MaterialError| {
-            let value = match &error {
-                MaterialError::Crl { path, .. } => path.display().to_string(),
-                _ => Problem::MISSING.to_owned(),
-            };
-            Problem { key: "tls.crls".to_owned(), value, reason: words::material(&error) }
-        };
-        left_out.into_iter().map(problem).collect()
     }
 
     fn table(path: &Path, problems: &mut Problems) -> Option<toml::Table> {
@@ -345,19 +327,22 @@ impl Config {
 // === impl Tls ===
 
 impl Tls {
-    /// The revocation lists that can be used beside `material`, and why others cannot: of a damaged
-    /// file, or of a CA that is known here by keys that did not sign them.
+    /// The revocation lists that can be used beside `material`, and why others cannot: of a file that
+    /// is damaged or not there, of a CA that is known here by keys that did not sign them, or above a
+    /// limit. What they would have replaced of `before` stays.
     ///
     /// # Errors
     ///
-    /// There are too many, or none although they are required.
+    /// There is none although they are required.
     pub fn lists_at_start(
         &self,
+        before: Option<&Crls>,
         material: &Material,
     ) -> Result<(Crls, Vec<MaterialError>), MaterialError> {
-        let renewed =
-            Crls::none(self.crl_required).renewed(self.read_crl_files(), &material.issuers());
-        renewed.map_err(MaterialError::Crls)
+        let before = before.cloned().unwrap_or_else(|| Crls::none(self.crl_required));
+        let (crls, left_out) = before.renewed(self.read_crl_files(), &material.issuers());
+        let missing = crls.is_missing();
+        if missing { Err(MaterialError::Crls(CrlError::None)) } else { Ok((crls, left_out)) }
     }
 
     /// Reads the files of revocation lists anew, each for itself.

@@ -9,10 +9,10 @@ use registry_proto::{
 };
 use rustls::pki_types::CertificateDer;
 
-use super::{Config, ConfigError, Data, Problems, Unlock, check::Check, raw::RawConfig};
+use super::{Config, ConfigError, Data, Problems, Unlock, check::Check, raw::RawConfig, words};
 use crate::{
     policy::Rules,
-    tls::{Crls, MemberTrust},
+    tls::{CrlError, Crls, Issuers, MemberTrust},
 };
 
 /// Whose node it is, and where its data is.
@@ -41,8 +41,10 @@ pub struct Dated {
     pub members: Vec<MemberTrust>,
     /// Anchors for readers, publishers and operators.
     pub client_anchors: Vec<CertificateDer<'static>>,
-    /// Revocation lists.
+    /// Revocation lists, as a start would take them.
     pub crls: Crls,
+    /// Why a start would leave others out, in German.
+    pub left_out: Vec<String>,
 }
 
 /// What decides who may do what at a node, from its files.
@@ -54,8 +56,10 @@ pub struct Ruled {
     pub members: Vec<MemberTrust>,
     /// Anchors for readers, publishers and operators.
     pub client_anchors: Vec<CertificateDer<'static>>,
-    /// Revocation lists.
+    /// Revocation lists, as a start would take them.
     pub crls: Crls,
+    /// Why a start would leave others out, in German.
+    pub left_out: Vec<String>,
     /// The rules.
     pub rules: Rules,
 }
@@ -78,13 +82,12 @@ impl Dated {
                 check.certificates(CERTIFICATE, raw.tls.certificate.as_deref()),
                 check.certificates(ANCHORS, raw.tls.client_anchors.as_deref()),
             );
-            Some(Self {
-                node: raw.node.clone()?,
-                chain: chain?,
-                members: MemberTrust::of_all(&charters),
-                client_anchors: client_anchors?,
-                crls: lists(check, raw, None)?,
-            })
+            let (chain, client_anchors) = (chain?, client_anchors?);
+            let members = MemberTrust::of_all(&charters);
+            let issuers = Issuers::of(&members, &client_anchors, &chain);
+            let (crls, left_out) = check.crls(&raw.tls.crls, None, &issuers);
+            let node = raw.node.clone()?;
+            Some(Self { node, chain, members, client_anchors, crls, left_out })
         })
     }
 }
@@ -97,7 +100,8 @@ impl Ruled {
     ///
     /// # Errors
     ///
-    /// All problems of these at once.
+    /// All problems of these at once. Of lists only that none is left where they are required, or that
+    /// a file is not there: a start ends there too.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let keys =
             ["land", "charter", "data_dir", ANCHORS, CRLS, "tls.crl_required", "clients", "policy"];
@@ -106,15 +110,18 @@ impl Ruled {
             let data_dir = check.data_dir(raw.data_dir.as_deref());
             let (charters, _) = check.charters(raw.charter.as_deref(), data_dir.as_deref());
             let client_anchors = check.certificates(ANCHORS, raw.tls.client_anchors.as_deref());
-            let crls = lists(check, raw, raw.tls.crl_required);
+            let members = MemberTrust::of_all(&charters);
+            let anchors = client_anchors.as_deref().unwrap_or_default();
+            let issuers = Issuers::of(&members, anchors, &[]);
+            let paths = &raw.tls.crls;
+            let (crls, left_out) = check.crls(paths, raw.tls.crl_required, &issuers);
+            if crls.is_missing() && !left_out.is_empty() {
+                let reason = format!("{}: {}", words::crl(&CrlError::None), left_out.join("; "));
+                check.wrong("tls.crls", paths.join(", "), reason);
+            }
             let rules = check.rules(&raw.clients, raw.policy_file.as_deref(), raw.four_eyes);
-            Some(Self {
-                land: land?,
-                members: MemberTrust::of_all(&charters),
-                client_anchors: client_anchors?,
-                crls: crls?,
-                rules,
-            })
+            let (land, client_anchors) = (land?, client_anchors?);
+            Some(Self { land, members, client_anchors, crls, left_out, rules })
         })
     }
 }
@@ -186,13 +193,6 @@ impl Reading {
             Some(check.data(raw.data_package.as_deref(), &raw.data_keys))
         })
     }
-}
-
-/// The revocation lists; `None` only if a problem was reported.
-fn lists(check: &mut Check<'_>, raw: &RawConfig, required: Option<bool>) -> Option<Crls> {
-    // one that cannot be read was reported
-    let (_, lists) = check.crls(&raw.tls.crls, required);
-    Crls::new(lists.unwrap_or_default(), required.unwrap_or(false)).ok()
 }
 
 /// What `read` makes of a file, if there is no problem with the file as such or with these keys.

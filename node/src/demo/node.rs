@@ -14,6 +14,7 @@ use crate::{
     lifecycle::{Drained, Shutdown, StopCause, TaskKind, chain},
     search::Search,
     status::StatusBoard,
+    tls::Crls,
 };
 
 /// A node of the demo, whichever charter it runs under.
@@ -66,7 +67,7 @@ impl DemoNode {
     pub(super) async fn start(config: Config, listeners: Listeners) -> Result<Self, DemoError> {
         let (land, bound) = (config.land, listeners.addresses());
         let sockets = listeners.keep().map_err(|source| no_sockets(land, source))?;
-        let app = start(&config, listeners).await?;
+        let app = start(None, &config, listeners).await?;
         let (show, seen) = watch::channel(Seen::Runs(Shown::of(&app, &config)));
         let stop = Shutdown::new();
         let asked = stop.clone();
@@ -155,6 +156,7 @@ async fn run(
         }
         let cause = shutdown.cause().cloned();
         show.send_replace(Seen::Between);
+        let crls = app.crls();
         let drained = app.stop().await;
         match cause {
             _ if asked.cause().is_some() => return Ok(drained),
@@ -163,13 +165,18 @@ async fn run(
         }
         config = config.under_kept_charters().map_err(|it| chain(&it))?;
         let listeners = sockets.listeners().map_err(|it| chain(&it))?;
-        app = start(&config, listeners).await.map_err(|it| chain(&it))?;
+        app = start(Some(crls), &config, listeners).await.map_err(|it| chain(&it))?;
         show.send_replace(Seen::Runs(Shown::of(&app, &config)));
     }
 }
 
-async fn start(config: &Config, listeners: Listeners) -> Result<App, DemoError> {
-    let started = Box::pin(App::start(config.clone(), listeners, Shutdown::new())).await;
+async fn start(
+    before: Option<Crls>,
+    config: &Config,
+    listeners: Listeners,
+) -> Result<App, DemoError> {
+    let started = App::start_after(before, config.clone(), listeners, Shutdown::new());
+    let started = Box::pin(started).await;
     started.map_err(|source| DemoError::Start { land: config.land, source: Box::new(source) })
 }
 

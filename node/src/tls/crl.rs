@@ -17,7 +17,7 @@ use x509_parser::{
     revocation_list::CertificateRevocationList,
 };
 
-use crate::tls::{MaterialError, material, profile};
+use crate::tls::{MaterialError, MemberTrust, material, profile};
 
 /// The revocation lists of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,8 +67,9 @@ struct Line {
 enum Key {
     /// It verifies the signature.
     Signer(Vec<u8>),
-    /// Not known here; what the list says of it.
-    Named(Option<Vec<u8>>),
+    /// Not known here; what the list says of it, and where it was read: whoever writes one file must
+    /// not replace what another one says with a list that nobody can verify.
+    Named(Option<Vec<u8>>, PathBuf),
 }
 
 /// The certificates whose lists can be verified here.
@@ -123,19 +124,29 @@ impl Crls {
     ///
     /// There are too many, or none although they are required.
     pub fn new(all: Vec<Crl>, required: bool) -> Result<Self, CrlError> {
-        if all.len() > CRLS_MAX {
-            return Err(CrlError::Limit { what: "the number of lists", limit: CRLS_MAX as u64 });
-        }
-        if required && all.is_empty() {
-            return Err(CrlError::None);
-        }
         let crls = Self { all, required };
-        let sets = crls.by_issuer().values().fold(1_usize, |all, it| all.saturating_mul(keys(it)));
-        if required && sets > CRL_SETS_MAX {
+        crls.within_limits()?;
+        if crls.is_missing() { Err(CrlError::None) } else { Ok(crls) }
+    }
+
+    fn within_limits(&self) -> Result<(), CrlError> {
+        if self.all.len() > CRLS_MAX {
+            return Err(too_many());
+        }
+        if !self.required {
+            return Ok(());
+        }
+        let sets = self.by_issuer().values().fold(1_usize, |all, it| all.saturating_mul(keys(it)));
+        if sets > CRL_SETS_MAX {
             let what = "the number of combinations of the keys of all issuers with several";
             return Err(CrlError::Limit { what, limit: CRL_SETS_MAX as u64 });
         }
-        Ok(crls)
+        Ok(())
+    }
+
+    /// Whether lists are required and there is none: nobody counts then.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.required && self.all.is_empty()
     }
 
     /// No lists yet; while they are required and there is none, nobody counts.
@@ -166,15 +177,12 @@ impl Crls {
 
     /// What is in use after `files` were read. A list that may not be taken, or a file that cannot be
     /// read, leaves in use what it would have replaced and holds up no other list; why is returned.
-    ///
-    /// # Errors
-    ///
-    /// What comes out cannot be used together.
+    /// May leave none although they are required, see [`Self::is_missing`].
     pub(crate) fn renewed(
         &self,
         files: Vec<CrlFile>,
         issuers: &Issuers<'_>,
-    ) -> Result<(Self, Vec<MaterialError>), CrlError> {
+    ) -> (Self, Vec<MaterialError>) {
         let before = self.lines(issuers);
         let (mut taken, mut failed, mut held) = (Vec::new(), Vec::new(), vec![false; before.len()]);
         let mut hold = |is_replaced: &dyn Fn(&Crl) -> bool| {
@@ -207,7 +215,37 @@ impl Crls {
         });
         let kept: Vec<_> = kept.map(|(_, old)| (*old).clone()).collect();
         taken.extend(kept);
-        Ok((Self::new(taken, self.required)?, failed))
+        let (crls, over) = Self::limited(taken, self.required, issuers);
+        failed.extend(over);
+        (crls, failed)
+    }
+
+    /// As many of these as the limits allow, and why the others are left out: what is verified goes
+    /// first, then what stands first in its file, so that no file takes the place of all others.
+    fn limited(all: Vec<Crl>, required: bool, issuers: &Issuers<'_>) -> (Self, Vec<MaterialError>) {
+        let mut of_file: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        let mut ranked = Vec::with_capacity(all.len());
+        for it in all {
+            let before = of_file.entry(it.file.clone()).or_default();
+            ranked.push((issuers.signer(&it).is_none(), *before, it));
+            *before += 1;
+        }
+        ranked.sort_by_key(|(unverified, before, _)| (*unverified, *before));
+        let mut crls = Self::none(required);
+        let mut over: Vec<(PathBuf, CrlError)> = Vec::new();
+        for (_, _, it) in ranked {
+            let path = it.file.clone();
+            crls.all.push(it);
+            if let Err(source) = crls.within_limits() {
+                crls.all.pop();
+                let why = (path, source);
+                if !over.contains(&why) {
+                    over.push(why);
+                }
+            }
+        }
+        let over = over.into_iter().map(|(path, source)| MaterialError::Crl { path, source });
+        (crls, over.collect())
     }
 
     fn lines(&self, issuers: &Issuers<'_>) -> Vec<(Line, &Crl)> {
@@ -304,7 +342,7 @@ impl Crl {
     fn line(&self, issuers: &Issuers<'_>) -> Line {
         let key = match issuers.signer(self) {
             Some(signer) => Key::Signer(signer.public_key().raw.to_vec()),
-            None => Key::Named(self.key_id.clone()),
+            None => Key::Named(self.key_id.clone(), self.file.clone()),
         };
         Line { scope: self.scope.clone(), key }
     }
@@ -354,6 +392,16 @@ impl<'a> Issuers<'a> {
         }
     }
 
+    /// What the revocation lists of a node are verified with.
+    pub(crate) fn of(
+        members: &'a [MemberTrust],
+        client_anchors: &'a [CertificateDer<'static>],
+        chain: &'a [CertificateDer<'static>],
+    ) -> Self {
+        let anchors = members.iter().flat_map(|it| &it.anchors).chain(client_anchors);
+        Self::new(anchors, chain.iter())
+    }
+
     fn named<'s>(&'s self, crl: &'s Crl) -> impl Iterator<Item = &'s X509Certificate<'a>> {
         let all = self.anchors.iter().chain(&self.chain);
         all.filter(|it| it.subject().as_raw() == crl.scope.issuer)
@@ -373,6 +421,10 @@ impl<'a> Issuers<'a> {
     }
 }
 
+fn too_many() -> CrlError {
+    CrlError::Limit { what: "the number of lists", limit: CRLS_MAX as u64 }
+}
+
 fn key_id(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
     certificate.extensions().iter().find_map(|it| match it.parsed_extension() {
         ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
@@ -384,13 +436,14 @@ fn key_id(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// The file cannot be read, is too long, holds no list, or one that cannot be used.
+/// The file cannot be read, is too long, holds no list, too many, or one that cannot be used.
 pub fn read_crls(path: &Path) -> Result<Vec<Crl>, MaterialError> {
     let bad = |source| MaterialError::Crl { path: path.to_owned(), source };
     let bytes = material::read(path, CRL_BYTES_MAX)?;
     let is_pem = bytes.windows(PEM.len()).any(|part| part == PEM);
     let lists: Vec<_> = if is_pem {
         CertificateRevocationListDer::pem_slice_iter(&bytes)
+            .take(CRLS_MAX + 1)
             .collect::<Result<_, _>>()
             .map_err(|source| MaterialError::Pem { path: path.to_owned(), source })?
     } else {
@@ -398,6 +451,9 @@ pub fn read_crls(path: &Path) -> Result<Vec<Crl>, MaterialError> {
     };
     if lists.is_empty() {
         return Err(MaterialError::Missing { path: path.to_owned(), what: "revocation list" });
+    }
+    if lists.len() > CRLS_MAX {
+        return Err(bad(too_many()));
     }
     let read = |der| Ok(Crl { file: path.to_owned(), ..Crl::parse(der).map_err(bad)? });
     lists.into_iter().map(read).collect()
@@ -460,14 +516,73 @@ mod tests {
             ("unreadable", unreadable()),
         ] {
             let files = vec![("ca".into(), file), ("other".into(), Ok(vec![next.clone()]))];
-            let (after, failed) = before.renewed(files, &issuers).unwrap();
+            let (after, failed) = before.renewed(files, &issuers);
             assert_eq!(after.all, [next.clone(), own.clone()], "{name}");
             assert_eq!(failed.len(), 1, "{name}: {failed:?}");
         }
         // what is not there any more, or is renewed elsewhere, is not kept
         let moved = at("other", crl(&ca, 3));
         let files = vec![("ca".into(), unreadable()), ("other".into(), Ok(vec![moved.clone()]))];
-        assert_eq!(before.renewed(files, &issuers).unwrap().0.all, [moved]);
+        assert_eq!(before.renewed(files, &issuers).0.all, [moved]);
+    }
+
+    #[test]
+    fn nobody_replaces_the_list_of_another_file_with_one_that_cannot_be_verified() {
+        let (ca, forger, issuers) = (authority("CA"), authority("CA"), Issuers::default());
+        let at = |file: &str, it: Crl| Crl { file: file.into(), ..it };
+        let key_id = crl(&ca, 1).key_id;
+        assert!(key_id.is_some());
+        let forged = at("b", Crl { key_id, ..crl(&forger, 1_000_000_000) });
+        let (own, next) = (at("a", crl(&ca, 1)), at("a", crl(&ca, 2)));
+        let both = |a: Vec<Crl>, b: Vec<Crl>| vec![("a".into(), Ok(a)), ("b".into(), Ok(b))];
+
+        let (after, failed) =
+            crls(&[&own]).renewed(both(vec![own.clone()], vec![forged.clone()]), &issuers);
+        assert_eq!((&after.all, failed.len()), (&vec![own, forged.clone()], 0));
+        let (after, failed) =
+            after.renewed(both(vec![next.clone()], vec![forged.clone()]), &issuers);
+        assert_eq!((&after.all, failed.len()), (&vec![next.clone(), forged.clone()], 0));
+        // of one file the newer one stays
+        let (after, failed) =
+            after.renewed(both(vec![at("a", crl(&ca, 1))], vec![forged.clone()]), &issuers);
+        assert_eq!((after.all, failed.len()), (vec![forged, next], 1));
+    }
+
+    #[test]
+    fn a_file_with_too_many_lists_keeps_none_of_another_file_out() {
+        let (ca, junk) = (authority("CA"), authority("Erfunden"));
+        let known = [ca.der()];
+        let issuers = Issuers::new(known.iter(), [].iter());
+        let of_partner = Crl { file: "partner".into(), ..crl(&authority("Zwischen-CA"), 1) };
+        let verified = Crl { file: "own".into(), ..crl(&ca, 1) };
+        // of one name: where lists are required, each is a key more
+        let many: Vec<_> = (0..CRLS_MAX)
+            .map(|it| Crl { file: "junk".into(), key_id: Some(vec![0; it]), ..crl(&junk, 1) })
+            .collect();
+        for (required, left) in [(false, CRLS_MAX - 2), (true, CRL_SETS_MAX)] {
+            let files = vec![
+                ("junk".into(), Ok(many.clone())),
+                ("partner".into(), Ok(vec![of_partner.clone()])),
+                ("own".into(), Ok(vec![verified.clone()])),
+            ];
+            let (after, failed) = Crls::none(required).renewed(files, &issuers);
+            assert!(after.all.contains(&of_partner) && after.all.contains(&verified), "{required}");
+            assert_eq!((after.all.len(), failed.len()), (left + 2, 1), "{failed:?}");
+            let is_told = |it: &MaterialError| {
+                matches!(it, MaterialError::Crl { path, source: CrlError::Limit { .. } }
+                    if path == Path::new("junk"))
+            };
+            assert!(failed.iter().all(is_told), "{failed:?}");
+        }
+        // and in a file that is read
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("junk.crl");
+        let pem = junk.crl(1, &[], OffsetDateTime::now_utc() + Duration::days(7)).unwrap();
+        std::fs::write(&path, pem.repeat(CRLS_MAX)).unwrap();
+        assert_eq!(read_crls(&path).unwrap().len(), CRLS_MAX);
+        std::fs::write(&path, pem.repeat(CRLS_MAX + 1)).unwrap();
+        let refused = read_crls(&path).unwrap_err();
+        assert!(matches!(refused, MaterialError::Crl { .. }), "{refused}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::{
     keys,
     policy::PolicyError,
     tls::{
-        crl::{Crl, CrlError, Crls, Issuers},
+        crl::{CrlError, Crls, Issuers},
         identity::{MemberTrust, Trust},
         profile::Profile,
         strength,
@@ -158,8 +158,7 @@ pub enum NotForNode {
 impl Material {
     /// The issuers whose revocation lists can be verified here.
     pub(crate) fn issuers(&self) -> Issuers<'_> {
-        let anchors = self.members.iter().flat_map(|it| &it.anchors).chain(&self.client_anchors);
-        Issuers::new(anchors, self.chain.iter())
+        Issuers::of(&self.members, &self.client_anchors, &self.chain)
     }
 }
 
@@ -190,6 +189,19 @@ impl fmt::Debug for Material {
 // === impl MaterialError ===
 
 impl MaterialError {
+    /// The file that is to blame, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Read { path, .. }
+            | Self::Mode { path, .. }
+            | Self::Pem { path, .. }
+            | Self::Missing { path, .. }
+            | Self::TooLong { path, .. }
+            | Self::Crl { path, .. } => Some(path),
+            _ => None,
+        }
+    }
+
     pub(crate) fn anchors(
         source_name: &str,
         error: impl Into<Box<dyn Error + Send + Sync>>,
@@ -286,23 +298,6 @@ pub(crate) fn check_strong_anchors(
 /// The first that is not.
 pub(crate) fn check_strong(chain: &[CertificateDer<'static>]) -> Result<(), rustls::Error> {
     strength::require_strong(chain)
-}
-
-/// Checks that a node begins with these revocation lists.
-///
-/// # Errors
-///
-/// The first that is not signed by its issuer, or too many.
-pub(crate) fn check_crls(
-    lists: Vec<Crl>,
-    required: bool,
-    members: &[MemberTrust],
-    client_anchors: &[CertificateDer<'static>],
-    chain: &[CertificateDer<'static>],
-) -> Result<(), CrlError> {
-    let anchors = members.iter().flat_map(|it| &it.anchors).chain(client_anchors);
-    let issuers = Issuers::new(anchors, chain.iter());
-    Crls::new(lists, required)?.check(&Crls::default(), &issuers)
 }
 
 /// Checks that certificate and key fit each other and the profile.

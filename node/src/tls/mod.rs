@@ -39,12 +39,13 @@ pub use acceptor::{
 };
 pub use alerted::{Alerted, Alerts};
 pub use connector::{ConnectError, PeerConnector};
+pub(crate) use crl::Issuers;
 pub use crl::{Crl, CrlError, CrlFile, Crls, read_crls};
 pub use identity::{Bar, Identity, MemberTrust, NodeTrust, PeerRefused, Presented, Trust};
 pub(crate) use leaf::Leaf;
 pub use material::{Material, MaterialError, NotForNode, read_certificates, read_private_key};
 pub(crate) use material::{
-    check_anchors, check_crls, check_own_name, check_pair, check_strong, check_strong_anchors, read,
+    check_anchors, check_own_name, check_pair, check_strong, check_strong_anchors, read,
 };
 pub use pinned::{PinnedConnector, Pins};
 pub use profile::Profile;
@@ -78,14 +79,13 @@ struct Current {
 // === impl TlsContext ===
 
 impl TlsContext {
-    /// A context with `material`.
+    /// A context with `material`. Of its lists, those that nobody known signed count for nobody:
+    /// lists of before a charter may be among them.
     ///
     /// # Errors
     ///
     /// The material cannot be used.
     pub fn new(profile: Profile, material: Material) -> Result<Self, MaterialError> {
-        let check = material.crls.check(&Crls::default(), &material.issuers());
-        check.map_err(MaterialError::Crls)?;
         let current = ArcSwap::from_pointee(Current::new(profile, &material)?);
         let material = Mutex::new(material);
         Ok(Self { profile, current, material, standing: Standing::default() })
@@ -126,9 +126,9 @@ impl TlsContext {
     pub fn renew_crls(&self, files: Vec<CrlFile>) -> Result<(), MaterialError> {
         let mut failed = Vec::new();
         self.swap(|material| {
-            let renewed = material.crls.renewed(files, &material.issuers());
-            (material.crls, failed) = renewed.map_err(MaterialError::Crls)?;
-            Ok(())
+            (material.crls, failed) = material.crls.renewed(files, &material.issuers());
+            let missing = material.crls.is_missing();
+            if missing { Err(MaterialError::Crls(CrlError::None)) } else { Ok(()) }
         })?;
         let failed: Vec<_> = failed.iter().map(|it| chain(it)).collect();
         if failed.is_empty() { Ok(()) } else { Err(MaterialError::SomeCrls(failed.join("; "))) }
@@ -145,6 +145,11 @@ impl TlsContext {
         self.current.store(Arc::new(Current::new(self.profile, &changed)?));
         *material = changed;
         Ok(())
+    }
+
+    /// The revocation lists that new handshakes use.
+    pub fn crls(&self) -> Crls {
+        self.material.lock().unwrap_or_else(PoisonError::into_inner).crls.clone()
     }
 
     /// What new handshakes use.

@@ -17,7 +17,8 @@ use registry_node::{
     pki::{Issued, Request},
     policy::Rules,
     tls::{
-        AcceptLimits, ConnectError, Crls, Listener, MaterialError, MemberTrust, Profile, TlsContext,
+        AcceptLimits, ConnectError, Crls, Listener, Material, MaterialError, MemberTrust, Profile,
+        TlsContext,
     },
 };
 use registry_proto::terms::Land;
@@ -440,8 +441,32 @@ async fn a_list_that_cannot_be_used_is_left_out_at_a_start_and_raises_an_alarm()
     fs::write(&of_sl, "").unwrap();
     fs::write(&of_rp, "").unwrap();
     fs::write(&files.crls[2], "").unwrap();
-    let refused = files.lists_at_start(&node.context.material()).unwrap_err();
+    let refused = files.lists_at_start(None, &node.context.material()).unwrap_err();
     assert!(matches!(refused, MaterialError::Crls(_)), "{refused}");
+}
+
+#[test]
+fn who_begins_again_keeps_the_lists_that_a_running_node_would_keep() {
+    for required in [false, true] {
+        let node = Node::new(Pki::new(), required);
+        let before = node.context.crls();
+        let check = |what: &str| {
+            let material = node.context.material();
+            let (crls, left_out) = node.files.lists_at_start(Some(&before), &material).unwrap();
+            assert_eq!((&crls, left_out.len()), (&before, 1), "{what}");
+            TlsContext::new(Profile::BSI, Material { crls, ..material }).unwrap();
+        };
+        fs::write(&node.files.crls[0], "<html>Wartungsarbeiten</html>").unwrap();
+        check("no list");
+        fs::write(&node.files.crls[0], Pki::new().sl_ca.crl(9, &[], in_a_week()).unwrap()).unwrap();
+        check("forged");
+        fs::remove_file(&node.files.crls[0]).unwrap();
+        check("missing");
+        // under a charter with another key of that name, the list says nothing
+        let material = Material { crls: before, ..Pki::new().sl_material() };
+        let (crls, _) = node.files.lists_at_start(Some(&material.crls), &material).unwrap();
+        TlsContext::new(Profile::BSI, Material { crls, ..material }).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -633,7 +658,7 @@ impl Node {
     fn start(pki: Pki, issued: Issued, files: Tls, dir: tempfile::TempDir) -> Self {
         let digests = Digests::read(&files);
         let mut material = pki.material(issued);
-        let (crls, left_out) = files.lists_at_start(&material).unwrap();
+        let (crls, left_out) = files.lists_at_start(None, &material).unwrap();
         material.crls = crls;
         let context = Arc::new(TlsContext::new(Profile::BSI, material).unwrap());
         let (metrics, board) = (support::metrics(), CertificateBoard::default());
@@ -641,6 +666,7 @@ impl Node {
             files: files.clone(),
             digests,
             left_out,
+            begins_again: false,
             own: peer(Land::SL, "sl-1"),
             tls: context.clone(),
             metrics: metrics.clone(),
