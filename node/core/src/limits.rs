@@ -171,6 +171,13 @@ pub const TESTIMONIES_BURST_MAX: u64 = 1_800;
 /// A partner that is asked for a beginning of a log and does not tell it for this long is not asked
 /// again, milliseconds.
 pub const BEGINNING_ANSWER_MS: u64 = 10_000;
+/// Searches of this node for where two histories part begin no sooner after each other, milliseconds;
+/// each asks a partner by halves.
+pub const BEGINNINGS_SEARCH_MS: u64 = 2_000;
+/// Beginnings a peer may ask for in a second, in the long run: each is a job for the disk.
+pub const BEGINNINGS_PER_SECOND: u64 = 20;
+/// Beginnings a peer may ask for at once.
+pub const BEGINNINGS_BURST_MAX: u64 = 100;
 /// Bodies of the own past that are kept while partners are asked for others, bytes.
 pub const LENT_BYTES_MAX: usize = 2 * BATCH_BYTES_MAX;
 /// So long an owner waits for partners that are away before it takes a body of its past for gone, once
@@ -328,6 +335,9 @@ const _: () =
 const _: () = assert!(HEADS_BURST_MAX >= 4 * HEADS_PER_SECOND);
 const _: () = assert!(PEER_SILENCE_MS >= 2 * SOURCE_STALL_MS);
 const _: () = assert!(LENT_WAIT_MS >= 2 * SOURCE_STALL_MS && LENT_ASK_MS > LENT_WAIT_MS);
+// a search halves what may be 2^39 entries
+const _: () = assert!(BEGINNINGS_PER_SECOND * BEGINNINGS_SEARCH_MS >= 40 * 1_000);
+const _: () = assert!(BEGINNINGS_BURST_MAX >= 2 * 40);
 const _: () = assert!(SOURCE_AVOID_MS >= PEER_SILENCE_MS);
 const _: () = assert!(FROZEN_MS < PEER_SILENCE_MS);
 const _: () = assert!(STALE_AFTER_MS >= 2 * FRESHNESS_RENEW_MS);

@@ -21,6 +21,9 @@ use crate::{
 /// Bytes that one [`Reader::read`] takes from disk at most, whatever it is asked for.
 pub const READ_BYTES_MAX: usize = 64 << 20;
 
+/// Bytes that are read at once to get at headers.
+const HEADERS_BYTES: u64 = 4 << 20;
+
 /// Sealed segments that are kept open.
 const OPEN_FILES_MAX: usize = 32;
 /// Times an entry is read again because an erasure may be changing it.
@@ -177,6 +180,29 @@ impl Reader {
         }
     }
 
+    /// Headers of consecutive entries from `from` on, at least one, whatever became of their bodies. Ends
+    /// early before a damaged one.
+    pub(crate) fn headers(&self, from: u64, max_entries: usize) -> Result<Vec<Bytes>, ReadError> {
+        let run = self.shared.view().run(from, HEADERS_BYTES, max_entries, true);
+        let Some(run) = run.filter(|it| !it.offsets.is_empty()) else {
+            return Err(ReadError::Damaged { index: from, part: Part::Record });
+        };
+        let file = self.shared.file(&run.source)?;
+        let base = run.offsets[0];
+        let length = (run.end - base) as usize;
+        let bytes = Bytes::from(disk::read_at(&file, &run.source.path, base, length)?);
+        let mut headers = Vec::with_capacity(run.offsets.len());
+        for (index, offset) in (from..).zip(&run.offsets) {
+            let record = bytes.slice(((offset - base) as usize).min(bytes.len())..);
+            match intact_head(&record, &run.source.mark, index) {
+                Ok(entry) => headers.push(record.slice(entry.header_at()..entry.body_at())),
+                Err(_) if !headers.is_empty() => break,
+                Err(part) => return Err(ReadError::Damaged { index, part }),
+            }
+        }
+        Ok(headers)
+    }
+
     /// Reads a run into `stored`. `false` if it ended early because of a damaged entry.
     fn read_run(&self, run: &Run, stored: &mut Vec<Stored>) -> Result<bool, ReadError> {
         let file = self.shared.file(&run.source)?;
@@ -310,10 +336,7 @@ pub(crate) fn parse(
     index: u64,
     last_from: Option<&Arc<str>>,
 ) -> Result<Stored, Part> {
-    let entry = entry_prefix(bytes, mark, index).ok_or(Part::Record)?;
-    if bytes.len() < entry.record_len() || !entry.head_is_intact(bytes) {
-        return Err(Part::Header);
-    }
+    let entry = intact_head(bytes, mark, index)?;
     let from = std::str::from_utf8(&bytes[entry.header_at() - entry.from_len..entry.header_at()])
         .map_err(|_| Part::Header)?;
     let from = match last_from {
@@ -332,6 +355,13 @@ pub(crate) fn parse(
     };
     let header = bytes.slice(entry.header_at()..entry.body_at());
     Ok(Stored { index, header, body, received_unix_ms: entry.received_unix_ms, from })
+}
+
+/// The prefix of the record of `index`, if all before its body is intact.
+fn intact_head(record: &[u8], mark: &Mark, index: u64) -> Result<EntryPrefix, Part> {
+    let entry = entry_prefix(record, mark, index).ok_or(Part::Record)?;
+    let intact = record.len() >= entry.record_len() && entry.head_is_intact(record);
+    if intact { Ok(entry) } else { Err(Part::Header) }
 }
 
 /// The intact prefix of the record of `index`.

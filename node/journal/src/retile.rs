@@ -4,8 +4,7 @@ use registry_proto::log::{Frontier, leaf_hash};
 
 use crate::{Journal, ReadError, tiles::TileWriter};
 
-/// Bytes and entries read at once.
-const READ_BYTES: usize = 4 << 20;
+/// Entries read at once.
 const READ_ENTRIES: usize = 10_000;
 
 // === impl Journal ===
@@ -15,22 +14,22 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`ReadError::OutOfRange`], [`ReadError::Damaged`] if one of them cannot be read,
-    /// [`ReadError::Io`].
+    /// [`ReadError::OutOfRange`], [`ReadError::Damaged`] if one of them cannot be read, whatever became of
+    /// the bodies, [`ReadError::Io`].
     pub fn tree_of_headers(&self, size: u64) -> Result<Frontier, ReadError> {
         let (reader, mut tree) = (self.reader(), Frontier::default());
+        if size > reader.size() {
+            return Err(ReadError::OutOfRange { index: reader.size(), size: reader.size() });
+        }
         while tree.size() < size {
             let most = usize::try_from(size - tree.size()).unwrap_or(usize::MAX);
-            let entries = reader.read(tree.size(), READ_BYTES, most.min(READ_ENTRIES))?;
-            if entries.is_empty() {
-                return Err(ReadError::OutOfRange { index: tree.size(), size: reader.size() });
-            }
-            entries.iter().for_each(|it| tree.push(leaf_hash(&it.header)));
+            let headers = reader.headers(tree.size(), most.min(READ_ENTRIES))?;
+            headers.iter().for_each(|it| tree.push(leaf_hash(it)));
         }
         Ok(tree)
     }
 
-    /// Makes the tiles again from the headers, up to the first entry that cannot be read: from there
+    /// Makes the tiles again from the headers, up to the first one that cannot be read: from there
     /// on they may know what is lost, and stay. Tells how many hashes in them were others.
     ///
     /// # Errors
@@ -43,13 +42,13 @@ impl Journal {
         let (mut next, mut rewritten) = (0, 0);
         while next < size {
             let most = usize::try_from(size - next).unwrap_or(usize::MAX).min(READ_ENTRIES);
-            let entries = match reader.read(next, READ_BYTES, most) {
-                Ok(entries) if !entries.is_empty() => entries,
+            let headers = match reader.headers(next, most) {
+                Ok(headers) => headers,
                 Err(failure @ ReadError::Io { .. }) => return Err(failure),
-                Ok(_) | Err(_) => break,
+                Err(_) => break,
             };
-            next += entries.len() as u64;
-            entries.iter().for_each(|it| tiles.push(leaf_hash(&it.header)));
+            next += headers.len() as u64;
+            headers.iter().for_each(|it| tiles.push(leaf_hash(it)));
             rewritten += tiles.settle()?;
         }
         tiles.sync()?;

@@ -199,6 +199,30 @@ mod tests {
     }
 
     #[test]
+    fn damaged_bodies_are_no_reason_to_leave_a_damaged_tree() {
+        let all = words(600);
+        let root = root_of(&all[..200]);
+        let (dir, mut journal) = damaged(&|dir| {
+            flip(&dir.join("tiles/0.hashes"), 40);
+            let segment = dir.join("00000000000000000000.seg");
+            for header in ["0", "7", "8", "29"] {
+                let bytes = fs::read(&segment).expect("a segment");
+                let place = format!("{header}body").into_bytes();
+                let at = bytes.windows(place.len()).position(|it| it == place).expect("there");
+                flip(&segment, (at + place.len() - 1) as u64);
+            }
+        });
+        let found = fits(&mut journal, 200, &root);
+        assert!(matches!(found, Fits::Yes), "{found:?}");
+        assert_eq!(tree_root(&journal.reader(), 200).expect("a tree"), root);
+        let (whole, _) = damaged(&|_| ());
+        let [right, found] = [&whole, &dir].map(|it| fs::read(it.path().join("tiles/0.hashes")));
+        assert!(found.expect("a file") == right.expect("a file"));
+        let body = journal.reader().entry(7);
+        assert!(matches!(body, Err(ReadError::Damaged { index: 7, .. })), "{body:?}");
+    }
+
+    #[test]
     fn who_cannot_read_headers_either_moves_nothing_away() {
         let first = "00000000000000000000.seg";
         let (_dir, mut journal) = damaged(&|dir| {

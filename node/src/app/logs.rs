@@ -135,7 +135,8 @@ pub(super) async fn open(
             let origin = Origin { verbund: charter.id(), log };
             if let Some(owner) = member {
                 let findings;
-                (journal, findings) = counted(&dir, verbund, journal, owner, &origin)?;
+                let is_forked = forked.contains(&log);
+                (journal, findings) = counted(&dir, verbund, journal, owner, &origin, is_forked)?;
                 *logs.damage.entry(log.land).or_default() += findings;
             }
             if let Some(seen) = seen.filter(|_| log == own && ends.is_none()) {
@@ -205,21 +206,22 @@ fn open_one(log: LogId, dir: &Path, verbund: [u8; 32]) -> Result<(Journal, u64),
     Ok((journal, report.findings.len() as u64))
 }
 
-/// What of the journal of another Land counts by the charter and is signed by its owner; the rest is
-/// set aside. With it the number of findings of damage.
+/// What of the journal of another Land counts by the charter and is signed by its owner, unless that is
+/// known to have signed two histories; the rest is set aside. With it the number of findings of damage.
 fn counted(
     dir: &Path,
     verbund: [u8; 32],
     journal: Journal,
     owner: &Member,
     origin: &Origin,
+    is_forked: bool,
 ) -> Result<(Journal, u64), LogsError> {
     let log = origin.log;
     let mut journal = journal;
     if let Some(upto) = cut::beyond(&mut journal, owner, origin) {
         journal = shortened(log, dir, verbund, journal, (upto, BY_CHARTER))?;
     }
-    if signed::may_be_signed(&journal.reader(), owner, origin) {
+    if signed::may_be_signed(&journal.reader(), owner, origin, is_forked) {
         return Ok((journal, 0));
     }
     error!(

@@ -11,11 +11,19 @@ use registry_proto::{
 
 /// Whether the newest checkpoint of a journal is one of this log, and of these entries. True where
 /// there is none or nobody here can say: keys of a charter that is not here yet, an epoch that ended.
-pub(super) fn may_be_signed(reader: &Reader, owner: &Member, origin: &Origin) -> bool {
-    let Some(newest) = reader.last_checkpoint() else { return true };
+/// True too if its owner is known to have signed two histories: nobody would bring it again.
+pub(super) fn may_be_signed(
+    reader: &Reader,
+    owner: &Member,
+    origin: &Origin,
+    is_forked: bool,
+) -> bool {
+    let Some(newest) = reader.last_checkpoint().filter(|_| !is_forked) else { return true };
     let record = newest.record;
-    // what a reset keeps counts by its root; behind damage nothing can be said
-    if record.note.is_empty() || newest.covers != reader.size() {
+    // what a reset keeps counts by its root; behind damage nothing can be said, nor without the hash of a
+    // damaged header
+    let size = reader.size();
+    if record.note.is_empty() || newest.covers != size || reader.frontier().size() != size {
         return true;
     }
     match owner.keyring().verify(&record.note, origin) {
@@ -30,7 +38,7 @@ pub(super) fn may_be_signed(reader: &Reader, owner: &Member, origin: &Origin) ->
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{fs, path::Path};
 
     use bytes::Bytes;
     use ed25519_dalek::SigningKey;
@@ -66,7 +74,9 @@ mod tests {
         let check = |name: &str, words: &[&str], record: CheckpointRecord, expected: bool| {
             let mut journal = open(&dir.path().join(name));
             append(&mut journal, words, record);
-            assert_eq!(may_be_signed(&journal.reader(), owner, &origin), expected, "{name}");
+            let reader = journal.reader();
+            assert_eq!(may_be_signed(&reader, owner, &origin, false), expected, "{name}");
+            assert!(may_be_signed(&reader, owner, &origin, true), "{name}");
         };
         check("as signed", &all, complete(&all), true);
         check("a part", &all[..2], record(signed(&all), 3, proof.clone()), true);
@@ -77,7 +87,22 @@ mod tests {
         check("of another log", &all, of(elsewhere, [1, 2]), false);
         check("of a key to come", &all, of(origin, [8, 9]), true);
         let nothing = open(&dir.path().join("nothing"));
-        assert!(may_be_signed(&nothing.reader(), owner, &origin));
+        assert!(may_be_signed(&nothing.reader(), owner, &origin, false));
+        // a header is damaged and the tiles are lost, so the tree is not known: that is nobody's forgery
+        let path = dir.path().join("damaged");
+        let mut damaged = open(&path);
+        append(&mut damaged, &all[..2], complete(&all[..2]));
+        append(&mut damaged, &all[2..], complete(&all));
+        drop(damaged);
+        fs::remove_dir_all(path.join("tiles")).expect("removed");
+        let segment = path.join("00000000000000000000.seg");
+        let mut bytes = fs::read(&segment).expect("a segment");
+        let header = bytes.windows(5).position(|it| it == b"bbody").expect("there");
+        bytes[header] ^= 1;
+        fs::write(&segment, bytes).expect("written");
+        let reader = open(&path).reader();
+        assert_eq!((reader.size(), reader.frontier().size()), (3, 1));
+        assert!(may_be_signed(&reader, owner, &origin, false));
     }
 
     fn open(dir: &Path) -> Journal {

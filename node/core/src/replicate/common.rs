@@ -44,6 +44,8 @@ pub struct Look {
 #[derive(Debug, Default)]
 pub(crate) struct Common {
     logs: BTreeMap<LogId, Compared>,
+    /// When a search began last.
+    searched_mono_ms: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +164,10 @@ impl Compared {
 impl Replication {
     /// Finds out about logs with two histories how far those are the same, one question at a time.
     pub(super) fn compare(&mut self, now: Now) {
+        let soon = |it: u64| now.mono_ms.saturating_sub(it) < limits::BEGINNINGS_SEARCH_MS;
+        if self.common.searched_mono_ms.is_some_and(soon) {
+            return;
+        }
         // of what a reset ended it says what counts
         let forked = |it: &&Replica| it.evidence().is_some() && it.ends().is_none();
         let forked: Vec<_> = self.replicas.values().filter(forked).collect();
@@ -182,6 +188,7 @@ impl Replication {
             }
             let next = compared.next(durable, &wanted, &open, now);
             if next.is_some() {
+                self.common.searched_mono_ms = Some(now.mono_ms);
                 self.look_at(log, next);
                 // what partners are asked in a second is limited, however many logs are forked
                 break;
@@ -261,31 +268,29 @@ impl Replication {
         }
     }
 
-    /// A partner wants to know how a beginning of a log leads to more of it.
+    /// A partner wants to know how a beginning of a log leads to more of it. It is always answered, at
+    /// once that nothing is told if the log is not here, not to be shown, or read for it already.
     pub(super) fn asked_beginning(
         &mut self,
         id: SessionId,
         ask: &AskBeginning,
         now: Now,
     ) -> Result<(), PeerFault> {
-        let log = self.known_log(&ask.land, ask.epoch);
+        let log = self.known_log(&ask.land, ask.epoch).filter(|log| !self.hides(*log));
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
-        session.spend(1, now)?;
-        let replica = log.and_then(|log| self.replicas.get(&log));
-        let held = replica.filter(|it| (1..ask.of).contains(&ask.size) && ask.of <= it.durable());
-        let Some(replica) = held else {
-            let (land, epoch) = (ask.land.chars().take(16).collect(), ask.epoch);
-            let (size, of) = (ask.size, ask.of);
-            let none = Beginning { land, epoch, size, of, ..Beginning::default() };
-            self.send(id, Message::Beginning(none));
-            return Ok(());
-        };
-        let log = replica.log();
-        // who asks honestly waits for the answer
-        if session.looking.insert(log) {
+        session.spend_beginning(now)?;
+        let held = |it: &Replica| (1..ask.of).contains(&ask.size) && ask.of <= it.durable();
+        let held = |log: &LogId| self.replicas.get(log).is_some_and(held);
+        // who waits for one of the log already is told nothing of another
+        if let Some(log) = log.filter(held).filter(|log| session.looking.insert(*log)) {
             let look = Look { log, size: ask.size, of: ask.of, asked_by: Some(id) };
             self.wishes.push_back(Wish::Look(look));
+            return Ok(());
         }
+        let (land, epoch) = (ask.land.chars().take(16).collect(), ask.epoch);
+        let (size, of) = (ask.size, ask.of);
+        let none = Beginning { land, epoch, size, of, ..Beginning::default() };
+        self.send(id, Message::Beginning(none));
         Ok(())
     }
 

@@ -134,7 +134,11 @@ impl Replication {
         let Some(replica) = self.replicas.get(&log) else { return };
         if let Some(other) = other {
             let kept_appeared = other.kept && !here.kept;
-            let owner_appeared = other.is_owner && !here.is_owner && other.kept == here.kept;
+            // a node of the own Land has no more of its past than others, and was asked first
+            let owner_appeared = other.is_owner
+                && !here.is_owner
+                && other.kept == here.kept
+                && !replica.is_own_past();
             // the owner has the newest, and what others tell may only have come faster; but it may
             // also be a copy of its node, or keep from this one what it gives to others
             let only_other_has_more =
@@ -209,45 +213,41 @@ impl Replication {
             .filter(|it| it.size >= replica.received())
     }
 
-    /// A partner that has not shown yet what comes next of the own past, as the one does that is asked.
-    fn unasked(&self, replica: &Replica, now: Now) -> Option<Candidate> {
+    /// A partner that has not shown yet what comes next of the own past, as this one does that is asked.
+    fn unasked(&self, replica: &Replica, here: SessionId, now: Now) -> Option<Candidate> {
         let kept = replica.source.map(|it| it.kept)?;
-        let unasked = |it: &Candidate| !replica.was_asked(it.session);
+        let unasked = |it: &Candidate| it.session != here && !replica.was_asked(it.session);
         self.candidates(replica, now).filter(|it| it.has_more && it.kept == kept).find(unasked)
     }
 
-    /// Gives a batch of the own past the bodies that other partners have shown.
-    pub(super) fn lent(&mut self, id: SessionId, mut batch: Batch, now: Now) -> Batch {
-        let Some(log) = self.known_log(&batch.land, batch.epoch) else { return batch };
+    /// Notes who else can be asked for bodies that a batch of the own past may lack.
+    pub(super) fn note_others(&mut self, id: SessionId, batch: &Batch, now: Now) {
+        let Some(log) = self.known_log(&batch.land, batch.epoch) else { return };
         let own_past =
             |it: &Replica| it.is_own_past() && it.source.is_some_and(|it| it.session == id);
-        let Some(replica) = self.replicas.get_mut(&log).filter(|it| own_past(it)) else {
-            return batch;
-        };
-        replica.shows(id);
-        let others = self.others(log, now);
+        let Some(replica) = self.replicas.get(&log).filter(|it| own_past(it)) else { return };
+        let others = self.others(replica, id, now);
         if let Some(replica) = self.replicas.get_mut(&log) {
-            replica.lend(&mut batch, others);
+            replica.others_are(others);
         }
-        batch
     }
 
-    fn others(&self, log: LogId, now: Now) -> Others {
-        let Some(replica) = self.replicas.get(&log) else { return Others::Some };
-        if self.unasked(replica, now).is_some() {
+    /// Who can be asked beside the one that shows a batch.
+    fn others(&self, replica: &Replica, here: SessionId, now: Now) -> Others {
+        if self.unasked(replica, here, now).is_some() {
             return Others::Some;
         }
-        let asked = |land| {
-            self.sessions.iter().any(|(id, it)| it.peer.land == land && replica.was_asked(*id))
-        };
-        let all = self.charter.voters().filter(|it| it.land != log.land).all(|it| asked(it.land));
+        let own = replica.log().land;
+        let asked = |id: SessionId| id == here || replica.was_asked(id);
+        let asked = |land| self.sessions.iter().any(|(id, it)| it.peer.land == land && asked(*id));
+        let all = self.charter.voters().filter(|it| it.land != own).all(|it| asked(it.land));
         if all { Others::None } else { Others::Away }
     }
 
     /// What a partner shows of the own past lacks bodies that another one may have.
     pub(super) fn ask_another(&mut self, id: SessionId, log: LogId, now: Now) {
         let Some(replica) = self.replicas.get(&log) else { return };
-        let other = self.unasked(replica, now);
+        let other = self.unasked(replica, id, now);
         self.drop_source(log);
         match other {
             Some(other) => self.follow_at(log, other.session, other.kept, now),

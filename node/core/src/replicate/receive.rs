@@ -40,7 +40,7 @@ impl Replication {
                 Ok(Vec::new())
             }
             Message::Batch(batch) => {
-                let batch = self.lent(id, batch, now);
+                self.note_others(id, &batch, now);
                 self.batch(id, batch, now)
             }
             Message::Ack(ack) => Ok(self.ack(id, &ack)),

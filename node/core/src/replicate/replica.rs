@@ -460,7 +460,7 @@ impl Replica {
     /// of a later epoch that excuses missing bodies comes with what is to be stored.
     pub(crate) fn accept(
         &mut self,
-        batch: Batch,
+        mut batch: Batch,
         session: SessionId,
         from: &str,
         now: Now,
@@ -484,6 +484,7 @@ impl Replica {
         if fits == Fits::No {
             return Err(BatchFault::OtherHistory);
         }
+        self.lend(&mut batch);
         let checked = self.check_entries(&batch, signed.checkpoint, resets);
         let checked = checked.inspect_err(|fault| {
             if let BatchFault::Owner(fault) = fault {
@@ -491,7 +492,7 @@ impl Replica {
             }
         })?;
         if checked.gone {
-            self.may_lack(&batch, now)?;
+            self.may_lack(&batch, session, now)?;
         }
         self.now_kept(fits == Fits::Yes);
         let (note_size, batch_note) = (signed.size(), batch.checkpoint.clone());

@@ -52,6 +52,8 @@ pub(crate) struct Session {
     pub(crate) untold: Untold,
     /// Heads it may still tell or ask for.
     heads_allowed: Allowance,
+    /// Beginnings it may still ask for.
+    beginnings_allowed: Allowance,
     /// Receipts and cosignatures it may still tell.
     testimony_allowed: Allowance,
 }
@@ -110,6 +112,7 @@ impl Session {
             avoid: BTreeMap::new(),
             untold,
             heads_allowed: Allowance { left: limits::HEADS_BURST_MAX, mono_ms },
+            beginnings_allowed: Allowance { left: limits::BEGINNINGS_BURST_MAX, mono_ms },
             testimony_allowed: Allowance { left: limits::TESTIMONIES_BURST_MAX, mono_ms },
         }
     }
@@ -197,6 +200,12 @@ impl Session {
         let soon =
             |before: u64| now.mono_ms.saturating_sub(before) < limits::CHARTERS_SHOWN_EVERY_MS;
         if before.is_some_and(soon) { Err(PeerFault::AskedAgain) } else { Ok(()) }
+    }
+
+    /// Counts a beginning that the partner asks for: the disk is read for it.
+    pub(crate) fn spend_beginning(&mut self, now: Now) -> Result<(), PeerFault> {
+        let (per_second, burst) = (limits::BEGINNINGS_PER_SECOND, limits::BEGINNINGS_BURST_MAX);
+        self.beginnings_allowed.spend(1, per_second, burst, now)
     }
 
     /// Counts receipts and cosignatures that the partner tells.

@@ -191,7 +191,7 @@ impl Replica {
     pub(crate) fn accept_kept(
         &mut self,
         kept: Kept,
-        batch: Batch,
+        mut batch: Batch,
         came: Came<'_>,
         resets: &BTreeMap<LogId, TakenReset>,
     ) -> Result<Accepted, BatchFault> {
@@ -209,9 +209,10 @@ impl Replica {
         };
         let beyond = beyond.map_err(BatchFault::Peer)?;
         // from here on the owner's offline key and most members stand behind the headers
+        self.lend(&mut batch);
         let checked = self.check_entries(&batch, whole, resets)?;
         if checked.gone {
-            self.may_lack(&batch, now)?;
+            self.may_lack(&batch, session, now)?;
         }
         self.kept = true;
         let shown = beyond.as_ref().map(|it| it.signed.clone());

@@ -53,24 +53,24 @@ impl Replica {
         self.own && self.ends.is_some()
     }
 
-    /// True if a partner showed what comes next already.
+    /// True if a partner showed what comes next already, and it was right.
     pub(crate) fn was_asked(&self, id: SessionId) -> bool {
         self.lent.first == self.received.size() && self.lent.asked.contains(&id)
     }
 
-    /// A partner shows what comes next.
-    pub(crate) fn shows(&mut self, id: SessionId) {
-        let (first, ever_mono_ms) = (self.received.size(), self.lent.ever_mono_ms);
-        if self.lent.first != first {
-            self.lent = Lent { first, ever_mono_ms, ..Lent::default() };
-        }
-        self.lent.asked.insert(id);
+    /// Which other partners can be asked; counts for the batch that comes next.
+    pub(crate) fn others_are(&mut self, others: Others) {
+        self.lent.others = others;
     }
 
-    /// Gives entries the bodies that others showed. Which other partners can be asked counts for this
-    /// batch.
-    pub(crate) fn lend(&mut self, batch: &mut Batch, others: Others) {
-        self.lent.others = others;
+    /// Gives entries the bodies that others showed. The headers MUST be proved to be what comes next; the
+    /// batch may be larger then than one may be that comes.
+    pub(super) fn lend(&mut self, batch: &mut Batch) {
+        let (first, lent) = (self.received.size(), &mut self.lent);
+        if lent.first != first {
+            let (ever_mono_ms, others) = (lent.ever_mono_ms, lent.others);
+            *lent = Lent { first, ever_mono_ms, others, ..Lent::default() };
+        }
         for (index, entry) in (batch.first..).zip(&mut batch.entries) {
             let known = self.lent.entries.get(&index).filter(|it| it.header == entry.header);
             if let Some(known) = known.filter(|_| entry.body_state() == BodyState::Erased) {
@@ -79,8 +79,15 @@ impl Replica {
         }
     }
 
-    /// Whether a verified batch is taken that lacks bodies; if not, those it has are kept for the next.
-    pub(super) fn may_lack(&mut self, batch: &Batch, now: Now) -> Result<(), BatchFault> {
+    /// Whether a verified batch is taken that lacks bodies; if not, those it has are kept for the next, and
+    /// who showed it was asked.
+    pub(super) fn may_lack(
+        &mut self,
+        batch: &Batch,
+        from: SessionId,
+        now: Now,
+    ) -> Result<(), BatchFault> {
+        self.lent.asked.insert(from);
         let passed =
             |since: &mut Option<u64>| now.mono_ms.saturating_sub(*since.get_or_insert(now.mono_ms));
         let (ever, here) =

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use registry_proto::{
     evidence::Equivocation,
     log::{prove_consistency, tree_root},
-    terms::Land::{self, HE, RP, TH},
+    terms::Land::{self, HE, RP, SL, TH},
     wire::peer::{AskBeginning, Beginning, Evidence, peer_message::Message},
 };
 
@@ -16,9 +16,10 @@ use super::{
     testimony::{attested, cosignature, cosigned_entries, later, say_cosigned},
 };
 use crate::{
+    limits,
     node::{Effect, Input},
     replicate::{Found, Look, SessionId},
-    testing::{Author, Bench, brief, log, signer},
+    testing::{Author, Bench, brief, heads, log, signer},
 };
 
 /// What a partner says who is asked for a beginning.
@@ -126,10 +127,9 @@ fn evidence(one: &Author, other: &Author) -> Bytes {
 /// What members cosigned: of the history here or of the other, and how much.
 type Votes = &'static [(Land, bool, u64)];
 
-/// The node holds ten entries and has cosigned them; two of the four members besides have to vouch
-/// for an entry that is not disputed.
+/// The node holds ten entries and has cosigned them, and knows of another history; both histories.
 #[track_caller]
-fn check(fork: u64, other: u64, votes: Votes, partners: &[(u64, Land, Says)], expected: u64) {
+fn disputed(fork: u64, other: u64, partners: &[(u64, Land, Says)]) -> (Bench, Author, Author) {
     let mut bench = bench();
     delivers(&mut bench, 1, RP);
     let ordered = later(&mut bench, 1);
@@ -142,6 +142,13 @@ fn check(fork: u64, other: u64, votes: Votes, partners: &[(u64, Land, Says)], ex
     }
     let proof = evidence(&history(&bench, 10, 10), &other);
     bench.say(1, Message::Evidence(Evidence { items: vec![proof] }));
+    (bench, here, other)
+}
+
+/// Two of the four members besides have to vouch for an entry that is not disputed.
+#[track_caller]
+fn check(fork: u64, other: u64, votes: Votes, partners: &[(u64, Land, Says)], expected: u64) {
+    let (mut bench, here, other) = disputed(fork, other, partners);
     let mut says: BTreeMap<_, _> = partners.iter().map(|it| (it.0, it.2)).collect();
     says.entry(1).or_insert(Says::Nothing);
     for (witness, is_here, size) in votes {
@@ -203,9 +210,8 @@ fn a_beginning_is_told_to_who_asks_if_it_is_held() {
     check(&mut bench, "RP", 2, 2, "2 <- no beginning RP/1 2 of 2");
     check(&mut bench, "RP", 2, 11, "2 <- no beginning RP/1 2 of 11");
     check(&mut bench, "RP", 9, 10, "look RP/1 at 9 of 10");
-    // one at a time
-    let ask = AskBeginning { land: "RP".to_owned(), epoch: 1, size: 3, of: 10 };
-    assert!(bench.say(2, Message::AskBeginning(ask)).is_empty());
+    // one at a time, and who asks for another hears at once that it will not come
+    check(&mut bench, "RP", 3, 10, "2 <- no beginning RP/1 3 of 10");
     for (told, words) in [(true, "a"), (false, "no")] {
         let look = Look { log: log(RP), size: 9, of: 10, asked_by: Some(SessionId(2)) };
         let found = found(bench.author(RP), 9, 10).filter(|_| told);
@@ -218,4 +224,57 @@ fn a_beginning_is_told_to_who_asks_if_it_is_held() {
     let told =
         Beginning { land: "RP".to_owned(), epoch: 1, size: 9, of: 10, ..Beginning::default() };
     assert!(bench.say(2, Message::Beginning(told)).is_empty());
+}
+
+#[test]
+fn who_asks_for_more_beginnings_than_the_disk_is_read_for_is_left() {
+    let mut bench = bench();
+    let ask =
+        || Message::AskBeginning(AskBeginning { land: "RP".to_owned(), epoch: 1, size: 1, of: 2 });
+    let answered = |bench: &mut Bench, count: u64| {
+        (0..count).for_each(|_| {
+            assert_eq!(bench.say(2, ask()), ["2 <- no beginning RP/1 1 of 2"]);
+        });
+    };
+    answered(&mut bench, limits::BEGINNINGS_BURST_MAX);
+    bench.pass(1_000);
+    answered(&mut bench, limits::BEGINNINGS_PER_SECOND);
+    let said = bench.say(2, ask());
+    assert!(said.contains(&"close 2 too_fast".to_owned()), "{said:?}");
+}
+
+#[test]
+fn a_node_begins_no_searches_faster_than_partners_let_it_ask() {
+    let (mut bench, here, other) = disputed(7, 11, &[(4, TH, Says::Nothing)]);
+    for (of, size, witness) in [(&here, 10, HE), (&other, 11, TH), (&other, 9, HE)] {
+        say_cosigned(&mut bench, 1, vec![cosignature(of, size, witness)]);
+    }
+    let mut searched = Vec::new();
+    for _ in 0..60 {
+        bench.freeze(200);
+        for effect in bench.handle(Input::Tick) {
+            if let Effect::Look(look) = effect {
+                searched.push(bench.now.mono_ms);
+                // the disk cannot tell, so the next one may begin
+                bench.handle(Input::Looked { look, found: None });
+            }
+        }
+    }
+    assert!(searched.len() > 1, "{searched:?}");
+    let soon = |it: &[u64]| it[1] - it[0] < limits::BEGINNINGS_SEARCH_MS;
+    assert!(!searched.windows(2).any(soon), "{searched:?}");
+}
+
+#[test]
+fn of_what_is_kept_back_no_beginning_is_told() {
+    let mut own = Author::new(bench().charter.id(), SL, signer(SL));
+    own.append(6);
+    let mut bench = Bench::with(|it| it.logs = vec![own.recovered(6, 6)]);
+    bench.connect(1, TH);
+    let ask =
+        || Message::AskBeginning(AskBeginning { land: "SL".to_owned(), epoch: 1, size: 3, of: 6 });
+    assert_eq!(bench.say(1, ask()), ["1 <- no beginning SL/1 3 of 6"]);
+    let said = bench.say(1, Message::Heads(heads(vec![own.head(6, 6)], 1)));
+    assert!(said.contains(&"fence open".to_owned()), "{said:?}");
+    assert_eq!(bench.say(1, ask()), ["look SL/1 at 3 of 6"]);
 }

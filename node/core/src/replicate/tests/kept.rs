@@ -39,11 +39,16 @@ pub(super) struct Forked {
 
 impl Forked {
     pub(super) fn of(land: Land) -> Self {
+        Self::with(land, b"body")
+    }
+
+    /// Each entry of the history that is kept has this body.
+    pub(super) fn with(land: Land, body: &[u8]) -> Self {
         let charter = charter(&LAENDER);
         let author = || Author::new(charter.id(), land, signer(land));
         let (mut kept, mut other) = (author(), author());
-        kept.append(10);
-        other.append(4);
+        (0..10).for_each(|_| kept.append_with(body, |_| ()));
+        (0..4).for_each(|_| other.append_with(body, |_| ()));
         (0..5).for_each(|_| other.append_with(b"other", |_| ()));
         let others = LAENDER.into_iter().filter(|it| *it != land).take(2).collect::<Vec<_>>();
         let reset = reset(log(land), KEPT, kept.checkpoint(KEPT).root, &others);
