@@ -355,7 +355,7 @@ async fn what_nobody_has_seen_is_set_aside_and_named_if_a_copy_went_on_without_i
     assert_eq!(publish(&cluster, 3).await, 3);
     check_one_history(&cluster, 4, &[SL, RP, HE]).await;
     let named = http_get(cluster.bound(SL).monitoring, "/readyz").await;
-    let words = ["gelten nicht mehr", "SL/1/1", "Nur dieser Knoten", "SL-1.aside"];
+    let words = ["gelten nicht mehr", "SL/1/1", "Kein anderes Land", "SL-1.aside"];
     assert!(words.iter().all(|it| named.contains(it)), "{named}");
     let status = cluster.registry(SL, Who::Reader, &["status"]).output().expect("registry runs");
     let status = String::from_utf8_lossy(&status.stdout).into_owned();

@@ -135,6 +135,9 @@ pub const MEMBER_NODES_MAX: usize = 16;
 pub const FOLLOW_CREDIT_BYTES: u64 = 8 << 20;
 /// Time between beacons, milliseconds.
 pub const BEACON_MS: u64 = 5_000;
+/// Time between two questions for the fence, when the disk has said since what it did not know before,
+/// milliseconds.
+pub const FENCE_ASK_AGAIN_MS: u64 = 1_000;
 /// A freshness cosignature is renewed after this idle time, milliseconds.
 pub const FRESHNESS_RENEW_MS: u64 = 60_000;
 /// A freshness cosignature that could not be made is tried again after this time, milliseconds.

@@ -37,6 +37,25 @@ struct Cut {
 // === impl Journal ===
 
 impl Journal {
+    /// How many entries [`Journal::retreat`] would leave: whole groups, no more than `upto` entries.
+    ///
+    /// # Errors
+    ///
+    /// If the file system fails.
+    pub fn whole_groups(&self, upto: u64) -> Result<u64, OpenError> {
+        let (place, size) = {
+            let view = self.shared.view();
+            let mut within = view.sealed.iter().map(AsRef::as_ref).chain([&view.active]);
+            (within.rfind(|it| it.first <= upto).map(place), view.size)
+        };
+        match place {
+            Some((first, path, mark)) if size > upto => {
+                cut_of(first, path, mark, upto).map(|it| it.size)
+            }
+            _ => Ok(size.min(upto)),
+        }
+    }
+
     /// Ends the journal and takes away its newest groups until no more than `upto` entries are
     /// left: up to the end of the last group that lies within. Their records are moved into files
     /// beside the segments that nothing reads. Opening the journal again goes on from what is left;

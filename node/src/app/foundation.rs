@@ -99,6 +99,7 @@ impl Foundation<'_> {
             evidence: logs.evidence,
             receipts,
             cosigned,
+            seen: logs.seen,
             fence: fence_policy(self.config.fence),
             partners: partners(self.config),
             moved: !settled,
@@ -177,7 +178,7 @@ fn tell_erasures(node: &mut Node, clock: Clock, erasures: &Erasures) {
 }
 
 /// Opens the receipts and cosignatures; tells how many were left out.
-pub(super) fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
+fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
     let (ledger, LeftOut { damaged, replaced }) = Ledger::open(&config.data_dir, &config.charter)?;
     if damaged > 0 {
         tracing::error!(damaged, "receipts or cosignatures that do not verify were left out");

@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use registry_core::{log::OwnServices, replicate::RecoveredLog};
+use registry_core::{
+    log::OwnServices,
+    replicate::{RecoveredLog, Seen},
+};
 use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
 use registry_proto::{
     charter::Member,
@@ -48,6 +51,8 @@ pub(super) struct Logs {
     pub(super) damage: BTreeMap<Land, u64>,
     /// Entries of the own log that were set aside, because nobody had seen them and partners have others.
     pub(super) set_aside: u64,
+    /// How much of the own log others are known to have seen.
+    pub(super) seen: Seen,
 }
 
 /// Why the logs cannot be opened.
@@ -96,14 +101,13 @@ pub enum LogsError {
 }
 
 /// Opens everything on a thread that may wait for disks. `evidence` is what is known of owners that
-/// signed two histories, `seen` how many entries of the own log others have seen, if what is here beyond
-/// is to be set aside.
+/// signed two histories, `stated` what others have stated of the own log.
 pub(super) async fn open(
     config: &Config,
     own: LogId,
     taken: Vec<TakenReset>,
     evidence: Vec<Equivocation>,
-    seen: Option<u64>,
+    stated: Vec<Seen>,
 ) -> Result<Logs, LogsError> {
     let dir = config.data_dir.join("journal");
     let verbund = *config.charter.id().as_bytes();
@@ -124,6 +128,7 @@ pub(super) async fn open(
             evidence: evidence.iter().map(|it| it.raw().clone()).collect(),
             damage: BTreeMap::new(),
             set_aside: 0,
+            seen: Seen::default(),
         };
         let mut kept_here = BTreeSet::new();
         for Epoch { log, ends } in all {
@@ -139,10 +144,10 @@ pub(super) async fn open(
                 (journal, findings) = counted(&dir, verbund, journal, owner, &origin, is_forked)?;
                 *logs.damage.entry(log.land).or_default() += findings;
             }
-            if let Some(seen) = seen.filter(|_| log == own && ends.is_none()) {
-                logs.set_aside = unseen::listed(log, &journal.reader(), seen, &resets)?;
-                journal = shortened(log, &dir, verbund, journal, (seen, BY_PARTNERS))?;
-                resets.settle(log).map_err(LogsError::Resets)?;
+            if log == own && ends.is_none() {
+                (journal, logs.set_aside) =
+                    without_unseen(log, &dir, verbund, journal, (&stated, &resets))?;
+                logs.seen = unseen::seen(&journal.reader(), &stated);
             }
             let mut is_kept = false;
             if let Some((size, root)) = ends {
@@ -251,6 +256,28 @@ fn settled(
         (Fits::No, _) | (Fits::Unknown, true) => {}
     }
     Ok((shortened(log, dir, verbund, journal, (0, BY_RESET))?, true))
+}
+
+/// The own log without its end, and how many entries that were, if nobody has seen them and partners
+/// have others.
+fn without_unseen(
+    log: LogId,
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    (stated, resets): (&[Seen], &Resets),
+) -> Result<(Journal, u64), LogsError> {
+    if !resets.is_contradicted(log) {
+        return Ok((journal, 0));
+    }
+    let reader = journal.reader();
+    // only whole groups can go
+    let kept = journal.whole_groups(unseen::seen(&reader, stated).size);
+    let kept = kept.map_err(|source| LogsError::Open { log, dir: dir.to_owned(), source })?;
+    let set_aside = unseen::listed(log, &reader, kept, resets)?;
+    let journal = shortened(log, dir, verbund, journal, (kept, BY_PARTNERS))?;
+    resets.settle(log).map_err(LogsError::Resets)?;
+    Ok((journal, set_aside))
 }
 
 /// Sets aside what stands behind the first so many entries of a journal, and says why.

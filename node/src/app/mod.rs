@@ -51,7 +51,7 @@ use crate::{
     status::StatusBoard,
     store::{self, Store},
     tls::{Crls, MaterialError, TlsContext},
-    witness,
+    witness::{self, Ledger},
 };
 
 /// A node that runs.
@@ -214,8 +214,8 @@ impl App {
         }
         let own = registry_proto::epoch::newest(config.land, &taken);
         let evidence = foundation::kept_evidence(&config)?;
-        let seen = unseen::seen(&config, own)?;
-        let logs = logs::open(&config, own, taken, evidence, seen).await?;
+        let stated = Ledger::stated(&config.data_dir, &config.charter, own)?;
+        let logs = logs::open(&config, own, taken, evidence, stated).await?;
         // ends after everything that asks it for something
         let records = Shutdown::new();
         let audit = Audit::open(audited::setup(&config, clock, &metrics), &records)?;

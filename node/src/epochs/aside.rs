@@ -1,7 +1,8 @@
 //! What was set aside of the own log, for its operator: `<data>/epochs/<land>-<epoch>.aside`.
 //!
 //! The node itself needs nothing of it. Whoever published what stands there was told that it is
-//! durable, so it is named until it is in the log again or an operator has moved the file away.
+//! durable, so it is named until an
+//! operator has moved the file away, or it stands in its place in the log again.
 
 use std::{fs, io, path::PathBuf};
 
@@ -40,7 +41,7 @@ pub struct Aside {
 // === impl Resets ===
 
 impl Resets {
-    /// Lists entries of the own log durably, before they are set aside; at most the first thousand.
+    /// Lists entries of the own log durably, before they are set aside; at most the newest thousand.
     ///
     /// # Errors
     ///
@@ -50,7 +51,7 @@ impl Resets {
         // it is done again if the node ends in between
         let new: Vec<_> = entries.into_iter().filter(|it| !all.contains(it)).collect();
         all.extend(new);
-        all.truncate(LISTED_MAX);
+        all.drain(..all.len().saturating_sub(LISTED_MAX));
         self.write(&self.path(log, ASIDE), encode(&all).as_bytes())
     }
 
@@ -116,8 +117,9 @@ impl Aside {
         let more = missing.len() - named.len();
         let more = if more > 0 { format!(" und {more} weitere") } else { String::new() };
         Some(format!(
-            "Veröffentlichungen dieses Landes gelten nicht mehr: {}{more}. Nur dieser Knoten hatte sie, \
-             und das Protokoll ging ohne sie weiter. Neu veröffentlichen, dann {} wegräumen und den \
+            "Veröffentlichungen dieses Landes gelten nicht mehr: {}{more}. Kein anderes Land \
+             hatte sie bestätigt, und das Protokoll ging ohne sie weiter. Neu veröffentlichen, \
+             dann {} wegräumen und den \
              Knoten neu starten (Handbuch, Wiederherstellen).",
             named.join(", "),
             self.path.display()

@@ -16,11 +16,11 @@ use std::{
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use prost::Message as _;
-use registry_core::replicate::Book;
+use registry_core::replicate::{Book, Seen};
 use registry_proto::{
     charter::Charter,
     log::{COSIGNED_BYTES_MAX, CheckpointError, Cosigned, Origin},
-    receipt::{RECEIPT_BYTES_MAX, SignedReceipt},
+    receipt::{self, RECEIPT_BYTES_MAX, SignedReceipt},
     terms::{Land, LogId},
     wire::peer::Cosignature,
 };
@@ -89,21 +89,13 @@ impl Ledger {
     ///
     /// [`CabinetError`] when the file cannot be used, or is none of this format.
     pub fn open(data_dir: &Path, charter: &Charter) -> Result<(Self, LeftOut), CabinetError> {
-        let path = data_dir.join("testimony.log");
+        let path = data_dir.join(FILE);
         let at = |source| CabinetError { path: path.clone(), source };
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Bytes::new(),
-            Err(source) => return Err(at(source)),
-        };
-        if !bytes.is_empty() && !bytes.starts_with(MAGIC) && !MAGIC.starts_with(&bytes) {
-            let other = io::Error::new(io::ErrorKind::InvalidData, "not a file of this format");
-            return Err(at(other));
-        }
+        let bytes = content(&path).map_err(at)?;
         let receipts = Receipts::default();
         let mut agreed = BTreeMap::new();
         let mut left_out = LeftOut::default();
-        for (kind, record) in records(bytes.slice(bytes.len().min(MAGIC.len())..)) {
+        for (kind, record) in records(bytes) {
             match verified(kind, &record, charter) {
                 Ok(Record::Receipt(receipt)) => receipts.enter(receipt),
                 Ok(Record::Cosigned(it)) => {
@@ -116,6 +108,31 @@ impl Ledger {
         let file = rewrite(&path, &receipts.read(), &agreed).map_err(at)?;
         let records = receipts.read().len() + agreed.len();
         Ok((Self { path, file, records, receipts, agreed }, left_out))
+    }
+
+    /// What members other than its owner have stated of a log: how much of it they hold, or found
+    /// consistent. Whether that is of the history that is here is for the reader to find out. Changes
+    /// nothing on the disk, so the node that this directory belongs to may run.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::open`].
+    pub fn stated(
+        data_dir: &Path,
+        charter: &Charter,
+        log: LogId,
+    ) -> Result<Vec<Seen>, CabinetError> {
+        let path = data_dir.join(FILE);
+        let bytes = content(&path).map_err(|source| CabinetError { path, source })?;
+        let stated = records(bytes).filter(|(kind, raw)| is_about(*kind, raw, log));
+        let stated = stated.filter_map(|(kind, raw)| {
+            let (by, size, root) = match verified(kind, &raw, charter).ok()? {
+                Record::Receipt(it) => (it.receipt().holder, it.receipt().size, it.receipt().root),
+                Record::Cosigned(it) => (it.witness(), it.signed().size(), *it.signed().root()),
+            };
+            (by != log.land).then_some(Seen { size, root })
+        });
+        Ok(stated.collect())
     }
 
     /// What readers see.
@@ -173,6 +190,29 @@ fn put(bytes: &mut BytesMut, record: &Record) {
     bytes.put_u8(kind);
     bytes.put_u32_le(u32::try_from(raw.len()).unwrap_or(u32::MAX));
     bytes.put(raw);
+}
+
+/// The records of a file; none without it.
+fn content(path: &Path) -> io::Result<Bytes> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Bytes::new(),
+        Err(error) => return Err(error),
+    };
+    if !bytes.is_empty() && !bytes.starts_with(MAGIC) && !MAGIC.starts_with(&bytes) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a file of this format"));
+    }
+    Ok(bytes.slice(bytes.len().min(MAGIC.len())..))
+}
+
+/// Whether a record says that it is about a log.
+fn is_about(kind: u8, raw: &Bytes, log: LogId) -> bool {
+    match kind {
+        RECEIPT => receipt::claimed(raw).is_ok_and(|it| it.log == log),
+        COSIGNED => Cosignature::decode(raw.clone())
+            .is_ok_and(|it| it.epoch == log.epoch && it.land == log.land.code()),
+        _ => false,
+    }
 }
 
 /// Records up to the first that is cut off or too long to be one.
@@ -243,6 +283,7 @@ fn rewrite(
     File::options().append(true).open(path)
 }
 
+const FILE: &str = "testimony.log";
 const MAGIC: &[u8] = b"VRTEST1\n";
 const RECEIPT: u8 = 1;
 const COSIGNED: u8 = 2;

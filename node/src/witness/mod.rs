@@ -7,9 +7,13 @@ pub mod evidence;
 pub mod ledger;
 pub mod place;
 
-use std::sync::{
-    Arc,
-    mpsc::{Receiver, Sender, channel},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -114,9 +118,16 @@ impl Keeper {
 impl Setup {
     fn run(mut self, jobs: &Receiver<Job>) {
         self.metrics.set_receipts(self.ledger.receipts().read().len());
-        while let Ok(first) = jobs.recv() {
+        // what the node waits for with a fence that is closed for good
+        let mut unmarked = BTreeSet::new();
+        while let Ok(first) = next(jobs, !unmarked.is_empty()) {
             let waiting = jobs.try_iter().take(GROUP_MAX - 1);
-            let group: Vec<Job> = std::iter::once(first).chain(waiting).collect();
+            let group: Vec<Job> = first.into_iter().chain(waiting).collect();
+            unmarked.extend(group.iter().filter_map(|it| match it {
+                Job::SetAside(log) => Some(*log),
+                _ => None,
+            }));
+            unmarked.retain(|log| !self.set_aside(*log));
             // a driver that is gone has nobody to tell; what was kept is durable all the same
             if self.work(group).is_err() {
                 return;
@@ -135,7 +146,8 @@ impl Setup {
                 }
                 Job::Keep(record) => records.push(record),
                 Job::Reset(reset) => self.keep_reset(&reset),
-                Job::SetAside(log) => self.set_aside(log),
+                // noted by who called, to be tried again
+                Job::SetAside(_) => {}
                 Job::Settled(settled) => self.settle(settled),
                 Job::Attest(order) => {
                     let (receipt, cosigned) = self.sign(&order);
@@ -188,15 +200,19 @@ impl Setup {
         }
     }
 
-    fn set_aside(&self, log: LogId) {
+    /// False if it is to be tried again.
+    fn set_aside(&self, log: LogId) -> bool {
         match self.resets.contradict(log) {
             Ok(()) => {
                 warn!(%log, "what is here is not the history that counts, the node begins again");
                 self.begins_again.request(StopCause::Epoch { log });
             }
-            // it is proved again after a restart
-            Err(failure) => error!(%log, cause = chain(&failure), "cannot set a history aside"),
+            Err(failure) => {
+                error!(%log, cause = chain(&failure), "cannot set a history aside, trying again");
+                return false;
+            }
         }
+        true
     }
 
     fn settle(&self, settled: bool) {
@@ -227,5 +243,19 @@ impl Setup {
     }
 }
 
+/// The next job; none if there was none for a while and something is to be tried again.
+fn next(jobs: &Receiver<Job>, again: bool) -> Result<Option<Job>, RecvError> {
+    if !again {
+        return jobs.recv().map(Some);
+    }
+    match jobs.recv_timeout(AGAIN_EVERY) {
+        Ok(job) => Ok(Some(job)),
+        Err(RecvTimeoutError::Timeout) => Ok(None),
+        Err(RecvTimeoutError::Disconnected) => Err(RecvError),
+    }
+}
+
+/// What failed is tried again.
+const AGAIN_EVERY: Duration = Duration::from_secs(2);
 /// Jobs done with one sync.
 const GROUP_MAX: usize = 256;

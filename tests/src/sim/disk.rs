@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, convert::Infallible};
 use bytes::Bytes;
 use registry_core::{
     log::OwnServices,
-    replicate::{Book, Examination, Found, RecoveredLog, SendRange},
+    replicate::{Book, Examination, Found, RecoveredLog, Seen, SendRange},
 };
 use registry_proto::{
     log::{
         Cosigned, Frontier, Hash, HashTiles, Header, Kind, leaf_hash, prove_consistency, tile_root,
         tree_root,
     },
+    receipt::SignedReceipt,
     terms::{Land, LogId},
     wire::peer::{Batch, BatchEntry},
 };
@@ -114,6 +115,21 @@ impl Disk {
             }
         }
         services
+    }
+
+    /// How much of a log members other than its owner have seen, found out as the shell does.
+    pub(crate) fn seen(&self, log: LogId) -> Seen {
+        let held = self.book.all().map(SignedReceipt::receipt);
+        let held = held.filter(|it| it.log == log && it.holder != log.land);
+        let held = held.map(|it| Seen { size: it.size, root: it.root });
+        let of = |it: &&Cosigned| it.signed().checkpoint.origin.log == log;
+        let signed = self.cosigned.values().filter(of).filter(|it| it.witness() != log.land);
+        let signed = signed.map(|it| Seen { size: it.signed().size(), root: *it.signed().root() });
+        let fits = |it: &Seen| {
+            let held = self.logs.get(&log).filter(|held| it.size <= held.leaves.len() as u64);
+            held.is_some_and(|held| tree_root(held, it.size) == Ok(it.root))
+        };
+        held.chain(signed).filter(fits).max_by_key(|it| it.size).unwrap_or_default()
     }
 
     /// Looks at the tree as the shell does.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use registry_proto::{
     log::{Kind, SignedCheckpoint},
-    terms::{Land, LogId},
+    terms::Land,
     wire::registry::Unfenced,
 };
 
@@ -14,7 +14,7 @@ use crate::{
     node::{Effect, Node, Notice},
     now::Now,
     reject::Reject,
-    replicate::{Replication, SessionId, Shown},
+    replicate::{Replication, Seen, SessionId, Shown},
 };
 
 /// What a partner says of the own log.
@@ -51,7 +51,9 @@ impl Node {
             // what the disk has yet to be asked about it answers later
             Verdict::Nothing if !self.replication.is_looked_at(said.shown) => {}
             Verdict::Nothing if is_partner => {
-                let head = said.shown.map(|it| (it.size, it.root));
+                // what cannot be compared here is nothing that the partner knows of what is here
+                let shown = said.shown.filter(|it| !self.replication.is_unread(*it));
+                let head = shown.map(|it| (it.size, it.root));
                 let answer = Answer { head, unix_ms: now.wall_ms };
                 self.fence.answered(said.nonce, said.member, answer, now);
                 self.try_open(now);
@@ -109,16 +111,6 @@ impl Node {
         }
     }
 
-    /// The disk has said how the own log stands to what a partner showed: partners are asked once more
-    /// for what they could not answer before.
-    pub(super) fn ask_again(&mut self, log: LogId) {
-        if self.replication.hides(log)
-            && let Some(nonce) = self.fence.nonce()
-        {
-            self.replication.ask_heads(nonce);
-        }
-    }
-
     pub(super) fn close_fence(&mut self, why: Why, now: Now) {
         self.nonce += 1;
         self.fence_asked_mono_ms = now.mono_ms;
@@ -172,7 +164,7 @@ impl Node {
         self.try_open(now);
         let quiet = self.copies.is_quiet(now);
         let unfenced = self.fence.may_open_unfenced(self.fence_policy, quiet, now);
-        if let Some(waited_ms) = unfenced.filter(|_| !self.own_failed && !self.lacks_past) {
+        if let Some(waited_ms) = unfenced.filter(|_| self.may_ever_open()) {
             self.stage_beginning(now);
             let waited = i64::try_from(waited_ms).unwrap_or(i64::MAX);
             let body = Bytes::from(Unfenced { waited_ms: waited }.encode_to_vec());
@@ -182,10 +174,12 @@ impl Node {
             return;
         }
         let asked_ms = now.mono_ms.saturating_sub(self.fence_asked_mono_ms);
-        if self.fence.is_open() || asked_ms < limits::BEACON_MS {
+        let again = self.fence_asks_again && asked_ms >= limits::FENCE_ASK_AGAIN_MS;
+        if self.fence.is_open() || (asked_ms < limits::BEACON_MS && !again) {
             return;
         }
         self.fence_asked_mono_ms = now.mono_ms;
+        self.fence_asks_again = false;
         match &self.fence {
             Fence::Waiting(_) => {
                 if let Some(nonce) = self.fence.nonce() {
@@ -210,15 +204,15 @@ impl Node {
     }
 }
 
-/// Keeps back what is here of the own log and of which nobody else is known to have seen more than `seen`
-/// entries, until the fence opens.
+/// Keeps back what is here of the own log and of which nobody else is known to have seen more than `seen`,
+/// until the fence opens.
 pub(super) fn kept_back(
     fence: Fence,
     here: u64,
-    seen: u64,
+    seen: Seen,
     replication: &mut Replication,
 ) -> Fence {
-    if fence.is_open() || here <= seen {
+    if fence.is_open() || here <= seen.size {
         return fence;
     }
     replication.hide_own(here, seen);

@@ -38,7 +38,7 @@ use crate::{
     now::Now,
     quota::Allowance,
     reject::Reject,
-    replicate::{Heard, RecoveredLog, Replication, SessionId, Wish, seen_by_others},
+    replicate::{Heard, RecoveredLog, Replication, Seen, SessionId, Wish},
     status::{LogStatus, Status},
     submission::{Entropy, Submission},
 };
@@ -65,6 +65,9 @@ pub struct Setup {
     pub receipts: Vec<SignedReceipt>,
     /// The newest cosignatures that are kept here, of each witness and log.
     pub cosigned: Vec<Cosigned>,
+    /// How much of the own log others are known to have seen, as far as it is a beginning of what is on
+    /// the disk: the rest is shown to nobody before enough have answered.
+    pub seen: Seen,
     /// What to do when no partner answers the fence.
     pub fence: FencePolicy,
     /// Members whose nodes this one dials: when all of them have answered, a fence opens.
@@ -91,6 +94,8 @@ pub struct Node {
     fence: Fence,
     fence_policy: FencePolicy,
     fence_asked_mono_ms: u64,
+    /// Partners are asked once more, as soon as they may be.
+    fence_asks_again: bool,
     nonce: u64,
     council: Council,
     copies: Copies,
@@ -133,6 +138,7 @@ impl Node {
             evidence,
             receipts,
             cosigned,
+            seen,
             fence: fence_policy,
             partners,
             moved,
@@ -160,7 +166,6 @@ impl Node {
             (None, 0) if !lacks_past => Fence::Open,
             (None, _) => Fence::closed(why_started(own.durable(), pulled, moved), 1, now),
         };
-        let seen = seen_by_others(own_id, &receipts, &cosigned);
         let name = me.node.clone();
         let recovered_from = pulled.or_else(|| ahead.map(|_| own.durable()));
         let mut replication = Replication::new(charter.clone(), me, own_id, replicas);
@@ -181,6 +186,7 @@ impl Node {
             fence,
             fence_policy,
             fence_asked_mono_ms: now.mono_ms,
+            fence_asks_again: false,
             nonce: 1,
             council: Council { partners, others },
             copies: Copies::new(known, moved, quiet_ms, now),
@@ -237,7 +243,8 @@ impl Node {
             Input::Examined { examination, found } => {
                 let heard = self.replication.examined(&examination, found.as_ref());
                 self.heed(heard, now);
-                self.ask_again(examination.log);
+                // the disk has said how the own log stands to what a partner showed
+                self.fence_asks_again |= self.replication.hides(examination.log);
             }
             Input::Looked { look, found } => self.replication.looked(&look, found.as_ref(), now),
             Input::VerifiedCharters { session, verified } => {

@@ -20,11 +20,16 @@ impl Node {
     /// Opens the fence if enough have answered.
     pub(super) fn try_open(&mut self, now: Now) {
         let quiet = self.copies.is_quiet(now);
-        let may = !self.own_failed && !self.lacks_past;
-        if may && self.fence.may_open(&self.council, quiet, now) {
+        if self.may_ever_open() && self.fence.may_open(&self.council, quiet, now) {
             self.effects.push_back(Effect::Report(Notice::FenceOpened));
             self.opened(now);
         }
+    }
+
+    /// False while more is known to be wrong than an answer could mend: a head that the own key signed
+    /// contradicts what is here, the disk failed, or an epoch that ended is missing.
+    pub(super) fn may_ever_open(&self) -> bool {
+        !self.own_failed && !self.lacks_past && !self.replication.is_doubted()
     }
 
     /// The fence is open. If entries came back, an entry says so before any other is signed.

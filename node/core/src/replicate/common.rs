@@ -17,7 +17,7 @@ use registry_proto::{
 use crate::{
     limits,
     now::Now,
-    replicate::{Found, PeerFault, Replica, Replication, SessionId, Wish},
+    replicate::{Found, Heard, PeerFault, Replica, Replication, SessionId, Wish},
 };
 
 /// Size and root of a tree that an owner signed.
@@ -250,14 +250,22 @@ impl Replication {
     }
 
     /// A partner answers; what nobody waits for is nothing.
-    pub(super) fn told_beginning(&mut self, id: SessionId, told: &Beginning, now: Now) {
-        let Some(log) = self.known_log(&told.land, told.epoch) else { return };
-        let Some(compared) = self.common.logs.get_mut(&log) else { return };
+    pub(super) fn told_beginning(
+        &mut self,
+        id: SessionId,
+        told: &Beginning,
+        now: Now,
+    ) -> Option<Heard> {
+        let log = self.known_log(&told.land, told.epoch)?;
+        if self.hides(log) {
+            return self.told_end(id, told, now);
+        }
+        let compared = self.common.logs.get_mut(&log)?;
         let awaited = compared
             .search
             .as_ref()
             .filter(|it| (it.partner, it.at, it.tree.0) == (Some(id), told.size, told.of));
-        let Some((tree, here)) = awaited.and_then(|it| Some((it.tree, it.here?))) else { return };
+        let (tree, here) = awaited.and_then(|it| Some((it.tree, it.here?)))?;
         match proved(told, &tree) {
             Some(root) => {
                 let next = compared.step(root == here, now);
@@ -266,6 +274,7 @@ impl Replication {
             // it does not have that tree; another partner may
             None => compared.search = None,
         }
+        None
     }
 
     /// A partner wants to know how a beginning of a log leads to more of it. It is always answered, at
@@ -311,7 +320,7 @@ impl Replication {
 }
 
 /// The root that a tree is proved to have had.
-fn proved(told: &Beginning, tree: &Tree) -> Option<Hash> {
+pub(super) fn proved(told: &Beginning, tree: &Tree) -> Option<Hash> {
     if told.proof.len() > PROOF_HASHES_MAX {
         return None;
     }

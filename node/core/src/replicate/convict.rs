@@ -104,27 +104,31 @@ impl Replication {
     pub(crate) fn examined(&mut self, of: &Examination, found: Option<&Found>) -> Option<Heard> {
         let replica = self.replicas.get_mut(&of.log)?;
         let proved = replica.examined(of, found);
-        if proved.is_some() && self.is_unseen(of.log, of.suspect.size()) {
-            return self.contradicted();
-        }
         self.examine(of.log);
         self.agree(of.log);
+        if proved.is_some() && self.is_unseen(of.log, of.suspect.size()) {
+            return self.doubt(of.suspect.clone(), &of.peer);
+        }
         // who showed the head knows no more than that head
         self.convict(proved?, of.peer.clone(), None)
     }
 
     /// The owner of a log is convicted by what a partner said: the log stops, and the evidence is
-    /// kept and passed on. Answers when it is the own log.
+    /// kept and passed on. Answers when it is the own log. `signed` is what contradicts the log here, if
+    /// that is a head.
     pub(super) fn stop(
         &mut self,
         log: LogId,
         peer: PeerIdentity,
         fault: OwnerFault,
+        signed: Option<SignedCheckpoint>,
     ) -> Option<Heard> {
         if let OwnerFault::Equivocation { size, .. } = fault
             && self.is_unseen(log, size)
         {
-            return self.contradicted();
+            self.drop_source(log);
+            self.replicas.get_mut(&log)?.spare();
+            return self.doubt(signed?, &peer);
         }
         let proved = self.replicas.get_mut(&log).and_then(|it| it.take_proved());
         if let Some(proved) = proved {

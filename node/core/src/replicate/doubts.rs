@@ -119,6 +119,8 @@ pub(crate) struct Doubts {
     known: VecDeque<(u64, Hash)>,
     /// Heads to be held against the tree here, oldest first.
     suspects: VecDeque<Suspect>,
+    /// Heads that the disk could say nothing about, lately.
+    unread: VecDeque<(u64, Hash)>,
     examining: bool,
 }
 
@@ -174,12 +176,25 @@ impl Doubts {
         found: Option<&Found>,
     ) -> Option<Equivocation> {
         self.examining = false;
-        let found = found?;
-        let proved = of.judge(found).ok()?;
+        let head = (of.suspect.size(), *of.suspect.root());
+        self.unread.retain(|it| *it != head);
+        let judged = found.map(|it| (it, of.judge(it)));
+        let Some((found, Ok(proved))) = judged else {
+            if self.unread.len() >= limits::SUSPECTS_MAX {
+                self.unread.pop_front();
+            }
+            self.unread.push_back(head);
+            return None;
+        };
         if proved.is_none() {
             self.know(of.suspect.size(), found.root);
         }
         proved
+    }
+
+    /// True if the disk could say nothing about a head when it was asked last.
+    pub(crate) fn is_unread(&self, size: u64, root: &Hash) -> bool {
+        self.unread.iter().any(|it| (it.0, &it.1) == (size, root))
     }
 
     /// True when a checkpoint is known to be of the tree here.

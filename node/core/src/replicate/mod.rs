@@ -39,7 +39,7 @@ pub use common::Look;
 pub use doubts::{Examination, Found};
 pub use fault::{Lapse, OwnerFault, PeerFault};
 use hidden::Hidden;
-pub use hidden::seen_by_others;
+pub use hidden::Seen;
 pub(crate) use replica::{Accepted, Came, Kept, Others, Proved, Replica};
 pub use replica::{RecoveredLog, Store};
 pub use session::{PROTOCOL, SessionId};

@@ -67,10 +67,7 @@ impl Replication {
             }),
             Message::Charters(it) => self.told_charters(id, it, now).map(|()| Vec::new()),
             Message::AskBeginning(ask) => self.asked_beginning(id, &ask, now).map(|()| Vec::new()),
-            Message::Beginning(it) => {
-                self.told_beginning(id, &it, now);
-                Ok(Vec::new())
-            }
+            Message::Beginning(it) => Ok(self.told_beginning(id, &it, now).into_iter().collect()),
             Message::AskHeads(ask) => session.spend(self.replicas.len(), now).map(|()| {
                 self.send_heads(id, ask.nonce, now);
                 Vec::new()
@@ -228,7 +225,10 @@ impl Replication {
         // whoever has keys that were replaced is no copy of this node
         let is_current = replica.is_current(&signed);
         let received = replica.received();
-        let outcome = shown.iter().try_for_each(|it| replica.learn(it.clone(), now).map(|_| ()));
+        let fork = |it: &SignedCheckpoint| {
+            replica.learn(it.clone(), now).err().map(|fault| (it.clone(), fault))
+        };
+        let fork = shown.iter().find_map(fork);
         let ahead = replica.ahead_to_tell(now).map(|ms| Report::Ahead { log, ms });
         self.wishes.extend(ahead.map(Wish::Report));
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(Told::Nothing) };
@@ -238,8 +238,8 @@ impl Replication {
             let peer = peer.clone();
             self.wishes.push_back(Wish::Report(Report::Replayed { peer, log, first }));
         }
-        if let Err(fault) = outcome {
-            return Ok(Told::Forked(self.stop(log, peer, fault)));
+        if let Some((signed, fault)) = fork {
+            return Ok(Told::Forked(self.stop(log, peer, fault, Some(signed))));
         }
         // the clock of a source starts when it has something to deliver. What others have
         // does not count: a busy log would never find out that its source is stuck
@@ -287,6 +287,7 @@ impl Replication {
         }
         let other_charter = session.charter != self.charter.number();
         let astray = log == self.own && self.hidden.may_be_astray(replica.received());
+        let note = batch.checkpoint.clone();
         let accepted = match kept {
             Some(kept) => {
                 let came = Came { session: id, from: &peer.node, now, other_charter };
@@ -298,25 +299,12 @@ impl Replication {
             }
         };
         match accepted {
-            Ok(Accepted { store, later, shown }) => {
-                if kept.is_none() {
-                    replica.spend(&store, now);
-                }
-                let held = session.heads.entry(log).or_default();
-                *held = (*held).max(replica.received());
-                if let Some(source) = &mut replica.source {
-                    source.progress_mono_ms = now.mono_ms;
-                }
-                self.wishes.push_back(Wish::Store(store));
-                // every signed head that anyone shows is held against the tree here
-                if let Some(signed) = later {
-                    self.suspect(signed.checkpoint.origin.log, signed, peer.clone());
-                }
-                Ok(shown.and_then(|it| self.shown_kept(it, peer, now)).into_iter().collect())
-            }
+            Ok(accepted) => Ok(self.took(id, log, accepted, kept.is_some(), now)),
             // it is signed, and does not go on from what is here
-            Err(BatchFault::Peer(PeerFault::Proof { .. })) if astray => {
-                Ok(self.contradicted().into_iter().collect())
+            Err(BatchFault::Peer(fault @ PeerFault::Proof { .. })) if astray => {
+                let signed = replica.verify(&note)?;
+                self.went_astray(id, signed, fault, now);
+                Ok(Vec::new())
             }
             Err(BatchFault::Peer(fault)) => self.not_taken(id, log, fault, now),
             Err(BatchFault::OtherHistory) => {
@@ -333,9 +321,37 @@ impl Replication {
                     // nobody has it in another form
                     replica.abandon();
                 }
-                Ok(self.stop(log, peer, fault).into_iter().collect())
+                Ok(self.stop(log, peer, fault, None).into_iter().collect())
             }
         }
+    }
+
+    /// What came is verified, and goes to the disk.
+    fn took(
+        &mut self,
+        id: SessionId,
+        log: LogId,
+        Accepted { store, later, shown }: Accepted,
+        is_kept: bool,
+        now: Now,
+    ) -> Vec<Heard> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Vec::new() };
+        let Some(replica) = self.replicas.get_mut(&log) else { return Vec::new() };
+        let peer = session.peer.clone();
+        if !is_kept {
+            replica.spend(&store, now);
+        }
+        let held = session.heads.entry(log).or_default();
+        *held = (*held).max(replica.received());
+        if let Some(source) = &mut replica.source {
+            source.progress_mono_ms = now.mono_ms;
+        }
+        self.wishes.push_back(Wish::Store(store));
+        // every signed head that anyone shows is held against the tree here
+        if let Some(signed) = later {
+            self.suspect(signed.checkpoint.origin.log, signed, peer.clone());
+        }
+        shown.and_then(|it| self.shown_kept(it, peer, now)).into_iter().collect()
     }
 
     /// A checkpoint came with what a reset keeps. It may show that the owner signed two histories, which
@@ -349,7 +365,7 @@ impl Replication {
         let log = signed.checkpoint.origin.log;
         let replica = self.replicas.get_mut(&log).filter(|it| it.stopped().is_none())?;
         let fault = replica.learn(signed, now).err()?;
-        self.stop(log, peer, fault)
+        self.stop(log, peer, fault, None)
     }
 
     /// The part that is here is held against what a partner proves to be kept. What is another
@@ -391,7 +407,7 @@ impl Replication {
         self.send(id, Message::Ack(Ack { land, epoch, size, credit_bytes }));
     }
 
-    fn not_taken(
+    pub(super) fn not_taken(
         &mut self,
         id: SessionId,
         log: LogId,
@@ -409,7 +425,7 @@ impl Replication {
     }
 
     /// Other logs of a partner may be fine; this one comes from somebody else.
-    fn turn_away(&mut self, id: SessionId, log: LogId, now: Now) {
+    pub(super) fn turn_away(&mut self, id: SessionId, log: LogId, now: Now) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.avoid.insert(log, now.mono_ms + limits::SOURCE_AVOID_MS);
         }

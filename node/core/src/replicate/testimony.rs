@@ -317,7 +317,7 @@ impl Replication {
         let peer = self.sessions.get(&id)?.peer.clone();
         let replica = self.replicas.get_mut(&log).filter(|it| it.stopped().is_none())?;
         if let Err(fault) = replica.learn(signed.clone(), now) {
-            return self.stop(log, peer, fault);
+            return self.stop(log, peer, fault, Some(signed.clone()));
         }
         self.suspect(log, signed.clone(), peer);
         None

@@ -11,7 +11,6 @@ use registry_proto::{
         Checkpoint, Frontier, Hash, HashTiles, Header, Kind, LogSigner, Origin, SignedCheckpoint,
         VerbundId, body_digest, leaf_hash, prove_consistency, prove_inclusion,
     },
-    receipt::{Receipt, SignedReceipt},
     terms::{Land, LogId},
     wire::{
         peer::{Batch, BatchEntry, BodyState, ErasureProof, Head},
@@ -23,7 +22,7 @@ use uuid::Uuid;
 use crate::{
     charter::decision::Standing,
     replicate::RecoveredLog,
-    testing::{START_MS, log, signer},
+    testing::{START_MS, log},
 };
 
 /// A log and its keys. Fewer than 256 entries.
@@ -141,13 +140,6 @@ impl Author {
     pub(crate) fn rewrite(&mut self, size: usize) {
         self.leaves.truncate(size);
         self.entries.truncate(size);
-    }
-
-    /// Another member holds so many entries.
-    pub(crate) fn receipt(&self, holder: Land, size: u64) -> SignedReceipt {
-        let (log, root) = (self.origin.log, self.frontier(size).root());
-        let receipt = Receipt { holder, log, size, root, bodies_missing: 0, unix_ms: 1, erased: 0 };
-        receipt.sign(self.origin.verbund, &signer(holder)).expect("signed")
     }
 
     pub(crate) fn checkpoint(&self, size: u64) -> Checkpoint {

@@ -74,6 +74,7 @@ impl Bench {
             evidence: Vec::new(),
             receipts: Vec::new(),
             cosigned: Vec::new(),
+            seen: Default::default(),
             fence: FencePolicy::Strict,
             partners: [Land::RP].into(),
             moved: false,

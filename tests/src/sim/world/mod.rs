@@ -396,6 +396,7 @@ impl World {
             evidence: node.disk.evidence.values().cloned().collect(),
             receipts: node.disk.book.newest().cloned().collect(),
             cosigned: node.disk.cosigned.values().cloned().collect(),
+            seen: node.disk.seen(LogId { land, epoch: 1 }),
             fence: node.fence,
             partners,
             moved: node.moved,

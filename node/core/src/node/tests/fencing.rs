@@ -303,6 +303,7 @@ fn a_land_outside_the_charter_starts_no_node() {
         evidence: Vec::new(),
         receipts: Vec::new(),
         cosigned: Vec::new(),
+        seen: Default::default(),
         charter: bench.charter.clone(),
         me: peer(Land::BY),
         logs: Vec::new(),

@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use registry_proto::{
-    log::{Header, Kind},
+    log::{Header, Kind, tree_root},
     terms::Land,
     wire::{
         peer::{Batch, Refusal, peer_message::Message},
@@ -15,7 +15,7 @@ use crate::{
     fence::FencePolicy,
     limits,
     node::{Effect, Input, Learned},
-    replicate::SessionId,
+    replicate::{Seen, SessionId},
     testing::{Author, Bench, brief, charter, definition, heads, is_testimony, log, signer},
 };
 
@@ -34,7 +34,7 @@ fn restarted(held: u64, signed: u64) -> Bench {
     let own = own();
     let mut bench = Bench::with(|it| {
         it.logs = vec![own.recovered(held, signed)];
-        it.receipts = vec![own.receipt(Land::TH, held)];
+        it.seen = Seen { size: held, root: tree_root(&own, held).expect("held") };
     });
     *bench.author(Land::SL) = own;
     bench

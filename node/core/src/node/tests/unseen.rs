@@ -1,16 +1,17 @@
 //! Entries of the own log that nobody else is known to have seen: shown when the fence opens, and set
 //! aside if partners have another history.
 
+use bytes::Bytes;
 use registry_proto::{
-    log::{prove_consistency, tree_root},
+    log::{Hash, prove_consistency, tree_root},
     terms::Land::{self, RP, SL, TH},
-    wire::peer::{Follow, peer_message::Message},
+    wire::peer::{Beginning, Follow, peer_message::Message},
 };
 
 use crate::{
     limits,
     node::{Effect, Input},
-    replicate::{Found, SessionId},
+    replicate::{Found, Seen, SessionId},
     testing::{Author, Bench, brief, charter, heads, partner, signer},
 };
 
@@ -31,36 +32,85 @@ fn history(common: u64, end: u64, words: &[u8]) -> Author {
 /// Started again with six entries, of which others have seen so many; partners have `theirs`.
 fn restarted(seen: u64, theirs: Author) -> Bench {
     let mut bench = Bench::with(|it| {
-        it.logs = vec![history(HERE, HERE, b"").recovered(HERE, HERE)];
-        it.receipts = vec![history(HERE, HERE, b"").receipt(TH, seen)];
+        let here = history(HERE, HERE, b"");
+        it.seen = Seen { size: seen, root: tree_root(&here, seen).expect("held") };
+        it.logs = vec![here.recovered(HERE, HERE)];
     });
     *bench.author(SL) = theirs;
     bench
 }
 
-/// Says what the partner has; the disk answers what is asked of it.
+/// Says what the partner has; the disk answers what is asked of it, and the partner what it holds.
 fn tells(bench: &mut Bench, session: u64, size: u64) -> Vec<String> {
-    let own = bench.author(SL).head(size, size);
-    let message = Message::Heads(heads(vec![own], 1));
+    knows(bench, session, size, size)
+}
+
+/// The same of one that knows of more than it holds.
+fn knows(bench: &mut Bench, session: u64, held: u64, size: u64) -> Vec<String> {
+    let own = bench.author(SL).head(held, size);
+    says(bench, session, held, Message::Heads(heads(vec![own], 1)), true)
+}
+
+fn says(
+    bench: &mut Bench,
+    session: u64,
+    held: u64,
+    message: Message,
+    is_readable: bool,
+) -> Vec<String> {
     let mut effects = bench.handle(Input::Received { session: SessionId(session), message });
     let mut said = Vec::new();
     while !effects.is_empty() {
         let mut next = Vec::new();
         for effect in effects {
-            let Effect::Examine(of) = effect else {
-                said.push(brief(&effect));
-                continue;
+            let answer = match effect {
+                Effect::Examine(of) => {
+                    let here = history(HERE, HERE, b"");
+                    let found = found(&here, of.suspect.size(), of.against.size());
+                    let found = found.filter(|_| is_readable);
+                    Input::Examined { examination: Box::new(of), found }
+                }
+                Effect::Send { session, message: Message::AskBeginning(ask) } => {
+                    said.push(format!("{} <- ask {} of {}", session.0, ask.size, ask.of));
+                    let found = found(bench.author(SL), ask.size, ask.of);
+                    let found = found.filter(|_| ask.of <= held);
+                    let bytes = |it: &Hash| Bytes::copy_from_slice(it.as_bytes());
+                    let told = Beginning {
+                        land: ask.land,
+                        epoch: ask.epoch,
+                        size: ask.size,
+                        of: ask.of,
+                        root: found.iter().map(|it| bytes(&it.root)).next().unwrap_or_default(),
+                        proof: found.iter().flat_map(|it| it.proof.iter().map(bytes)).collect(),
+                    };
+                    Input::Received { session, message: Message::Beginning(told) }
+                }
+                effect => {
+                    said.push(brief(&effect));
+                    continue;
+                }
             };
-            let here = history(HERE, HERE, b"");
-            let (old, new) = (of.suspect.size(), of.against.size());
-            let root = tree_root(&here, old).expect("held");
-            let proof = prove_consistency(&here, old, new).expect("held");
-            let (examination, found) = (Box::new(of), Some(Found { root, proof }));
-            next.extend(bench.handle(Input::Examined { examination, found }));
+            next.extend(bench.handle(answer));
         }
         effects = next;
     }
+    said.retain(|it| !it.contains("unfollow"));
     said
+}
+
+fn found(of: &Author, old: u64, new: u64) -> Option<Found> {
+    let (root, proof) = (tree_root(of, old).ok()?, prove_consistency(of, old, new).ok()?);
+    Some(Found { root, proof })
+}
+
+/// The partner sends the rest of what it has.
+fn delivers(bench: &mut Bench, session: u64, size: u64, spoil: bool) -> Vec<String> {
+    let mut batch = bench.author(SL).batch(HERE, size, size);
+    batch.follow = bench.follow(session, SL);
+    if spoil {
+        batch.entries.swap(0, 1);
+    }
+    says(bench, session, size, Message::Batch(batch), true)
 }
 
 /// Whether the own log is in what a partner is told when its session begins.
@@ -92,10 +142,13 @@ fn what_nobody_has_seen_is_shown_when_those_who_are_asked_have_answered() {
     // no refusal: who is refused asks elsewhere for half a minute
     assert_eq!(bench.say(1, Message::Follow(follow)), Vec::<String>::new());
     // one who lacks the end cannot say that nobody went on without it
-    assert_eq!(tells(&mut bench, 1, 4), ["1 <- ask #1"]);
-    assert_eq!(tells(&mut bench, 1, 4), Vec::<String>::new());
+    let nothing = Vec::<String>::new();
+    assert_eq!(tells(&mut bench, 1, 4), nothing);
+    let asked = bench.later(1_000);
+    assert!(asked.contains(&"1 <- ask #1".to_owned()), "the disk has been asked: {asked:?}");
+    assert_eq!(tells(&mut bench, 1, 4), nothing);
     assert!(!is_shown(&mut bench, 2, RP));
-    assert_eq!(tells(&mut bench, 2, 5), ["1 <- ask #1", "2 <- ask #1"]);
+    assert_eq!(tells(&mut bench, 2, 5), nothing);
     assert_eq!(tells(&mut bench, 2, 5), ["fence open", "1 <- range SL/1 4..6 #1"]);
     let told = bench.later(200);
     assert!(told.contains(&"1 <- beacon SL=6".to_owned()), "{told:?}");
@@ -114,17 +167,20 @@ fn one_who_knows_all_that_is_here_is_enough() {
 
 #[test]
 fn an_end_that_nobody_has_seen_is_set_aside_if_partners_have_another() {
-    // shorter than here, as long, and longer
-    for size in [5, HERE, 8] {
-        let mut bench = restarted(4, history(4, 8, b"other"));
+    // shorter than here, as long, and longer; others have seen a part, or nothing
+    for (seen, size) in [(4, 5), (4, HERE), (4, 8), (0, 5), (0, HERE), (0, 8)] {
+        let mut bench = restarted(seen, history(seen, 8, b"other"));
         bench.connect(1, TH);
         let mut said = tells(&mut bench, 1, size);
+        let mut asked = vec![format!("1 <- ask {seen} of {size}")];
         if size > HERE {
             assert_eq!(said, ["1 <- follow SL/1 from 6"]);
-            said = bench.send(1, SL, HERE, size, size);
+            said = delivers(&mut bench, 1, size, false);
+            asked.insert(0, format!("1 <- ask {HERE} of {size}"));
         }
-        said.retain(|it| !it.contains("unfollow"));
-        assert_eq!(said, ["fence closed", "set aside SL/1"], "{size} entries");
+        asked.truncate(asked.len() - usize::from(seen == 0));
+        let done = ["fence closed", "set aside SL/1"].map(str::to_owned);
+        assert_eq!(said, [asked, done.into()].concat(), "{seen} seen, {size} entries");
         // nobody is told, nothing is signed, and it is done once
         assert_eq!(tells(&mut bench, 1, size), Vec::<String>::new());
         assert!(bench.node.status(bench.now).fence.contains("begins again without it"));
@@ -133,21 +189,73 @@ fn an_end_that_nobody_has_seen_is_set_aside_if_partners_have_another() {
 
 #[test]
 fn two_histories_that_others_have_seen_are_proved() {
-    let mut bench = restarted(5, history(4, 8, b"other"));
+    // both part before the end of what others have seen
+    for size in [3, 4, 5, HERE] {
+        let mut bench = restarted(4, history(2, 8, b"other"));
+        bench.connect(1, TH);
+        let said = tells(&mut bench, 1, size);
+        assert!(said.contains(&"keep evidence SL/1".to_owned()), "{size}: {said:?}");
+        assert!(!said.contains(&"set aside SL/1".to_owned()), "{size}: {said:?}");
+    }
+    // of one that is longer the partner has the proof, once it is shown what is here
+    let mut bench = restarted(4, history(2, 8, b"other"));
     bench.connect(1, TH);
-    let said = tells(&mut bench, 1, 5);
-    assert!(said.contains(&"keep evidence SL/1".to_owned()), "{said:?}");
+    tells(&mut bench, 1, 8);
+    let said = delivers(&mut bench, 1, 8, false);
+    assert_eq!(said, ["1 <- ask 6 of 8", "1 <- ask 4 of 8"]);
+    let told = bench.later(5_000);
+    assert!(told.iter().any(|it| it.contains("beacon SL=6")), "{told:?}");
+    assert!(!bench.node.status(bench.now).fence_open);
+}
+
+#[test]
+fn a_head_alone_moves_nothing_away_and_keeps_the_fence_closed() {
+    let mut bench = restarted(4, history(4, 8, b"other"));
+    bench.connect(1, TH);
+    // it was told of five entries, and has four
+    assert_eq!(knows(&mut bench, 1, 4, 5), ["1 <- ask 4 of 5"]);
+    bench.connect(2, RP);
+    *bench.author(SL) = history(HERE, HERE, b"");
+    // all that are asked have answered, and one even knows all that is here
+    assert_eq!(tells(&mut bench, 2, HERE), Vec::<String>::new());
+    bench.later(limits::FENCE_GRACE_MS);
+    assert!(!bench.node.status(bench.now).fence_open);
+    *bench.author(SL) = history(4, 8, b"other");
+    bench.connect(3, TH);
+    let said = tells(&mut bench, 3, 5);
+    assert!(said.contains(&"set aside SL/1".to_owned()), "one has them: {said:?}");
+}
+
+#[test]
+fn a_false_proof_moves_nothing_away() {
+    let mut bench = restarted(4, history(8, 8, b""));
+    bench.connect(1, TH);
+    tells(&mut bench, 1, 8);
+    let said = delivers(&mut bench, 1, 8, true);
+    assert_eq!(said, ["1 <- ask 6 of 8", "fault TH proof"]);
+}
+
+#[test]
+fn a_disk_that_cannot_tell_is_asked_once_and_the_answer_counts_as_that_of_one_who_knows_less() {
+    let mut bench = restarted(4, history(HERE, HERE, b""));
+    let nothing = Vec::<String>::new();
+    for (session, land) in [(1, TH), (2, RP)] {
+        bench.connect(session, land);
+        // what it could not tell of this head it says once
+        for opens in [session == 2, false] {
+            let own = bench.author(SL).head(5, 5);
+            let message = Message::Heads(heads(vec![own], 1));
+            let said = says(&mut bench, session, 5, message, false);
+            assert_eq!(said, if opens { vec!["fence open".to_owned()] } else { nothing.clone() });
+        }
+    }
 }
 
 #[test]
 fn who_stops_says_the_last_word_only_to_partners_and_waits_for_each() {
     let mut bench = Bench::open();
     bench.handle(Input::Audited {
-        head: crate::audit::AuditHead {
-            chain: [5; 16],
-            size: 2,
-            hash: registry_proto::log::Hash::EMPTY_ROOT,
-        },
+        head: crate::audit::AuditHead { chain: [5; 16], size: 2, hash: Hash::EMPTY_ROOT },
         soon: false,
     });
     assert!(bench.handle(Input::Stopping).is_empty(), "nobody is there to take it");

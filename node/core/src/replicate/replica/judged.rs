@@ -23,6 +23,11 @@ impl Replica {
         self.doubts.proved.take()
     }
 
+    /// What [`Replica::learn`] found stops nothing: it is to be settled otherwise.
+    pub(crate) fn spare(&mut self) {
+        (self.doubts.proved, self.stopped) = (None, None);
+    }
+
     /// Verifies evidence about this log.
     pub(crate) fn verify_evidence(&self, raw: &Bytes) -> Result<Equivocation, EvidenceError> {
         Equivocation::verify(raw, &self.origin, &self.keys)
@@ -40,7 +45,13 @@ impl Replica {
         let durable = (self.durable, &self.durable_root) == (size, root);
         let can_be =
             self.served.as_ref().is_some_and(|it| (size..=self.durable).contains(&it.size()));
-        size == 0 || durable || self.doubts.knows_root(size, root) || !can_be
+        let told = self.doubts.knows_root(size, root) || self.doubts.is_unread(size, root);
+        size == 0 || durable || told || !can_be
+    }
+
+    /// True if the disk could not say whether what is here begins with this.
+    pub(crate) fn is_unread(&self, size: u64, root: &Hash) -> bool {
+        self.doubts.is_unread(size, root)
     }
 
     /// Takes note of a verified head that may contradict the tree here.
