@@ -378,7 +378,7 @@ impl App {
         drained
     }
 
-    /// Closes the audit log with its last line, has the head of it put into the log of the Land, and
+    /// Writes into the audit log that the node stops, has the head of it put into the log of the Land, and
     /// waits until the partners that are connected hold all of that log.
     async fn leave(&self) {
         audited::stops(&self.shutdown, &self.audit).await;
