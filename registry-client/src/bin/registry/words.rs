@@ -193,9 +193,8 @@ pub(crate) fn fence(text: &str) -> Option<&'static str> {
             "waiting for proof",
             "",
             "ein Partner zeigt einen Stand des eigenen Protokolls, der den letzten Einträgen hier \
-             widerspricht; veröffentlicht wird erst, wenn ein Partner, der ihn hat, ihn belegt, dann legt \
-             der Knoten sein Ende beiseite (der Betreiber prüft [[peers]] und das Netz und hält jede Kopie \
-             des Knotens an)",
+             widerspricht; bis einer ihn belegt, ist zu (der Betreiber prüft [[peers]] und hält jede Kopie \
+             des Knotens an); danach legt der Knoten sein Ende beiseite",
         ),
         (
             "stopped: this epoch",
