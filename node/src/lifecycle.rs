@@ -73,6 +73,11 @@ pub enum StopCause {
         /// Which.
         log: LogId,
     },
+    /// What is here of a log, or its end, is not what counts; the node begins again without it.
+    SetAside {
+        /// Which.
+        log: LogId,
+    },
     /// A task the node cannot do without failed or panicked.
     TaskDied {
         /// Which.

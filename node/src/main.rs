@@ -198,7 +198,7 @@ async fn serve(mut config: Config) -> Result<(), String> {
 
 fn begins_again(cause: &StopCause) -> bool {
     match cause {
-        StopCause::Charter { .. } | StopCause::Epoch { .. } => true,
+        StopCause::Charter { .. } | StopCause::Epoch { .. } | StopCause::SetAside { .. } => true,
         StopCause::Requested(_) | StopCause::TaskDied { .. } => false,
     }
 }

@@ -25,8 +25,8 @@ pub struct StatusBoard {
     certificates: CertificateBoard,
     charter: Arc<ArcSwap<CharterStanding>>,
     barred: Arc<ArcSwapOption<BarredBy>>,
-    /// What was set aside of the own log, and that log.
-    aside: Arc<OnceLock<(Aside, Reader)>>,
+    /// What was set aside of each epoch of the own log, and that log.
+    aside: Arc<OnceLock<Vec<(Aside, Reader)>>>,
 }
 
 // === impl StatusBoard ===
@@ -51,17 +51,17 @@ impl StatusBoard {
         Self { status, certificates, charter, barred: Arc::default(), aside: Arc::default() }
     }
 
-    /// Takes what was set aside of the own log, to be named while it is not there; once.
-    pub fn names_aside(&self, aside: Aside, own: Option<&Reader>) {
-        if let Some(own) = own {
-            // the first stays: a board is of one life of a node
-            let _ = self.aside.set((aside, own.clone()));
-        }
+    /// Takes what was set aside of each epoch of the own log, to be named while it is not there; once.
+    pub fn names_aside(&self, aside: Vec<(Aside, Reader)>) {
+        // the first stays: a board is of one life of a node
+        let _ = self.aside.set(aside);
     }
 
     /// What was set aside and is not in the own log, for its operator.
     pub fn set_aside(&self) -> Option<String> {
-        self.aside.get().and_then(|(aside, own)| aside.told(own))
+        let all = self.aside.get().into_iter().flatten();
+        let told: Vec<_> = all.filter_map(|(aside, own)| aside.told(own)).collect();
+        (!told.is_empty()).then(|| told.join(" "))
     }
 
     /// What bears out the charter in force; its digest is empty before the votes were read.

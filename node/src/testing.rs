@@ -323,3 +323,29 @@ pub(crate) fn key_of(land: Land, what: u8) -> ed25519_dalek::SigningKey {
     seed[..land.code().len()].copy_from_slice(land.code().as_bytes());
     ed25519_dalek::SigningKey::from_bytes(&seed)
 }
+
+/// Writes these entries as one group behind what is in a directory, if there are any.
+pub(crate) fn on_disk(dir: &std::path::Path, memory: &MemoryJournal) -> registry_journal::Journal {
+    use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
+    let land = memory.log.land.code().to_owned();
+    let label = Label { verbund: *verbund().as_bytes(), land, epoch: memory.log.epoch };
+    let (mut journal, _) =
+        Journal::open(dir, &label, Options::default(), &mut |_| ()).expect("opens");
+    let entries = memory.entries();
+    let refs: Vec<_> = entries
+        .iter()
+        .map(|it| {
+            let (salt, bytes) = it.body.as_ref().expect("a body");
+            EntryRef { header: &it.header, body: Body::Present { salt, bytes } }
+        })
+        .collect();
+    if !refs.is_empty() {
+        let note_size = refs.len() as u64;
+        let checkpoint =
+            CheckpointRecord { note: b"note"[..].into(), note_size, proof: Vec::new() };
+        let (entries, checkpoint) = (&refs[..], &checkpoint);
+        let group = Group { entries, checkpoint, received_unix_ms: 1, from: "" };
+        journal.append(&group).expect("durable");
+    }
+    journal
+}

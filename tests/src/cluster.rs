@@ -142,8 +142,22 @@ impl Cluster {
 
     /// SIGTERM, as an operator stops a node; waits at most `limit` for its end.
     pub async fn terminate(&mut self, land: Land, limit: Duration) -> ExitStatus {
+        self.end(land, rustix::process::Signal::TERM, limit).await
+    }
+
+    /// SIGINT, as Ctrl-C sends it; waits at most `limit` for its end.
+    pub async fn interrupt(&mut self, land: Land, limit: Duration) -> ExitStatus {
+        self.end(land, rustix::process::Signal::INT, limit).await
+    }
+
+    async fn end(
+        &mut self,
+        land: Land,
+        by: rustix::process::Signal,
+        limit: Duration,
+    ) -> ExitStatus {
         let mut child = self.processes.remove(&land).expect("a process that runs");
-        terminate(&mut child);
+        signal(&child, by);
         let ended = ended(&mut child, limit).await;
         ended.unwrap_or_else(|| {
             child.kill().expect("killed");

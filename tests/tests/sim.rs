@@ -383,6 +383,101 @@ fn a_lost_disk_comes_back_through_crashes_and_broken_streams() {
     });
 }
 
+//     SL - RP
+//     | x |        the disk of SL and a copy of it take turns; either may hold what nobody has seen
+//     HE - TH
+#[test]
+fn of_an_old_disk_that_starts_again_what_nobody_has_seen_is_set_aside() {
+    let all_aside = std::cell::Cell::new(0);
+    check(24, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0xA51DE);
+        let mut world = World::new(seed, &ALL, &MESH, CALM);
+        world.watch(SL);
+        world.until(60_000, "fences open", World::all_open);
+        let count = rng.random_range(0..12);
+        publish_some(&mut world, &mut rng, count, 0);
+        world.until(60_000, "converged", World::converged);
+        world.run_for(rng.random_range(0..3_000));
+        let mut other = world.disk(SL).clone();
+        // entries that only the other disk has, and what others had when it was taken away
+        let (mut unseen, mut seen) = (0, world.seen_of(SL));
+        for turn in 0..rng.random_range(2..5) {
+            // what others see
+            let chaos = if rng.random_bool(0.5) { STORM } else { CALM };
+            world.set_chaos(chaos);
+            let count = rng.random_range(0..15);
+            publish_some(&mut world, &mut rng, count, 1_000 * (turn + 1));
+            world.calm();
+            world.until(400_000, "together", |it| it.converged() && it.all_open());
+            let before = world.set_aside_of(SL);
+            all_aside.set(all_aside.get().max(before));
+            let here = publish_alone(&mut world, &mut rng, 1_000 * (turn + 1) + 500);
+            // the other one signs where this one did, unless nothing was said without it
+            let is_astray = unseen > 0 && world.seen_of(SL) > seen;
+            (unseen, seen) = (here, world.seen_of(SL));
+            world.heal();
+            world.set_chaos(if rng.random_bool(0.5) { STORM } else { CALM });
+            world.change_disks(SL, &mut other, turn == 0);
+            world.run_for(rng.random_range(0..120_000));
+            world.calm();
+            world.until(400_000, "settled", |it| it.converged() && it.all_open());
+            let gone = world.set_aside_of(SL) - before;
+            assert_eq!(gone > 0, is_astray, "seed {seed}, turn {turn}: {gone} set aside");
+            world.assert_nothing_lost();
+            world.assert_one_history();
+        }
+        all_aside.set(all_aside.get().max(world.set_aside_of(SL)));
+    });
+    println!("set aside at most {} entries in a world", all_aside.get());
+}
+
+//     SL - RP - HE        SL is killed while it speaks, and another disk is put in place of its own
+#[test]
+fn a_disk_in_place_of_another_signs_nothing_where_partners_were_told_of_more() {
+    let stayed_closed = std::cell::Cell::new(0);
+    check(16, |seed| {
+        let mut rng = SmallRng::seed_from_u64(seed ^ 0x70_1D);
+        let mut world = World::new(seed, &[SL, RP, HE], &LINE[..2], CALM);
+        world.watch(SL);
+        world.until(60_000, "fences open", World::all_open);
+        let mut other = world.disk(SL).clone();
+        for turn in 0..rng.random_range(2..6) {
+            for n in 0..rng.random_range(1..6) {
+                let id = service_id(100 * (turn + 1) + n);
+                let record = request(vec![definition(&id, "Mitten im Wort")], vec![]);
+                world.publish(SL, record).expect("SL is up");
+                world.run_for(rng.random_range(0..90));
+            }
+            world.change_disks(SL, &mut other, true);
+            let begun = world.now_ms();
+            while !world.is_open(SL) && world.now_ms() < begun + 200_000 {
+                world.run_for(500);
+            }
+            if !world.is_open(SL) {
+                // the partner knows of more than it holds: the disk that has it is needed
+                stayed_closed.set(stayed_closed.get() + 1);
+                world.change_disks(SL, &mut other, true);
+            }
+            world.until(300_000, "settled", |it| it.converged() && it.all_open());
+            world.assert_nothing_lost();
+            world.assert_one_history();
+        }
+    });
+    println!("needed the disk of before {} times", stayed_closed.get());
+}
+
+/// Publishes at SL while nobody can see it; entries that only its disk has then.
+fn publish_alone(world: &mut World, rng: &mut SmallRng, from: u64) -> u64 {
+    [RP, HE, TH].iter().for_each(|it| world.cut(SL, *it));
+    for n in from..from + rng.random_range(0..5) {
+        let record = request(vec![definition(&service_id(n), "Nur hier")], vec![]);
+        world.publish(SL, record).expect("SL is up");
+        world.run_for(rng.random_range(0..400));
+    }
+    world.run_for(rng.random_range(0..4) * 50);
+    world.disk(SL).size(log(SL)) - world.seen_of(SL)
+}
+
 //     SL - RP        SL shows HE another history than RP and TH
 //     | x |
 //     HE - TH

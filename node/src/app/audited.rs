@@ -70,6 +70,9 @@ pub(super) async fn stops(shutdown: &Shutdown, audit: &Audit) {
         Some(StopCause::Requested(by)) => (*by).to_owned(),
         Some(StopCause::Charter { number }) => format!("charter {number} is in force"),
         Some(StopCause::Epoch { log }) => format!("the epochs of {} changed", log.land),
+        Some(StopCause::SetAside { log }) => {
+            format!("what is here of {log} and does not count is set aside")
+        }
         Some(StopCause::TaskDied { kind, cause }) => format!("{kind:?}: {cause}"),
         None => String::new(),
     };

@@ -1,12 +1,16 @@
 //! Starts the core of a node: the writers of its logs, and the driver over all it remembers.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use registry_core::{
     FencePolicy,
     authorize::PeerIdentity,
     node::{Input, Node, Setup},
 };
+use registry_journal::Reader;
 use registry_proto::{
     evidence::Equivocation,
     terms::{Land, LogId},
@@ -22,7 +26,7 @@ use crate::{
         Clock, Driver, Handle, Surroundings,
         writer::{self, Writers},
     },
-    epochs::Resets,
+    epochs::{Aside, Resets},
     erasure::Erasures,
     folder::Notifier,
     index::Index,
@@ -110,8 +114,7 @@ impl Foundation<'_> {
         tell_erasures(&mut node, clock, &erasures);
         let (connected_tx, connected) = watch::channel(Default::default());
         let board = StatusBoard::default();
-        let aside = Resets::of(&self.config.data_dir).aside(self.own)?;
-        board.names_aside(aside, logs.readers.get(&self.own));
+        board.names_aside(set_aside(self.config, self.own, &logs.readers)?);
         let show = show::Show::new(
             board.clone(),
             self.metrics.clone(),
@@ -151,6 +154,17 @@ impl Foundation<'_> {
             metrics: self.metrics.clone(),
         }
     }
+}
+
+/// What was set aside of each epoch of the own log.
+fn set_aside(
+    config: &Config,
+    own: LogId,
+    readers: &BTreeMap<LogId, Reader>,
+) -> Result<Vec<(Aside, Reader)>, StartError> {
+    let resets = Resets::of(&config.data_dir);
+    let epochs = readers.iter().filter(|(log, _)| log.land == own.land);
+    epochs.map(|(log, reader)| Ok((resets.aside(*log)?, reader.clone()))).collect()
 }
 
 /// What partners are told of charters, and tell; nothing yet.

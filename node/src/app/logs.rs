@@ -130,7 +130,7 @@ pub(super) async fn open(
             set_aside: 0,
             seen: Seen::default(),
         };
-        let mut kept_here = BTreeSet::new();
+        let (mut kept_here, mut gone) = (BTreeSet::new(), Gone::default());
         for Epoch { log, ends } in all {
             let dir = dir.join(log.land.code()).join(log.epoch.to_string());
             let (mut journal, damage) = open_one(log, &dir, verbund)?;
@@ -146,7 +146,7 @@ pub(super) async fn open(
             }
             if log == own && ends.is_none() {
                 (journal, logs.set_aside) =
-                    without_unseen(log, &dir, verbund, journal, (&stated, &resets))?;
+                    without_unseen(log, &dir, verbund, journal, (&stated, &resets, &mut gone))?;
                 logs.seen = unseen::seen(&journal.reader(), &stated);
             }
             let mut is_kept = false;
@@ -165,7 +165,6 @@ pub(super) async fn open(
             logs.journals.push((log, journal));
             kept_here.extend(is_kept.then_some(log));
         }
-        let mut gone = Gone::before(own);
         for (log, journal) in &mut logs.journals {
             let (log, reader) = (*log, journal.reader());
             let resumed = logs.erasures.resume(log, journal);
@@ -265,7 +264,7 @@ fn without_unseen(
     dir: &Path,
     verbund: [u8; 32],
     journal: Journal,
-    (stated, resets): (&[Seen], &Resets),
+    (stated, resets, gone): (&[Seen], &Resets, &mut Gone),
 ) -> Result<(Journal, u64), LogsError> {
     if !resets.is_contradicted(log) {
         return Ok((journal, 0));
@@ -274,6 +273,7 @@ fn without_unseen(
     // only whole groups can go
     let kept = journal.whole_groups(unseen::seen(&reader, stated).size);
     let kept = kept.map_err(|source| LogsError::Open { log, dir: dir.to_owned(), source })?;
+    gone.hear_aside(&reader, kept);
     let set_aside = unseen::listed(log, &reader, kept, resets)?;
     let journal = shortened(log, dir, verbund, journal, (kept, BY_PARTNERS))?;
     resets.settle(log).map_err(LogsError::Resets)?;
@@ -343,11 +343,12 @@ fn read_own(
     Ok(pulled_from)
 }
 
-/// Has the node say again what resets discarded of the erasures of its Land.
+/// Has the node say again the erasures of its Land that were discarded or set aside, unless partners bring
+/// them back first.
 fn say_again(own: LogId, gone: Gone, services: &mut OwnServices) {
     let erasures = gone.tell(services);
     if erasures > 0 {
-        info!(log = %own, erasures, "erasures that a reset discarded are said again in this log");
+        info!(log = %own, erasures, "erasures that no log holds any more are said again in this one");
     }
 }
 

@@ -369,10 +369,11 @@ impl App {
         self.follower.stop();
         folder.stop();
         store.close();
+        let (land, took_ms) = (self.identity.land, begun.elapsed().as_millis());
         match drained {
-            Drained::Clean => info!(land = %self.identity.land, "node stopped"),
+            Drained::Clean => info!(%land, took_ms, "node stopped"),
             Drained::TimedOut { remaining } => {
-                tracing::warn!(land = %self.identity.land, remaining, "node stopped, tasks were left");
+                tracing::warn!(%land, took_ms, remaining, "node stopped, tasks were left");
             }
         }
         drained

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 use super::logs::{Logs, LogsError};
 use crate::{
     audit::{Act, Audit},
-    epochs::{Listed, Resets},
+    epochs::{End, LISTED_MAX, Listed, Resets},
     lifecycle::chain,
 };
 
@@ -61,29 +61,46 @@ pub(super) fn listed(
     kept: u64,
     resets: &Resets,
 ) -> Result<u64, LogsError> {
-    let (mut next, mut listed) = (kept, Vec::new());
+    let (mut next, mut end) = (kept, End::default());
+    let mut named = 0;
     while next < reader.size() {
         let entries = match reader.read(next, CHUNK_BYTES, CHUNK_ENTRIES) {
             Ok(entries) if !entries.is_empty() => entries,
             // it stays in the files that are set aside
             unread => {
                 let cause = unread.err().map(|it| chain(&it)).unwrap_or_default();
-                warn!(position = %format_args!("{log}/{next}"), cause, "an entry cannot be listed");
+                named += 1;
+                if named <= LISTED_MAX {
+                    warn!(position = %format_args!("{log}/{next}"), cause, "an entry cannot be listed");
+                }
+                end.unreadable();
                 next += 1;
                 continue;
             }
         };
-        for it in entries.iter().filter_map(|it| Listed::of(&it.header)) {
-            error!(
-                position = %format_args!("{log}/{}", it.index), kind = ?it.kind, object = ?it.object,
-                "this entry of the own log no longer counts: no other Land had confirmed it"
-            );
-            listed.push(it);
+        for entry in &entries {
+            let Some(it) = Listed::of(&entry.header) else {
+                end.unreadable();
+                continue;
+            };
+            named += 1;
+            if named <= LISTED_MAX {
+                error!(
+                    position = %format_args!("{log}/{}", it.index), kind = ?it.kind, object = ?it.object,
+                    "this entry of the own log no longer counts: no other Land had confirmed it"
+                );
+            }
+            end.push(it);
         }
         next += entries.len() as u64;
     }
-    resets.list_aside(log, listed).map_err(LogsError::Resets)?;
-    Ok(reader.size().saturating_sub(kept))
+    let gone = reader.size().saturating_sub(kept);
+    if named > LISTED_MAX {
+        error!(%log, entries = gone, "more entries no longer count; the newest are listed");
+    }
+    let of = (reader.size(), reader.frontier().root());
+    resets.list_aside(log, of, end).map_err(LogsError::Resets)?;
+    Ok(gone)
 }
 
 /// Leaves a line in the audit log.
@@ -107,9 +124,10 @@ mod tests {
 
     use bytes::Bytes;
     use registry_journal::{Body, CheckpointRecord, EntryRef, Group, Journal, Label, Options};
-    use registry_proto::log::Hash;
+    use registry_proto::{log::Hash, terms::Land};
 
     use super::*;
+    use crate::testing::{Item, MemoryJournal, NUMBER_A, on_disk};
 
     fn words(count: usize, other_from: usize) -> Vec<String> {
         let word = |n| if n < other_from { format!("{n}") } else { format!("other {n}") };
@@ -165,6 +183,33 @@ mod tests {
             assert_eq!(journal.whole_groups(seen).expect("readable"), kept, "{seen}");
         }
         assert_eq!(journal.retreat(5).expect("taken away").size, 3);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_counted_and_the_rest_is_listed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let memory = MemoryJournal::of(Land::SL);
+        for n in 0..6 {
+            memory.append(&[Item::Define(n, NUMBER_A)]);
+        }
+        let path = dir.path().join("journal");
+        drop(on_disk(&path, &memory));
+        let segment = path.join("00000000000000000000.seg");
+        let mut bytes = fs::read(&segment).expect("a segment");
+        let header = &memory.entries()[4].header;
+        let at = bytes.windows(header.len()).position(|it| it == header).expect("in the segment");
+        bytes[at + 5] ^= 1;
+        fs::write(&segment, bytes).expect("written");
+        let log = LogId { land: Land::SL, epoch: 1 };
+        let (resets, journal) =
+            (Resets::of(dir.path()), on_disk(&path, &MemoryJournal::of(Land::SL)));
+        assert_eq!(listed(log, &journal.reader(), 2, &resets).expect("listed"), 4);
+        // it is done again if the node ends in between
+        assert_eq!(listed(log, &journal.reader(), 2, &resets).expect("listed"), 4);
+        let empty = on_disk(&dir.path().join("empty"), &MemoryJournal::of(Land::SL));
+        let told = resets.aside(log).expect("read").told(&empty.reader()).expect("told");
+        let words = ["insgesamt 3: SL/1/2 (", "SL/1/3 (", "SL/1/5 (", "1 Einträge"];
+        assert!(words.iter().all(|it| told.contains(it)) && !told.contains("SL/1/4"), "{told}");
     }
 
     #[test]

@@ -160,7 +160,9 @@ async fn run(
         let drained = app.stop().await;
         match cause {
             _ if asked.cause().is_some() => return Ok(drained),
-            Some(StopCause::Charter { .. } | StopCause::Epoch { .. }) => {}
+            Some(
+                StopCause::Charter { .. } | StopCause::Epoch { .. } | StopCause::SetAside { .. },
+            ) => {}
             other => return Err(format!("{other:?}")),
         }
         config = config.under_kept_charters().map_err(|it| chain(&it))?;

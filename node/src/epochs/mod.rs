@@ -22,7 +22,7 @@ use registry_proto::{
     terms::LogId,
 };
 
-pub use aside::{Aside, Listed};
+pub use aside::{Aside, End, LISTED_MAX, Listed};
 use file::Damage;
 
 /// The directory with resets.

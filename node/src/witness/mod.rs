@@ -5,13 +5,13 @@
 
 pub mod evidence;
 pub mod ledger;
+mod marks;
 pub mod place;
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvError, RecvTimeoutError, Sender, channel},
+        mpsc::{Receiver, Sender, channel},
     },
     time::Duration,
 };
@@ -25,11 +25,12 @@ use registry_proto::{
     receipt::SignedReceipt,
     terms::{Land, LogId},
 };
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 pub use evidence::{Cabinet, CabinetError};
 pub(crate) use ledger::Record;
 pub use ledger::{Ledger, LeftOut, Receipts};
+use marks::Marks;
 pub use place::Place;
 pub(crate) use place::here;
 
@@ -118,16 +119,11 @@ impl Keeper {
 impl Setup {
     fn run(mut self, jobs: &Receiver<Job>) {
         self.metrics.set_receipts(self.ledger.receipts().read().len());
-        // what the node waits for with a fence that is closed for good
-        let mut unmarked = BTreeSet::new();
-        while let Ok(first) = next(jobs, !unmarked.is_empty()) {
+        let mut marks = Marks::of(self.resets.clone(), self.begins_again.clone());
+        while let Ok(first) = marks.next(jobs, AGAIN_EVERY) {
             let waiting = jobs.try_iter().take(GROUP_MAX - 1);
             let group: Vec<Job> = first.into_iter().chain(waiting).collect();
-            unmarked.extend(group.iter().filter_map(|it| match it {
-                Job::SetAside(log) => Some(*log),
-                _ => None,
-            }));
-            unmarked.retain(|log| !self.set_aside(*log));
+            marks.set(&group);
             // a driver that is gone has nobody to tell; what was kept is durable all the same
             if self.work(group).is_err() {
                 return;
@@ -146,7 +142,7 @@ impl Setup {
                 }
                 Job::Keep(record) => records.push(record),
                 Job::Reset(reset) => self.keep_reset(&reset),
-                // noted by who called, to be tried again
+                // set by who called, and tried again
                 Job::SetAside(_) => {}
                 Job::Settled(settled) => self.settle(settled),
                 Job::Attest(order) => {
@@ -200,21 +196,6 @@ impl Setup {
         }
     }
 
-    /// False if it is to be tried again.
-    fn set_aside(&self, log: LogId) -> bool {
-        match self.resets.contradict(log) {
-            Ok(()) => {
-                warn!(%log, "what is here is not the history that counts, the node begins again");
-                self.begins_again.request(StopCause::Epoch { log });
-            }
-            Err(failure) => {
-                error!(%log, cause = chain(&failure), "cannot set a history aside, trying again");
-                return false;
-            }
-        }
-        true
-    }
-
     fn settle(&self, settled: bool) {
         let done = if settled { self.place.settle() } else { self.place.unsettle() };
         if let Err(failure) = done {
@@ -243,19 +224,7 @@ impl Setup {
     }
 }
 
-/// The next job; none if there was none for a while and something is to be tried again.
-fn next(jobs: &Receiver<Job>, again: bool) -> Result<Option<Job>, RecvError> {
-    if !again {
-        return jobs.recv().map(Some);
-    }
-    match jobs.recv_timeout(AGAIN_EVERY) {
-        Ok(job) => Ok(Some(job)),
-        Err(RecvTimeoutError::Timeout) => Ok(None),
-        Err(RecvTimeoutError::Disconnected) => Err(RecvError),
-    }
-}
-
-/// What failed is tried again.
+/// A mark that could not be set is tried again.
 const AGAIN_EVERY: Duration = Duration::from_secs(2);
 /// Jobs done with one sync.
 const GROUP_MAX: usize = 256;

@@ -1,6 +1,9 @@
 //! What survives a crash: the logs of one node, and how they are read.
 
-use std::{collections::BTreeMap, convert::Infallible};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
 
 use bytes::Bytes;
 use registry_core::{
@@ -27,6 +30,8 @@ pub struct Disk {
     pub(crate) book: Book,
     /// Newest cosignatures that agreed with what is here.
     pub(crate) cosigned: BTreeMap<(Land, LogId), Cosigned>,
+    /// Logs whose end is to be set aside at the next start.
+    pub(crate) contradicted: BTreeSet<LogId>,
 }
 
 /// One log on a disk.
@@ -34,11 +39,22 @@ pub struct Disk {
 pub(crate) struct DiskLog {
     pub(crate) entries: Vec<BatchEntry>,
     pub(crate) leaves: Vec<Hash>,
+    groups: Vec<GroupEnd>,
     /// First of the newest entries that came from partners.
     pulled_from: Option<u64>,
     head: Option<Bytes>,
     head_proof: Vec<Hash>,
     complete: Option<Bytes>,
+}
+
+/// Where a group ends, and what stands there.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupEnd {
+    end: u64,
+    own: bool,
+    pub(crate) note: Bytes,
+    pub(crate) note_size: u64,
+    proof: Vec<Hash>,
 }
 
 /// A group on its way to the disk.
@@ -75,15 +91,33 @@ impl Disk {
 
     pub(crate) fn write(&mut self, group: &Group) {
         let log = self.logs.entry(group.log).or_default();
-        let size = log.entries.len() as u64;
-        log.pulled_from = (!group.own).then(|| log.pulled_from.unwrap_or(size));
         log.leaves.extend(group.entries.iter().map(|it| leaf_hash(&it.header)));
         log.entries.extend(group.entries.iter().cloned());
-        log.head = Some(group.note.clone());
-        log.head_proof = group.proof.clone();
-        if log.entries.len() as u64 == group.note_size {
-            log.complete = Some(group.note.clone());
-        }
+        log.ends(GroupEnd {
+            end: log.entries.len() as u64,
+            own: group.own,
+            note: group.note.clone(),
+            note_size: group.note_size,
+            proof: group.proof.clone(),
+        });
+    }
+
+    /// Takes the groups away that reach beyond the first `upto` entries, as the shell does; leaves that
+    /// went, with the place of the first, and ends of their groups.
+    pub(crate) fn retreat(&mut self, log: LogId, upto: u64) -> (u64, Vec<Hash>, Vec<GroupEnd>) {
+        let log = self.logs.entry(log).or_default();
+        let (stay, gone) =
+            std::mem::take(&mut log.groups).into_iter().partition(|it| it.end <= upto);
+        let stay: Vec<GroupEnd> = stay;
+        let size = stay.last().map_or(0, |it| it.end);
+        let at = usize::try_from(size).expect("few entries");
+        let mut rest = DiskLog { entries: std::mem::take(&mut log.entries), ..DiskLog::default() };
+        rest.entries.truncate(at);
+        let leaves = log.leaves.split_off(at);
+        rest.leaves = std::mem::take(&mut log.leaves);
+        stay.into_iter().for_each(|it| rest.ends(it));
+        *log = rest;
+        (size, leaves, gone)
     }
 
     pub(crate) fn recover(&self) -> Vec<RecoveredLog> {
@@ -173,6 +207,17 @@ impl Disk {
 // === impl DiskLog ===
 
 impl DiskLog {
+    fn ends(&mut self, group: GroupEnd) {
+        let begin = self.groups.last().map_or(0, |it| it.end);
+        self.pulled_from = (!group.own).then(|| self.pulled_from.unwrap_or(begin));
+        self.head = Some(group.note.clone());
+        self.head_proof = group.proof.clone();
+        if group.end == group.note_size {
+            self.complete = Some(group.note.clone());
+        }
+        self.groups.push(group);
+    }
+
     /// A tree without entries, to prove something about.
     pub(crate) fn of(leaves: Vec<Hash>) -> Self {
         Self { leaves, ..Self::default() }

@@ -1,8 +1,9 @@
-//! Erasures that a reset discarded, and that are said again.
+//! Erasures that a reset discarded, or that were set aside with the end of the log, and that are said
+//! again.
 //!
-//! What a reset discards erases nothing, but the bodies are gone all the same, here and at partners:
-//! without an erasure that counts nobody could give the entries to anybody. So the owner says in its
-//! newest epoch what it lost.
+//! They erase nothing any more, but the bodies are gone all the same, here and maybe at partners:
+//! without an erasure that counts nobody could give the entries to anybody, and what was to be gone
+//! would stay where it is. So the owner says in its newest epoch what it lost.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -38,12 +39,13 @@ impl Gone {
         Erases { number, leaf: self.leaf }
     }
 
-    fn body(&self) -> Bytes {
+    /// What stands in the log `newest`.
+    fn body(&self, newest: LogId) -> Bytes {
         let it = Erasure {
             index: self.index,
             leaf_hash: self.leaf.as_bytes().to_vec().into(),
             grund: self.grund.clone().unwrap_or_else(|| GRUND_LOST.to_owned()),
-            epoch: self.log.epoch,
+            epoch: if self.log == newest { 0 } else { self.log.epoch },
         };
         it.encode_to_vec().into()
     }
@@ -52,8 +54,8 @@ impl Gone {
 // === impl OwnServices ===
 
 impl OwnServices {
-    /// The body of an entry of an epoch that ended is gone here. Unless an erasure of it stands in what
-    /// counts, the node says one: for this reason, if it is known.
+    /// The body of an entry of the own Land is gone here. Unless an erasure of it stands in what counts when
+    /// the fence opens, the node says one: for this reason, if it is known.
     pub fn gone(&mut self, header: &Header, leaf: Hash, grund: Option<&str>) {
         let object = header.object_id.filter(|_| may_be_erased(header.kind));
         let Some(object) = object.map(ServiceId::from) else { return };
@@ -88,7 +90,7 @@ impl OwnLog {
         let newest = self.origin().log;
         let next = self.services().gone.iter().take(limits::ERASURES_SAID_AGAIN).cloned();
         for it in next.collect::<Vec<_>>() {
-            let (salt, body) = (salt(), it.body());
+            let (salt, body) = (salt(), it.body(newest));
             let digest = body_digest(&salt, &body);
             let object = Some(it.object);
             let mut header = self.header(Kind::Erasure, object, true, "node", &body, digest, now);

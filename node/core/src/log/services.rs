@@ -33,7 +33,7 @@ pub struct OwnServices {
     handovers: HashMap<ServiceId, u64>,
     requests: Requests,
     pub(super) erased: Erased,
-    /// Entries of epochs that ended whose bodies are gone; erasures of some of them stand.
+    /// Entries whose bodies are gone; erasures of some of them stand.
     pub(super) gone: Vec<Gone>,
     /// What stood before each entry that may still be taken back, oldest first.
     before: Vec<Before>,

@@ -16,8 +16,8 @@ use crate::{
 
 impl Node {
     /// Stages what comes before anything else, as soon as anything may be signed: the entry that every
-    /// epoch but the first begins with, what the node said that was taken back, and erasures that a
-    /// reset discarded.
+    /// epoch but the first begins with, what the node said that was taken back, and erasures that were
+    /// discarded.
     pub(super) fn begin(&mut self, now: Now) {
         if self.may_commit() && !self.key_rests(now) {
             let settled = self.own.is_settled();
@@ -64,6 +64,13 @@ impl Node {
             return format!(
                 "waiting for what counts of the epochs before {log} to come back from partners"
             );
+        }
+        if self.replication.is_doubted() && !self.fence.is_final() {
+            return "waiting for proof: a partner shows a head of our own log that contradicts the end \
+                    of it here, which nobody else has seen; publishing stays closed until a partner \
+                    that holds those entries proves it, then the end here is set aside (check \
+                    [[peers]] and the network, and stop every copy of this node)"
+                .to_owned();
         }
         self.fence.to_string()
     }

@@ -39,8 +39,13 @@ impl Node {
         self.fence = Fence::Open;
         self.replication.reveal_own();
         self.copies.settled();
+        if let Some(from) = self.recovered_from.take() {
+            self.say_recovered(from, answers, now);
+        }
         self.wake_key(now);
-        let Some(from) = self.recovered_from.take() else { return };
+    }
+
+    fn say_recovered(&mut self, from: u64, answers: Vec<RecoveredAnswer>, now: Now) {
         let upto = self.own.durable();
         // what a partner said it had need not have come from it in the end
         if from >= upto {

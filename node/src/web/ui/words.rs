@@ -292,6 +292,11 @@ pub(super) fn fence(text: &str) -> Option<&'static str> {
             "mit den Schlüsseln des Landes scheint noch jemand zu signieren. Läuft eine Kopie des \
              Knotens, ist sie anzuhalten.",
         ),
+        (
+            "waiting for proof",
+            "ein Partner zeigt einen Stand des eigenen Protokolls, der den letzten Einträgen hier \
+             widerspricht. Veröffentlicht wird erst, wenn ein Partner, der ihn hat, ihn belegt.",
+        ),
         ("waiting", "noch haben zu wenige andere Länder das eigene Protokoll bestätigt."),
         ("our own log lacks", "eigene Einträge fehlen und werden von den Partnern zurückgeholt."),
         (

@@ -176,7 +176,7 @@ fn of_the_node(reason: &str, message: &str) -> Option<String> {
 
 /// Why nothing is published, of what the node says about it.
 pub(crate) fn fence(text: &str) -> Option<&'static str> {
-    let all: [(&str, &str, &'static str); 10] = [
+    let all: [(&str, &str, &'static str); 11] = [
         (
             "waiting because somebody else",
             "",
@@ -188,6 +188,13 @@ pub(crate) fn fence(text: &str) -> Option<&'static str> {
             "",
             "dem Knoten fehlt noch, was von den früheren Epochen des eigenen Protokolls zählt; er \
              holt es von den Partnern",
+        ),
+        (
+            "waiting for proof",
+            "",
+            "ein Partner zeigt einen Stand des eigenen Protokolls, der den letzten Einträgen hier \
+             widerspricht; bis einer ihn belegt, ist zu (der Betreiber prüft [[peers]] und hält jede Kopie \
+             des Knotens an); danach legt der Knoten sein Ende beiseite",
         ),
         (
             "stopped: this epoch",

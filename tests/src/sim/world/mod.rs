@@ -1,5 +1,6 @@
 //! Nodes, links, disks and time.
 
+mod aside;
 mod charter;
 mod shell;
 mod sleep;
@@ -77,6 +78,8 @@ pub struct World {
     streams: HashMap<u64, Stream>,
     oracle: Oracle,
     answers: BTreeMap<(Land, u64), Result<Published, Reject>>,
+    /// Entries that were set aside, by owner.
+    set_aside: BTreeMap<Land, u64>,
 }
 
 #[derive(Debug)]
@@ -159,6 +162,11 @@ enum Event {
         look: Look,
         found: Option<Found>,
     },
+    Marked {
+        node: Land,
+        life: u64,
+        log: LogId,
+    },
     Restart(Land),
 }
 
@@ -208,6 +216,7 @@ impl World {
             streams: HashMap::new(),
             oracle: Oracle::default(),
             answers: BTreeMap::new(),
+            set_aside: BTreeMap::new(),
         };
         for land in laender {
             world.start(*land);
@@ -380,6 +389,7 @@ impl World {
 
     /// Starts a node from its disk.
     pub fn start(&mut self, land: Land) {
+        self.without_unseen(land);
         let now = self.clock(land);
         let entropy = self.rng.random();
         let charter = self.charter.clone();
@@ -504,6 +514,7 @@ impl World {
             Event::Looked { node, life, look, found } => {
                 self.later(node, life, Input::Looked { look, found });
             }
+            Event::Marked { node, life, log } => self.marked(node, life, log),
             Event::Restart(land) => {
                 if self.nodes[&land].core.is_none() {
                     self.start(land);

@@ -155,7 +155,8 @@ impl World {
             Effect::KeepEvidence { log, raw, .. } => {
                 self.node_mut(land).disk.evidence.insert(log, raw);
             }
-            Effect::KeepReset(_) | Effect::BeginAgain { .. } | Effect::SetAside { .. } => {
+            Effect::SetAside { log } => self.set_aside(land, life, log),
+            Effect::KeepReset(_) | Effect::BeginAgain { .. } => {
                 panic!("seed {}: no log begins again here", self.seed)
             }
             // nobody votes here, so there is no later charter, whatever a liar says
@@ -190,7 +191,10 @@ impl World {
                 let guilty = self.oracle.forked == Some(owner);
                 assert!(guilty, "seed {seed}: {land} convicts the honest {owner}: {fault}");
             }
-            Effect::Report(Notice::FenceOpened) => self.node_mut(land).moved = false,
+            Effect::Report(Notice::FenceOpened) => {
+                self.node_mut(land).moved = false;
+                self.oracle.settled(land);
+            }
             Effect::Report(Notice::Copied { .. }) => {
                 // every node here runs once
                 panic!("seed {}: {land} takes itself for a copy", self.seed);
@@ -240,9 +244,10 @@ impl World {
 
     fn reply(&mut self, land: Land, ticket: Ticket, outcome: Result<Published, Reject>) {
         if let Ok(published) = &outcome {
+            let by_partners = !published.acknowledged_by.is_empty();
             for record in &published.records {
                 if let (Some(index), Some(leaf)) = (record.index, record.leaf) {
-                    self.oracle.acknowledged(record.log, index, leaf);
+                    self.oracle.acknowledged(record.log, index, leaf, by_partners);
                 }
             }
             self.check();

@@ -53,7 +53,8 @@ impl World {
             | Event::RangeSent { node, .. }
             | Event::Attested { node, .. }
             | Event::Examined { node, .. }
-            | Event::Looked { node, .. } => *node,
+            | Event::Looked { node, .. }
+            | Event::Marked { node, .. } => *node,
             // of streams that are gone nothing comes, as of those that broke when it fell asleep
             Event::Opened { stream, side: end } | Event::Deliver { stream, to: end, .. } => {
                 match self.streams.get(stream) {

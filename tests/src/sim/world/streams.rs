@@ -74,6 +74,7 @@ impl World {
             return;
         }
         let (land, session) = ends[to];
+        self.overheard(land, &message);
         self.input(land, Input::Received { session, message });
     }
 

@@ -2,7 +2,8 @@
 
 use prost::Message as _;
 use registry_proto::{
-    log::{Header, Kind, tree_root},
+    erasure::Erasing,
+    log::{Header, Kind, leaf_hash, tree_root},
     terms::Land,
     wire::{
         peer::{Batch, Refusal, peer_message::Message},
@@ -127,6 +128,50 @@ fn entries_that_a_partner_has_come_back_before_anything_is_signed() {
     assert_eq!(words(&bench.submit(1, same)), ["reply 1 [4=] RP"]);
     let commit = commits(&mut bench, 2, definition(77));
     assert_eq!(commit.checkpoint.size, 12);
+}
+
+#[test]
+fn erasures_that_stand_nowhere_any_more_are_said_again_behind_what_came_back() {
+    // entry 1 has no body here; what comes back says so or does not
+    for stands in [false, true] {
+        let mut own = own();
+        if stands {
+            own.rewrite(9);
+            own.append_erasure(1);
+        }
+        let target = own.batch(1, 2, 10).entries[0].header.clone();
+        let leaf = leaf_hash(&target);
+        let target = Header::parse(&target).expect("a header");
+        let mut bench = Bench::with(|it| {
+            it.logs = vec![own.recovered(4, 4)];
+            it.seen = Seen { size: 4, root: tree_root(&own, 4).expect("held") };
+            it.services.gone(&target, leaf, Some("Widerruf"));
+        });
+        *bench.author(Land::SL) = own;
+        bench.connect(1, Land::RP);
+        tells(&mut bench, 1, 10, 10, 1);
+        bench.send(1, Land::SL, 4, 10, 10);
+        stored(&mut bench, 4, 10);
+        let effects = told(&mut bench, 1, 10, 10, 2);
+        assert_eq!(words(&effects), ["fence open", "recovered 4..10", "commit 10..11"]);
+        check_recovered(&effects, 4, RecoveredCause::Behind);
+        let Some(Effect::Commit(first)) = effects.last() else { panic!("a commit") };
+        let signed = bench.sign(first.checkpoint);
+        let effects = bench.handle(Input::Committed { signed });
+        let commit = effects.iter().find_map(|it| match it {
+            Effect::Commit(it) => Some(it),
+            _ => None,
+        });
+        assert_eq!(commit.is_some(), !stands);
+        let Some(commit) = commit else { continue };
+        let header = Header::parse(&commit.entries[0].header).expect("a header");
+        let erasing = Erasing::read(&header, &commit.entries[0].body).expect("an erasure");
+        assert!(erasing.erases(&target, &leaf).is_ok());
+        assert_eq!((header.index, erasing.grund.as_str()), (11, "Widerruf"));
+        bench.committed(commit.checkpoint);
+        let said = bench.later(1_000);
+        assert!(!said.iter().any(|it| it.starts_with("commit")), "{said:?}");
+    }
 }
 
 #[test]

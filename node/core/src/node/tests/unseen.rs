@@ -219,7 +219,15 @@ fn a_head_alone_moves_nothing_away_and_keeps_the_fence_closed() {
     // all that are asked have answered, and one even knows all that is here
     assert_eq!(tells(&mut bench, 2, HERE), Vec::<String>::new());
     bench.later(limits::FENCE_GRACE_MS);
-    assert!(!bench.node.status(bench.now).fence_open);
+    let status = bench.node.status(bench.now);
+    assert!(
+        !status.fence_open
+            && status.fence.starts_with(
+                "waiting for proof: a partner shows a head of our own log that contradicts"
+            ),
+        "{}",
+        status.fence
+    );
     *bench.author(SL) = history(4, 8, b"other");
     bench.connect(3, TH);
     let said = tells(&mut bench, 3, 5);
@@ -249,6 +257,24 @@ fn a_disk_that_cannot_tell_is_asked_once_and_the_answer_counts_as_that_of_one_wh
             assert_eq!(said, if opens { vec!["fence open".to_owned()] } else { nothing.clone() });
         }
     }
+}
+
+#[test]
+fn what_the_disk_has_told_is_asked_about_again_once_a_second() {
+    let mut bench = restarted(4, history(HERE, HERE, b""));
+    bench.connect(1, TH);
+    let asks = |said: &[String]| said.iter().filter(|it| it.ends_with("<- ask #1")).count();
+    // the disk has to say how each of these heads stands to what is here
+    let (mut asked, begun) = (Vec::new(), bench.now.mono_ms);
+    for size in 1..=6 {
+        tells(&mut bench, 1, size.min(5));
+        for _ in 0..2 {
+            if asks(&bench.later(200)) > 0 {
+                asked.push(bench.now.mono_ms - begun);
+            }
+        }
+    }
+    assert_eq!(asked, [limits::FENCE_ASK_AGAIN_MS, 2 * limits::FENCE_ASK_AGAIN_MS]);
 }
 
 #[test]

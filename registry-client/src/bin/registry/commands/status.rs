@@ -287,6 +287,8 @@ mod tests {
         assert_eq!(of("open", false), "offen (Veröffentlichen möglich)");
         assert!(of("open", true).contains("scheitert"));
         assert!(of("closed", true).starts_with("geschlossen: "));
+        let doubted = "waiting for proof: a partner shows a head of our own log that contradicts";
+        assert!(of(doubted, false).contains("den letzten Einträgen hier widerspricht"));
     }
 
     #[test]
