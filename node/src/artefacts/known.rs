@@ -6,6 +6,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use prost::Message;
 use registry_core::fold::{self, Record};
 use registry_proto::{
     artefact::Layout,
@@ -47,6 +48,13 @@ pub(super) struct KnownArtefact {
     pub(super) layout: Layout,
     /// Services whose versions name it.
     pub(super) services: BTreeSet<(Land, Uuid)>,
+}
+
+/// The part of a `verbund.registry.v1.ServiceVersion` that names artefacts.
+#[derive(Clone, PartialEq, Message)]
+struct Names {
+    #[prost(message, repeated, tag = "25")]
+    artefakte: Vec<Artefakt>,
 }
 
 /// What a catch-up brought.
@@ -128,6 +136,11 @@ impl Known {
                 return;
             }
             _ => return,
+        }
+        // most name none, and to read all of a version takes some times as long
+        let names = |body| Names::decode(body).is_ok_and(|it| !it.artefakte.is_empty());
+        if !entry.body.as_deref().is_some_and(names) {
+            return;
         }
         // what cannot be read is no version, and shows nowhere else either
         let Ok(Record::Version(version)) = fold::read(&entry.as_entry()) else { return };

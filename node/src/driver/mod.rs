@@ -10,7 +10,7 @@ pub mod writer;
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -85,6 +85,8 @@ pub struct Handle {
     /// Of the node; before its first input a thing of the past, so that every order is void.
     pulse: Arc<Mutex<Pulse>>,
     clock: Clock,
+    /// That of the driver, once it runs.
+    thread: Arc<OnceLock<std::thread::Thread>>,
 }
 
 /// The driver before it runs.
@@ -197,6 +199,12 @@ impl Handle {
         ordered.is_void(pulse, self.clock.now())
     }
 
+    /// The calling thread is that of the driver.
+    fn runs_here(&self) {
+        // set once: one driver runs for each handle
+        let _ = self.thread.set(std::thread::current());
+    }
+
     fn beats(&self, pulse: Pulse) {
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = pulse;
     }
@@ -214,9 +222,14 @@ impl Handle {
         self.send(Event::Input(input)).await
     }
 
-    /// From a thread of its own, never from a task.
+    /// From a thread of its own, never from a task. The driver looks at it at once, also when it
+    /// rests.
     pub fn input_blocking(&self, input: Input) -> Result<(), Stopping> {
-        self.queue.blocking_send(Event::Input(input)).map_err(|_| Stopping)
+        self.queue.blocking_send(Event::Input(input)).map_err(|_| Stopping)?;
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+        Ok(())
     }
 }
 
@@ -234,7 +247,8 @@ impl Driver {
     pub fn new(clock: Clock) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let sessions = Arc::new(AtomicU64::new(1));
-        let handle = Handle { queue: sender, sessions, pulse: Arc::default(), clock };
+        let thread = Arc::default();
+        let handle = Handle { queue: sender, sessions, pulse: Arc::default(), clock, thread };
         Self { queue, handle }
     }
 
@@ -279,6 +293,7 @@ impl Driver {
         engine.spawn_thread(TaskKind::Driver, "driver", move || {
             // ranges are read by tasks that effects start
             let _entered = runtime.enter();
+            handle.runs_here();
             drive(queue, node, performer, &handle, &token);
         })
     }
@@ -286,9 +301,9 @@ impl Driver {
 
 /// Waits for events, not longer than until `due_mono_ms`; false when there will be no more.
 ///
-/// While a group gathers, or `is_crowded`, the driver looks at the queue from time to time only: to
-/// be woken by each of many publishers costs more than what they bring.
-#[expect(clippy::disallowed_methods, reason = "this thread rests so that others need not wake it")]
+/// While a group gathers, or `is_crowded`, the driver looks at the queue from time to time, and when
+/// a thread has done its part ([`Handle::input_blocking`]): to be woken by each of many publishers
+/// costs more than what they bring.
 fn receive(
     queue: &mut mpsc::Receiver<Event>,
     events: &mut Vec<Event>,
@@ -301,8 +316,8 @@ fn receive(
             events.push(Event::Input(Input::Due));
             return true;
         }
-        Some(_) => std::thread::sleep(LOOK_EVERY),
-        None if is_crowded => std::thread::sleep(LOOK_SOON),
+        Some(_) => std::thread::park_timeout(LOOK_EVERY),
+        None if is_crowded => std::thread::park_timeout(LOOK_CROWDED),
         None => return queue.blocking_recv_many(events, BURST_MAX) > 0,
     }
     while events.len() < BURST_MAX {
@@ -400,9 +415,9 @@ fn grown(input: &Input) -> Option<LogId> {
 }
 
 /// Time between two looks at the queue while a group gathers.
-const LOOK_EVERY: Duration = Duration::from_micros(500);
-/// The same while a group is under way, which may end at any time.
-const LOOK_SOON: Duration = Duration::from_micros(100);
+const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// The same while a group is under way: its thread says when it ends.
+const LOOK_CROWDED: Duration = Duration::from_micros(500);
 /// Inputs taken from the queue at once.
 const BURST_MAX: usize = 256;
 /// How long a stopping node waits for the answers it owes; within the grace period.

@@ -8,21 +8,28 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::{BufMut, Bytes};
+use http::uri::PathAndQuery;
+use prost::Message;
 use registry_client::{
     Client,
     watch::{Start, Update, WatchFilter},
 };
 use registry_node::{app::App, demo::Prepared};
-use registry_proto::wire::registry::GetVersionRequest;
+use registry_proto::wire::registry::{GetVersionRequest, PublishResponse};
 use registry_tests::{
     bench::{Latencies, connect},
     records::{definition, request, service_id, version},
 };
+use tonic::{
+    Request, Status,
+    codec::{Codec, EncodeBuf, Encoder},
+};
+use tonic_prost::ProstCodec;
 
 /// A note that makes a version 2 KB large.
 fn note() -> String {
-    use prost::Message;
-    let bare = version(&service_id(0), "1.0.1000000", "").encoded_len();
+    let bare = version(&service_id(0), "1.1.100000000", "").encoded_len();
     "x".repeat(2_048 - bare - 2)
 }
 
@@ -40,8 +47,19 @@ static SERVICES: AtomicU64 = AtomicU64::new(1_000_000);
 pub(crate) struct Caller {
     client: Client,
     service: String,
-    note: Arc<str>,
+    next: Arc<Ready>,
 }
+
+/// A request to publish a version 1.1.n, on the wire but for the n.
+struct Ready {
+    request: Vec<u8>,
+    /// Where the digits of n stand.
+    digits: std::ops::Range<usize>,
+}
+
+/// Sends what is on the wire already, as the echo does.
+#[derive(Default)]
+struct Sends;
 
 pub(crate) async fn clients(
     prepared: &Prepared,
@@ -59,15 +77,21 @@ pub(crate) async fn clients(
         );
         publisher.publish(records).await.expect("prepared");
         let client = if publish { publisher } else { connect(prepared, app, false).await };
-        all.push(Caller { client, service, note: note().into() });
+        let next = Arc::new(Ready::of(&service));
+        all.push(Caller { client, service, next });
     }
     all
 }
 
+/// A publication whose record was built before, as that of the echo is: what is measured is the
+/// node, not who loads it.
 pub(crate) async fn publish(caller: Caller, n: u64) {
-    let record = version(&caller.service, &format!("1.1.{n}"), &caller.note);
-    let answer = caller.client.publish(request(vec![], vec![record])).await.expect("published");
-    assert!(!answer.records[0].unchanged);
+    let mut grpc = tonic::client::Grpc::new(caller.client.channel());
+    grpc.ready().await.expect("ready");
+    let path = PathAndQuery::from_static("/verbund.registry.v1.PublishService/Publish");
+    let answer = grpc.unary(Request::new(caller.next.nth(n)), path, Sends).await;
+    let answer = answer.expect("published").into_inner();
+    assert!(answer.records[0].position.is_some() && !answer.records[0].unchanged);
 }
 
 pub(crate) async fn read(caller: Caller, _n: u64) {
@@ -108,6 +132,53 @@ where
     Rate { calls, span: begun.elapsed() }
 }
 
+// === impl Ready ===
+
+impl Ready {
+    fn of(service: &str) -> Self {
+        let number = FIRST_NUMBER.to_string();
+        let request = request(vec![], vec![version(service, &format!("1.1.{number}"), &note())]);
+        let request = request.encode_to_vec();
+        let found = request.windows(number.len()).position(|it| it == number.as_bytes());
+        let at = found.expect("the number of the version");
+        Self { digits: at..at + number.len(), request }
+    }
+
+    /// As many digits each time: nothing else changes.
+    fn nth(&self, n: u64) -> Bytes {
+        let mut request = self.request.clone();
+        request[self.digits.clone()].copy_from_slice((FIRST_NUMBER + n).to_string().as_bytes());
+        request.into()
+    }
+}
+
+// === impl Sends ===
+
+impl Codec for Sends {
+    type Encode = Bytes;
+    type Decode = PublishResponse;
+    type Encoder = Self;
+    type Decoder = <ProstCodec<PublishResponse, PublishResponse> as Codec>::Decoder;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self::Decoder {
+        ProstCodec::<PublishResponse, PublishResponse>::default().decoder()
+    }
+}
+
+impl Encoder for Sends {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(item);
+        Ok(())
+    }
+}
+
 // === impl Rate ===
 
 impl Rate {
@@ -125,6 +196,8 @@ impl Rate {
 /// Numbers of calls go on from turn to turn: a version is published once.
 static FIRST: AtomicU64 = AtomicU64::new(0);
 const FIRST_STEP: u64 = 1_000_000;
+/// Number of the first version: all have as many digits.
+const FIRST_NUMBER: u64 = 100_000_000;
 
 /// Fills the log with versions of 2 KB, a thousand a batch.
 pub(crate) async fn publish_many(prepared: &Prepared, app: &App, entries: u64) {

@@ -9,25 +9,43 @@ use registry_proto::{
 
 use super::{Changes, Shown, bounded};
 
+/// Most versions leave most of what is compared as it was, so a list is looked into only if it
+/// differs.
 pub(super) fn compare(changes: &mut Changes, old: &ServiceVersion, new: &ServiceVersion) {
-    parameter(changes, &old.parameter, &new.parameter);
-    datenaustausch(changes, &old.datenaustausch, &new.datenaustausch);
-    gebiet(changes, old, new);
-    onlinedienste(changes, &old.onlinedienste, &new.onlinedienste);
-    named(
-        changes,
-        "zustellungen",
-        "ZUSTELLUNG_CHANGED",
-        bounded(&old.zustellungen).iter().map(|it| it.destination_id.as_str()),
-        bounded(&new.zustellungen).iter().map(|it| it.destination_id.as_str()),
-    );
-    named(
-        changes,
-        "dvdv_dienste",
-        "DVDV_DIENST_CHANGED",
-        bounded(&old.dvdv_dienste).iter().map(|it| it.dienstbeschreibung_uri.as_str()),
-        bounded(&new.dvdv_dienste).iter().map(|it| it.dienstbeschreibung_uri.as_str()),
-    );
+    if old.parameter != new.parameter {
+        parameter(changes, &old.parameter, &new.parameter);
+    }
+    if old.datenaustausch != new.datenaustausch {
+        datenaustausch(changes, &old.datenaustausch, &new.datenaustausch);
+    }
+    if old.verfuegbarkeitsgebiet != new.verfuegbarkeitsgebiet {
+        gebiet(changes, &old.verfuegbarkeitsgebiet, &new.verfuegbarkeitsgebiet);
+    }
+    if old.gebietsstand != new.gebietsstand {
+        let text = before_and_now(&old.gebietsstand, &new.gebietsstand);
+        changes.note("gebietsstand", "GEBIETSSTAND_CHANGED", text);
+    }
+    if old.onlinedienste != new.onlinedienste {
+        onlinedienste(changes, &old.onlinedienste, &new.onlinedienste);
+    }
+    if old.zustellungen != new.zustellungen {
+        named(
+            changes,
+            "zustellungen",
+            "ZUSTELLUNG_CHANGED",
+            bounded(&old.zustellungen).iter().map(|it| it.destination_id.as_str()),
+            bounded(&new.zustellungen).iter().map(|it| it.destination_id.as_str()),
+        );
+    }
+    if old.dvdv_dienste != new.dvdv_dienste {
+        named(
+            changes,
+            "dvdv_dienste",
+            "DVDV_DIENST_CHANGED",
+            bounded(&old.dvdv_dienste).iter().map(|it| it.dienstbeschreibung_uri.as_str()),
+            bounded(&new.dvdv_dienste).iter().map(|it| it.dienstbeschreibung_uri.as_str()),
+        );
+    }
 }
 
 fn parameter(changes: &mut Changes, old: &[Parameter], new: &[Parameter]) {
@@ -141,12 +159,12 @@ fn major(version: &str) -> &str {
     number.split_once('.').map_or(number, |(major, _)| major)
 }
 
-fn gebiet(changes: &mut Changes, old: &ServiceVersion, new: &ServiceVersion) {
+fn gebiet(changes: &mut Changes, old: &[String], new: &[String]) {
     const FIELD: &str = "verfuegbarkeitsgebiet";
     let parse = |all: &[String]| -> Vec<Ars> {
         bounded(all).iter().filter_map(|it| it.parse().ok()).collect()
     };
-    let (before, after) = (parse(&old.verfuegbarkeitsgebiet), parse(&new.verfuegbarkeitsgebiet));
+    let (before, after) = (parse(old), parse(new));
     for area in before.iter().filter(|area| !after.iter().any(|it| it.covers(area))) {
         let path = format!("{FIELD}[{area}]");
         let text = if after.iter().any(|it| area.covers(it)) {
@@ -160,10 +178,6 @@ fn gebiet(changes: &mut Changes, old: &ServiceVersion, new: &ServiceVersion) {
     for area in after.iter().filter(|area| !before.iter().any(|it| it.covers(area))) {
         let path = format!("{FIELD}[{area}]");
         changes.compatible(&path, "GEBIET_ADDED", "das Gebiet kommt hinzu");
-    }
-    if old.gebietsstand != new.gebietsstand {
-        let text = before_and_now(&old.gebietsstand, &new.gebietsstand);
-        changes.note("gebietsstand", "GEBIETSSTAND_CHANGED", text);
     }
 }
 

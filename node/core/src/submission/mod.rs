@@ -180,6 +180,21 @@ impl Submission {
 impl Prepared {
     /// A record of which nothing more is known.
     pub(crate) fn of(kind: Kind, object: ServiceId, salt: [u8; 16], body: Bytes) -> Self {
+        Self::found(kind, object, salt, body, Vec::new(), String::new())
+    }
+
+    /// A record with findings that do not stop it; `path` leads to it in the request.
+    fn found(
+        kind: Kind,
+        object: ServiceId,
+        salt: [u8; 16],
+        record: Bytes,
+        found: Vec<FieldViolation>,
+        path: String,
+    ) -> Self {
+        let warnings: Vec<_> = found.into_iter().map(warning).collect();
+        let (content, record_bytes) = (content_of(&record), record.len());
+        let body = telling(record, &warnings, &path);
         Self {
             kind,
             action: Action::Publish,
@@ -202,11 +217,11 @@ impl Prepared {
             compared: None,
             salt,
             body_digest: body_digest(&salt, &body),
-            content: content_of(&body),
-            record_bytes: body.len(),
+            content,
+            record_bytes,
             body,
-            warnings: Vec::new(),
-            path: String::new(),
+            warnings,
+            path,
         }
     }
 
@@ -215,16 +230,23 @@ impl Prepared {
         if found.is_empty() {
             return;
         }
-        self.warnings.extend(found.into_iter().map(|it| Warning {
-            field: it.field,
-            description: it.description,
-            reason: it.reason.to_owned(),
-        }));
-        let record = self.body.get(..self.record_bytes).unwrap_or(&self.body);
-        let body = [record, &hinweise::encoded(&self.warnings, &self.path)].concat();
-        self.body = body.into();
+        self.warnings.extend(found.into_iter().map(warning));
+        let record = self.body.slice(..self.record_bytes.min(self.body.len()));
+        self.body = telling(record, &self.warnings, &self.path);
         self.body_digest = body_digest(&self.salt, &self.body);
     }
+}
+
+fn warning(it: FieldViolation) -> Warning {
+    Warning { field: it.field, description: it.description, reason: it.reason.to_owned() }
+}
+
+/// The body of a record that tells what was found in it.
+fn telling(record: Bytes, warnings: &[Warning], path: &str) -> Bytes {
+    if warnings.is_empty() {
+        return record;
+    }
+    [&record[..], &hinweise::encoded(warnings, path)].concat().into()
 }
 
 impl Submission {

@@ -197,10 +197,7 @@ impl Make<'_> {
         warnings: Violations,
         path: String,
     ) -> Prepared {
-        let salt = self.entropy.salt();
-        let mut prepared = Prepared { path, ..Prepared::of(kind, object, salt, body) };
-        prepared.warn(warnings);
-        prepared
+        Prepared::found(kind, object, self.entropy.salt(), body, warnings, path)
     }
 
     /// A UUID for what has none yet.
