@@ -24,7 +24,7 @@ use registry_node::{
     driver::Clock,
     epochs::Resets,
     lifecycle::Shutdown,
-    pki::Files,
+    pki::{Files, Pki},
     serving::Patience,
     tls::{read_certificates, read_private_key},
 };
@@ -105,7 +105,14 @@ impl Arena {
 
     /// Keys, certificates and configurations; nothing runs.
     pub async fn prepare() -> Self {
+        Self::prepare_with(|_| {}).await
+    }
+
+    /// [`Arena::prepare`] after `change` had its way with the PKI: what it writes there goes into the
+    /// charter.
+    pub async fn prepare_with(change: impl FnOnce(&Pki)) -> Self {
         let dir = tempfile::tempdir().expect("temporary directory");
+        change(&Pki::ensure(dir.path(), &MEMBERS, OffsetDateTime::now_utc()).expect("PKI"));
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listen = Listen {
             grpc: any,
@@ -200,6 +207,15 @@ impl Arena {
     /// Directory for what a test writes.
     pub fn dir(&self) -> PathBuf {
         self.dir.path().to_owned()
+    }
+
+    /// Changes the configuration of a node before it starts.
+    pub fn configure(&self, land: Land, change: impl FnOnce(&mut toml::Table)) {
+        let path = self.prepared.config(land);
+        let text = std::fs::read_to_string(&path).expect("configuration");
+        let mut table: toml::Table = text.parse().expect("TOML");
+        change(&mut table);
+        std::fs::write(path, table.to_string()).expect("configuration");
     }
 
     /// Certificate and key.

@@ -39,13 +39,18 @@ pub async fn confirmed(
     .await;
 }
 
-/// Files below a directory in which these bytes stand.
+/// Files below a directory in which these letters stand, as they are or as something may have
+/// written them down: in hexadecimal digits, in UTF-16, in small letters.
 pub fn files_with(dir: &Path, marker: &str) -> Vec<PathBuf> {
-    let marker = marker.as_bytes();
+    let digits: String = marker.bytes().map(|it| format!("{it:02x}")).collect();
+    let wide: String = marker.chars().flat_map(|it| [it, '\0']).collect();
+    let forms = [marker.to_owned(), marker.to_lowercase(), digits, wide];
     let holds = |path: &PathBuf| {
         // a file may go while we look
         let bytes = fs::read(path).unwrap_or_default();
-        bytes.windows(marker.len()).any(|it| it == marker)
+        // what is no text becomes something else, the letters stay
+        let text = String::from_utf8_lossy(&bytes);
+        forms.iter().any(|form| text.contains(form.as_str()))
     };
     files(dir).into_iter().filter(holds).collect()
 }

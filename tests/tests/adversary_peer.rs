@@ -17,8 +17,8 @@ use registry_proto::{
         LogId,
     },
     wire::peer::{
-        AskHeads, Batch, Beacon, EpochResets, Follow, Head, Heads, Hello, Unfollow,
-        peer_message::Message,
+        AskBeginning, AskCharters, AskHeads, Batch, Beacon, EpochResets, Follow, Head, Heads,
+        Hello, Unfollow, peer_message::Message,
     },
     wire::registry::GetServiceRequest,
 };
@@ -191,6 +191,10 @@ async fn a_partner_that_breaks_the_protocol_is_disconnected() {
     let mut large = Chronicle::of(&arena, HE);
     large.grow().entries[0].body = vec![0; 5 << 20].into();
     let large = large.batch(&arena, &Follow::default());
+    let beginning = AskBeginning { land: "SL".to_owned(), epoch: 1, size: 1, of: 2 };
+    let beginning = Message::AskBeginning(beginning);
+    let predecessor = verbund.as_bytes().to_vec().into();
+    let charters = Message::AskCharters(AskCharters { from: 1, predecessor });
     let cases: Vec<(&str, Vec<Message>)> = vec![
         ("spoke_before_hello", vec![ask()]),
         ("hello_twice", vec![right(), right()]),
@@ -200,8 +204,10 @@ async fn a_partner_that_breaks_the_protocol_is_disconnected() {
         ("too_many_heads", vec![right(), heads([all_empty(), all_empty()].concat())]),
         ("head_beyond_checkpoint", vec![right(), heads(vec![claims])]),
         ("message_size", vec![right(), Message::Batch(large)]),
-        // faster than anyone may ask
+        // faster than anyone may ask, or has its disk read
         ("too_fast", [vec![right()], vec![ask(); 2_000]].concat()),
+        ("too_fast", [vec![right()], vec![beginning; 2_000]].concat()),
+        ("asked_again", [vec![right()], vec![charters; 2]].concat()),
     ];
     for (label, messages) in cases {
         let before = arena.metric(RP, &fault(HE, label)).await;

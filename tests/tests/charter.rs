@@ -41,6 +41,10 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
     assert!(text(&shown).contains("BY wird aufgenommen"), "{}", text(&shown));
     let denied = verbund.registry(SL, Who::Reader, &["charter", "propose", &next]);
     assert!(!denied.status.success());
+    let method = "/verbund.registry.v1.CharterService/VoteCharter";
+    let counted =
+        format!("registry_requests_total{{method=\"{method}\",code=\"PERMISSION_DENIED\"}}");
+    verbund.cluster.saw(SL, &counted, &["call refused", method]).await;
     let told = verbund.operator(SL, &["charter", "propose", &next]);
     assert!(told.contains("BY wird aufgenommen") && told.contains("SL/1/"), "{told}");
     let digest = verbund.digest(&next);

@@ -183,7 +183,7 @@ async fn a_contact_is_erased_with_all_that_was_said_of_it_and_the_service_stays(
 /// entries to be erased, and the digest of the file.
 async fn publish(cluster: &Cluster) -> (Vec<LogPosition>, Hash) {
     let file = cluster.dir().join("ablauf.awml");
-    fs::write(&file, format!("Ansprechpartnerin ist Frau {IN_FILE}.")).expect("written");
+    fs::write(&file, format!("{IN_FILE} ist Ansprechpartnerin.")).expect("written");
     let pushed = registry(cluster, SL, Who::Publisher(SL), &["artefact", "push", text(&file)]);
     assert!(pushed.0, "{}", pushed.1);
     let layout = describe(&file, &mut |_| ()).expect("digests");

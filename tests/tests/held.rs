@@ -45,6 +45,7 @@ async fn what_a_land_withdraws_at_once_counts_when_the_operator_accepts_it() {
     })
     .await;
     assert!(stand(&cluster, RP, Lifecycle::Freigegeben).await, "nothing vanishes at RP");
+    counted(&cluster, SERVICES).await;
     let (_, told) = held(&cluster, Who::Operator(RP), &["list"]);
     assert!(told.contains("SL/1/24") && told.contains("… und 2 weitere"), "{told}");
 
@@ -60,6 +61,10 @@ async fn what_a_land_withdraws_at_once_counts_when_the_operator_accepts_it() {
     let (ended, told) = held(&cluster, Who::Operator(RP), &["accept", "SL"]);
     assert!(ended == Some(0) && told.contains("12 Abschaltungen gelten jetzt"), "{told}");
     wait(&cluster, RP, Lifecycle::Zurueckgezogen, "RP follows SL").await;
+    counted(&cluster, 0).await;
+    // only what vanishes was held up: what SL publishes next is there
+    let more = request(vec![definition(&service_id(99), "Danach")], vec![]);
+    cluster.publish(SL, PublishRequest { ack_peers: 1, ..more }).await.expect("held by RP");
     let (_, told) = held(&cluster, Who::Operator(RP), &["list"]);
     assert!(told.contains("Nichts ist angehalten."), "{told}");
 }
@@ -71,6 +76,12 @@ fn held(cluster: &Cluster, who: Who, args: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } =
         cluster.registry(RP, who, &args).output().expect("registry runs");
     (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
+}
+
+/// Waits until RP tells in its metrics that so many retirements of SL are held.
+async fn counted(cluster: &Cluster, held: u64) {
+    let line = format!("registry_retirements_held{{land=\"SL\"}} {held}");
+    eventually(LIMIT, &line, async || cluster.metrics(RP).await.lines().any(|it| it == line)).await;
 }
 
 async fn wait(cluster: &Cluster, land: Land, lifecycle: Lifecycle, what: &str) {

@@ -201,7 +201,11 @@ fn policy_check_explains_the_verdict() {
 async fn a_certificate_gets_no_more_than_its_quota_and_others_get_theirs() {
     let mut cluster = Cluster::prepare(&LAENDER, &LINK);
     append(&cluster, "\n[limits]\ncalls_per_second = 1\nburst = 40\nconcurrent_streams = 1\n");
-    cluster.run(SL);
+    for land in LAENDER {
+        cluster.run(land);
+    }
+    // not SL: to ask it costs the reader what it is to get later
+    cluster.wait_open(&[RP]).await;
     let config = cluster.client_config(SL, Who::Operator(SL));
     let client = registry_tests::cluster::connected(&config, LIMIT).await;
     let mut answered = 0;
@@ -220,6 +224,12 @@ async fn a_certificate_gets_no_more_than_its_quota_and_others_get_theirs() {
     cluster.client(SL, Who::Reader).await.expect("connected").status().await.expect("answered");
     let throttled = "registry_calls_throttled_total{limit=\"calls per second\"}";
     cluster.saw(SL, throttled, &["INFO"]).await;
+    // and the log goes on
+    let next = PublishRequest { ack_peers: 1, ..request(vec![of(1, BAUEN)], vec![]) };
+    eventually(LIMIT, "RP holds what is published", async || {
+        publish(&cluster, next.clone()).await.is_ok()
+    })
+    .await;
 }
 
 fn of(n: u64, themenfeld: &str) -> ServiceDefinition {

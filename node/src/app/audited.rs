@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use registry_core::node::Input;
+use registry_core::{limits::PEM_BYTES_MAX, node::Input};
+use sha2::{Digest, Sha256};
 use tracing::error;
 
 use super::{SOFTWARE, StartError};
@@ -29,13 +30,18 @@ pub(super) fn setup<'a>(
     }
 }
 
-/// Says which node begins, and with which keys.
+/// Says which node begins, with which keys and which configuration: whom it names may act.
 pub(super) async fn starts(config: &Config, audit: &Audit) -> Result<(), StartError> {
     let keys = config.signer.keys();
     for (name, key) in [("log", keys.log), ("freshness", keys.freshness)] {
         let object = format!("{name} {}", hex::encode(key.as_bytes()));
         audit.note(Act::new("key.load", "OK").on(object));
     }
+    let file = crate::tls::read(&config.file, PEM_BYTES_MAX);
+    let digest =
+        file.map_or_else(|_| "unreadable".to_owned(), |it| hex::encode(Sha256::digest(it)));
+    let object = format!("{} sha256={digest}", config.file.display());
+    audit.note(Act::new("config.load", "OK").on(object));
     let node = format!("{} {} {SOFTWARE}", config.land, config.node);
     let started = audit.record(Act::new("node.start", "OK").on(node)).await;
     started.map_err(|error| StartError::System {

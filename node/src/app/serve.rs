@@ -139,6 +139,7 @@ pub(super) fn serve(parts: Parts<'_>, listeners: Listeners) -> io::Result<()> {
         let incoming = accept(&parts, Listener::Web, web)?;
         let router = crate::web::web_router(api.clone(), face.clone());
         let router = crate::web::metered(router, meters);
+        let router = crate::web::traced(router, parts.audit.clone(), parts.metrics.clone());
         let (patience, metrics) = (parts.config.patience, parts.metrics.clone());
         crate::web::serve_web(incoming, router, patience, metrics, &parts.shutdown);
     }

@@ -8,6 +8,7 @@ use std::{
 
 use registry_core::{
     authorize::PeerIdentity,
+    moves::guard::Held,
     status::{PeerLogStatus, Status},
 };
 use registry_journal::Reader;
@@ -33,6 +34,8 @@ pub(super) struct Show {
     clock: Clock,
     /// Every partner seen since the start: those that left are shown as not connected.
     seen: BTreeMap<(PeerIdentity, LogId), PeerLogStatus>,
+    /// What was held when it was counted last, and how much of each Land.
+    held: (Arc<Held>, BTreeMap<Land, u64>),
 }
 
 // === impl Show ===
@@ -47,7 +50,21 @@ impl Show {
         erasures: Erasures,
         clock: Clock,
     ) -> Self {
-        Self { board, metrics, connected, index, readers, erasures, clock, seen: BTreeMap::new() }
+        let (seen, held) = Default::default();
+        Self { board, metrics, connected, index, readers, erasures, clock, seen, held }
+    }
+
+    /// Counts what the guard holds, once for each change: it may be very much.
+    fn count_held(&mut self) {
+        let held = self.index.keeper().held();
+        if Arc::ptr_eq(&held, &self.held.0) {
+            return;
+        }
+        let mut of_land = BTreeMap::new();
+        for at in held.iter() {
+            *of_land.entry(at.log.land).or_default() += 1;
+        }
+        self.held = (held, of_land);
     }
 
     fn metrics(&self, status: &Status) {
@@ -65,6 +82,7 @@ impl Show {
                 continue;
             }
             metrics.set_entries_stored(land, log.size);
+            metrics.set_retirements_held(land, self.held.1.get(&land).copied().unwrap_or_default());
             metrics.set_log_size(land, log.known);
             metrics.set_log_folded(land, cut.size(log.log));
             metrics.set_replication_state(land, log.state);
@@ -128,6 +146,7 @@ impl ShowStatus for Show {
         // whoever saw it in the metrics finds it in the status too
         self.board.set(status);
         let status = self.board.load();
+        self.count_held();
         self.metrics(&status);
         self.connected.send_if_modified(|known| {
             let changed = *known != connected;

@@ -25,7 +25,7 @@ pub enum Target {
 
 /// A text is no target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected udp://host:port, tcp://host:port or unix:///path")]
+#[error("erwartet udp://host:port, tcp://host:port oder unix:///pfad")]
 pub struct TargetError;
 
 /// A target that is open.

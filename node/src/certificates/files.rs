@@ -74,9 +74,8 @@ impl Digests {
 /// Contents of the files of a part; of one that cannot be read, why.
 pub(super) fn digest(files: &Tls, part: Part) -> [u8; 32] {
     let mut all = Sha256::new();
-    let limit = if part == Part::Crls { CRL_BYTES_MAX } else { PEM_BYTES_MAX };
     for path in part.paths(files) {
-        match tls::read(path, limit) {
+        match tls::read(path, limit(part)) {
             Ok(bytes) => {
                 all.update([0]);
                 all.update(Sha256::digest(bytes));
@@ -88,6 +87,26 @@ pub(super) fn digest(files: &Tls, part: Part) -> [u8; 32] {
         }
     }
     all.finalize().into()
+}
+
+/// The files of a part and what is in them, for the audit log: who changes a file for a while leaves
+/// two digests. That of a key file is told by its certificate.
+pub(super) fn contents(files: &Tls, part: Part) -> String {
+    let one = |path: &&PathBuf| {
+        let shown = path.display();
+        if part == Part::Certificate && **path == files.key {
+            return shown.to_string();
+        }
+        match tls::read(path, limit(part)) {
+            Ok(bytes) => format!("{shown} sha256={}", hex::encode(Sha256::digest(bytes))),
+            Err(_) => format!("{shown} unreadable"),
+        }
+    };
+    part.paths(files).iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn limit(part: Part) -> u64 {
+    if part == Part::Crls { CRL_BYTES_MAX } else { PEM_BYTES_MAX }
 }
 
 /// The files of a part, for messages.

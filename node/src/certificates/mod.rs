@@ -134,8 +134,16 @@ impl Keeper {
         let (own_revoked, looked) = (false, None);
         let this =
             Self { files, own, tls, metrics, board, audit, parts, warned, own_revoked, looked };
+        this.trace_used();
         this.tell_left_out(begins_again);
         this
+    }
+
+    /// What a node begins with decides who may act, like what it loads later.
+    fn trace_used(&self) {
+        for kept in self.parts.iter().filter(|it| it.failure.is_none()) {
+            self.trace_load(kept.part, "OK", "");
+        }
     }
 
     /// At the first start nothing was in use before that could stay in use.
@@ -267,7 +275,11 @@ impl Keeper {
     }
 
     fn trace_load(&self, part: Part, outcome: &'static str, cause: &str) {
-        let object = format!("{}: {}", part.label(), files::names(&self.files, part));
+        let contents = files::contents(&self.files, part);
+        if contents.is_empty() {
+            return;
+        }
+        let object = format!("{}: {contents}", part.label());
         self.audit.note(Act::new("tls.load", outcome).on(object).because(cause));
     }
 

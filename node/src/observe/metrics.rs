@@ -155,8 +155,8 @@ impl Metrics {
         self.tls_handshakes.get_or_create(&Handshake { listener, outcome }).inc();
     }
 
-    /// Counts a finished request. `method` MUST be a name of our own services or
-    /// [`METHOD_UNKNOWN`].
+    /// Counts a finished request. `method` MUST be a name of our own services, [`METHOD_UNKNOWN`],
+    /// or `web` for all that is asked there.
     pub fn request(&self, method: &'static str, code: &'static str, took: Duration) {
         self.requests.get_or_create(&Request { method, code }).inc();
         self.request_seconds.get_or_create(&Method { method }).observe(took.as_secs_f64());
@@ -415,6 +415,7 @@ mod tests {
         metrics.partner_lapse(Land::TH, "silent");
         metrics.set_votes_uncounted(Land::TH, "twice", 1);
         metrics.set_erasures_void(Land::TH, 2);
+        metrics.set_retirements_held(Land::TH, 4);
         metrics.set_journal_damage(Land::TH, 3);
         metrics.opened_unfenced();
         metrics.set_certificate_expiry(1_800_000_000);
@@ -452,6 +453,7 @@ mod tests {
             r#"registry_partner_lapses_total{land="TH",lapse="silent"} 1"#,
             r#"registry_votes_uncounted{land="TH",cause="twice"} 1"#,
             r#"registry_erasures_void{land="TH"} 2"#,
+            r#"registry_retirements_held{land="TH"} 4"#,
             r#"registry_journal_damage{land="TH"} 3"#,
             "registry_fence_unfenced_total 1",
             "registry_certificate_expiry_timestamp_seconds 1800000000",

@@ -196,12 +196,16 @@ impl Inner {
         let depth = ask.offset.saturating_add(ask.limit);
         let (found, matched) = self.find(snapshot, ask, depth)?;
         let catalogue = Catalogue::new(self.index.store(), &snapshot.cut);
-        let mut services = Vec::new();
+        let (mut services, mut gone) = (Vec::new(), 0);
         for place in found.best.iter().skip(ask.offset) {
             let Some((land, service)) = place.service() else { continue };
-            services.extend(catalogue.summary_of(land, service)?);
+            let summary = catalogue.summary_of(land, service)?;
+            // erased, and not yet here: that there was a hit would tell its words
+            gone += u32::from(summary.is_none());
+            services.extend(summary);
         }
-        Ok(Answer { services, total: found.total, facets: facets(&found), matched })
+        let total = found.total.saturating_sub(gone);
+        Ok(Answer { services, total, facets: facets(&found), matched })
     }
 
     fn suggest(

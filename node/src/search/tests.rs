@@ -12,7 +12,7 @@ use registry_proto::{
     log::Kind,
     terms::Land,
     wire::registry::{
-        Lifecycle, LocalizedText, SearchMatch, SearchServicesRequest, ServiceDefinition,
+        Erasure, Lifecycle, LocalizedText, SearchMatch, SearchServicesRequest, ServiceDefinition,
         ServiceVersion, SuggestRequest, VersionStatus,
     },
 };
@@ -410,6 +410,27 @@ fn a_search_that_is_not_built_yet_refuses() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn what_is_erased_is_no_hit_before_the_index_follows_either() {
+    let journal = MemoryJournal::of(Land::SL);
+    let numbers = ["Antrag bei Zebrafink", "Antrag beim Amt"];
+    for (service, name) in (1..).zip(numbers) {
+        journal.append(&[define(service, Land::SL, name, "99000000000001", "")]);
+    }
+    let bench = Bench::over(std::slice::from_ref(&journal));
+    let seen = |query: &str| {
+        let answer = bench.ask(&query_of(query));
+        (answer.services.len(), answer.total)
+    };
+    assert_eq!((seen("zebrafink"), seen("antrag")), ((1, 1), (2, 2)));
+    let leaf_hash = journal.leaves()[0].as_bytes().to_vec().into();
+    let said = Erasure { index: 0, leaf_hash, grund: "Widerruf".to_owned(), epoch: 0 };
+    journal.append(&[Item::Body(Kind::Erasure, 1, said.encode_to_vec().into())]);
+    bench.folder.notifier().notify();
+    wait_folded(&bench.index, &journal);
+    assert_eq!((seen("zebrafink"), seen("antrag")), ((0, 0), (1, 1)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! On the web port every caller has a certificate. On the plain loopback port of the demo anyone
 //! may read, and nothing else is there. Beside it stand the pages for people ([`super::ui`]).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension, Router,
@@ -26,6 +26,7 @@ use registry_proto::wire::{
 use tonic::{Code, Request, Status};
 
 use crate::{
+    audit::{Audit, Refusal},
     lifecycle::Shutdown,
     observe::Metrics,
     serving::{Meters, Patience, Server, Shape, Speaks},
@@ -34,7 +35,11 @@ use crate::{
         params::{Pairs, Params, RECORDED_AT, Refused, SEEN_AT},
         ui::{self, Face},
     },
-    wire::{catalogue::CatalogueApi, limited},
+    wire::{
+        catalogue::CatalogueApi,
+        limited,
+        observed::{self, label},
+    },
 };
 
 /// What the routes need.
@@ -122,6 +127,38 @@ async fn within_quota(
             answer
         }
     }
+}
+
+/// The same routes, where whoever is refused is counted and leaves a line in the audit log, as at
+/// the other ports. What was looked for behind the path is not told.
+pub fn traced(router: Router, audit: Audit, metrics: Arc<Metrics>) -> Router {
+    router.layer(axum::middleware::from_fn_with_state((audit, metrics), leaves_a_trace))
+}
+
+async fn leaves_a_trace(
+    State((audit, metrics)): State<(Audit, Arc<Metrics>)>,
+    ConnectInfo(caller): ConnectInfo<Caller>,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    let path = request.uri().path().to_owned();
+    let begun = Instant::now();
+    let answer = next.run(request).await;
+    let code = grpc_code(answer.status());
+    metrics.request(METHOD_WEB, label(code), begun.elapsed());
+    if code == Code::PermissionDenied {
+        observed::refused(METHOD_WEB, label(code), Some(&caller));
+        audit.refused(Refusal {
+            act: METHOD_WEB,
+            outcome: label(code),
+            who: caller.identity.principal.pseudonym.clone(),
+            names: caller.identity.names.clone(),
+            from: Some(caller.remote.ip()),
+            object: path,
+            note: String::new(),
+        });
+    }
+    answer
 }
 
 async fn index() -> impl IntoResponse {
@@ -328,6 +365,30 @@ pub(super) fn problem(status: StatusCode, detail: &str) -> Response {
     });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
+
+/// The code under which an answer is counted; of those with one status, the first.
+fn grpc_code(status: StatusCode) -> Code {
+    const CODES: [Code; 9] = [
+        Code::InvalidArgument,
+        Code::NotFound,
+        Code::PermissionDenied,
+        Code::Unauthenticated,
+        Code::FailedPrecondition,
+        Code::ResourceExhausted,
+        Code::Unavailable,
+        Code::DeadlineExceeded,
+        Code::Unimplemented,
+    ];
+    let known = CODES.into_iter().find(|it| http_status(*it) == status);
+    known.unwrap_or_else(|| match status {
+        _ if status.is_client_error() => Code::InvalidArgument,
+        _ if status.is_server_error() => Code::Internal,
+        _ => Code::Ok,
+    })
+}
+
+/// What is counted of the web: one name for all of it.
+const METHOD_WEB: &str = "web";
 
 fn http_status(code: Code) -> StatusCode {
     match code {

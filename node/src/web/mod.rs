@@ -7,5 +7,5 @@ pub mod ui;
 
 #[cfg(test)]
 use catalogue::router_for;
-pub use catalogue::{anonymous_router, metered, serve_web, web_router};
+pub use catalogue::{anonymous_router, metered, serve_web, traced, web_router};
 pub use monitoring::{MonitoringState, Readiness, monitoring_router};

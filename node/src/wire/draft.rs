@@ -169,7 +169,8 @@ impl DraftService for DraftApi {
     ) -> Result<Response<SaveDraftResponse>, Status> {
         let principal = drafter(&request)?;
         let draft = self.save(&principal, request.into_inner()).await.map_err(status)?;
-        Ok(Response::new(SaveDraftResponse { draft: Some(draft) }))
+        let object = format!("draft_id={} revision={}", draft.draft_id, draft.revision);
+        Ok(about(SaveDraftResponse { draft: Some(draft) }, object))
     }
 
     async fn get_draft(

@@ -33,7 +33,7 @@ use crate::{
     lifecycle::{Shutdown, StopCause, chain},
     status::StatusBoard,
     wire::{
-        audited::{about, rehearsed},
+        audited::{Subject, about, rehearsed},
         caller::caller,
         status::status,
     },
@@ -279,9 +279,10 @@ impl EpochService for EpochApi {
         &self,
         request: Request<CountersignEpochResetRequest>,
     ) -> Result<Response<CountersignEpochResetResponse>, Status> {
+        let object = said(&request.get_ref().reset);
+        Subject::say(&request, &object);
         authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
         let CountersignEpochResetRequest { reset, dry_run } = request.into_inner();
-        let object = said(&reset);
         let answer = self.blocking(move |api| api.countersign(&reset, dry_run)).await?;
         Ok(rehearsed(answer, object, dry_run))
     }
@@ -290,9 +291,10 @@ impl EpochService for EpochApi {
         &self,
         request: Request<TakeEpochResetRequest>,
     ) -> Result<Response<TakeEpochResetResponse>, Status> {
+        let object = said(&request.get_ref().reset);
+        Subject::say(&request, &object);
         authorize::require(&*caller(&request)?, Action::Operate).map_err(status)?;
         let TakeEpochResetRequest { reset } = request.into_inner();
-        let object = said(&reset);
         Ok(about(self.blocking(move |api| api.take(&reset)).await?, object))
     }
 

@@ -31,7 +31,11 @@ use crate::{
     journals::{JournalRead, Parsed},
     lifecycle::chain,
     reads::position,
-    wire::{audited::rehearsed, caller::caller, status::status},
+    wire::{
+        audited::{Subject, rehearsed},
+        caller::caller,
+        status::status,
+    },
     witness::Receipts,
 };
 
@@ -227,23 +231,33 @@ fn wire_position(at: Position) -> LogPosition {
 
 /// What the audit log says: the first entries, each with its erasure, and how many there are.
 fn said(erasures: &[ErasureState]) -> String {
-    let place = |at: &LogPosition| format!("{}/{}/{}", at.land, at.epoch, at.index);
     let one = |it: &ErasureState| {
-        let entry = it.entry.as_ref().map(place).unwrap_or_default();
-        match it.erasure.as_ref().map(place) {
+        let entry = it.entry.as_ref().map(named).unwrap_or_default();
+        match it.erasure.as_ref().map(named) {
             Some(by) => format!("{entry} by {by}"),
             None => entry,
         }
     };
-    let mut said: Vec<_> = erasures.iter().take(SAID_MAX).map(one).collect();
-    if let Some(more) = erasures.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
+    listed(erasures, one)
+}
+
+fn listed<T>(all: &[T], one: impl Fn(&T) -> String) -> String {
+    let mut said: Vec<_> = all.iter().take(SAID_MAX).map(one).collect();
+    if let Some(more) = all.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
         said.push(format!("and {more} more"));
     }
     said.join(", ")
 }
 
+/// An entry as somebody names it, who may write any text for a Land.
+fn named(at: &LogPosition) -> String {
+    let land: String = at.land.chars().take(LAND_CHARS_MAX).collect();
+    format!("{land}/{}/{}", at.epoch, at.index)
+}
+
 /// Entries that are named in the audit log.
 const SAID_MAX: usize = 4;
+const LAND_CHARS_MAX: usize = 2;
 
 #[tonic::async_trait]
 impl ErasureService for ErasureApi {
@@ -251,9 +265,13 @@ impl ErasureService for ErasureApi {
         &self,
         request: Request<EraseRequest>,
     ) -> Result<Response<EraseResponse>, Status> {
+        let asked = request.get_ref();
+        let (entries, grund) = (listed(&asked.entries, named), asked.grund.clone());
+        let dry = if asked.dry_run { "dry run: " } else { "" };
+        Subject::say(&request, &format!("{dry}{entries} grund={grund}"));
         let principal = caller(&request)?;
         let request = request.into_inner();
-        let (grund, dry_run) = (request.grund.clone(), request.dry_run);
+        let dry_run = request.dry_run;
         let erasures = self.erased(&principal, request).await.map_err(status)?;
         let object = format!("{} grund={grund}", said(&erasures));
         Ok(rehearsed(EraseResponse { erasures }, object, dry_run))

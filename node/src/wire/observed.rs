@@ -98,7 +98,7 @@ where
 
 /// Tells the operator that someone was turned away: a certificate without a role is a mistake in the
 /// configuration more often than an attack. Names and address stand in the audit log only.
-fn refused(method: &'static str, code: &'static str, caller: Option<&Caller>) {
+pub(crate) fn refused(method: &'static str, code: &'static str, caller: Option<&Caller>) {
     let Some(caller) = caller else {
         warn!(method, code, "call refused");
         return;
@@ -120,7 +120,7 @@ pub(super) fn method(path: &str) -> &'static str {
     METHODS.iter().find(|known| **known == path).copied().unwrap_or(METHOD_UNKNOWN)
 }
 
-pub(super) fn label(code: Code) -> &'static str {
+pub(crate) fn label(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",

@@ -1,5 +1,5 @@
-//! What a request says of itself in short: the texts, numbers and flags of its message, not what is
-//! nested in it. Works on a message that is cut off.
+//! What a request says of itself in short: the texts, numbers, flags and digests of its message, not
+//! what is nested in it, and not what it brings. Works on a message that is cut off.
 
 use std::collections::HashMap;
 
@@ -33,6 +33,7 @@ impl Fields {
                     .field
                     .iter()
                     .filter(|it| it.label() != Label::Repeated)
+                    .filter(|it| it.r#type() != Type::Bytes || DIGESTS.contains(&it.name()))
                     .filter_map(|it| {
                         let number = u32::try_from(it.number()).ok()?;
                         Some((number, (it.name().to_owned(), it.r#type())))
@@ -108,6 +109,9 @@ fn shown(kind: Type, value: Value<'_>) -> Option<String> {
     }
 }
 
+/// Fields of bytes that only name something. All others may hold anything, as a part of a file does:
+/// what is erased later must not stay in the audit log.
+const DIGESTS: [&str; 2] = ["sha256", "digest"];
 const PREFIX_BYTES: usize = 5;
 const CHARS_MAX: usize = 100;
 const BYTES_MAX: usize = 32;
@@ -116,7 +120,7 @@ const BYTES_MAX: usize = 32;
 mod tests {
     use registry_proto::wire::{
         admin::AcceptHeldRequest,
-        registry::{PublishDraftRequest, Record, SaveDraftRequest},
+        registry::{PublishDraftRequest, PushChunkRequest, Record, SaveDraftRequest},
     };
 
     use super::*;
@@ -150,5 +154,25 @@ mod tests {
             records: vec![Record::default(); 3],
         };
         check("/verbund.registry.v1.DraftService/SaveDraft", &save, 99, "draft_id=d");
+        // a part of a file too
+        let push = PushChunkRequest {
+            sha256: vec![0xab; 4].into(),
+            bytes: 17,
+            data: b"Frau Beispielmann".to_vec().into(),
+        };
+        let expected = "sha256=abababab bytes=17";
+        check("/verbund.registry.v1.ArtefactService/PushChunk", &push, 99, expected);
+    }
+
+    #[test]
+    fn of_bytes_only_digests_are_shown() {
+        let fields = Fields::of_protos();
+        let mut shown: Vec<_> = (fields.of_method.values().flat_map(HashMap::values))
+            .filter(|(_, kind)| *kind == Type::Bytes)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        shown.sort_unstable();
+        shown.dedup();
+        assert_eq!(shown, ["digest", "sha256"]);
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct Logs {
     recorded_ahead: Family<OfLand, Gauge<f64, AtomicU64>>,
     freshness_ahead: Family<OfLand, Gauge<f64, AtomicU64>>,
     erasures_void: Family<OfLand, Gauge>,
+    retirements_held: Family<OfLand, Gauge>,
     journal_damage: Family<OfLand, Gauge>,
 }
 
@@ -108,6 +109,11 @@ impl Metrics {
         self.logs.erasures_void.get_or_create(&of(land)).set(clamp(erasures));
     }
 
+    /// Retirements of a Land that count only once an operator accepts them.
+    pub fn set_retirements_held(&self, land: Land, held: u64) {
+        self.logs.retirements_held.get_or_create(&of(land)).set(clamp(held));
+    }
+
     /// Findings of damage in the journals of a Land when they were opened.
     pub fn set_journal_damage(&self, land: Land, findings: u64) {
         self.logs.journal_damage.get_or_create(&of(land)).set(clamp(findings));
@@ -161,6 +167,11 @@ impl Logs {
             "erasures_void",
             "Erasures in a log that erase nothing, read since the start",
             self.erasures_void.clone(),
+        );
+        r.register(
+            "retirements_held",
+            "Retirements of a Land that count only once an operator accepts them",
+            self.retirements_held.clone(),
         );
         r.register(
             "journal_damage",

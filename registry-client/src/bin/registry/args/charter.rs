@@ -97,9 +97,9 @@ pub(crate) struct CharterVote {
 }
 
 const CUT_HELP: &str = "\
-Bis zu dieser Stelle zählt das Protokoll, wenn die Mitgliedschaft ruht oder endet oder ein Schlüssel
-wechselt. Fragen Sie einen Knoten, der das Protokoll ganz hat; wer abstimmt, vergleicht die Stelle mit
-dem, was er selbst hält.
+Bis zu dieser Stelle zählt das Protokoll, wenn die Mitgliedschaft ruht oder endet oder ein
+Schlüssel wechselt. Fragen Sie einen Knoten, der das Protokoll ganz hat; wer abstimmt, vergleicht
+die Stelle mit dem, was er selbst hält.
 
 Beispiel:
   registry charter cut TH
@@ -118,8 +118,9 @@ Beispiel:
 
 const INVITE_EXAMPLES: &str = "\
 Das Token gilt einmal und nur für dieses Land. Es enthält Adresse, Kennung des Verbunds, die Pins,
-unter denen dieser Knoten zählt, und ein Geheimnis: auf einem vertraulichen Weg übergeben. Der Knoten
-bewahrt davon nur die Prüfsumme auf. Aufgenommen wird ein Land erst durch die Stimmen der Mitglieder.
+unter denen dieser Knoten zählt, und ein Geheimnis: auf einem vertraulichen Weg übergeben. Der
+Knoten bewahrt davon nur die Prüfsumme auf. Aufgenommen wird ein Land erst durch die Stimmen der
+Mitglieder.
 
 Beispiel:
   registry charter invite --land BY --address sl-1.verbund.example:7640 > token.txt

@@ -36,9 +36,9 @@ pub(crate) struct EpochApply {
 }
 
 const EPOCH_EXAMPLES: &str = "\
-Ein Land, dessen Protokoll sich nicht bis zum signierten Stand wiederherstellen lässt, setzt es mit dem
-Offline-Schlüssel zurück; mehr als die Hälfte der anderen muss zustimmen. Danach geht es in der nächsten
-Epoche weiter. Was dahinter signiert war, bleibt liegen und zählt nicht.
+Ein Land, dessen Protokoll sich nicht bis zum signierten Stand wiederherstellen lässt, setzt es
+mit dem Offline-Schlüssel zurück; mehr als die Hälfte der anderen muss zustimmen. Danach geht es
+in der nächsten Epoche weiter. Was dahinter signiert war, bleibt liegen und zählt nicht.
 
   registry-node epoch reset --stand stand.toml --key offline.key --reason \"…\" --out sl.reset
   registry epoch countersign sl.reset
@@ -46,15 +46,15 @@ Epoche weiter. Was dahinter signiert war, bleibt liegen und zählt nicht.
 
 const COUNTERSIGN_EXAMPLES: &str = "\
 Ein Land stimmt für jede Epoche eines Protokolls nur einer Zurücksetzung zu; das lässt sich nicht
-zurücknehmen. Liegen hier mehr Einträge, als behalten werden, ist nichts verloren: dann soll das Land
-sie zuerst von diesem Knoten zurückholen.
+zurücknehmen. Liegen hier mehr Einträge, als behalten werden, ist nichts verloren: dann soll das
+Land sie zuerst von diesem Knoten zurückholen.
 
 Beispiel:
   registry epoch countersign sl.reset --dry-run";
 
 const APPLY_EXAMPLES: &str = "\
-Ein Knoten genügt: er sagt es seinen Partnern. Jeder Knoten prüft alle Zustimmungen selbst und beginnt
-dann neu.
+Ein Knoten genügt: er sagt es seinen Partnern. Jeder Knoten prüft alle Zustimmungen selbst und
+beginnt dann neu.
 
 Beispiel:
   registry epoch apply sl-von-rp.reset sl-von-he.reset";

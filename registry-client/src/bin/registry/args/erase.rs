@@ -82,21 +82,23 @@ pub(crate) struct EraseStatus {
 
 const ERASE_EXAMPLES: &str = "\
 Löschen heißt: Salz und Inhalt verschwinden bei allen Ländern, aus Protokoll, Katalog, Suche und
-Dateien. Kopf, Blatt und Beweise bleiben; der Baum stimmt weiter. Nur das Land, das den Eintrag schrieb,
-kann ihn löschen. Es lässt sich nicht zurücknehmen.
+Dateien. Kopf, Blatt und Beweise bleiben; der Baum stimmt weiter. Nur das Land, das den Eintrag
+schrieb, kann ihn löschen. Es lässt sich nicht zurücknehmen.
 
   registry erase entry SL/1/17 --grund \"Widerruf der Einwilligung\"
   registry erase status SL/1/17";
 
 const ENTRY_EXAMPLES: &str = "\
 Gelöscht werden Steckbriefe, Versionen und Kontakte. Ein geltender Steckbrief wird nicht gelöscht:
-zuerst einen ohne die Angaben veröffentlichen. Wo ein Eintrag steht, zeigen registry watch und -o json.
+zuerst einen ohne die Angaben veröffentlichen. Wo ein Eintrag steht, zeigen registry watch und -o
+json.
 
 Beispiel:
   registry erase entry SL/1/17 SL/1/23 --grund \"Widerruf der Einwilligung\" --dry-run";
 
 const VERSION_EXAMPLES: &str = "\
-Die Nummer ist danach frei, damit die Version ohne die Angaben noch einmal veröffentlicht werden kann.
+Die Nummer ist danach frei, damit die Version ohne die Angaben noch einmal veröffentlicht werden
+kann.
 
 Beispiel:
   registry erase version UUID 1.4.2 --grund \"enthielt den Namen einer Sachbearbeiterin\"";
@@ -106,8 +108,9 @@ Beispiel:
   registry erase kontakt DIENST --rolle fachlich --grund \"Widerruf der Einwilligung\"";
 
 const STATUS_EXAMPLES: &str = "\
-Bestätigt ein Land, sind die Inhalte auf seinem Knoten aus allen Dateien entfernt und das ist gesichert.
-Ein Knoten, der nicht läuft, holt es nach, sobald er wieder da ist; bis dahin steht er unter »offen«.
+Bestätigt ein Land, sind die Inhalte auf seinem Knoten aus allen Dateien entfernt und das ist
+gesichert. Ein Knoten, der nicht läuft, holt es nach, sobald er wieder da ist; bis dahin steht er
+unter »offen«.
 
 Beispiel:
   registry erase status SL/1/17";

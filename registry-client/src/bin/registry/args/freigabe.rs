@@ -45,9 +45,10 @@ pub(crate) struct FreigabeReject {
 }
 
 const EXAMPLES: &str = "\
-Verlangt ein Knoten vier Augen (vier_augen in seiner Richtlinie), wartet eine Veröffentlichung, bis eine
-zweite Person mit der Rolle publisher sie freigibt; nach 14 Tagen verfällt sie. Wer eingereicht hat, kann
-nicht freigeben, auch nicht mit einem anderen Zertifikat auf denselben Namen.
+Verlangt ein Knoten vier Augen (vier_augen in seiner Richtlinie), wartet eine Veröffentlichung,
+bis eine zweite Person mit der Rolle publisher sie freigibt; nach 14 Tagen verfällt sie. Wer
+eingereicht hat, kann nicht freigeben, auch nicht mit einem anderen Zertifikat auf denselben
+Namen.
 
 Beispiel:
   registry freigabe list
@@ -58,5 +59,5 @@ const ACCEPT_EXAMPLES: &str = "\
 Beispiel:
   registry freigabe accept 0b5c7a52-… 3f1c9a0b2d4e6f80
 
-Die Prüfsumme zeigt registry freigabe show; sie wird hier über genau die Bytes gerechnet, die gezeigt
-werden. Bricht die Verbindung ab, hilft derselbe Aufruf: geschrieben wird einmal.";
+Die Prüfsumme zeigt registry freigabe show; sie wird hier über genau die Bytes gerechnet, die
+gezeigt werden. Bricht die Verbindung ab, hilft derselbe Aufruf: geschrieben wird einmal.";

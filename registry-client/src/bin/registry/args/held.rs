@@ -26,9 +26,9 @@ pub(crate) struct HeldAccept {
 }
 
 const HELD_EXAMPLES: &str = "\
-Schaltet ein Land an einem Tag mehr als einen Teil seiner Versionen ab (guard.mass_retirement_percent),
-hält der Knoten das an: die Versionen bleiben im Katalog, bis der Betreiber entscheidet. Ein Anruf bei
-dem Land klärt, ob es so gemeint ist.
+Schaltet ein Land an einem Tag mehr als einen Teil seiner Versionen ab
+(guard.mass_retirement_percent), hält der Knoten das an: die Versionen bleiben im Katalog, bis der
+Betreiber entscheidet. Ein Anruf bei dem Land klärt, ob es so gemeint ist.
 
 Fragt den Admin-Port des Knotens (--endpoint) mit einem Zertifikat der Rolle operator:
   export REGISTRY_ENDPOINT=https://localhost:7543

@@ -74,8 +74,9 @@ impl Rolle {
 }
 
 const EXAMPLES: &str = "\
-Angaben zu Personen stehen nur hier, in einem eigenen Eintrag je Rolle: so lassen sie sich löschen, ohne
-dass der Dienst geht (registry erase kontakt). Steckbriefe und Versionen haben kein Feld für Personen.";
+Angaben zu Personen stehen nur hier, in einem eigenen Eintrag je Rolle: so lassen sie sich
+löschen, ohne dass der Dienst geht (registry erase kontakt). Steckbriefe und Versionen haben kein
+Feld für Personen.";
 
 const SET_EXAMPLES: &str = "\
 Beispiel:

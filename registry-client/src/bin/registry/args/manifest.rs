@@ -120,8 +120,8 @@ wie überall. Ist PFAD ein Verzeichnis, zählt auch als Unterschied, was nur im 
 pub(super) const EXPORT_EXAMPLES: &str = "\
 Für jeden Dienst entsteht UUID.yaml, die Dateien der Versionen liegen in UUID/VERSION/. Gleicher
 Katalog, gleiche Bytes. Liegt ein Dienst schon in einem Manifest des Verzeichnisses, gilt dessen
-Name weiter; sagt es dasselbe wie der Katalog, bleibt es, wie es ist, samt Kommentaren. Ohne --force
-wird nichts ersetzt, was dabei verloren ginge; gelöscht wird nie etwas.
+Name weiter; sagt es dasselbe wie der Katalog, bleibt es, wie es ist, samt Kommentaren. Ohne
+--force wird nichts ersetzt, was dabei verloren ginge; gelöscht wird nie etwas.
 
 Beispiele:
   registry export katalog/

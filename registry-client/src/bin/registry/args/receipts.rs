@@ -37,8 +37,8 @@ pub(crate) struct Proof {
 
 pub(super) const EXAMPLES: &str = "\
 Jedes Land bestätigt mit eigener Unterschrift, welche Einträge eines anderen Landes es dauerhaft
-gespeichert hat, höchstens einmal in der Sekunde. Von alten Bestätigungen wird nicht jede aufbewahrt;
-die genannte Zeit ist dann später als die wirkliche, nie früher.
+gespeichert hat, höchstens einmal in der Sekunde. Von alten Bestätigungen wird nicht jede
+aufbewahrt; die genannte Zeit ist dann später als die wirkliche, nie früher.
 
 Beispiel:
   registry receipts UUID 1.4.2 --charter charter.binpb";

@@ -68,7 +68,8 @@ async fn accept(client: &Client, format: Format, args: FreigabeAccept) -> Result
     })?;
     let answer = client.accept_approval(args.id, digest).await?;
     let writing = Writing { ack_peers: waiting.request.ack_peers, ..Writing::default() };
-    output::print(format, || write::object(&answer, &writing), || publish::table(&answer, false))?;
+    let table = || publish::table_of(&waiting.request.records, &answer, false);
+    output::print(format, || write::object(&answer, &writing), table)?;
     write::tell(&answer, &Sources::default());
     eprintln!("Freigegeben. {}", write::outcome(&answer, &writing));
     Ok(())
