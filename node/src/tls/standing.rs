@@ -330,5 +330,5 @@ fn lock(list: &Mutex<List>) -> MutexGuard<'_, List> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const OTHER_RULES: &str = "other rules hold for the certificate than when it connected";
+const OTHER_RULES: &str = "the rules for the certificate are others than when it connected";
 const PROVES_LESS: &str = "the certificate does not prove any more what it did when it connected";
