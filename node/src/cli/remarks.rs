@@ -22,8 +22,8 @@ pub fn charters(config: &Config) -> String {
 }
 
 /// Certificates and revocation lists whose time is over, and certificates of the node whose time has
-/// not come, or that are revoked. A node starts with them, so that it can be helped, but partners or clients refuse it, or
-/// it them.
+/// not come, or that are revoked. A node starts with them, so that it can be helped, but partners or
+/// clients refuse it, or it them.
 pub fn untimely(config: &Config) -> Vec<String> {
     // the files were read a moment ago; one that is gone since is told at the start
     let Ok(material) = config.material() else { return Vec::new() };

@@ -241,9 +241,9 @@ fn certificates(all: &CertificatesStatus) -> String {
             "policy" => "Richtlinie",
             "crls" => {
                 text.push_str(
-                    "\nAchtung: Sperrlisten: eine Datei ist nicht verwendbar. Es gilt, was der Knoten vor ihr \
-                     geladen hatte; nach einem Start nichts, und was sie sperrt, zählt (außer mit \
-                     tls.crl_required). Datei und Grund nennt das Log des Knotens\n",
+                    "\nAchtung: Sperrlisten: eine Datei ist nicht verwendbar. Es gilt, was der \
+                     Knoten vor ihr geladen hatte; nach einem Start nichts, und was sie sperrt, \
+                     zählt (außer mit tls.crl_required). Datei und Grund nennt das Log des Knotens\n",
                 );
                 continue;
             }
