@@ -36,7 +36,7 @@ async fn a_revoked_partner_is_disconnected_and_the_others_are_not() {
     let now = OffsetDateTime::now_utc();
     let mut world = World::new();
     world.write_crl(&world.rp.crl(1, &[], now + WEEK).expect("list"));
-    world.configure_crl();
+    world.configure_crl(false);
     world.cluster.run(SL);
     world.answers().await;
     let mut rp = world.partner(RP).await;
@@ -61,7 +61,7 @@ async fn a_node_that_begins_again_keeps_the_lists_that_it_used() {
     let world = World::new();
     let end = OffsetDateTime::now_utc() + WEEK;
     world.write_crl(&world.rp.crl(1, &[&world.rp_node], end).expect("list"));
-    world.configure_crl();
+    world.configure_crl(false);
     let config = Config::load(&world.cluster.prepared().config(SL)).expect("configuration");
     let listeners = Listeners::bind(&config.listen).await.expect("bound");
     let sockets = listeners.keep().expect("kept");
@@ -148,6 +148,7 @@ async fn an_expired_node_can_be_helped() {
     let warned = String::from_utf8_lossy(&done.stderr);
     assert!(warned.contains("Warnung: noch nicht gültig, erst ab "), "{warned}");
     assert!(warned.contains("dieser Knoten  gilt später"), "{warned}");
+    world.tells_that_it_is_revoked();
     world.put(&expired);
 
     world.cluster.run(RP);
@@ -234,14 +235,44 @@ impl World {
         fs::rename(&new, self.crl()).expect("renamed");
     }
 
-    fn configure_crl(&self) {
+    fn configure_crl(&self, required: bool) {
         let path = self.cluster.prepared().config(SL);
         let mut table: toml::Table =
             fs::read_to_string(&path).expect("configuration").parse().expect("TOML");
         let tls = table.get_mut("tls").and_then(toml::Value::as_table_mut).expect("[tls]");
         let crl = self.crl().display().to_string();
         tls.insert("crls".to_owned(), toml::Value::Array(vec![crl.into()]));
+        tls.insert("crl_required".to_owned(), required.into());
         fs::write(path, table.to_string()).expect("configuration");
+    }
+
+    /// From its files alone, and why it would not start where lists are required and none is one.
+    fn tells_that_it_is_revoked(&self) {
+        let next = OffsetDateTime::now_utc() + WEEK;
+        let own = self.issue_sl(next);
+        self.put(&own);
+        let run = |args: &[&str]| {
+            let config = self.cluster.prepared().config(SL);
+            let command = Command::new(binary("registry-node")).args(args).arg(config).output();
+            let done = command.expect("runs");
+            let [out, err] =
+                [done.stdout, done.stderr].map(|it| String::from_utf8(it).expect("UTF-8"));
+            (done.status.code(), out, err)
+        };
+        self.write_crl("<html>Wartungsarbeiten</html>");
+        self.configure_crl(true);
+        let (code, _, told) = run(&["run", "--config"]);
+        let named = told.contains("crl.pem: ") && told.contains("Nächster Schritt: die Listen");
+        assert!(code == Some(1) && named, "{told}");
+        self.configure_crl(false);
+        self.write_crl(&self.sl.crl(1, &[&own], next).expect("list"));
+        let (code, out, told) = run(&["run", "--check", "--config"]);
+        assert!(
+            code == Some(0) && told.contains("Warnung: gesperrt (auf einer Sper"),
+            "{out}{told}"
+        );
+        let (_, out, told) = run(&["certificates", "--config"]);
+        assert!(out.contains("dieser Knoten  gesperrt"), "{out}{told}");
     }
 
     async fn answers(&self) {

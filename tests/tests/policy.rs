@@ -96,7 +96,9 @@ async fn rules_bound_to_a_themenfeld_hold_for_records_moves_and_drafts() {
     })
     .await;
     let ended = "registry_tls_disconnects_total{listener=\"grpc\",cause=\"not_trusted\"}";
-    cluster.saw(SL, ended, &["WARN", "connection ended", "the rules for the certificate"]).await;
+    cluster
+        .saw(SL, ended, &["WARN", "connection ended", "reason=\"the rules for the certificate"])
+        .await;
     let denied = self::refused(publish(&cluster, retire(1)).await);
     assert_eq!(denied.reason.as_deref(), Some("RULE_DENIES"), "{denied:?}");
     assert_eq!(denied.metadata.get("rules").map(String::as_str), Some("sperre"));

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use registry_proto::wire::registry::{CertificateKind, CertificateLevel, CertificateStatus};
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tracing::{error, warn};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::tls::{Crls, Material, MemberTrust};
+use crate::tls::{self, Crls, Material, MemberTrust, Profile, Trust};
 
 /// Something that ends at a known time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub struct Expiry {
     pub not_before: i64,
     /// End of validity, Unix seconds; of a revocation list, when the next is due.
     pub not_after: i64,
+    /// Whether it, or a CA above it, is on a list that is here; asked of [`What::Own`] only.
+    pub revoked: bool,
 }
 
 /// What ends.
@@ -53,6 +55,8 @@ pub enum Level {
     NotYet,
     /// Over.
     Expired,
+    /// On a revocation list, or a CA above it is: the certificate of this node.
+    Revoked,
 }
 
 /// Where the ends are found.
@@ -76,6 +80,16 @@ impl<'a> Ends<'a> {
     pub(super) fn of(node: &'a str, material: &'a Material) -> Self {
         let Material { chain, members, client_anchors, crls, .. } = material;
         Self { node, chain, members, client_anchors, crls }
+    }
+
+    /// [`collect`] of what files say, also whether the certificate of the node is revoked.
+    pub(crate) fn collected(&self, now: UnixTime) -> Vec<Expiry> {
+        let mut all = collect(self, BTreeMap::new());
+        let (members, anchors) = (self.members.to_vec(), self.client_anchors.to_vec());
+        let trust = Trust::new(members, anchors, Vec::new(), self.crls, Profile::BSI.provider());
+        // anchors that cannot be used are told on their own
+        mark_revoked(&mut all, trust.is_ok_and(|it| is_revoked(&it, self.chain, now)));
+        all
     }
 }
 
@@ -104,7 +118,9 @@ impl Expiry {
     pub fn level(&self, now: i64) -> Level {
         let (left, life) = (self.left(now), self.not_after.saturating_sub(self.not_before));
         let within = |days: i64| left <= days * DAY && life >= 2 * days * DAY;
-        if left < 0 {
+        if self.revoked {
+            Level::Revoked
+        } else if left < 0 {
             Level::Expired
         } else if self.begins_later(now) {
             Level::NotYet
@@ -137,6 +153,7 @@ impl Expiry {
             Level::Days3 => CertificateLevel::Days3,
             Level::NotYet => CertificateLevel::NotYet,
             Level::Expired => CertificateLevel::Expired,
+            Level::Revoked => CertificateLevel::Revoked,
         };
         CertificateStatus {
             kind: kind.into(),
@@ -194,6 +211,8 @@ fn log(it: &Expiry, level: Level, now: i64) {
     };
     let until = time(it.not_after);
     match level {
+        // the same words for it as it was loaded
+        Level::Revoked => error!(what, name, until, "{REVOKED}"),
         Level::Expired => error!(what, name, until, "certificate or revocation list has ended"),
         Level::NotYet => {
             let from = time(it.not_before);
@@ -203,14 +222,14 @@ fn log(it: &Expiry, level: Level, now: i64) {
     }
 }
 
-/// All that can end, the first end first. Of what has one name the last end counts: an anchor whose
-/// successor is there already is none to warn of.
-pub(crate) fn collect(of_node: &Ends<'_>, partners: BTreeMap<String, (i64, i64)>) -> Vec<Expiry> {
+/// All that can end, the first end first. Of one name the first end counts: each list is of a key of
+/// its own. Only a CA of one Land whose successor is there already is none to warn of.
+pub(super) fn collect(of_node: &Ends<'_>, partners: BTreeMap<String, (i64, i64)>) -> Vec<Expiry> {
     let Ends { node, chain, members, client_anchors, crls } = *of_node;
     let mut all: BTreeMap<(What, String), Expiry> = BTreeMap::new();
     let mut add = |it: Expiry| {
         let kept = all.entry((it.what, it.name.clone())).or_insert_with(|| it.clone());
-        if kept.not_after < it.not_after {
+        if it.not_after < kept.not_after {
             *kept = it;
         }
     };
@@ -219,17 +238,18 @@ pub(crate) fn collect(of_node: &Ends<'_>, partners: BTreeMap<String, (i64, i64)>
             .map(|it| Expiry { name: node.to_owned(), ..it })
             .into_iter()
             .for_each(&mut add);
-        cas.iter().filter_map(|ca| of(What::Chain, ca)).for_each(&mut add);
+        latest(What::Chain, cas).for_each(&mut add);
     }
     let takes_part = members.iter().filter(|it| it.bar.is_none());
-    let anchors = takes_part.flat_map(|it| &it.anchors).chain(client_anchors);
-    anchors.filter_map(|it| of(What::Anchor, it)).for_each(&mut add);
+    let anchors = takes_part.map(|it| it.anchors.as_slice()).chain([client_anchors]);
+    anchors.flat_map(|it| latest(What::Anchor, it)).for_each(&mut add);
     crls.iter()
         .map(|it| Expiry {
             what: What::Crl,
             name: it.issuer.clone(),
             not_before: it.this_update,
             not_after: it.next_update,
+            revoked: false,
         })
         .for_each(&mut add);
     partners
@@ -239,11 +259,34 @@ pub(crate) fn collect(of_node: &Ends<'_>, partners: BTreeMap<String, (i64, i64)>
             name,
             not_before,
             not_after,
+            revoked: false,
         })
         .for_each(&mut add);
     let mut all: Vec<_> = all.into_values().collect();
     all.sort_by_key(|it| it.not_after);
     all
+}
+
+/// Whether the first certificate, or a CA above it, is on a list that is known here.
+pub(super) fn is_revoked(trust: &Trust, chain: &[CertificateDer<'_>], now: UnixTime) -> bool {
+    trust.identify(chain, now).is_err_and(|it| tls::is_revoked(&it))
+}
+
+/// Marks the certificate of this node.
+pub(super) fn mark_revoked(all: &mut [Expiry], revoked: bool) {
+    all.iter_mut().filter(|it| it.what == What::Own).for_each(|it| it.revoked = revoked);
+}
+
+/// Of CAs that stand beside each other under one name, the last end.
+fn latest(what: What, cas: &[CertificateDer<'_>]) -> impl Iterator<Item = Expiry> {
+    let mut all: BTreeMap<String, Expiry> = BTreeMap::new();
+    for it in cas.iter().filter_map(|it| of(what, it)) {
+        let kept = all.entry(it.name.clone()).or_insert_with(|| it.clone());
+        if kept.not_after < it.not_after {
+            *kept = it;
+        }
+    }
+    all.into_values()
 }
 
 fn of(what: What, der: &CertificateDer<'_>) -> Option<Expiry> {
@@ -255,14 +298,21 @@ fn of(what: What, der: &CertificateDer<'_>) -> Option<Expiry> {
         name: name.unwrap_or_else(|| certificate.subject().to_string()),
         not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
+        revoked: false,
     })
 }
+
+const REVOKED: &str = "the certificate of this node is revoked, partners will refuse it";
 
 const DAY: i64 = 86_400;
 
 #[cfg(test)]
 mod tests {
+    use registry_proto::terms::Land;
+    use rustls::pki_types::{CertificateRevocationListDer, pem::PemObject};
+
     use super::*;
+    use crate::{pki::Authority, tls::Crl};
 
     #[test]
     fn thresholds_are_30_14_and_3_days_and_less_for_what_lives_short() {
@@ -315,6 +365,57 @@ mod tests {
         assert_eq!(at(200, 171), [(What::Own, Level::Days30)]);
     }
 
+    #[test]
+    fn what_is_revoked_is_told_so_whenever_it_ends_and_once() {
+        let mut warned = Warned::default();
+        let mut at = |revoked: bool, day: i64| {
+            let mut all = [expiry(0, 365), Expiry { what: What::Anchor, ..expiry(0, 365) }];
+            mark_revoked(&mut all, revoked);
+            warned.warn(&all, day * DAY)
+        };
+        assert_eq!(at(false, 10), []);
+        assert_eq!((at(true, 10), at(true, 11)), (vec![(What::Own, Level::Revoked)], Vec::new()));
+        assert_eq!(at(false, 12), [], "taken from the list, or renewed");
+        assert_eq!(at(true, 366)[0], (What::Own, Level::Revoked));
+    }
+
+    #[test]
+    fn an_end_is_not_hidden_by_another_of_the_same_name() {
+        let now = OffsetDateTime::now_utc();
+        let at = |days: i64| now - time::Duration::days(days);
+        let ca = |days: i64| Authority::root("Root", at(days)).unwrap();
+        let (old, new) = (ca(200), ca(0));
+        let ends = |it: &Authority| of(What::Anchor, &it.der()).unwrap().not_after;
+        let member = |land: Land, anchors: &[&Authority]| MemberTrust {
+            land,
+            nodes: Vec::new(),
+            anchors: anchors.iter().map(|it| it.der()).collect(),
+            bar: None,
+        };
+        let list = |ca: &Authority, days: i64| {
+            let pem = ca.crl(1, &[], now + time::Duration::days(days)).unwrap();
+            let der = CertificateRevocationListDer::from_pem_slice(pem.as_bytes()).unwrap();
+            Crl::parse(der).unwrap()
+        };
+        let check = |members: &[MemberTrust], crls: Vec<Crl>, expected: &[i64]| {
+            let crls = Crls::new(crls, false).unwrap();
+            let (node, chain, client_anchors) = ("sl-1.example", [].as_slice(), [].as_slice());
+            let of_node = Ends { node, chain, members, client_anchors, crls: &crls };
+            let found = collect(&of_node, BTreeMap::new()).into_iter().map(|it| it.not_after);
+            assert_eq!(found.collect::<Vec<_>>(), expected);
+        };
+        // a successor at the same Land, and another CA of that name at another one
+        check(&[member(Land::SL, &[&old, &new])], Vec::new(), &[ends(&new)]);
+        let of_two = [member(Land::SL, &[&new]), member(Land::HE, &[&old])];
+        check(&of_two, Vec::new(), &[ends(&old)]);
+        // the lists of two keys of one CA
+        for (a, b) in [(3, 30), (30, 3)] {
+            let (a, b) = (list(&old, a), list(&new, b));
+            let first = a.next_update.min(b.next_update);
+            check(&[], vec![a, b], &[first]);
+        }
+    }
+
     fn check(life: i64, left: i64, expected: Level) {
         let it = expiry(-life, 0);
         assert_eq!(it.level(-left * DAY), expected, "{life} days of life, {left} left");
@@ -322,6 +423,7 @@ mod tests {
 
     fn expiry(begin: i64, end: i64) -> Expiry {
         let name = "sl-1.demo.example".to_owned();
-        Expiry { what: What::Own, name, not_before: begin * DAY, not_after: end * DAY }
+        let (not_before, not_after) = (begin * DAY, end * DAY);
+        Expiry { what: What::Own, name, not_before, not_after, revoked: false }
     }
 }

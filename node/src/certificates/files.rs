@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use registry_core::limits::{CRL_BYTES_MAX, PEM_BYTES_MAX};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use crate::{config::Tls, lifecycle::chain, tls};
 
@@ -77,8 +78,10 @@ pub(super) fn digest(files: &Tls, part: Part) -> [u8; 32] {
     for path in part.paths(files) {
         match tls::read(path, limit(part)) {
             Ok(bytes) => {
+                // one of them is a private key
+                let bytes = Zeroizing::new(bytes);
                 all.update([0]);
-                all.update(Sha256::digest(bytes));
+                all.update(Sha256::digest(&*bytes));
             }
             Err(error) => {
                 all.update([1]);

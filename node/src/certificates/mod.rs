@@ -21,8 +21,9 @@ use rustls::pki_types::UnixTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{Instrument, error, info, info_span, warn};
 
-pub(crate) use expiry::{Ends, collect};
+pub(crate) use expiry::Ends;
 pub use expiry::{Expiry, Level, What};
+use expiry::{collect, mark_revoked};
 pub use files::{Digests, Part};
 
 use crate::{
@@ -44,7 +45,6 @@ pub struct Keeper {
     audit: Audit,
     parts: Vec<Kept>,
     warned: expiry::Warned,
-    own_revoked: bool,
     looked: Option<Instant>,
 }
 
@@ -131,9 +131,8 @@ impl Keeper {
         };
         let parts = Part::ALL.into_iter().map(kept).collect();
         let warned = expiry::Warned::default();
-        let (own_revoked, looked) = (false, None);
-        let this =
-            Self { files, own, tls, metrics, board, audit, parts, warned, own_revoked, looked };
+        let looked = None;
+        let this = Self { files, own, tls, metrics, board, audit, parts, warned, looked };
         this.trace_used();
         this.tell_left_out(begins_again);
         this
@@ -341,28 +340,16 @@ impl Keeper {
         }
     }
 
-    /// A node whose own certificate is revoked goes on, but nobody talks to it.
-    fn tell_own_revocation(&mut self, material: &Material, at: UnixTime) {
-        let judged = self.tls.trust().identify(&material.chain, at);
-        let revoked = matches!(
-            judged,
-            Err(rustls::Error::InvalidCertificate(rustls::CertificateError::Revoked))
-        );
-        if revoked && !self.own_revoked {
-            let files = files::names(&self.files, Part::Certificate);
-            error!(files, "the certificate of this node is revoked, partners will refuse it");
-        }
-        self.own_revoked = revoked;
-        self.metrics.certificates().set_own_revoked(revoked);
-    }
-
     /// Brings metrics and board up to date, and warns of what ends soon.
     fn tell(&mut self, at: UnixTime) {
         let now = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
         let material = self.tls.material();
         let ends = Ends::of(&self.own.node, &material);
-        let expiries = collect(&ends, self.tls.standing().partners());
-        self.tell_own_revocation(&material, at);
+        let mut expiries = collect(&ends, self.tls.standing().partners());
+        // such a node goes on, but nobody talks to it
+        let revoked = expiry::is_revoked(&self.tls.trust(), &material.chain, at);
+        mark_revoked(&mut expiries, revoked);
+        self.metrics.certificates().set_own_revoked(revoked);
         self.metrics.set_certificate_expiry(self.tls.not_after());
         let ends = expiries.iter().map(|it| (it.what.label(), it.name.as_str(), it.left(now)));
         self.metrics.certificates().set_expiries(ends);

@@ -1,11 +1,12 @@
 //! `registry-node certificates`: what of a node's TLS material ends when, from its files alone.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
+use rustls::pki_types::UnixTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::{
-    certificates::{Ends, Expiry, Level, What, collect},
+    certificates::{Ends, Expiry, Level, What},
     config::{ConfigError, Dated},
 };
 
@@ -33,7 +34,7 @@ pub fn run(args: &CertificatesArgs) -> Result<String, ConfigError> {
     let now = OffsetDateTime::now_utc().unix_timestamp();
     let Dated { node, chain, members, client_anchors, crls, left_out } = &dated;
     let ends = Ends { node, chain, members, client_anchors, crls };
-    let lines = collect(&ends, BTreeMap::new()).into_iter().map(|it| line(&it, now));
+    let lines = ends.collected(UnixTime::now()).into_iter().map(|it| line(&it, now));
     let unusable =
         left_out.iter().map(|reason| format!("{:<14} nicht brauchbar: {reason}", "Sperrliste"));
     Ok(lines.chain(unusable).collect::<Vec<_>>().join("\n"))
@@ -54,6 +55,7 @@ pub(super) fn line(it: &Expiry, now: i64) -> String {
         Level::Days3 => "endet in Kürze",
         Level::NotYet => "gilt später",
         Level::Expired => "abgelaufen",
+        Level::Revoked => "gesperrt",
     };
     let until = OffsetDateTime::from_unix_timestamp(it.not_after).ok();
     let until = until.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();

@@ -120,7 +120,15 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     let json = serde_json::to_string_pretty(&card).map_err(|_| InitError::Encode)?;
     for (name, text) in [("member.json", json + "\n"), ("node.toml", template(args))] {
         let new = write_new(&dir.join(name), text.as_bytes(), 0o644)?;
-        told.push_str(&format!("\n  {name:<16} {}", if new { "neu" } else { "bestand schon" }));
+        let kept = match new {
+            true => "neu",
+            false if name == "member.json" && !holds(&dir.join(name), &text) => {
+                "bestand schon und bleibt, obwohl dieser Aufruf anderes verlangt (Name, Schlüssel \
+                 oder --anchor); von Hand ändern"
+            }
+            false => "bestand schon",
+        };
+        told.push_str(&format!("\n  {name:<16} {kept}"));
     }
     told.push_str(
         "\nAls Nächstes:\n  1. member.json den anderen Gründern geben; aus allen Karten entsteht \
@@ -186,6 +194,11 @@ fn ensure_in_token(
     Ok((*opened.key.public(), kept))
 }
 
+/// Whether a file holds this text.
+fn holds(path: &Path, text: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|it| it == text)
+}
+
 /// Writes a file that must not exist; false when it does.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, InitError> {
     let opened = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
@@ -245,5 +258,18 @@ mod tests {
             "Offline          offline.key, verschlüsselt",
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn an_anchor_that_a_card_does_not_take_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, anchor) = (dir.path().join("sl"), dir.path().join("ca.pem"));
+        fs::write(&anchor, "PEM").unwrap();
+        let (home, anchor) = (home.to_str().unwrap(), anchor.to_str().unwrap());
+        let line = ["init", "--land", "SL", "--node", "sl-1.example", "--dir", home];
+        let told = |more: &[&str]| run(&Line::parse_from([&line, more].concat()).args).unwrap();
+        assert!(told(&[]).contains("member.json      neu"));
+        assert!(!told(&[]).contains("von Hand ändern"));
+        assert!(told(&["--anchor", anchor]).contains("bestand schon und bleibt, obwohl"));
     }
 }

@@ -11,7 +11,7 @@ use rustls::{CertificateError, pki_types::UnixTime};
 use uuid::Uuid;
 
 use crate::{
-    config::{ConfigError, Ruled},
+    config::{ConfigError, Ruled, words},
     tls::{self, MaterialError, Presented, Profile, Trust, read_certificates},
 };
 
@@ -242,6 +242,13 @@ fn refused_handshake(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::Revoked) => {
             "das Zertifikat ist gesperrt".to_owned()
         }
+        rustls::Error::InvalidCertificate(
+            CertificateError::ExpiredRevocationList
+            | CertificateError::ExpiredRevocationListContext { .. },
+        ) => "die Sperrliste seines Ausstellers ist abgelaufen (tls.crl_required)".to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
+            "von seinem Aussteller ist keine Sperrliste geladen (tls.crl_required)".to_owned()
+        }
         rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
             "den Aussteller kennt hier niemand".to_owned()
         }
@@ -255,7 +262,7 @@ fn refused_handshake(error: &rustls::Error) -> String {
             it if it.contains("CaUsedAsEndEntity") => {
                 "das ist das Zertifikat einer CA, nicht das eines Clients".to_owned()
             }
-            it => it,
+            it => words::too_weak(other).unwrap_or(it),
         },
     }
 }
@@ -263,4 +270,19 @@ fn refused_handshake(error: &rustls::Error) -> String {
 fn action(code: &str) -> Result<Action, String> {
     let all: Vec<_> = Action::ALL.iter().map(|it| it.code()).collect();
     Action::named(code).ok_or_else(|| format!("möglich: {}", all.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::{Flaw, Weak};
+
+    #[test]
+    fn why_a_certificate_does_not_get_in_is_said_in_german() {
+        let of = |it| refused_handshake(&rustls::Error::InvalidCertificate(it));
+        assert!(of(CertificateError::ExpiredRevocationList).contains("ist abgelaufen"));
+        assert!(of(CertificateError::UnknownRevocationStatus).contains("keine Sperrliste"));
+        let weak = Weak { subject: "CN=a".to_owned(), flaw: Flaw::RsaBits { bits: 2_048 } };
+        assert!(refused_handshake(&weak.into()).contains("RSA-Schlüssel mit 2048 Bit"));
+    }
 }

@@ -1,17 +1,19 @@
 //! What an operator should know about a configuration that keeps every rule.
 
-use std::{collections::BTreeMap, error::Error};
+use std::error::Error;
 
 use registry_core::charter::decision::unproved;
 use registry_journal::OpenError;
+use rustls::pki_types::UnixTime;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::{certificates::line, chain::to_compare};
 use crate::{
     app::BindError,
-    certificates::{Ends, Expiry, Level, collect},
-    config::Config,
+    certificates::{Ends, Expiry, Level},
+    config::{Config, words},
     lifecycle::chain,
+    tls::MaterialError,
 };
 
 /// The charters that the configuration rests on: what is to be compared with other Länder.
@@ -20,8 +22,8 @@ pub fn charters(config: &Config) -> String {
 }
 
 /// Certificates and revocation lists whose time is over, and certificates of the node whose time has
-/// not come. A node starts with them, so that it can be helped, but partners or clients refuse it, or
-/// it them.
+/// not come, or that are revoked. A node starts with them, so that it can be helped, but partners or
+/// clients refuse it, or it them.
 pub fn untimely(config: &Config) -> Vec<String> {
     // the files were read a moment ago; one that is gone since is told at the start
     let Ok(material) = config.material() else { return Vec::new() };
@@ -33,9 +35,13 @@ pub fn untimely(config: &Config) -> Vec<String> {
         crls: &material.crls,
     };
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let all = collect(&ends, BTreeMap::new()).into_iter();
+    let all = ends.collected(UnixTime::now()).into_iter();
     let remark = |it: Expiry| match it.level(now) {
         Level::Expired => Some(format!("nicht mehr gültig: {}", line(&it, now))),
+        Level::Revoked => Some(format!(
+            "gesperrt (auf einer Sperrliste in tls.crls), Partner lehnen es ab: {}",
+            line(&it, now)
+        )),
         Level::NotYet => {
             let from = OffsetDateTime::from_unix_timestamp(it.not_before).ok();
             let from = from.and_then(|it| it.format(&Rfc3339).ok()).unwrap_or_default();
@@ -83,6 +89,13 @@ pub fn not_started(error: &(dyn Error + 'static)) -> String {
                 "listen.{key}: auf {address} lässt sich nicht lauschen: {source}.\nNächster Schritt: \
                  nachsehen, wer die Adresse hat (ss -ltnp) oder ob es sie auf dieser Maschine gibt, oder \
                  listen.{key} in node.toml ändern"
+            );
+        }
+        if let Some(failure @ MaterialError::NoCrls(_)) = it.downcast_ref() {
+            return format!(
+                "{}\nNächster Schritt: die Listen dieser CAs neu holen und an ihren Platz legen; \
+                 registry-node run --check prüft sie",
+                words::material(failure)
             );
         }
         at = it.source();

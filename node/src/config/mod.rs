@@ -12,7 +12,7 @@ mod newcomer;
 mod raw;
 mod reading;
 mod rights;
-mod words;
+pub(crate) mod words;
 
 use std::{
     fmt,
@@ -42,8 +42,8 @@ use crate::{
     policy::Rules,
     serving::{Patience, Quota},
     tls::{
-        CrlError, CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates,
-        read_crls, read_private_key,
+        CrlFile, Crls, Material, MaterialError, MemberTrust, Profile, read_certificates, read_crls,
+        read_private_key,
     },
 };
 
@@ -341,8 +341,7 @@ impl Tls {
     ) -> Result<(Crls, Vec<MaterialError>), MaterialError> {
         let before = before.cloned().unwrap_or_else(|| Crls::none(self.crl_required));
         let (crls, left_out) = before.renewed(self.read_crl_files(), &material.issuers());
-        let missing = crls.is_missing();
-        if missing { Err(MaterialError::Crls(CrlError::None)) } else { Ok((crls, left_out)) }
+        if crls.is_missing() { Err(MaterialError::NoCrls(left_out)) } else { Ok((crls, left_out)) }
     }
 
     /// Reads the files of revocation lists anew, each for itself.

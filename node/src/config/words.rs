@@ -35,7 +35,7 @@ pub(super) fn verifier_key(error: &ParseVerifierKeyError) -> String {
 }
 
 /// What is wrong with a file of certificates, keys or lists.
-pub(super) fn material(error: &MaterialError) -> String {
+pub(crate) fn material(error: &MaterialError) -> String {
     match error {
         MaterialError::Read { path, source } => {
             format!("{}: kann nicht gelesen werden: {source}", path.display())
@@ -62,6 +62,10 @@ pub(super) fn material(error: &MaterialError) -> String {
         }
         MaterialError::Crl { path, source } => format!("{}: {}", path.display(), crl(source)),
         MaterialError::Crls(source) => crl(source),
+        MaterialError::NoCrls(files) => {
+            let files = files.iter().map(|it| format!("\n  {}", material(it)));
+            format!("tls.crls: {}:{}", crl(&CrlError::None), files.collect::<String>())
+        }
         other => chain(other),
     }
 }
@@ -102,13 +106,16 @@ pub(super) fn pair(error: &rustls::Error) -> String {
 
 /// What is too weak in a certificate, or why it cannot be read.
 pub(super) fn weak(error: &rustls::Error) -> String {
+    too_weak(error).unwrap_or_else(|| format!("kein Zertifikat, das sich lesen lässt ({error})"))
+}
+
+/// What is too weak in a certificate, if that is why it was refused.
+pub(crate) fn too_weak(error: &rustls::Error) -> Option<String> {
     let inner = match error {
         rustls::Error::InvalidCertificate(CertificateError::Other(other)) => Some(&other.0),
         _ => None,
     };
-    let Some(Weak { subject, flaw }) = inner.and_then(|it| it.downcast_ref()) else {
-        return format!("kein Zertifikat, das sich lesen lässt ({error})");
-    };
+    let Weak { subject, flaw } = inner.and_then(|it| it.downcast_ref())?;
     let flaw = match flaw {
         Flaw::RsaBits { bits } => {
             format!("hat einen RSA-Schlüssel mit {bits} Bit; nötig sind mindestens 3072")
@@ -125,7 +132,7 @@ pub(super) fn weak(error: &rustls::Error) -> String {
             )
         }
     };
-    format!("{subject:?} {flaw}")
+    Some(format!("{subject:?} {flaw}"))
 }
 
 /// Why partners will not take the certificate of a node.

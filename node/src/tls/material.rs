@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     keys,
+    lifecycle::chain,
     policy::PolicyError,
     tls::{
         crl::{CrlError, Crls, Issuers},
@@ -111,6 +112,9 @@ pub enum MaterialError {
         #[source]
         source: CrlError,
     },
+    /// Revocation lists are required, and none of these files can be used.
+    #[error("revocation lists are required, and none can be used: {}", causes(.0))]
+    NoCrls(Vec<Self>),
     /// Revocation lists cannot be used together, or instead of those in use.
     #[error("revocation lists cannot be used")]
     Crls(#[source] CrlError),
@@ -210,6 +214,10 @@ impl MaterialError {
     }
 }
 
+fn causes(all: &[MaterialError]) -> String {
+    all.iter().map(|it| chain(it)).collect::<Vec<_>>().join("; ")
+}
+
 /// Reads all certificates of a PEM file, in order; at least one.
 ///
 /// # Errors
@@ -238,14 +246,7 @@ pub fn read_private_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>
     if let Some(mode) = keys::open_to(0o037, &file, path).map_err(failed)? {
         return Err(MaterialError::Mode { path: path.to_owned(), mode });
     }
-    let length = file.metadata().map_err(failed)?.len().min(PEM_BYTES_MAX);
-    // one allocation, so that growing leaves nothing behind
-    let capacity = usize::try_from(length).unwrap_or_default() + 1;
-    let mut text = Zeroizing::new(Vec::with_capacity(capacity));
-    file.take(PEM_BYTES_MAX + 1).read_to_end(&mut text).map_err(failed)?;
-    if text.len() as u64 > PEM_BYTES_MAX {
-        return Err(MaterialError::TooLong { path: path.to_owned(), limit: PEM_BYTES_MAX });
-    }
+    let text = Zeroizing::new(whole(file, path, PEM_BYTES_MAX)?);
     PrivateKeyDer::from_pem_slice(&text).map(Zeroizing::new).map_err(|source| match source {
         pem::Error::NoItemsFound => {
             MaterialError::Missing { path: path.to_owned(), what: "private key" }
@@ -261,13 +262,21 @@ pub fn read_private_key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>
 /// It cannot be read, or is longer.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, MaterialError> {
     let failed = |source| MaterialError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(failed)?;
+    whole(fs::File::open(path).map_err(failed)?, path, limit)
+}
+
+/// Of a private key nothing stays behind but what is returned, or passed to an error.
+fn whole(file: fs::File, path: &Path, limit: u64) -> Result<Vec<u8>, MaterialError> {
+    let failed = |source| MaterialError::Read { path: path.to_owned(), source };
+    // one allocation: growing would leave copies
+    let length = file.metadata().map_err(failed)?.len().min(limit);
+    let capacity = usize::try_from(length).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limit {
         return Err(MaterialError::TooLong { path: path.to_owned(), limit });
     }
-    Ok(bytes)
+    Ok(std::mem::take(&mut *bytes))
 }
 
 /// Checks anchors without building anything from them.

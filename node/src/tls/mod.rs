@@ -53,6 +53,7 @@ pub use standing::Judged;
 pub(crate) use standing::{As, Ended, Standing};
 pub use strength::{Flaw, Weak};
 pub(crate) use strength::{Why, is_pkcs1, reason, subject_of};
+pub(crate) use verifiers::is_revoked;
 
 /// Certificates, anchors and rules of a node, swappable as a whole.
 #[derive(Debug)]

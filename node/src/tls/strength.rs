@@ -133,6 +133,8 @@ pub(crate) fn subject_of(der: &CertificateDer<'_>) -> String {
 pub(crate) fn reason(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => inner.to_string(),
+        // rustls calls it an unexpected error
+        Error::General(why) => why.clone(),
         other => other.to_string(),
     }
 }
@@ -147,6 +149,7 @@ fn unnamed(error: &Error) -> String {
         Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }) => {
             Error::InvalidCertificate(CertificateError::NotValidForName).to_string()
         }
+        Error::General(why) => why.clone(),
         other => other.to_string(),
     }
 }

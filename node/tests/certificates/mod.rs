@@ -442,7 +442,8 @@ async fn a_list_that_cannot_be_used_is_left_out_at_a_start_and_raises_an_alarm()
     fs::write(&of_rp, "").unwrap();
     fs::write(&files.crls[2], "").unwrap();
     let refused = files.lists_at_start(None, &node.context.material()).unwrap_err();
-    assert!(matches!(refused, MaterialError::Crls(_)), "{refused}");
+    let MaterialError::NoCrls(left_out) = &refused else { panic!("{refused}") };
+    assert_eq!(left_out.len(), 3, "each file is named: {refused}");
 }
 
 #[test]
@@ -570,6 +571,11 @@ async fn a_node_that_is_revoked_itself_says_so() {
     fs::write(&node.files.crls[0], revoked).unwrap();
     node.look();
     node.counts("registry_tls_own_certificate_revoked 1");
+    let (shown, now) = (node.board.load(), OffsetDateTime::now_utc().unix_timestamp());
+    let own = shown.expiries.iter().find(|it| it.what == What::Own).unwrap();
+    assert_eq!(own.level(now), Level::Revoked);
+    let told = |line: &String| line.contains("ERROR") && line.contains("is revoked, partners will");
+    assert!(support::all_lines().iter().any(told));
 }
 
 #[tokio::test]

@@ -3206,6 +3206,8 @@ pub enum CertificateLevel {
     Expired = 5,
     /// Not valid yet; told of the certificate of the node and of the CAs above it.
     NotYet = 6,
+    /// On a revocation list, or a CA above it is; told of the certificate of the node.
+    Revoked = 7,
 }
 impl CertificateLevel {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3221,6 +3223,7 @@ impl CertificateLevel {
             Self::Days3 => "CERTIFICATE_LEVEL_DAYS_3",
             Self::Expired => "CERTIFICATE_LEVEL_EXPIRED",
             Self::NotYet => "CERTIFICATE_LEVEL_NOT_YET",
+            Self::Revoked => "CERTIFICATE_LEVEL_REVOKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3233,6 +3236,7 @@ impl CertificateLevel {
             "CERTIFICATE_LEVEL_DAYS_3" => Some(Self::Days3),
             "CERTIFICATE_LEVEL_EXPIRED" => Some(Self::Expired),
             "CERTIFICATE_LEVEL_NOT_YET" => Some(Self::NotYet),
+            "CERTIFICATE_LEVEL_REVOKED" => Some(Self::Revoked),
             _ => None,
         }
     }

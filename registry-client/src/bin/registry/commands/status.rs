@@ -238,7 +238,15 @@ fn certificates(all: &CertificatesStatus) -> String {
         let part = match part.as_str() {
             "certificate" => "Zertifikat und Schlüssel",
             "client_anchors" => "Anker für Clients",
-            "crls" => "Sperrlisten",
+            "policy" => "Richtlinie",
+            "crls" => {
+                text.push_str(
+                    "\nAchtung: Sperrlisten: eine Datei ist nicht verwendbar. Es gilt, was der \
+                     Knoten vor ihr geladen hatte; nach einem Start nichts, und was sie sperrt, \
+                     zählt (außer mit tls.crl_required). Datei und Grund nennt das Log des Knotens\n",
+                );
+                continue;
+            }
             other => other,
         };
         text.push_str(&format!(
@@ -268,6 +276,7 @@ fn level(level: CertificateLevel) -> &'static str {
         CertificateLevel::Days3 => "endet in Kürze",
         CertificateLevel::Expired => "abgelaufen",
         CertificateLevel::NotYet => "gilt noch nicht",
+        CertificateLevel::Revoked => "gesperrt, Partner lehnen es ab",
         CertificateLevel::Unspecified => "unbekannt",
     }
 }
@@ -329,12 +338,13 @@ mod tests {
         let mut all = CertificatesStatus { certificates: vec![fine], not_loaded: Vec::new() };
         assert_eq!(certificates(&all), "");
         all.certificates.push(of("CN=CA", CertificateKind::Crl, CertificateLevel::Expired));
-        all.not_loaded.push("crls".to_owned());
+        all.not_loaded.extend(["crls", "policy"].map(str::to_owned));
         all.certificates.push(of("sl-2.example", CertificateKind::Own, CertificateLevel::NotYet));
         let text = certificates(&all);
         assert!(text.contains("sl-2.example") && text.contains("gilt noch nicht"), "{text}");
         assert!(text.contains("Sperrliste") && text.contains("abgelaufen"), "{text}");
         assert!(!text.contains("sl-1.example"), "{text}");
-        assert!(text.contains("Achtung: Sperrlisten: die neuen Dateien"), "{text}");
+        assert!(text.contains("Achtung: Sperrlisten: eine Datei"), "{text}");
+        assert!(text.contains("Achtung: Richtlinie: die neuen Dateien"), "{text}");
     }
 }
