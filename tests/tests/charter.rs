@@ -48,7 +48,7 @@ async fn a_fifth_land_is_voted_in_and_publishes_while_the_others_run() {
     let told = verbund.operator(SL, &["charter", "propose", &next]);
     assert!(told.contains("BY wird aufgenommen") && told.contains("SL/1/"), "{told}");
     let digest = verbund.digest(&next);
-    verbund.sees(RP, &["BY wird aufgenommen", "SL (Runde 1)", "fehlt: HE, RP, TH"]).await;
+    verbund.sees(RP, &["BY wird aufgenommen", "SL (Runde 1)", "fehlen: HE, RP, TH"]).await;
     verbund.operator(RP, &["charter", "vote", &digest[..12]]);
     let again = verbund.registry(RP, Who::Operator(RP), &["charter", "vote", &digest]);
     assert!(text(&again).contains("VOTED_ALREADY"), "{}", text(&again));

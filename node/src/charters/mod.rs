@@ -248,7 +248,7 @@ impl Charters {
         if let Some(text) = &vote.successor
             && let Ok((next, changes)) = chain.current().successor(text.clone())
         {
-            let is_bound = chain.bound() == Some(next.digest());
+            let is_bound = chain.bound_to().contains(&next.digest());
             self.can_vouch(next, changes, is_bound).await?;
         }
         let round = vote.round;
@@ -472,9 +472,16 @@ fn refused(why: VoteRefused) -> Reject {
         ),
         VoteRefused::Bound { round, to } => (
             "VOTE_BOUND",
-            format!(
-                "in Runde {round} geht nur noch {to}: dieser Vorschlag kann schon entschieden sein"
-            ),
+            match &to[..] {
+                [to] => format!(
+                    "in Runde {round} geht nur noch {to}: dieser Vorschlag kann schon entschieden sein"
+                ),
+                to => format!(
+                    "in Runde {round} geht nur noch einer von diesen, weil jeder schon entschieden sein \
+                     kann: {}",
+                    to.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                ),
+            },
         ),
         VoteRefused::RoundsUsedUp => {
             ("ROUNDS_USED_UP", "mehr Runden gibt es unter dieser Charta nicht".to_owned())
@@ -486,8 +493,9 @@ fn refused(why: VoteRefused) -> Reject {
 fn unread() -> Reject {
     Reject::Unavailable {
         reason: "VOTES_UNREAD",
-        description: "this node has not read all votes yet, or begins again under another \
-                      charter; try again in a moment, `registry charter status` tells more"
+        description: "dieser Knoten hat noch nicht alle Stimmen gelesen, oder er beginnt unter einer \
+                      anderen Charta neu; in einem Augenblick noch einmal versuchen, `registry charter \
+                      status` sagt mehr"
             .to_owned(),
     }
 }

@@ -12,7 +12,7 @@ use registry_proto::{
 };
 
 use super::{
-    chain::borne_out,
+    chain::{borne_out, changed},
     charter::{CharterCommandError as E, chain, describe, file_error, member, read_card},
 };
 
@@ -65,15 +65,16 @@ pub(super) fn run(args: &AmendArgs) -> Result<String, E> {
     };
     let mut next = draft(args, last)?;
     next.list(&chain.taken);
-    let (next, _) =
+    let (next, changes) =
         last.successor(next.encode_to_vec().into()).map_err(|it| E::Charter(German(it)))?;
     fs::write(&args.out, next.raw()).map_err(|source| file_error(&args.out, source))?;
     let out = args.out.display();
     Ok(format!(
-        "{}{}\nPrüfsumme {}\nGeschrieben: {out}",
+        "{}{}{}{}\nGeschrieben: {out}\nWeiter: registry charter propose {out}",
         borne_out(&chain),
         describe(&next),
-        next.digest()
+        changed(next.digest(), &changes),
+        needs_all(args.threshold, next.voters().count(), next.threshold())
     ))
 }
 
@@ -140,6 +141,17 @@ fn draft(args: &AmendArgs, last: &Charter) -> Result<wire::Charter, E> {
     Ok(next)
 }
 
+/// Who lets a member that is dead rest hardly wants that from now on nobody may be missing.
+fn needs_all(wished: Option<u32>, voters: usize, threshold: u32) -> String {
+    let least = voters * 2 / 3 + 1;
+    if wished.is_some() || least == voters || threshold as usize != voters {
+        return String::new();
+    }
+    format!(
+        "\nAlle {voters} müssen künftig zustimmen; möglich sind auch weniger (--threshold {least})"
+    )
+}
+
 fn find<'c>(charter: &'c mut wire::Charter, land: &str) -> Result<&'c mut wire::Member, E> {
     let member = charter.members.iter_mut().find(|it| it.land == land);
     member.ok_or_else(|| E::UnknownLand(land.to_owned()))
@@ -164,4 +176,20 @@ fn cut(text: &str) -> Option<(String, wire::LogCut)> {
     let root: Hash = parts.next()?.parse().ok()?;
     let root = Bytes::copy_from_slice(root.as_bytes());
     parts.next().is_none().then_some((land, wire::LogCut { epoch, size, root }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_all;
+
+    #[test]
+    fn a_draft_that_needs_all_says_so_unless_that_was_wished_or_has_to_be() {
+        assert!(needs_all(None, 4, 4).ends_with("(--threshold 3)"));
+        assert!(needs_all(None, 5, 5).ends_with("(--threshold 4)"));
+        for (wished, voters, threshold) in
+            [(Some(4), 4, 4), (None, 4, 3), (None, 3, 3), (None, 1, 1)]
+        {
+            assert_eq!(needs_all(wished, voters, threshold), "", "{voters}");
+        }
+    }
 }

@@ -72,9 +72,10 @@ fn numbers(all: &[u64]) -> String {
     all.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn changed(digest: Hash, changes: &[Change]) -> String {
+pub(super) fn changed(digest: Hash, changes: &[Change]) -> String {
     let changes: Vec<_> = changes.iter().map(change_words).collect();
-    format!("\nPrüfsumme {digest}\nÄndert    {}", changes.join("; "))
+    let changes = if changes.is_empty() { "nichts".to_owned() } else { changes.join("; ") };
+    format!("\nPrüfsumme {digest}\nÄndert    {changes}")
 }
 
 fn without() -> String {

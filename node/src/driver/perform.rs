@@ -325,8 +325,9 @@ impl Performer {
                 metrics.partner_lapse(peer.land, "refused");
                 warn!(peer.land = %peer.land, peer.node, %log, "partner does not serve this log");
             }
+            // nothing unusual while a vote is counted; status and metrics say when it lasts
             Report::LaterCharter { peer, number } => {
-                warn!(
+                info!(
                     peer.land = %peer.land, peer.node, number,
                     "partner runs under a later charter; if its votes do not come in the logs, \
                      partners are asked for what proves it"

@@ -52,7 +52,7 @@ impl CharterApi {
         });
         let proposals = proposals.collect();
         let rounds = chain.rounds();
-        let followed = self.charters.followed();
+        let (followed, bound) = (self.charters.followed(), chain.bound_to());
         GetChartersResponse {
             charters,
             newest: chain.current().number(),
@@ -61,7 +61,8 @@ impl CharterApi {
             proposals,
             statements: statements(chain, &rounds),
             round: u32::try_from(rounds.len()).unwrap_or(u32::MAX),
-            bound: raw(chain.bound()),
+            bound: raw(bound.first().copied().filter(|_| bound.len() == 1)),
+            bound_to: bound.iter().map(|it| raw(Some(*it))).collect(),
             decisions,
             standing: Some(self.charters.standing(shown)),
         }

@@ -234,7 +234,8 @@ impl Setup {
                 reason: "OTHER_HISTORY",
                 description: format!(
                     "die ersten {} Einträge von {} sind hier andere als die, die die Zurücksetzung \
-                     behält",
+                     behält. Prüfen und in Kraft setzen kann sie, wer die behaltenen hat; gilt sie, holt \
+                     dieser Knoten sie von dort und legt seine beiseite",
                     said.size, said.log
                 ),
             });

@@ -3282,6 +3282,9 @@ pub struct GetChartersResponse {
     /// What is known about the newest charter and those before it.
     #[prost(message, optional, tag = "10")]
     pub standing: ::core::option::Option<CharterStanding>,
+    /// SHA-256 of each successor that may be voted for in the open round; empty while the choice is free.
+    #[prost(bytes = "bytes", repeated, tag = "11")]
+    pub bound_to: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
 }
 /// What is known at a node about why its charters followed one another.
 #[derive(Clone, PartialEq, ::prost::Message)]

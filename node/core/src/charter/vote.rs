@@ -1,6 +1,6 @@
 //! What a member may say now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use registry_proto::{
@@ -38,12 +38,12 @@ pub enum VoteRefused {
         choice: Option<Hash>,
     },
     /// Another successor may have been chosen already.
-    #[error("round {round} leaves room for {to} only")]
+    #[error("round {round} leaves room for {to:?} only")]
     Bound {
         /// The round that is open.
         round: u32,
-        /// What may be voted for.
-        to: Hash,
+        /// What may be voted for, one or some of them.
+        to: Vec<Hash>,
     },
     /// As many rounds as there can be.
     #[error("there are no more than {ROUNDS_MAX} rounds")]
@@ -93,7 +93,9 @@ impl Chain {
                     let predecessor = charter.digest();
                     return Ok(CharterVote { predecessor, round, successor, cited });
                 }
-                Some(to) if round == open => return Err(VoteRefused::Bound { round, to }),
+                Some(_) if round == open => {
+                    return Err(VoteRefused::Bound { round, to: self.bound_to() });
+                }
                 _ => {}
             }
         }
@@ -101,12 +103,21 @@ impl Chain {
         Err(VoteRefused::Said { round: open, choice })
     }
 
-    /// What a member must vote for in the round that is open; `None` while it is free.
-    pub fn bound(&self) -> Option<Hash> {
+    /// What a member may vote for in the round that is open, in the order of digests; empty while the
+    /// choice is free. After a split that is even there can be several: which one binds goes by whose
+    /// statements are cited.
+    pub fn bound_to(&self) -> Vec<Hash> {
         let rounds = self.rounds();
-        let before = rounds.len().checked_sub(2).and_then(|it| rounds.get(it))?;
+        let Some(before) = rounds.len().checked_sub(2).and_then(|it| rounds.get(it)) else {
+            return Vec::new();
+        };
         let round = u32::try_from(rounds.len() - 1).unwrap_or(u32::MAX);
-        self.bound_by(&self.cite(round, before, None), Some(before))
+        let bound = |choice| self.bound_by(&self.cite(round, before, choice), Some(before));
+        if bound(None).is_none() {
+            return Vec::new();
+        }
+        let said: BTreeSet<_> = before.values().flatten().copied().collect();
+        said.into_iter().filter(|it| bound(Some(*it)) == Some(*it)).collect()
     }
 
     /// Whether a choice could still be chosen in a round.

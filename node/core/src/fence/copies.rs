@@ -13,6 +13,8 @@ pub(crate) struct Copies {
     since: Now,
     /// Newest signature that is known, seconds since 1970-01-01 UTC.
     known: u64,
+    /// The same of those made by a clock that ran ahead: they must not hide what is signed today.
+    ahead: u64,
     /// Newest that this life did not make: its time, and when it was heard.
     foreign: Option<(u64, u64)>,
     /// How many it did not make although they are younger than it.
@@ -28,7 +30,9 @@ impl Copies {
     /// node that was copied goes on.
     pub(crate) fn new(known: u64, moved: bool, quiet_ms: u64, now: Now) -> Self {
         let foreign = (moved && known > 0).then_some((known, now.mono_ms));
-        Self { since: now, known, foreign, signs: 0, quiet_ms }
+        let mut copies = Self { since: now, known: 0, ahead: 0, foreign, signs: 0, quiet_ms };
+        copies.know(known, now);
+        copies
     }
 
     /// The clock jumped, or this process stood still: a copy that took its place meanwhile is
@@ -36,11 +40,21 @@ impl Copies {
     pub(crate) fn woke(&mut self, now: Now) {
         self.since = now;
         self.signs = 0;
+        if !now.can_have_signed(self.known) {
+            self.ahead = self.known.max(self.ahead);
+            self.known = 0;
+        }
     }
 
     /// This node signed.
-    pub(crate) fn signed(&mut self, unix_seconds: u64) {
-        self.known = self.known.max(unix_seconds);
+    pub(crate) fn signed(&mut self, unix_seconds: u64, now: Now) {
+        self.know(unix_seconds, now);
+    }
+
+    fn know(&mut self, unix_seconds: u64, now: Now) {
+        let newest =
+            if now.can_have_signed(unix_seconds) { &mut self.known } else { &mut self.ahead };
+        *newest = unix_seconds.max(*newest);
     }
 
     /// The fence opened: what is known is explained.
@@ -55,10 +69,11 @@ impl Copies {
     /// know the last signature before a crash that the others missed. Later it does, so that
     /// copies that push each other off their streams are noticed as well.
     pub(crate) fn heard(&mut self, unix_seconds: u64, first: bool, now: Now) -> bool {
-        if unix_seconds <= self.known {
+        let comes_back = !now.can_have_signed(unix_seconds) && unix_seconds <= self.ahead;
+        if comes_back || unix_seconds <= self.known || unix_seconds == self.ahead {
             return false;
         }
-        self.known = unix_seconds;
+        self.know(unix_seconds, now);
         self.foreign = Some((unix_seconds, now.mono_ms));
         let age_ms = now.mono_ms.saturating_sub(self.since.mono_ms);
         if !self.is_younger(unix_seconds) || (first && age_ms < limits::COPY_FIRST_MS) {
@@ -131,7 +146,7 @@ mod tests {
     #[test]
     fn own_signatures_come_back_as_no_sign_and_two_of_others_are_certain() {
         let mut copies = begun();
-        copies.signed(1_060);
+        copies.signed(1_060, at(1_060));
         assert!(!copies.heard(1_060, false, at(1_061)));
         assert!(copies.heard(1_070, false, at(1_071)) && !copies.is_certain());
         assert!(copies.heard(1_130, false, at(1_131)) && copies.is_certain());
@@ -145,6 +160,22 @@ mod tests {
         copies.woke(at(5_000));
         assert!(!copies.heard(4_000, false, at(5_010)), "while the machine was asleep");
         assert!(copies.heard(5_005, false, at(5_010)));
+    }
+
+    #[test]
+    fn what_a_clock_that_ran_ahead_signed_hides_no_copy() {
+        let mut copies = begun();
+        copies.signed(1_060, at(1_060));
+        // an hour ahead, then right again
+        copies.signed(4_700, at(4_700));
+        copies.woke(at(1_100));
+        copies.signed(1_100, at(1_100));
+        assert!(!copies.heard(4_700, false, at(1_101)) && !copies.heard(4_640, false, at(1_101)));
+        assert!(copies.heard(1_130, false, at(1_131)) && !copies.is_certain());
+        assert!(!copies.heard(4_700, false, at(4_690)), "once it can be right");
+        // from the disk
+        let mut begun = Copies::new(4_700, false, 70 * SECOND, at(1_000));
+        assert!(!begun.heard(4_700, false, at(1_010)) && begun.heard(1_005, false, at(1_010)));
     }
 
     #[test]

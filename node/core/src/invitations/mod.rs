@@ -291,7 +291,9 @@ fn require_admissible(charter: &Charter, member: &Member) -> Result<(), Reject> 
 fn already_member(land: Land) -> Reject {
     Reject::Precondition {
         reason: "ALREADY_MEMBER",
-        description: format!("{land} steht schon in der Charta"),
+        description: format!(
+            "{land} steht schon in der Charta; wieder aufnehmen mit registry-node charter amend --resume"
+        ),
     }
 }
 

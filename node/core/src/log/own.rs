@@ -38,7 +38,7 @@ pub struct Commit {
     /// Tree after the last of them, unsigned.
     pub checkpoint: Checkpoint,
     /// Time to sign, milliseconds since 1970-01-01 UTC: the wall clock, but never before an entry
-    /// or a signature of this log.
+    /// or a signature of this log, unless those are further ahead of it than a head may be.
     pub wall_ms: i64,
     /// Whether it still counts.
     pub ordered: Ordered,
@@ -364,10 +364,13 @@ impl OwnLog {
         self.sealed_recorded_ms = self.last_recorded_ms;
         self.owed = [Owed::default(), std::mem::take(&mut self.owed[0])];
         self.services.seal();
+        // what a clock that ran ahead left behind gives way to the right one, here as at partners
+        let before =
+            [self.last_recorded_ms, signed_ms].into_iter().filter(|it| *it <= now.latest_ms());
         Some(Commit {
             entries: std::mem::take(&mut self.pending),
             checkpoint: self.checkpoint(),
-            wall_ms: now.wall_ms.max(self.last_recorded_ms).max(signed_ms),
+            wall_ms: before.fold(now.wall_ms, i64::max),
             ordered,
         })
     }

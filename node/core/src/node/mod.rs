@@ -397,7 +397,7 @@ impl Node {
         let log = self.own.origin().log;
         self.own.committed(signed.size());
         self.audit.committed(signed.size());
-        self.copies.signed(signed.fresh_unix_seconds);
+        self.copies.signed(signed.fresh_unix_seconds, now);
         self.signed(now);
         let recorded_ms = self.own.sealed_recorded_ms();
         if let Some(replica) = self.replication.replica_mut(log) {
@@ -419,7 +419,7 @@ impl Node {
     fn freshened(&mut self, signed: SignedCheckpoint, now: Now) {
         self.freshening = false;
         self.signed(now);
-        self.copies.signed(signed.fresh_unix_seconds);
+        self.copies.signed(signed.fresh_unix_seconds, now);
         let log = self.own.origin().log;
         // a commit, or entries that came back, may have overtaken it
         if let Some(replica) =
@@ -515,9 +515,10 @@ impl Node {
 
     fn freshen(&mut self, now: Now) {
         let due = now.mono_ms >= self.freshen_due_mono_ms;
-        // a wall clock that went back would only sign what nobody takes for newer
+        // a wall clock that went back a little would only sign what nobody takes for newer
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
-        let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh);
+        let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh)
+            || !now.can_have_signed(fresh);
         if !due || !passed || self.freshening || self.own_failed || !self.fence.is_open() {
             return;
         }

@@ -54,9 +54,9 @@ fn three_of_four_decide_and_the_next_vote_begins() {
     let digest = Hash::of(text);
     let said = VoteRefused::Said { round: 2, choice: None };
     // three have spoken, so the round is full; two for one of them leave room for nothing else
-    assert_eq!(case.chain.bound(), Some(digest));
+    assert_eq!(case.chain.bound_to(), [digest]);
     let refused = case.votes(1, &other);
-    assert_eq!(refused, Err(VoteRefused::Bound { round: 2, to: digest }), "not {said:?}");
+    assert_eq!(refused, Err(VoteRefused::Bound { round: 2, to: vec![digest] }), "not {said:?}");
     // a late vote can still decide
     assert_eq!(case.votes(3, &one), Ok(Taken::Kept { successors: 1 }));
     let [_, next] = case.chain.past() else { panic!("a successor") };
@@ -81,10 +81,38 @@ fn a_split_is_settled_in_the_next_round() {
         let wish = case.wish(1 + at as u64 % 2);
         assert_eq!(case.votes(at, &wish), Ok(Taken::Kept { successors: 0 }));
     }
-    assert_eq!(case.chain.bound(), None, "two against two leave the choice free");
+    assert_eq!(case.chain.bound_to(), [], "two against two leave the choice free");
     let third = case.wish(3);
     for (at, successors) in [(0, 0), (1, 0), (2, 0), (3, 1)] {
         assert_eq!(case.votes(at, &third), Ok(Taken::Kept { successors }));
+    }
+}
+
+#[test]
+fn an_even_split_of_four_leaves_the_choice_between_the_two() {
+    let mut case = Case::new(4);
+    // as it comes about while the network is parted
+    let votes = [0, 1, 2, 3].map(|at| {
+        let wish = case.wish(1 + at as u64 / 2);
+        (at, case.chain.vote(Land::ALL[at], &wish).expect("may vote"))
+    });
+    for (at, vote) in &votes {
+        assert_eq!(case.take(*at, vote), Taken::Kept { successors: 0 });
+    }
+    let mut both = [1, 2].map(|it| match case.wish(it) {
+        Wish::For(text) => Hash::of(&text),
+        Wish::Abstain => unreachable!("a proposal"),
+    });
+    both.sort_unstable();
+    assert_eq!(case.chain.bound_to(), both);
+    let bound = VoteRefused::Bound { round: 2, to: both.to_vec() };
+    let third = case.wish(3);
+    assert_eq!(case.votes(0, &third), Err(bound.clone()));
+    assert_eq!(case.votes(0, &Wish::Abstain), Err(bound));
+    // whichever they agree on, from either side
+    for (at, successors) in [(0, 0), (2, 0), (3, 1)] {
+        let wish = case.wish(2);
+        assert_eq!(case.votes(at, &wish), Ok(Taken::Kept { successors }));
     }
 }
 

@@ -147,7 +147,7 @@ impl World {
             for me in &acting {
                 match self.vote(*me, 1) {
                     Err(VoteRefused::Bound { to, .. }) => {
-                        let text = self.views[*me].successor(to).expect("known").charter.raw();
+                        let text = self.views[*me].successor(to[0]).expect("known").charter.raw();
                         let wish = Wish::For(text.clone());
                         let vote = self.views[*me].vote(Land::ALL[*me], &wish).expect("bound");
                         self.write(*me, vote);

@@ -160,6 +160,38 @@ fn a_jump_of_the_clock_makes_earlier_answers_worthless() {
 }
 
 #[test]
+fn a_clock_that_ran_ahead_is_forgotten_once_it_is_right() {
+    let mut bench = Bench::open();
+    bench.connect(1, Land::RP);
+    let ahead = limits::HEAD_AHEAD_MS + 60_000;
+    let mut ticket = 0;
+    let mut publishes_in = |bench: &mut Bench| {
+        ticket += 1;
+        let commit = commits(bench, ticket, definition(u128::from(ticket)));
+        bench.committed(commit.checkpoint);
+        bench.folded(commit.checkpoint.size);
+        commit.wall_ms - bench.now.wall_ms
+    };
+    assert_eq!(publishes_in(&mut bench), 0);
+    let confirmed = |bench: &mut Bench| {
+        let asked = bench.input(Input::Tick);
+        let nonce = asked.iter().find_map(|it| it.strip_prefix("1 <- ask #")).expect("asks");
+        assert_eq!(answer(bench, 1, nonce.parse().expect("a number")), ["fence open"]);
+    };
+    jump(&mut bench, ahead);
+    confirmed(&mut bench);
+    assert_eq!(publishes_in(&mut bench), 0);
+    jump(&mut bench, -ahead);
+    confirmed(&mut bench);
+    // what the clock says now is signed, at once and every minute
+    assert_eq!(publishes_in(&mut bench), 0);
+    let own = bench.node.own_head().expect("signed").fresh_unix_seconds;
+    assert_eq!(i64::try_from(own), Ok(bench.now.wall_ms / 1_000));
+    let freshens = |said: Vec<String>| said.into_iter().any(|it| it.starts_with("freshen"));
+    assert!(freshens(bench.later(limits::FRESHNESS_RENEW_MS)));
+}
+
+#[test]
 fn what_is_staged_when_the_fence_closes_is_refused_and_forgotten() {
     let mut bench = Bench::open();
     bench.connect(1, Land::RP);

@@ -42,9 +42,7 @@ impl Replica {
 
     pub(super) fn freshness(&self, signed: &SignedCheckpoint, now: Now) -> (usize, bool, u64) {
         let seconds = signed.fresh_unix_seconds;
-        let latest = now.wall_ms.saturating_add(limits::HEAD_AHEAD_MS) / 1_000;
-        let can_be = i64::try_from(seconds).is_ok_and(|it| it <= latest);
-        (self.keys.generation(signed), can_be, seconds)
+        (self.keys.generation(signed), now.can_have_signed(seconds), seconds)
     }
 
     pub(crate) fn is_stale(&self, now: Now) -> bool {

@@ -196,6 +196,7 @@ fn status(
             )
         });
         let abstained = votes(answer, None).into_iter().map(statement).collect();
+        let bound_to = answer.bound_to.iter().map(|it| Node::Text(hex::encode(it)));
         Ok(Object::default()
             .with("newest", Node::Number(answer.newest))
             .with("followed", Node::Number(answer.followed))
@@ -208,6 +209,7 @@ fn status(
             .with("threshold", Node::Number(u64::from(last.threshold())))
             .with("round", Node::Number(u64::from(answer.round)))
             .with("bound", Node::Text(hex::encode(&answer.bound)))
+            .with("bound_to", Node::List(bound_to.collect()))
             .with("proposals", Node::List(proposals.collect()))
             .with("abstained", Node::List(abstained))
             .with("pending", Node::List(waiting.iter().map(invite::node).collect())))
@@ -256,10 +258,7 @@ fn told_status(answer: &GetChartersResponse, last: &Charter, proposals: &[Propos
     text.push_str(&format!(
         "Runde {round}; nötig sind {threshold} von {voters} Stimmen in einer Runde.\n"
     ));
-    if !answer.bound.is_empty() {
-        let bound = hex::encode(&answer.bound);
-        text.push_str(&format!("In dieser Runde kann nur noch {bound} gewinnen.\n"));
-    }
+    text.push_str(&told_bound(answer));
     for it in proposals {
         let votes = who(&votes(answer, Some(it.digest)));
         text.push_str(&format!("\n{}\n  {}\n  {votes}\n", it.digest, words(&it.changes)));
@@ -273,8 +272,25 @@ fn told_status(answer: &GetChartersResponse, last: &Charter, proposals: &[Propos
         here.filter_map(|it| it.position.as_ref()).any(|it| it.land == land)
     };
     let missing: Vec<_> = last.voters().map(|it| it.land.code()).filter(|it| !spoke(it)).collect();
-    text.push_str(&format!("\nIn Runde {round} fehlt: {}\n", missing.join(", ")));
+    let verb = if missing.len() == 1 { "fehlt" } else { "fehlen" };
+    text.push_str(&format!("\nIn Runde {round} {verb}: {}\n", missing.join(", ")));
     text
+}
+
+fn told_bound(answer: &GetChartersResponse) -> String {
+    match &answer.bound_to[..] {
+        // a node before `bound_to` says at most one
+        [] if answer.bound.is_empty() => String::new(),
+        [] => format!("In dieser Runde kann nur noch {} gewinnen.\n", hex::encode(&answer.bound)),
+        [one] => format!("In dieser Runde kann nur noch {} gewinnen.\n", hex::encode(one)),
+        some => {
+            let some: Vec<_> = some.iter().map(hex::encode).collect();
+            format!(
+                "In dieser Runde kann nur noch einer von diesen gewinnen: {}\n",
+                some.join(", ")
+            )
+        }
+    }
 }
 
 fn statement(it: &CharterStatement) -> Node {
