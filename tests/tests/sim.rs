@@ -429,6 +429,7 @@ fn of_an_old_disk_that_starts_again_what_nobody_has_seen_is_set_aside() {
         all_aside.set(all_aside.get().max(world.set_aside_of(SL)));
     });
     println!("set aside at most {} entries in a world", all_aside.get());
+    assert!(all_aside.get() > 0, "no seed came to it");
 }
 
 //     SL - RP - HE        SL is killed while it speaks, and another disk is put in place of its own

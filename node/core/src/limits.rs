@@ -147,6 +147,10 @@ pub const STALE_AFTER_MS: u64 = 180_000;
 /// A head that says to be signed later than this from now, by the clock here, gives way to one that
 /// does not, milliseconds.
 pub const HEAD_AHEAD_MS: i64 = 600_000;
+/// By how much more its own newest signature must be ahead before an owner signs an earlier time,
+/// milliseconds: for partners whose clocks are ahead as well it could be right, and the earlier one a
+/// replay.
+pub const HEAD_BACK_MS: i64 = 120_000;
 /// That the clock of an owner is ahead is told again after this time, milliseconds.
 pub const AHEAD_TOLD_MS: u64 = 3_600_000;
 /// A source that stays behind a known head for this long is changed, milliseconds.

@@ -19,6 +19,17 @@ impl Now {
         self.wall_ms.saturating_add(limits::HEAD_AHEAD_MS)
     }
 
+    /// The latest time of an own signature that the clock here need not have been ahead for, by that
+    /// of any partner whose clock differs a little too, milliseconds.
+    pub(crate) fn furthest_ms(self) -> i64 {
+        self.latest_ms().saturating_add(limits::HEAD_BACK_MS)
+    }
+
+    /// Whether the clock here is so far behind an own signature that it must have been ahead.
+    pub(crate) fn is_far_behind(self, unix_seconds: u64) -> bool {
+        i64::try_from(unix_seconds).map_or(true, |it| it > self.furthest_ms() / 1_000)
+    }
+
     /// Whether the time of a signature can be right, by the clock here.
     pub(crate) fn can_have_signed(self, unix_seconds: u64) -> bool {
         i64::try_from(unix_seconds).is_ok_and(|it| it <= self.latest_ms() / 1_000)

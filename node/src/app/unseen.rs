@@ -61,6 +61,10 @@ pub(super) fn listed(
     kept: u64,
     resets: &Resets,
 ) -> Result<u64, LogsError> {
+    let gone = reader.size().saturating_sub(kept);
+    if resets.is_listed(log) {
+        return Ok(gone);
+    }
     let (mut next, mut end) = (kept, End::default());
     let mut named = 0;
     while next < reader.size() {
@@ -94,12 +98,12 @@ pub(super) fn listed(
         }
         next += entries.len() as u64;
     }
-    let gone = reader.size().saturating_sub(kept);
     if named > LISTED_MAX {
         error!(%log, entries = gone, "more entries no longer count; the newest are listed");
     }
     let of = (reader.size(), reader.frontier().root());
     resets.list_aside(log, of, end).map_err(LogsError::Resets)?;
+    resets.list_once(log).map_err(LogsError::Resets)?;
     Ok(gone)
 }
 
@@ -204,8 +208,14 @@ mod tests {
         let (resets, journal) =
             (Resets::of(dir.path()), on_disk(&path, &MemoryJournal::of(Land::SL)));
         assert_eq!(listed(log, &journal.reader(), 2, &resets).expect("listed"), 4);
-        // it is done again if the node ends in between
+        // it is done again if the node ends before all of it is set aside, maybe of a shorter journal
         assert_eq!(listed(log, &journal.reader(), 2, &resets).expect("listed"), 4);
+        let shorter = MemoryJournal::of(Land::SL);
+        for n in 0..4 {
+            shorter.append(&[Item::Define(n, NUMBER_A)]);
+        }
+        let shorter = on_disk(&dir.path().join("shorter"), &shorter);
+        assert_eq!(listed(log, &shorter.reader(), 2, &resets).expect("listed"), 2);
         let empty = on_disk(&dir.path().join("empty"), &MemoryJournal::of(Land::SL));
         let told = resets.aside(log).expect("read").told(&empty.reader()).expect("told");
         let words = ["insgesamt 3: SL/1/2 (", "SL/1/3 (", "SL/1/5 (", "1 Einträge"];

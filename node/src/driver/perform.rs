@@ -125,8 +125,8 @@ impl Performer {
                 }
             }
             Effect::Commit(commit) => self.write(own, Job::Commit(commit)),
-            Effect::Freshen { checkpoint, ordered } => {
-                self.write(own, Job::Freshen(checkpoint, ordered));
+            Effect::Freshen { checkpoint, wall_ms, ordered } => {
+                self.write(own, Job::Freshen { checkpoint, wall_ms, ordered });
             }
             Effect::Store(store) => self.write(store.log, Job::Store(store)),
             Effect::Send { session, message } => {

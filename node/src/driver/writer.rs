@@ -41,7 +41,7 @@ pub(crate) enum Job {
     /// A group of the own log.
     Commit(Commit),
     /// The own head, for its freshness.
-    Freshen(Checkpoint, Ordered),
+    Freshen { checkpoint: Checkpoint, wall_ms: i64, ordered: Ordered },
     /// A group of a followed log.
     Store(Store),
     /// A later epoch erases what stands here, or will.
@@ -173,7 +173,9 @@ impl Writer {
                 let found = self.found(&input, entries);
                 (input, found)
             }
-            Job::Freshen(checkpoint, ordered) => (self.freshen(&checkpoint, ordered), Vec::new()),
+            Job::Freshen { checkpoint, wall_ms, ordered } => {
+                (self.freshen(&checkpoint, wall_ms, ordered), Vec::new())
+            }
             Job::Erase => return Some(true),
             Job::EraseOn => return Some(false),
             Job::Store(mut store) => {
@@ -262,10 +264,9 @@ impl Writer {
         }
     }
 
-    fn freshen(&self, checkpoint: &Checkpoint, ordered: Ordered) -> Input {
+    fn freshen(&self, checkpoint: &Checkpoint, wall_ms: i64, ordered: Ordered) -> Input {
         let Some(signer) = &self.signer else { return Input::CommitFailed };
-        let now = unix_seconds(self.driver.clock().wall_ms());
-        match self.sign(signer, checkpoint, now, ordered) {
+        match self.sign(signer, checkpoint, unix_seconds(wall_ms), ordered) {
             Ok(signed) => Input::Freshened { signed },
             Err(Unsigned::Void) => Input::FreshenVoid,
             Err(Unsigned::Key) => Input::FreshenFailed,

@@ -196,8 +196,8 @@ impl Aside {
         let erasures = missing.iter().filter(|it| it.kind == Kind::Erasure).count();
         if erasures > 0 {
             text.push_str(&format!(
-                " Löschungen darunter ({erasures}) wiederholt der Knoten selbst, sobald er wieder \
-                 schreibt (registry erase status)."
+                " Löschungen darunter ({erasures}) wiederholt der Knoten selbst, soweit sie hier schon \
+                 ausgeführt waren, sobald er wieder schreibt (registry erase status)."
             ));
         }
         let unnamed = left_out.saturating_add(unreadable);

@@ -181,6 +181,21 @@ impl Resets {
         self.path(log, OTHER).exists()
     }
 
+    /// Remembers durably that the end of the own log that is meant is listed, so that it is not listed
+    /// again, and counted twice, when the node ends before all of it is set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`ResetsError::File`].
+    pub fn list_once(&self, log: LogId) -> Result<(), ResetsError> {
+        self.write(&self.path(log, OTHER), &[OTHER_TEXT, OTHER_LISTED].concat())
+    }
+
+    /// Whether that is remembered. What cannot be read counts as not listed.
+    pub fn is_listed(&self, log: LogId) -> bool {
+        fs::read(self.path(log, OTHER)).is_ok_and(|it| it.ends_with(OTHER_LISTED))
+    }
+
     /// Forgets it: what is meant is set aside.
     ///
     /// # Errors
@@ -250,3 +265,4 @@ const TAKEN: &str = "reset";
 const AGREED: &str = "consent";
 const OTHER: &str = "other";
 const OTHER_TEXT: &[u8] = b"registry other history 1\n";
+const OTHER_LISTED: &[u8] = b"listed\n";

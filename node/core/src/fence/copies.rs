@@ -4,17 +4,21 @@
 //! newest signature of each log, to its owner too. So a node hears of signatures that it did not
 //! make itself, before the copy publishes anything, and both can be kept from forking.
 
+use std::collections::BTreeSet;
+
 use crate::{limits, now::Now};
 
 /// Signatures of the own log, by their time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Copies {
     /// Begin of this life of the node, or of the time after it was asleep or stood still.
     since: Now,
-    /// Newest signature that is known, seconds since 1970-01-01 UTC.
+    /// Newest signature that is known, seconds since 1970-01-01 UTC; none of a clock that ran ahead,
+    /// which would hide what is signed today.
     known: u64,
-    /// The same of those made by a clock that ran ahead: they must not hide what is signed today.
-    ahead: u64,
+    /// All that are known, at most [`SEEN_MAX`]: those of a clock that ran ahead come back when it is
+    /// right again, and once their time comes they look like new ones.
+    seen: BTreeSet<u64>,
     /// Newest that this life did not make: its time, and when it was heard.
     foreign: Option<(u64, u64)>,
     /// How many it did not make although they are younger than it.
@@ -30,7 +34,8 @@ impl Copies {
     /// node that was copied goes on.
     pub(crate) fn new(known: u64, moved: bool, quiet_ms: u64, now: Now) -> Self {
         let foreign = (moved && known > 0).then_some((known, now.mono_ms));
-        let mut copies = Self { since: now, known: 0, ahead: 0, foreign, signs: 0, quiet_ms };
+        let seen = BTreeSet::new();
+        let mut copies = Self { since: now, known: 0, seen, foreign, signs: 0, quiet_ms };
         copies.know(known, now);
         copies
     }
@@ -40,9 +45,9 @@ impl Copies {
     pub(crate) fn woke(&mut self, now: Now) {
         self.since = now;
         self.signs = 0;
-        if !now.can_have_signed(self.known) {
-            self.ahead = self.known.max(self.ahead);
-            self.known = 0;
+        if now.is_far_behind(self.known) {
+            let right = self.seen.iter().rev().find(|it| !now.is_far_behind(**it));
+            self.known = right.copied().unwrap_or_default();
         }
     }
 
@@ -52,9 +57,13 @@ impl Copies {
     }
 
     fn know(&mut self, unix_seconds: u64, now: Now) {
-        let newest =
-            if now.can_have_signed(unix_seconds) { &mut self.known } else { &mut self.ahead };
-        *newest = unix_seconds.max(*newest);
+        self.seen.insert(unix_seconds);
+        if self.seen.len() > SEEN_MAX {
+            self.seen.pop_first();
+        }
+        if !now.is_far_behind(unix_seconds) {
+            self.known = unix_seconds.max(self.known);
+        }
     }
 
     /// The fence opened: what is known is explained.
@@ -69,8 +78,7 @@ impl Copies {
     /// know the last signature before a crash that the others missed. Later it does, so that
     /// copies that push each other off their streams are noticed as well.
     pub(crate) fn heard(&mut self, unix_seconds: u64, first: bool, now: Now) -> bool {
-        let comes_back = !now.can_have_signed(unix_seconds) && unix_seconds <= self.ahead;
-        if comes_back || unix_seconds <= self.known || unix_seconds == self.ahead {
+        if unix_seconds <= self.known || self.seen.contains(&unix_seconds) {
             return false;
         }
         self.know(unix_seconds, now);
@@ -110,6 +118,10 @@ impl Copies {
         self.quiet_ms.saturating_sub(heard_ms).min(self.quiet_ms - age_ms + 1)
     }
 }
+
+/// Signatures that are remembered: two days of a log with an entry now and then, and an hour of one
+/// that is never at rest.
+const SEEN_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -163,19 +175,37 @@ mod tests {
     }
 
     #[test]
-    fn what_a_clock_that_ran_ahead_signed_hides_no_copy() {
+    fn what_a_clock_that_ran_ahead_signed_hides_no_copy_and_is_none() {
         let mut copies = begun();
         copies.signed(1_060, at(1_060));
         // an hour ahead, then right again
-        copies.signed(4_700, at(4_700));
+        for seconds in [4_580, 4_640, 4_700] {
+            copies.signed(seconds, at(seconds));
+        }
         copies.woke(at(1_100));
         copies.signed(1_100, at(1_100));
         assert!(!copies.heard(4_700, false, at(1_101)) && !copies.heard(4_640, false, at(1_101)));
         assert!(copies.heard(1_130, false, at(1_131)) && !copies.is_certain());
-        assert!(!copies.heard(4_700, false, at(4_690)), "once it can be right");
+        // before, when and after they could be right: whoever kept them tells them one by one
+        for now in [4_100, 4_580, 4_641, 4_700] {
+            for seconds in [4_580, 4_640, 4_700] {
+                assert!(!copies.heard(seconds, false, at(now)), "{seconds} at {now}");
+            }
+        }
+        assert!(copies.heard(4_720, false, at(4_725)));
         // from the disk
         let mut begun = Copies::new(4_700, false, 70 * SECOND, at(1_000));
         assert!(!begun.heard(4_700, false, at(1_010)) && begun.heard(1_005, false, at(1_010)));
+    }
+
+    #[test]
+    fn so_many_signatures_are_remembered() {
+        let mut copies = begun();
+        for seconds in 2_000..2_000 + 2 * SEEN_MAX as u64 {
+            copies.signed(seconds, at(seconds));
+        }
+        assert_eq!(copies.seen.len(), SEEN_MAX);
+        assert_eq!(copies.seen.last(), Some(&copies.known));
     }
 
     #[test]

@@ -366,7 +366,7 @@ impl OwnLog {
         self.services.seal();
         // what a clock that ran ahead left behind gives way to the right one, here as at partners
         let before =
-            [self.last_recorded_ms, signed_ms].into_iter().filter(|it| *it <= now.latest_ms());
+            [self.last_recorded_ms, signed_ms].into_iter().filter(|it| *it <= now.furthest_ms());
         Some(Commit {
             entries: std::mem::take(&mut self.pending),
             checkpoint: self.checkpoint(),

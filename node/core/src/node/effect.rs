@@ -35,6 +35,8 @@ pub enum Effect {
     Freshen {
         /// The head.
         checkpoint: Checkpoint,
+        /// Time to sign, milliseconds since 1970-01-01 UTC.
+        wall_ms: i64,
         /// Whether that still counts.
         ordered: Ordered,
     },

@@ -14,7 +14,10 @@ mod signing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, VecDeque},
+};
 
 use registry_proto::{
     charter::Charter,
@@ -514,14 +517,11 @@ impl Node {
     }
 
     fn freshen(&mut self, now: Now) {
-        let due = now.mono_ms >= self.freshen_due_mono_ms;
-        // a wall clock that went back a little would only sign what nobody takes for newer
-        let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
-        let passed = u64::try_from(now.wall_ms / 1_000).is_ok_and(|it| it > fresh)
-            || !now.can_have_signed(fresh);
-        if !due || !passed || self.freshening || self.own_failed || !self.fence.is_open() {
+        if now.mono_ms < self.freshen_due_mono_ms || self.freshening || self.own_failed {
             return;
         }
+        let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
+        let Some(wall_ms) = renewed_ms(fresh, now).filter(|_| self.fence.is_open()) else { return };
         // what the node itself has to say goes first
         if self.key_rests(now) {
             return;
@@ -529,7 +529,7 @@ impl Node {
         if let Some(checkpoint) = self.own.settled_checkpoint() {
             self.freshening = true;
             let ordered = Ordered::between(self.pulse);
-            self.effects.push_back(Effect::Freshen { checkpoint, ordered });
+            self.effects.push_back(Effect::Freshen { checkpoint, wall_ms, ordered });
         }
     }
 
@@ -573,6 +573,20 @@ fn why_started(durable: u64, pulled: Option<u64>, moved: bool) -> Why {
         None if durable == 0 => Why::Empty,
         None if moved => Why::Moved,
         None => Why::Start,
+    }
+}
+
+/// The time to sign a head with whose newest signature is `fresh`; `None` if that is of this second.
+/// A clock that was ahead, or went back, goes on from there a second at a time: partners take only what
+/// is newer. If it was far ahead, none of them believes that signature any more.
+fn renewed_ms(fresh: u64, now: Now) -> Option<i64> {
+    let seconds = u64::try_from(now.wall_ms / 1_000).unwrap_or_default();
+    match fresh.cmp(&seconds) {
+        Ordering::Equal => None,
+        Ordering::Greater if !now.is_far_behind(fresh) => {
+            i64::try_from(fresh).ok()?.checked_add(1)?.checked_mul(1_000)
+        }
+        _ => Some(now.wall_ms),
     }
 }
 

@@ -99,8 +99,8 @@ impl World {
                     Some(signed),
                 );
             }
-            Effect::Freshen { checkpoint, .. } => {
-                let seconds = u64::try_from(self.clock(land).wall_ms / 1_000).unwrap_or_default();
+            Effect::Freshen { checkpoint, wall_ms, .. } => {
+                let seconds = u64::try_from(wall_ms / 1_000).unwrap_or_default();
                 let signed = checkpoint.sign(&self.nodes[&land].signer, seconds);
                 let signed = signed.expect("a key in memory signs");
                 let log = signed.checkpoint.origin.log;

@@ -11,6 +11,7 @@ use crate::{
     fence::{FencePolicy, Ordered},
     limits,
     node::{Input, Node, NotAMember, Setup},
+    now::Now,
     replicate::SessionId,
     testing::{Author, Bench, LAENDER, charter, definition, heads, peer, signer},
 };
@@ -163,7 +164,7 @@ fn a_jump_of_the_clock_makes_earlier_answers_worthless() {
 fn a_clock_that_ran_ahead_is_forgotten_once_it_is_right() {
     let mut bench = Bench::open();
     bench.connect(1, Land::RP);
-    let ahead = limits::HEAD_AHEAD_MS + 60_000;
+    let ahead = limits::HEAD_AHEAD_MS + limits::HEAD_BACK_MS + 60_000;
     let mut ticket = 0;
     let mut publishes_in = |bench: &mut Bench| {
         ticket += 1;
@@ -189,6 +190,24 @@ fn a_clock_that_ran_ahead_is_forgotten_once_it_is_right() {
     assert_eq!(i64::try_from(own), Ok(bench.now.wall_ms / 1_000));
     let freshens = |said: Vec<String>| said.into_iter().any(|it| it.starts_with("freshen"));
     assert!(freshens(bench.later(limits::FRESHNESS_RENEW_MS)));
+}
+
+#[test]
+fn a_signature_of_a_clock_that_was_ahead_is_gone_on_from_until_nobody_can_believe_it() {
+    let now = Now { mono_ms: 0, wall_ms: 1_000_500 };
+    let far = (limits::HEAD_AHEAD_MS + limits::HEAD_BACK_MS) / 1_000;
+    for (fresh, signs) in [
+        (0, Some(1_000_500)),
+        (999, Some(1_000_500)),
+        (1_000, None),
+        (1_001, Some(1_002_000)),
+        (1_000 + far, Some((1_001 + far) * 1_000)),
+        (1_001 + far, Some(1_000_500)),
+        (i64::MAX, Some(1_000_500)),
+    ] {
+        let fresh = u64::try_from(fresh).expect("not negative");
+        assert_eq!(super::super::renewed_ms(fresh, now), signs, "after {fresh}");
+    }
 }
 
 #[test]
