@@ -17,7 +17,7 @@ use std::{
 use prost::Message as _;
 use registry_client::{Client, ClientConfig, connect::ANSWER_TIMEOUT};
 use registry_node::{
-    app::{App, Bound, Listeners},
+    app::{App, Bound, Kept, Listeners},
     cli::init::ensure_key,
     config::{Config, Listen},
     demo::{Prepared, prepare},
@@ -62,6 +62,7 @@ pub struct Arena {
     dir: TempDir,
     prepared: Prepared,
     listeners: BTreeMap<Land, Listeners>,
+    sockets: BTreeMap<Land, Kept>,
     apps: BTreeMap<Land, App>,
     /// Number of the charter the nodes run under.
     charter: u64,
@@ -130,11 +131,28 @@ impl Arena {
             listeners.insert(land, bound);
         }
         let prepared = prepare(dir.path(), "Arena", &members).expect("prepared");
-        Self { dir, prepared, listeners, apps: BTreeMap::new(), charter: 0 }
+        let (sockets, apps) = (BTreeMap::new(), BTreeMap::new());
+        Self { dir, prepared, listeners, sockets, apps, charter: 0 }
     }
 
     /// Starts SL and RP and waits until both may publish.
     pub async fn run(&mut self, run: Run) {
+        self.launch(run).await;
+        for land in [SL, RP] {
+            self.may_publish(land).await;
+        }
+    }
+
+    /// Waits until a node may publish.
+    pub async fn may_publish(&self, land: Land) {
+        eventually(LIMIT, &format!("{land} may publish"), async || {
+            self.apps[&land].board().load().fence_open
+        })
+        .await;
+    }
+
+    /// Starts SL and RP, whether they may publish or not.
+    pub async fn launch(&mut self, run: Run) {
         limit(&self.prepared.charter(), run.quotas);
         for (land, clock) in [(SL, Clock::start()), (RP, run.clock_of_rp)] {
             let path = self.prepared.config(land);
@@ -142,13 +160,22 @@ impl Arena {
             let mut config = Config::load(&path).expect("configuration");
             config.patience = run.patience;
             let listeners = self.listeners.remove(&land).expect("bound");
+            self.sockets.insert(land, listeners.keep().expect("kept open"));
             let app = App::start_by(clock, config, listeners, Shutdown::new()).await;
             self.apps.insert(land, app.expect("starts"));
         }
-        eventually(LIMIT, "both may publish", async || {
-            self.apps.values().all(|it| it.board().load().fence_open)
-        })
-        .await;
+    }
+
+    /// Waits until a node wants to begin again, and lets it.
+    pub async fn begins_again(&mut self, land: Land) {
+        let app = self.apps.remove(&land).expect("runs");
+        let wants = tokio::time::timeout(LIMIT, app.shutdown().requested()).await;
+        wants.unwrap_or_else(|_| panic!("{land} begins again"));
+        app.stop().await;
+        let config = Config::load(&self.prepared.config(land)).expect("configuration");
+        let listeners = self.sockets[&land].listeners().expect("still open");
+        let app = App::start(config, listeners, Shutdown::new()).await;
+        self.apps.insert(land, app.expect("starts again"));
     }
 
     /// Puts a successor of the genesis charter into force before the nodes start.

@@ -1,16 +1,20 @@
 //! What attacks as a partner have in common: names of what is counted, and the first words of a
 //! session.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
+use registry_core::{charter::decision, limits};
+use registry_node::driver::Skew;
 use registry_proto::{
+    epoch::{EpochReset, Reset},
+    log::prove_inclusion,
     terms::Land,
-    wire::peer::{AskHeads, Follow, Head, Heads, peer_message::Message},
+    wire::peer::{AskHeads, BatchEntry, Follow, Head, Heads, Unfollow, peer_message::Message},
 };
 
 use crate::{
-    arena::Arena,
-    chronicle::{Chronicle, empty_head},
+    arena::{Arena, MEMBERS},
+    chronicle::{Chronicle, SALT, SIGNED_SECONDS, empty_head},
     partner::Partner,
 };
 
@@ -101,5 +105,85 @@ pub async fn delivered(arena: &Arena, at: Land, log: &Chronicle) -> Partner {
     owner
 }
 
-/// When heads are signed, if it does not matter.
-pub const SIGNED_SECONDS: u64 = 1_800_000_000;
+/// Tells heads, and waits for nothing.
+pub async fn tells(partner: &mut Partner, heads: Vec<Head>) {
+    partner.send(Message::Heads(Heads { heads, nonce: 0 })).await;
+}
+
+/// The beginning of the first epoch of a log, as a node passes it on.
+pub async fn read(partner: &mut Partner, land: Land) -> Vec<BatchEntry> {
+    beginning(partner, land, false).await
+}
+
+/// [`read`] where a reset ended that epoch: what it keeps.
+pub async fn read_kept(partner: &mut Partner, land: Land) -> Vec<BatchEntry> {
+    beginning(partner, land, true).await
+}
+
+async fn beginning(partner: &mut Partner, land: Land, kept: bool) -> Vec<BatchEntry> {
+    let (log, follow) = (land.code().to_owned(), 1);
+    let asked = Follow { land: log, epoch: 1, from: 0, credit_bytes: 1 << 20, follow, kept };
+    partner.send(Message::Follow(asked)).await;
+    let batch = partner.expect(|it| match it {
+        Message::Batch(batch) if batch.land == land.code() && batch.first == 0 => Some(batch),
+        _ => None,
+    });
+    let batch = batch.await.expect("open").expect("a batch");
+    partner.send(Message::Unfollow(Unfollow { land: land.code().to_owned(), epoch: 1 })).await;
+    batch.entries
+}
+
+/// A reset with the consent of these.
+pub fn agreed(arena: &Arena, reset: Reset, laender: &[Land]) -> Reset {
+    laender.iter().fold(reset, |reset, land| {
+        let key = arena.key(*land, "freshness.key");
+        reset.countersign(arena.verbund(), *land, &key, 2).expect("signed")
+    })
+}
+
+/// What an owner says that ends the epoch of its log behind the first entries, and nobody consents to
+/// yet.
+pub fn ending(arena: &Arena, log: &Chronicle, size: u64) -> Reset {
+    let (id, root) = (log.id(), log.root_of(size));
+    let said = EpochReset { log: id, size, root, reason: "verloren".to_owned(), unix_ms: 1 };
+    said.sign(arena.verbund(), &arena.key(log.land, "offline.key")).expect("signed")
+}
+
+/// As many others as have to agree that a log begins again, in a Verbund of ten.
+pub fn enough_others(owner: Land) -> Vec<Land> {
+    MEMBERS.into_iter().filter(|it| *it != owner).take(5).collect()
+}
+
+/// The epoch of a log ends behind the first entries, before the nodes start; what was said.
+pub fn ended(arena: &Arena, log: &Chronicle, size: u64) -> Reset {
+    let reset = agreed(arena, ending(arena, log, size), &enough_others(log.land));
+    arena.end_epoch(reset.clone());
+    reset
+}
+
+/// A vote in the log of a Land, as its owner can prove it.
+pub fn standing(arena: &Arena, log: &Chronicle, at: usize) -> decision::Standing {
+    let size = log.entries.len() as u64;
+    let entry = &log.entries[at];
+    decision::Standing {
+        header: entry.header.clone(),
+        salt: SALT,
+        body: entry.body.clone(),
+        checkpoint: arena.sign(log.land, size, log.root()).raw().clone(),
+        proof: prove_inclusion(log, size, at as u64).expect("in the tree"),
+    }
+}
+
+/// Lets RP ask this partner for charters; the time for which the votes go first passes at its clock.
+pub async fn asked_for_charters(partner: &mut Partner, skew: &Skew) {
+    // a little less than all of it at once, so that SL is not taken for silent
+    for (nonce, ms) in [(1, 8_000), (2, limits::CHARTERS_WAIT_MS - 8_500)] {
+        heads_of(partner, nonce).await;
+        skew.passed_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+    let ask = partner.expect(|it| match it {
+        Message::AskCharters(it) => Some(it.from),
+        _ => None,
+    });
+    assert_eq!(ask.await.expect("open"), Some(1));
+}

@@ -54,7 +54,7 @@ async fn certificates_that_do_not_count_are_refused_at_every_port() {
     let by_stranger = |it: Request| Some(stranger.issue(&it).expect("issued"));
     let publisher = Request::client(Pki::publisher_name(SL), now);
     let good = Some(world.he.issue(&node()).expect("issued"));
-    let cases: [(&str, Option<Issued>, _, AlertDescription, &str); 6] = [
+    let cases: [(&str, Option<Issued>, _, AlertDescription, &str); 7] = [
         ("wrong CA", by_stranger(publisher), TLS13, AlertDescription::UnknownCA, "unknown_issuer"),
         ("wrong CA", by_stranger(node()), TLS13, AlertDescription::UnknownCA, "unknown_issuer"),
         ("none", None, TLS13, AlertDescription::CertificateRequired, "no_certificate"),
@@ -66,6 +66,7 @@ async fn certificates_that_do_not_count_are_refused_at_every_port() {
             AlertDescription::UnsupportedCertificate,
             "bad_certificate",
         ),
+        ("weak key", Some(weak()), TLS13, AlertDescription::CertificateUnknown, "bad_certificate"),
         ("TLS 1.2", good, TLS12, AlertDescription::ProtocolVersion, "other"),
     ];
     let bound = arena.bound(SL);
@@ -183,6 +184,21 @@ async fn who_is_revoked_or_expires_in_the_middle_is_disconnected_and_nobody_else
     let beacon = th.expect(|it| matches!(it, Message::Beacon(_)).then_some(()));
     assert_eq!(beacon.await.expect("the session stands"), Some(()));
     world.blames_nobody(honest).await;
+}
+
+/// A certificate with a key that is too short, whoever issued it.
+fn weak() -> Issued {
+    let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048);
+    let key = key.expect("a key");
+    let params = rcgen::CertificateParams::new(vec![Pki::node_name(HE)]).expect("a name");
+    let certificate = params.self_signed(&key).expect("signed");
+    let pkcs8 = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    Issued {
+        chain: vec![certificate.der().clone()],
+        key: pkcs8.into(),
+        chain_pem: certificate.pem(),
+        key_pem: key.serialize_pem().into(),
+    }
 }
 
 // === impl World ===

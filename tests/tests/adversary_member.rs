@@ -14,29 +14,25 @@ use registry_node::{
 };
 use registry_proto::{
     charter::{Charter, CharterVote, CitedVote},
-    epoch::EpochReset,
     erasure,
     evidence::Equivocation,
     log::{Hash, Kind, leaf_hash},
-    terms::{
-        Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
-        LogId,
-    },
+    terms::Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
     wire::{
         peer::{
-            Batch, BatchEntry, Beacon, BodyState, CharterStep, Charters, Evidence, Follow, Head,
-            Heads, Unfollow, peer_message::Message,
+            Batch, BatchEntry, Beacon, BodyState, CharterStep, Charters, Evidence, Head,
+            peer_message::Message,
         },
-        registry::{CharterDecision, Erasure, FormerKeys, MemberState},
+        registry::{CharterDecision, FormerKeys, MemberState},
     },
 };
 use registry_tests::{
     arena::{Arena, LIMIT, MEMBERS, Run},
     attack::{
-        SIGNED_SECONDS, acknowledged, asked_after, delivered, fault, given_up, heads_of, lapse,
-        quarantined, state,
+        acknowledged, asked_after, asked_for_charters, delivered, ended, fault, given_up, heads_of,
+        lapse, quarantined, read, standing, state, tells,
     },
-    chronicle::{Chronicle, SALT, empty_head},
+    chronicle::{Chronicle, SALT, SIGNED_SECONDS, empty_head},
     cluster::{Who, eventually, http_get},
     partner::Partner,
     records::{definition, request, service_id},
@@ -44,32 +40,6 @@ use registry_tests::{
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::Code;
-
-fn grown(arena: &Arena, land: Land, entries: usize) -> Chronicle {
-    let mut log = Chronicle::of(arena, land);
-    for _ in 0..entries {
-        log.grow();
-    }
-    log
-}
-
-async fn tells(partner: &mut Partner, heads: Vec<Head>) {
-    partner.send(Message::Heads(Heads { heads, nonce: 0 })).await;
-}
-
-/// The beginning of a log, as a node passes it on.
-async fn read(partner: &mut Partner, land: Land) -> Vec<BatchEntry> {
-    let (log, follow) = (land.code().to_owned(), 1);
-    let asked = Follow { land: log, epoch: 1, from: 0, credit_bytes: 1 << 20, follow, kept: false };
-    partner.send(Message::Follow(asked)).await;
-    let batch = partner.expect(|it| match it {
-        Message::Batch(batch) if batch.land == land.code() && batch.first == 0 => Some(batch),
-        _ => None,
-    });
-    let batch = batch.await.expect("open").expect("a batch");
-    partner.send(Message::Unfollow(Unfollow { land: land.code().to_owned(), epoch: 1 })).await;
-    batch.entries
-}
 
 //     HE shows what is no proof of two histories
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +140,7 @@ async fn erasures_excuse_and_take_nothing_but_what_they_are_for() {
     ];
     let mut he = arena.partner(RP, HE).await;
     for (count, (land, change)) in (1..).zip(&cases) {
-        let log = grown(&arena, *land, 2);
+        let log = Chronicle::grown(&arena, *land, 2);
         let heads = vec![log.head(&arena, SIGNED_SECONDS)];
         let follow = asked_after(&mut he, &[*land], heads).await;
         let mut batch = log.batch(&arena, &follow[land]);
@@ -188,16 +158,11 @@ async fn erasures_excuse_and_take_nothing_but_what_they_are_for() {
     tells(&mut he, vec![empty_head(HE)]).await;
     let of_sl = read(&mut he, SL).await.swap_remove(0);
     drop(he);
-    let erases = |index: u64, leaf: Hash| {
-        let leaf_hash = Bytes::copy_from_slice(leaf.as_bytes());
-        let grund = "Widerruf".to_owned();
-        Bytes::from(Erasure { index, leaf_hash, grund, epoch: 0 }.encode_to_vec())
-    };
-    let mut log = grown(&arena, HE, 1);
+    let mut log = Chronicle::grown(&arena, HE, 1);
     let protected = log.say(Kind::CharterVote, Bytes::from_static(b"\xff"));
-    log.say(Kind::Erasure, erases(0, leaf_hash(&of_sl.header)));
-    log.say(Kind::Erasure, erases(1, protected));
-    log.say(Kind::Erasure, erases(0, log.leaf(0)));
+    log.erase(0, 0, leaf_hash(&of_sl.header));
+    log.erase(0, 1, protected);
+    log.erase(0, 0, log.leaf(0));
     let mut he = delivered(&arena, RP, &log).await;
     arena.counted(RP, "registry_erasures_void{land=\"HE\"}", 2).await;
     let mut expected = vec![BodyState::Present; 5];
@@ -212,34 +177,6 @@ async fn erasures_excuse_and_take_nothing_but_what_they_are_for() {
     assert_eq!(arena.metric(RP, "registry_erasures_void{land=\"SL\"}").await, 0);
     honest.goes_on().await;
     arena.stop().await;
-}
-
-/// A vote in the log of a Land, as its owner can prove it.
-fn standing(arena: &Arena, log: &Chronicle, at: usize) -> decision::Standing {
-    let size = log.entries.len();
-    let entry = &log.entries[at];
-    decision::Standing {
-        header: entry.header.clone(),
-        salt: SALT,
-        body: entry.body.clone(),
-        checkpoint: arena.sign(log.land, size as u64, log.root()).raw().clone(),
-        // of two entries the other one is all of the way
-        proof: (0..size).filter(|it| *it != at).map(|it| log.leaf(it)).collect(),
-    }
-}
-
-/// Lets RP ask this partner for charters; the time for which the votes go first passes at its clock.
-async fn asked_for_charters(partner: &mut Partner, skew: &Skew) {
-    // a little less than all of it at once, so that SL is not taken for silent
-    for (nonce, ms) in [(1, 8_000), (2, limits::CHARTERS_WAIT_MS - 8_500)] {
-        heads_of(partner, nonce).await;
-        skew.passed_ms.fetch_add(ms, Ordering::Relaxed);
-    }
-    let ask = partner.expect(|it| match it {
-        Message::AskCharters(it) => Some(it.from),
-        _ => None,
-    });
-    assert_eq!(ask.await.expect("open"), Some(1));
 }
 
 /// Waits until the monitoring of RP shows this warning, and the node as ready.
@@ -410,7 +347,7 @@ async fn who_delivers_nothing_is_passed_over_and_who_says_nothing_is_left() {
     let skew: &Skew = Box::leak(Box::default());
     let arena = Arena::start(Run { clock_of_rp: Clock::skewed(skew), ..Run::default() }).await;
     let honest = arena.honest().await;
-    let log = grown(&arena, BY, 2);
+    let log = Chronicle::grown(&arena, BY, 2);
     let head = log.head(&arena, SIGNED_SECONDS);
     let mut he = arena.partner(RP, HE).await;
     asked_after(&mut he, &[BY], vec![head.clone()]).await;
@@ -450,7 +387,7 @@ async fn who_delivers_nothing_is_passed_over_and_who_says_nothing_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_charter_or_a_reset_has_ended_stays_ended() {
     let mut arena = Arena::prepare().await;
-    let (by, th) = (grown(&arena, BY, 2), grown(&arena, TH, 2));
+    let (by, th) = (Chronicle::grown(&arena, BY, 2), Chronicle::grown(&arena, TH, 2));
     let new_keys = ["new-log.key", "new-freshness.key"];
     let public = new_keys.map(|it| {
         let key = arena.key(TH, it);
@@ -471,14 +408,8 @@ async fn what_a_charter_or_a_reset_has_ended_stays_ended() {
             }
         }
     });
-    let first = LogId { land: NI, epoch: 1 };
-    let root = Hash::EMPTY_ROOT;
-    let said = EpochReset { log: first, size: 0, root, reason: "verloren".to_owned(), unix_ms: 1 };
-    let reset = said.sign(arena.verbund(), &arena.key(NI, "offline.key")).expect("signed");
-    arena.end_epoch([HE, BE, NW, BW, SN].iter().fold(reset, |reset, land| {
-        let key = arena.key(*land, "freshness.key");
-        reset.countersign(arena.verbund(), *land, &key, 2).expect("signed")
-    }));
+    let first = Chronicle::of(&arena, NI);
+    ended(&arena, &first, 0);
     arena.run(Run::default()).await;
     let honest = arena.honest().await;
 
@@ -489,13 +420,13 @@ async fn what_a_charter_or_a_reset_has_ended_stays_ended() {
     let counted = "registry_requests_total{method=\"/verbund.peer.v1.PeerService/Session\",code=\"FAILED_PRECONDITION\"}";
     arena.counted(RP, counted, 1).await;
     let mut he = arena.partner(RP, HE).await;
-    for (count, ended) in (1..).zip([&by, &th]) {
-        let land = ended.land;
-        let mut beyond = ended.clone();
+    for (count, cut) in (1..).zip([&by, &th]) {
+        let land = cut.land;
+        let mut beyond = cut.clone();
         beyond.grow();
         tells(&mut he, vec![beyond.head(&arena, SIGNED_SECONDS)]).await;
         arena.counted(RP, &lapse(HE, "uncounted_head"), count).await;
-        let heads = vec![ended.head(&arena, SIGNED_SECONDS)];
+        let heads = vec![cut.head(&arena, SIGNED_SECONDS)];
         let follow = asked_after(&mut he, &[land], heads.clone()).await;
         he.send(Message::Batch(beyond.batch(&arena, &follow[&land]))).await;
         given_up(&mut he, land).await;
@@ -516,8 +447,7 @@ async fn what_a_charter_or_a_reset_has_ended_stays_ended() {
     eventually(LIMIT, "it is shown", async || arena.size(RP, TH) == 3).await;
 
     // an epoch begins with the reset that made it
-    let mut second = Chronicle::of(&arena, NI);
-    second.epoch = 2;
+    let mut second = first.next_epoch();
     second.grow();
     let mut ni = arena.partner(RP, NI).await;
     let follow = asked_after(&mut ni, &[NI], vec![second.head(&arena, SIGNED_SECONDS)]).await;

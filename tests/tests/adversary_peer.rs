@@ -10,7 +10,7 @@ use std::{
 use registry_core::limits;
 use registry_node::driver::{Clock, Skew};
 use registry_proto::{
-    epoch::{EpochReset, Reset},
+    epoch::EpochReset,
     log::{Hash, Header},
     terms::{
         Land::{self, BE, BW, BY, HE, NI, NW, RP, SL, SN, TH},
@@ -24,7 +24,9 @@ use registry_proto::{
 };
 use registry_tests::{
     arena::{Arena, LIMIT, MEMBERS, Run},
-    attack::{acknowledged, asked_after, asked_for, fault, given_up, heads_of, quarantined, state},
+    attack::{
+        acknowledged, agreed, asked_after, asked_for, fault, given_up, heads_of, quarantined, state,
+    },
     chronicle::{Chronicle, empty_head},
     cluster::{Who, eventually},
     partner::Partner,
@@ -384,20 +386,14 @@ async fn a_reset_without_enough_countersignatures_ends_no_epoch() {
         let said = EpochReset { log, size: 0, root, reason: "verloren".to_owned(), unix_ms: 1 };
         said.sign(arena.verbund(), &arena.key(signer, key)).expect("signed")
     };
-    let agreed = |reset: Reset, laender: &[Land]| {
-        laender.iter().fold(reset, |reset, land| {
-            let key = arena.key(*land, "freshness.key");
-            reset.countersign(arena.verbund(), *land, &key, 2).expect("signed")
-        })
-    };
     let four = [TH, BE, NI, NW];
     let mut he = arena.partner(RP, HE).await;
     // ten members: five of nine others must agree, and the offline key must be the own one
     for (count, reset) in (1..).zip([
         own(HE, HE, "offline.key"),
-        agreed(own(HE, HE, "offline.key"), &four),
-        agreed(own(BY, HE, "offline.key"), &MEMBERS[5..]),
-        agreed(own(SL, SL, "log.key"), &MEMBERS[1..]),
+        agreed(&arena, own(HE, HE, "offline.key"), &four),
+        agreed(&arena, own(BY, HE, "offline.key"), &MEMBERS[5..]),
+        agreed(&arena, own(SL, SL, "log.key"), &MEMBERS[1..]),
     ]) {
         let items = vec![reset.encode()];
         he.send(Message::EpochResets(EpochResets { items })).await;

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use registry_client::Client;
+use registry_core::limits;
 use registry_node::serving::Patience;
 use registry_proto::terms::Land::SL;
 use registry_tests::{
@@ -131,6 +133,38 @@ async fn whoever_is_slow_to_begin_is_disconnected_at_every_port() {
     arena.counted(SL, &ended("admin", "timeout"), 20).await;
     arena.counted(SL, &ended("web", "timeout"), 40).await;
     arena.counted(SL, &ended("monitoring", "timeout"), 20).await;
+    honest.goes_on().await;
+    arena.stop().await;
+}
+
+//     one reader holds as many connections to SL as a certificate may have
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_one_certificate_leave_room_for_others() {
+    let patience = Patience { head: 4 * LIMIT, ..Patience::default() };
+    let arena = Arena::start(Run { patience, ..Run::default() }).await;
+    let honest = arena.honest().await;
+    let grpc = arena.bound(SL).grpc;
+    let mut held = Vec::new();
+    for _ in 0..limits::CONNECTIONS_PER_IDENTITY_MAX {
+        held.push(arena.tls(grpc, Who::Reader, b"h2").await.expect("has a place"));
+    }
+    assert_eq!(arena.metric(SL, &handshakes("grpc", "too_many")).await, 0);
+    let mut more = arena.tls(grpc, Who::Reader, b"h2").await.expect("the client's half of it");
+    // nothing of HTTP/2 comes, not even its settings
+    let read = timeout(LIMIT, more.read(&mut [0; 1])).await.expect("in time");
+    assert_eq!(read.unwrap_or(0), 0, "closed");
+    arena.counted(SL, &handshakes("grpc", "too_many"), 1).await;
+    arena.client(SL, Who::Operator(SL)).await.status().await.expect("others are served");
+    honest.goes_on().await;
+    // a place that is free is used again
+    drop(held.pop());
+    eventually(LIMIT, "a place is free", async || {
+        match Client::connect(arena.config(SL, Who::Reader)).await {
+            Ok(client) => client.status().await.is_ok(),
+            Err(_) => false,
+        }
+    })
+    .await;
     honest.goes_on().await;
     arena.stop().await;
 }

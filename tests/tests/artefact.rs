@@ -155,6 +155,10 @@ async fn a_damaged_chunk_is_noticed_and_fetched_again() {
     let refused = client.pull_chunk(&chunk, 0).await.expect_err("damaged").to_string();
     assert!(refused.contains("is not stored at this node"), "{refused}");
     cluster.saw(SL, "registry_artefact_chunks_damaged_total", &["damaged", &name]).await;
+    // the log of RP goes on, and SL takes it
+    let mut meanwhile = request(vec![definition(&service_id(2), "Dienst 2")], vec![]);
+    meanwhile.ack_peers = 1;
+    cluster.publish(RP, meanwhile).await.expect("published");
     complete(&cluster, SL, &layout).await;
     assert!(fs::read(&stored).expect("stored") == data);
 

@@ -59,6 +59,14 @@ async fn what_one_person_submits_is_published_when_another_has_confirmed_it() {
         ..asked.clone()
     };
     refused(publish(&cluster, Who::Publisher(SL), other).await);
+    eventually(LIMIT, "it is counted", async || {
+        cluster.metrics(SL).await.lines().any(|it| it == "registry_approvals_waiting 1")
+    })
+    .await;
+    // the log of RP does not wait for anybody, and SL takes it
+    let mut meanwhile = request(vec![definition(&service_id(9), "Anderswo")], vec![]);
+    meanwhile.ack_peers = 1;
+    cluster.publish(RP, meanwhile).await.expect("published");
 
     // it is signed by nobody, and outlives the process
     assert_eq!(size(&cluster).await, before, "nothing was written");

@@ -200,7 +200,12 @@ async fn a_log_that_was_changed_on_the_disk_of_a_partner_is_never_shown() {
     cluster
         .saw(RP, "registry_journal_damage{land=\"SL\"}", &["damage in the journal", "SL/1"])
         .await;
-    // both go on
+    // both go on, and the log of RP is not disturbed, though its index waits for the log of SL
+    eventually(LIMIT, "RP may publish", async || {
+        cluster.status(RP).await.is_ok_and(|it| it.fence == "open")
+    })
+    .await;
+    publish_at(&cluster, RP, 5).await;
     cluster.wait_open(&[SL]).await;
     publish(&cluster, 4).await;
     let listed = cluster.registry(RP, Who::Reader, &["service", "list", "--land", "SL"]);
@@ -228,7 +233,8 @@ async fn a_log_that_was_written_anew_on_the_disk_of_a_partner_comes_again() {
     // it was not the owner
     let faults = cluster.metrics(RP).await;
     assert!(!faults.contains("fault=\"equivocation\""), "{faults}");
-    cluster.wait_open(&[SL]).await;
+    cluster.wait_open(&[SL, RP]).await;
+    publish_at(&cluster, RP, 5).await;
     publish(&cluster, 4).await;
     let listed = cluster.registry(RP, Who::Reader, &["service", "list", "--land", "SL"]);
     let output = { listed }.output().expect("registry runs");
@@ -537,9 +543,14 @@ async fn start(cluster: &mut Cluster, laender: &[Land]) {
 
 /// Publishes at the Saarland, held by Rheinland-Pfalz; answers the index.
 async fn publish(cluster: &Cluster, n: u64) -> u64 {
+    publish_at(cluster, SL, n).await
+}
+
+/// [`publish`] at a node; another one has it then.
+async fn publish_at(cluster: &Cluster, land: Land, n: u64) -> u64 {
     let mut record = request(vec![definition(&service_id(n), &format!("Dienst {n}"))], vec![]);
     record.ack_peers = 1;
-    let answer = cluster.publish(SL, record).await.expect("published");
+    let answer = cluster.publish(land, record).await.expect("published");
     answer.records[0].position.as_ref().expect("a place").index
 }
 

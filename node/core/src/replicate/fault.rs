@@ -193,6 +193,9 @@ pub enum Lapse {
     UncountedHead,
     /// Served another history of an epoch than the one that its reset keeps; another partner is asked.
     OtherHistory,
+    /// Showed entries of the past of this node's Land without bodies, for erasures that a reset discarded:
+    /// others may have them and are asked too.
+    BodiesGone,
     /// Told a reset that counts by an earlier charter, or maybe by a later one, and not here.
     UncountedReset,
     /// Runs under a later charter and did not prove the next one when it was asked.
@@ -301,6 +304,7 @@ impl Lapse {
             | Self::Stalled
             | Self::UncountedHead
             | Self::OtherHistory
+            | Self::BodiesGone
             | Self::UncountedReset => false,
         }
     }
@@ -312,6 +316,7 @@ impl Lapse {
             Self::Stalled => "stalled",
             Self::UncountedHead => "uncounted_head",
             Self::OtherHistory => "other_history",
+            Self::BodiesGone => "bodies_gone",
             Self::UncountedReset => "uncounted_reset",
             Self::UnprovedCharter => "unproved_charter",
             Self::OtherCharter => "other_charter",

@@ -313,6 +313,7 @@ impl Replication {
                 Ok(Vec::new())
             }
             Err(BatchFault::Gone) => {
+                self.lapse(id, Lapse::BodiesGone);
                 self.ask_another(id, log, now);
                 Ok(Vec::new())
             }
