@@ -136,6 +136,9 @@ impl Foundation<'_> {
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
+        let resets = Resets::of(&self.config.data_dir);
+        let forged = self.index.journals().forged();
+        forged.follow(self.own.land, resets, self.metrics.clone(), self.streams);
         super::stop_with(self.engine, self.streams);
         Ok(Core { handle, board, connected, receipts: shown, erasures, exchange })
     }

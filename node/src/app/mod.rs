@@ -4,6 +4,7 @@
 //! process but the process itself.
 
 mod audited;
+mod bodies;
 mod cut;
 mod foundation;
 mod gone;
@@ -420,7 +421,7 @@ fn open_index(
     own: LogId,
 ) -> Result<(Store, Index, Folder), StartError> {
     let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
-    let journals = Journals::default();
+    let journals = Journals::telling(erasures.forged().clone());
     for (log, reader) in readers {
         let whole: Arc<dyn JournalRead> = Arc::new(reader.clone());
         let journal = match counts.get(log) {

@@ -370,6 +370,7 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         metrics: parts.metrics.clone(),
         exchange: parts.exchange.clone(),
         audit: parts.audit.clone(),
+        forged: parts.index.journals().forged().clone(),
     };
     Charters::start(setup, &parts.shutdown)
 }

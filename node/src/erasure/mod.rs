@@ -35,7 +35,11 @@ use registry_proto::{
 use tokio::sync::Notify;
 use tracing::{error, info};
 
-use crate::{journals::Stored, lifecycle::chain};
+use crate::{
+    forged::{Forged, genuine_body},
+    journals::Stored,
+    lifecycle::chain,
+};
 use entries::{erased, erased_kind, promised_kind, settle_one};
 use list::{Erased, List, NOT_HERE, Row, UNREADABLE};
 pub use tasks::Tasks;
@@ -61,6 +65,7 @@ struct Inner {
     hears: Mutex<Vec<Hears>>,
     /// Erasures that erase nothing, by the Land that wrote them.
     void: Mutex<BTreeMap<Land, u64>>,
+    forged: Forged,
     wake: Notify,
 }
 
@@ -152,9 +157,15 @@ impl Erasures {
             work: Mutex::default(),
             hears: Mutex::default(),
             void: Mutex::default(),
+            forged: Forged::default(),
             wake: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whom to tell of bodies that are not those their headers name.
+    pub fn forged(&self) -> &Forged {
+        &self.inner.forged
     }
 
     /// A log is opened: so many entries are here, and so it ends if a reset ended it. Erasures beyond
@@ -197,8 +208,9 @@ impl Erasures {
                 continue;
             };
             let found = entries.iter().filter_map(|it| {
-                let body = crate::driver::writer::stored_body(it)?;
-                Some((&it.header, body))
+                // somebody wrote it on this disk, so it erases nothing
+                let header = Header::parse(&it.header).ok().filter(|_| is_erasure(&it.header))?;
+                Some((&it.header, genuine_body(&header, it, &self.inner.forged)?))
             });
             let found = self.found(log, &reader, found);
             next += entries.len().max(1) as u64;

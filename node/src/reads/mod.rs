@@ -528,7 +528,8 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// [`Reject::Unavailable`] with `JOURNAL_DAMAGED` if it cannot be read.
+    /// [`Reject::Unavailable`] with `JOURNAL_DAMAGED` if it cannot be read, or its body is not the one
+    /// that its owner signed.
     pub fn entry(&self, at: Position) -> Result<(Stored, Parsed), Reject> {
         let damaged = |cause: String| {
             tracing::error!(%at, cause, "entry cannot be read");
@@ -544,7 +545,8 @@ impl Index {
             self.journals().find(at.log).ok_or_else(|| damaged("no journal".to_owned()))?;
         let stored = journal.read(at.index, 1, 1).map_err(|error| damaged(chain(&error)))?;
         let stored = stored.into_iter().next().ok_or_else(|| damaged("nothing read".to_owned()))?;
-        let entry = Parsed::of(at.log, stored.clone()).map_err(|error| damaged(chain(&error)))?;
+        let entry = self.journals().genuine(at.log, stored.clone());
+        let entry = entry.map_err(|error| damaged(chain(&error)))?;
         Ok((stored, entry))
     }
 }
