@@ -10,6 +10,7 @@
 
 mod entries;
 mod list;
+mod seen;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::{
     fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,6 +43,7 @@ use crate::{
 };
 use entries::{erased, erased_kind, promised_kind, settle_one};
 use list::{Erased, List, NOT_HERE, Row, UNREADABLE};
+pub use seen::ErasuresSeen;
 pub use tasks::Tasks;
 
 /// Erasures of all logs, as far as this node knows them. Cheap to clone; all clones are one.
@@ -49,11 +51,6 @@ pub use tasks::Tasks;
 pub struct Erasures {
     inner: Arc<Inner>,
 }
-
-/// The same for readers of journals, which do not keep it: it leads to the index, and the index
-/// leads to them.
-#[derive(Clone, Debug)]
-pub struct ErasuresSeen(Weak<Inner>);
 
 struct Inner {
     dir: PathBuf,
@@ -123,17 +120,6 @@ const LEAVES_MAX: usize = 16;
 /// Bytes and entries of one read of the journal.
 const READ_BYTES: usize = 4 << 20;
 const READ_ENTRIES: usize = 10_000;
-
-// === impl ErasuresSeen ===
-
-impl ErasuresSeen {
-    /// As [`Erasures::hide`]; `None` once the node has stopped.
-    #[must_use]
-    pub(crate) fn hide(&self, log: LogId, entries: &mut [Stored]) -> Option<()> {
-        Erasures { inner: self.0.upgrade()? }.hide(log, entries);
-        Some(())
-    }
-}
 
 // === impl Erasures ===
 
