@@ -245,7 +245,7 @@ impl App {
         let (engine, bound) = (Shutdown::new(), listeners.addresses());
         let (readers, epochs) = (logs.readers.clone(), logs.epochs.clone());
         let (store, index, folder) =
-            open_index(&config, &readers, &epochs.counts, &logs.erasures, own)?;
+            open_index(&config, &readers, &epochs.counts, &logs.erasures, own, &audit)?;
         let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
             clock,
@@ -419,6 +419,7 @@ fn open_index(
     counts: &BTreeMap<LogId, u64>,
     erasures: &Erasures,
     own: LogId,
+    audit: &Audit,
 ) -> Result<(Store, Index, Folder), StartError> {
     let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
     let journals = Journals::telling(erasures.forged().clone());
@@ -433,6 +434,8 @@ fn open_index(
         journals.insert(*log, journal);
     }
     let keeper = crate::guard::Keeper::open(&config.data_dir, config.mass_retirement_percent)?;
+    let audit = audit.clone();
+    keeper.hear(move |log, moves| audit.note(audited::held(log, moves)));
     let index = Index::new(store.clone(), journals, keeper);
     let folder = Folder::start(index.clone(), &outcome, Some(own))
         .map_err(|source| StartError::System { what: "a thread", source })?;

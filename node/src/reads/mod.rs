@@ -6,7 +6,7 @@ mod kept;
 mod nachnutzung;
 mod offers;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message;
 use registry_core::{
@@ -23,10 +23,11 @@ use registry_proto::{
     wire::registry::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
-        ListHandoversRequest, ListHandoversResponse, ListServicesRequest, ListServicesResponse,
-        ListVersionsRequest, ListVersionsResponse, LogPosition, ResolveVersionRequest,
-        ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse, Service,
-        ServiceOwner, ServiceVersion, SuggestRequest, SuggestResponse, Version,
+        HeldRetirements, ListHandoversRequest, ListHandoversResponse, ListServicesRequest,
+        ListServicesResponse, ListVersionsRequest, ListVersionsResponse, LogPosition,
+        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
+        SearchServicesResponse, Service, ServiceOwner, ServiceVersion, SuggestRequest,
+        SuggestResponse, Version,
     },
 };
 use uuid::Uuid;
@@ -356,6 +357,7 @@ impl Reads {
             fence: shown.fence.clone(),
             signing_failed: shown.signing_failed,
             set_aside: self.board.set_aside().unwrap_or_default(),
+            held: held(&self.index.keeper().counted()),
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
             now: Some(timestamp(self.clock.wall_ms())),
@@ -549,6 +551,16 @@ impl Index {
         let entry = entry.map_err(|error| damaged(chain(&error)))?;
         Ok((stored, entry))
     }
+}
+
+/// What the guard holds, as the API says it.
+fn held(counted: &BTreeMap<LogId, u64>) -> Vec<HeldRetirements> {
+    let one = |(log, moves): (&LogId, &u64)| HeldRetirements {
+        land: log.land.code().to_owned(),
+        epoch: log.epoch,
+        moves: *moves,
+    };
+    counted.iter().map(one).collect()
 }
 
 /// True if a filter names this Land, or none.
