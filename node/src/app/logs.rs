@@ -252,7 +252,9 @@ fn without_forged(
     let found = bodies::first_forged(&journal.reader());
     let (mut journal, mut findings) = (journal, 0);
     if let Some(index) = found {
-        error!(%log, index, "damage in the journal: a body that its owner did not sign; partners bring it again");
+        error!(
+            %log, index, "damage in the journal: a body that its owner did not sign; partners bring it again"
+        );
         // only whole groups can go
         let kept = journal.whole_groups(index);
         let kept = kept.map_err(|source| LogsError::Open { log, dir: dir.to_owned(), source })?;

@@ -164,8 +164,8 @@ const SIGNING_FAILED: &str = "\nAchtung: ein Schlüssel des Landes unterschreibt
 fn held(of: &HeldRetirements) -> String {
     let land = output::clean(&of.land);
     format!(
-        "\nAchtung: in {land}/{} sind {} Abschaltungen angehalten, so viele auf einmal sind ungewöhnlich; sie \
-         gelten hier erst, wenn der Betreiber sie gelten lässt.\nNächster Schritt: {land} anrufen, \
+        "\nAchtung: in {land}/{} sind {} Abschaltungen angehalten, so viele auf einmal sind ungewöhnlich; \
+         sie gelten hier erst, wenn der Betreiber sie gelten lässt.\nNächster Schritt: {land} anrufen, \
          dann am Admin-Port registry held list und registry held accept {land}\n",
         of.epoch, of.moves
     )
