@@ -16,7 +16,7 @@ use registry_proto::{
 };
 use uuid::Uuid;
 
-use crate::journals::{JournalRead, ParseError, Parsed, ReadError};
+use crate::journals::{JournalRead, Journals, ParseError, Parsed, ReadError};
 
 /// An atomic batch of a log.
 #[derive(Debug)]
@@ -82,6 +82,7 @@ const READ_ENTRIES: usize = 1_000;
 ///
 /// [`BatchError`] if the journal is damaged there.
 pub fn read_batches(
+    journals: &Journals,
     journal: &dyn JournalRead,
     log: LogId,
     from: u64,
@@ -97,7 +98,7 @@ pub fn read_batches(
         }
         for stored in stored {
             next = stored.index + 1;
-            let entry = Parsed::of(log, stored)?;
+            let entry = journals.genuine(log, stored)?;
             let record = fold::read(&entry.as_entry()).unwrap_or(Record::Hidden);
             if let Some(batch) = builder.push(&entry, record) {
                 bytes += batch.bytes;

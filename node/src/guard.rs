@@ -3,10 +3,10 @@
 //! The folder asks it before a move becomes visible, so that nothing vanishes and comes back.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
-    fs, io,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -27,8 +27,14 @@ pub struct Keeper {
 struct Shared {
     guard: Mutex<Guarding>,
     held: ArcSwap<Held>,
+    /// How much is held of each log.
+    counted: ArcSwap<BTreeMap<LogId, u64>>,
+    hears: OnceLock<Hears>,
     path: Option<PathBuf>,
 }
+
+/// Hears of a log of which nothing was held before, and how much is held now.
+struct Hears(Box<dyn Fn(LogId, u64) + Send + Sync>);
 
 #[derive(Debug)]
 struct Guarding {
@@ -87,9 +93,39 @@ impl Keeper {
     }
 
     fn over(guard: Guard, path: Option<PathBuf>) -> Self {
-        let held = ArcSwap::from_pointee(guard.held());
+        let (held, counted) = Default::default();
+        let now = guard.held();
         let guard = Mutex::new(Guarding { guard, looked: false, held: false });
-        Self { shared: Arc::new(Shared { guard, held, path }) }
+        let keeper = Self {
+            shared: Arc::new(Shared { guard, held, counted, hears: OnceLock::new(), path }),
+        };
+        keeper.show(now);
+        keeper
+    }
+
+    /// Has `hears` called when a log is held of which nothing was held before; with it how much that is
+    /// by then. It MUST NOT wait. Counts once.
+    pub(crate) fn hear(&self, hears: impl Fn(LogId, u64) + Send + Sync + 'static) {
+        if self.shared.hears.set(Hears(Box::new(hears))).is_err() {
+            tracing::error!("somebody hears of what is held already");
+        }
+    }
+
+    /// How many moves do not count now, of each log that has any.
+    pub fn counted(&self) -> Arc<BTreeMap<LogId, u64>> {
+        self.shared.counted.load_full()
+    }
+
+    /// Shows what is held; the logs of which nothing was held before.
+    fn show(&self, held: Held) -> BTreeMap<LogId, u64> {
+        let mut counted: BTreeMap<LogId, u64> = BTreeMap::new();
+        for at in &held {
+            *counted.entry(at.log).or_default() += 1;
+        }
+        let before = self.shared.counted.swap(Arc::new(counted.clone()));
+        self.shared.held.store(Arc::new(held));
+        counted.retain(|log, _| !before.contains_key(log));
+        counted
     }
 
     /// What does not count now.
@@ -120,7 +156,9 @@ impl Keeper {
                 moves = held.len(),
                 "a Land retires many versions at once; its moves are held until an operator accepts them"
             );
-            self.shared.held.store(Arc::new(held));
+            for (log, moves) in self.show(held) {
+                self.shared.hears.get().inspect(|it| (it.0)(log, moves));
+            }
         }
         if std::mem::take(&mut it.looked)
             && let Err(error) = self.write(&it.guard)
@@ -142,7 +180,7 @@ impl Keeper {
         let Some(last) = last else { return Ok(0) };
         let count = accepted.accept(log, last + 1);
         self.write(&accepted)?;
-        self.shared.held.store(Arc::new(accepted.held()));
+        self.show(accepted.held());
         it.guard = accepted;
         Ok(count)
     }
@@ -158,6 +196,12 @@ impl Keeper {
 
     fn lock(&self) -> MutexGuard<'_, Guarding> {
         self.shared.guard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hears {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hears")
     }
 }
 
@@ -221,17 +265,24 @@ mod tests {
             keeper.retired(Position { log: LOG, index }, 5, || 100);
         }
         assert!(keeper.held().is_empty(), "shown together");
+        let heard = Arc::<Mutex<Vec<_>>>::default();
+        let hears = Arc::clone(&heard);
+        keeper.hear(move |log, moves| hears.lock().expect("sound").push((log, moves)));
         keeper.settle();
-        assert_eq!(keeper.held().len(), 30);
+        keeper.retired(Position { log: LOG, index: 30 }, 5, || 100);
+        keeper.settle();
+        assert_eq!(*heard.lock().expect("sound"), [(LOG, 30)], "when it begins");
+        assert_eq!((keeper.held().len(), keeper.counted()[&LOG]), (31, 31));
         let again = Keeper::open(dir.path(), 20).expect("opens again");
         assert_eq!(again.held(), keeper.held());
         // the same entries, when the catalogue is built anew
-        for index in 0..30 {
+        for index in 0..31 {
             again.retired(Position { log: LOG, index }, 5, || 10_000);
         }
         again.settle();
         assert_eq!(again.held(), keeper.held());
-        assert_eq!(again.accept(LOG).expect("kept"), 30);
+        assert_eq!(again.accept(LOG).expect("kept"), 31);
+        assert!(again.counted().is_empty());
         assert!(Keeper::open(dir.path(), 20).expect("opens").held().is_empty());
     }
 

@@ -6,11 +6,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use registry_core::fold::{LogEntry, Position};
 use registry_proto::{
-    log::{Hash, HashTiles, Header, HeaderError, leaf_hash},
+    log::{Hash, HashTiles, Header, HeaderError, body_digest, leaf_hash},
     terms::LogId,
 };
 
-use crate::erasure::ErasuresSeen;
+use crate::{erasure::ErasuresSeen, forged::Forged};
 
 /// Reads one log. Everything it gives is durable and verified.
 pub trait JournalRead: Send + Sync {
@@ -78,7 +78,8 @@ pub struct Signed {
 #[error("cannot read the journal")]
 pub struct ReadError(#[source] pub Box<dyn Error + Send + Sync>);
 
-/// A stored entry whose header is understood.
+/// A stored entry whose header is understood. Its body may be another than the header names, see
+/// [`Parsed::is_forged`].
 #[derive(Clone, Debug)]
 pub struct Parsed {
     /// Its header.
@@ -87,6 +88,7 @@ pub struct Parsed {
     pub leaf: Hash,
     /// Body, if it is here.
     pub body: Option<Bytes>,
+    salt: [u8; 16],
     /// It is not, because its owner has erased it.
     pub erased: bool,
     /// When it came.
@@ -113,12 +115,19 @@ pub enum ParseError {
         /// Where it says to stand.
         found: Position,
     },
+    /// A body that its owner did not sign.
+    #[error("the body of entry {at} is not the one that its owner signed")]
+    Body {
+        /// Where it stands.
+        at: Position,
+    },
 }
 
 /// All logs of this node. Cheap to clone; all clones are one set.
 #[derive(Clone, Default)]
 pub struct Journals {
     logs: Arc<ArcSwap<BTreeMap<LogId, Arc<dyn JournalRead>>>>,
+    forged: Forged,
 }
 
 /// A log of which only a beginning counts: a reset ended its epoch. Checkpoints and hashes are
@@ -140,6 +149,31 @@ pub struct Tiles<'a>(pub &'a dyn JournalRead);
 // === impl Journals ===
 
 impl Journals {
+    /// No log yet; what is forged in them is told to `forged`.
+    pub fn telling(forged: Forged) -> Self {
+        Self { forged, ..Self::default() }
+    }
+
+    /// Whom to tell of bodies that are not those their headers name.
+    pub fn forged(&self) -> &Forged {
+        &self.forged
+    }
+
+    /// Reads an entry of `log` whose body is shown to somebody or acted by.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`] if the entry does not belong there, or its body is not the one its owner signed.
+    pub fn genuine(&self, log: LogId, stored: Stored) -> Result<Parsed, ParseError> {
+        let entry = Parsed::of(log, stored)?;
+        if entry.is_forged() {
+            let at = Position { log, index: entry.header.index };
+            self.forged.tell(at);
+            return Err(ParseError::Body { at });
+        }
+        Ok(entry)
+    }
+
     /// Adds a log, or replaces its reader.
     pub fn insert(&self, log: LogId, journal: Arc<dyn JournalRead>) {
         self.logs.rcu(|logs| {
@@ -169,7 +203,8 @@ impl fmt::Debug for Journals {
 // === impl Parsed ===
 
 impl Parsed {
-    /// Reads the header of an entry that stands in `log`.
+    /// Reads the header of an entry that stands in `log`. Where its body matters, use
+    /// [`Journals::genuine`].
     ///
     /// # Errors
     ///
@@ -182,13 +217,21 @@ impl Parsed {
         if found != at {
             return Err(ParseError::Place { at, found });
         }
+        let (salt, body) = stored.body.unzip();
         Ok(Self {
             header,
             leaf: leaf_hash(&stored.header),
-            body: stored.body.map(|(_salt, body)| body),
+            body,
+            salt: salt.unwrap_or_default(),
             erased: stored.erased,
             received_unix_ms: stored.received_unix_ms,
         })
+    }
+
+    /// True if the body is here and not the one that the header names. Takes as long as to hash it.
+    pub fn is_forged(&self) -> bool {
+        let digest = |body: &Bytes| body_digest(&self.salt, body);
+        self.body.as_ref().is_some_and(|body| digest(body) != self.header.body_digest)
     }
 
     /// As the fold takes it.

@@ -24,6 +24,7 @@
 //! - [`pki`]: a throw-away PKI for demo and tests.
 //! - [`wire`]: gRPC handlers and the one place that makes a gRPC status.
 //! - [`web`]: HTTP listeners that are not gRPC.
+//! - [`forged`]: bodies on this disk that are not the ones their owners signed.
 //! - [`journals`], [`folder`], [`store`], [`index`]: from the logs on disk to what readers see.
 //! - [`search`]: finds services by words.
 //! - [`reads`]: answers of the catalogue.
@@ -51,6 +52,7 @@ pub mod epochs;
 pub mod erasure;
 pub mod fit_connect;
 pub mod folder;
+pub mod forged;
 pub mod guard;
 pub mod index;
 pub mod invitations;

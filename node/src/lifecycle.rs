@@ -47,6 +47,8 @@ pub enum TaskKind {
     Certificates,
     /// Counts votes about the next charter.
     Charters,
+    /// Follows what is found damaged while the node runs.
+    Damage,
 }
 
 /// What the error or panic of a task leads to.
@@ -130,6 +132,7 @@ impl TaskKind {
             | Self::Erasures
             | Self::Certificates
             | Self::Charters
+            | Self::Damage
             | Self::Signals => OnDeath::StopProcess,
         }
     }
@@ -153,6 +156,7 @@ impl TaskKind {
             Self::Audit => "audit",
             Self::Certificates => "certificates",
             Self::Charters => "charters",
+            Self::Damage => "damage",
         }
     }
 }

@@ -128,6 +128,13 @@ impl MemoryJournal {
         self.inner.lock().unwrap().damaged.insert(index);
     }
 
+    /// Puts another body in the place of one, which its header does not name.
+    pub(crate) fn forge(&self, index: usize, body: Bytes) {
+        let mut inner = self.inner.lock().unwrap();
+        let (salt, _) = inner.entries[index].body.clone().unwrap();
+        inner.entries[index].body = Some((salt, body));
+    }
+
     pub(crate) fn repair(&self) {
         self.inner.lock().unwrap().damaged.clear();
     }

@@ -8,7 +8,7 @@ use registry_proto::{
     wire::registry::{GetVersionRequest, Lifecycle, PublishRequest, Record, VersionStatus, record},
 };
 use registry_tests::{
-    cluster::{Cluster, Who, eventually},
+    cluster::{Cluster, Who, eventually, http_get},
     records::{definition, request, service_id, version},
 };
 
@@ -48,6 +48,12 @@ async fn what_a_land_withdraws_at_once_counts_when_the_operator_accepts_it() {
     counted(&cluster, SERVICES).await;
     let (_, told) = held(&cluster, Who::Operator(RP), &["list"]);
     assert!(told.contains("SL/1/24") && told.contains("… und 2 weitere"), "{told}");
+    let (_, told) = status(&cluster);
+    assert!(told.contains("sind 12 Abschaltungen angehalten"), "{told}");
+    assert!(told.contains("registry held accept SL"), "{told}");
+    let ready = http_get(cluster.bound(RP).monitoring, "/readyz").await;
+    assert!(ready.contains("12 Abschaltungen in SL/1 sind angehalten"), "{ready}");
+    traced(&cluster).await;
 
     // who is no operator decides nothing
     for who in [Who::Reader, Who::Publisher(RP)] {
@@ -62,6 +68,8 @@ async fn what_a_land_withdraws_at_once_counts_when_the_operator_accepts_it() {
     assert!(ended == Some(0) && told.contains("12 Abschaltungen gelten jetzt"), "{told}");
     wait(&cluster, RP, Lifecycle::Zurueckgezogen, "RP follows SL").await;
     counted(&cluster, 0).await;
+    let (_, told) = status(&cluster);
+    assert!(!told.contains("angehalten"), "{told}");
     // only what vanishes was held up: what SL publishes next is there
     let more = request(vec![definition(&service_id(99), "Danach")], vec![]);
     cluster.publish(SL, PublishRequest { ack_peers: 1, ..more }).await.expect("held by RP");
@@ -76,6 +84,26 @@ fn held(cluster: &Cluster, who: Who, args: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } =
         cluster.registry(RP, who, &args).output().expect("registry runs");
     (status.code(), String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned())
+}
+
+/// `registry status` of RP, as anybody sees it.
+fn status(cluster: &Cluster) -> (Option<i32>, String) {
+    let output = cluster.registry(RP, Who::Reader, &["status"]).output().expect("registry runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Waits until the audit log of RP says, once, that a hold began.
+async fn traced(cluster: &Cluster) {
+    let dir = cluster.home(RP).join("data/audit");
+    eventually(LIMIT, "the hold is in the audit log", async || {
+        let files =
+            std::fs::read_dir(&dir).expect("a directory").map(|it| it.expect("a file").path());
+        let lines: String = files.map(|it| std::fs::read_to_string(it).expect("text")).collect();
+        let held = lines.lines().filter(|it| it.contains("retirements.hold"));
+        let held: Vec<_> = held.collect();
+        held.len() == 1 && held[0].contains("SL/1")
+    })
+    .await;
 }
 
 /// Waits until RP tells in its metrics that so many retirements of SL are held.

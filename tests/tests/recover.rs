@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use registry_journal::{Body, EntryRef, Group, Journal, Label, Options, StoredBody};
+use registry_journal::{Body, EntryRef, Group, Journal, Label, Options, Stored, StoredBody};
 use registry_proto::{
     terms::Land::{self, HE, RP, SL},
     wire::registry::{LogPosition, ReplicationState},
@@ -223,7 +223,7 @@ async fn a_log_that_was_written_anew_on_the_disk_of_a_partner_comes_again() {
     }
     cluster.kill(RP);
     let data = cluster.home(RP).join("data");
-    write_anew(&data.join("journal/SL/1"));
+    write_anew(&data.join("journal/SL/1"), |entries| entries.swap(1, 2));
     fs::remove_dir_all(data.join("index")).expect("removed");
     cluster.run(RP);
     eventually(LIMIT, "RP answers", async || cluster.status(RP).await.is_ok()).await;
@@ -244,8 +244,71 @@ async fn a_log_that_was_written_anew_on_the_disk_of_a_partner_comes_again() {
     }
 }
 
-/// Swaps two entries of a journal under the checkpoint that its owner signed.
-fn write_anew(dir: &Path) {
+//     SL - RP        somebody changes a body in the log of SL on the disk of RP, with its checksum
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_was_changed_with_its_checksum_is_never_shown_and_comes_again() {
+    let mut cluster = Cluster::start(&[SL, RP], &[(SL, RP)]).await;
+    for n in 1..4 {
+        publish(&cluster, n).await;
+    }
+    let data = cluster.home(RP).join("data");
+    // while it is folded, and when somebody asks for what was folded before
+    for is_folded in [false, true] {
+        cluster.kill(RP);
+        let told = cluster.stderr(RP).lines().count();
+        write_anew(&data.join("journal/SL/1"), |entries| {
+            let StoredBody::Present { bytes, .. } = &mut entries[1].body else { panic!("no body") };
+            let name = b"Dienst 2";
+            let at = bytes.windows(name.len()).position(|it| it == name).expect("in the body");
+            let mut forged = bytes.to_vec();
+            forged[at] = b'X';
+            *bytes = forged.into();
+        });
+        if !is_folded {
+            fs::remove_dir_all(data.join("index")).expect("removed");
+        }
+        cluster.run(RP);
+        let mut text = String::new();
+        eventually(LIMIT, "RP shows what SL has signed", async || {
+            let listed = cluster.registry(RP, Who::Reader, &["service", "list", "--land", "SL"]);
+            let output = { listed }.output().expect("registry runs");
+            text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(!text.contains("Xienst"), "{text}");
+            (1..4).all(|n| text.contains(&format!("Dienst {n}")))
+        })
+        .await;
+        let words = ["somebody changed it on this disk; it is not shown", "SL/1/1"];
+        cluster.saw(RP, "registry_journal_damage{land=\"SL\"}", &words).await;
+        let stderr = cluster.stderr(RP);
+        let found = |what: &str| stderr.lines().skip(told).filter(|it| it.contains(what)).count();
+        assert_eq!(found(words[0]), 1, "{stderr}");
+        assert_eq!(found("the node begins again"), 2, "{stderr}");
+    }
+    check_one_history(&cluster, 3, &[RP]).await;
+    // nobody is at fault, and both go on
+    let faults = cluster.metrics(RP).await + &cluster.metrics(SL).await;
+    let is_fault = |it: &&str| it.starts_with("registry_peer_faults_total{") && !it.ends_with(" 0");
+    assert_eq!(faults.lines().find(is_fault), None);
+    cluster.wait_open(&[SL]).await;
+    publish(&cluster, 4).await;
+
+    // what a node wrote itself perhaps nobody else has: it does not start, and nothing is moved
+    cluster.kill(SL);
+    let own = cluster.home(SL).join("data/journal/SL/1");
+    write_anew(&own, |entries| {
+        let StoredBody::Present { bytes, .. } = &mut entries[1].body else { panic!("no body") };
+        *bytes = b"another"[..].into();
+    });
+    cluster.run(SL);
+    eventually(LIMIT, "SL refuses to start", async || {
+        cluster.stderr(SL).contains("SL/1/1 of the own log")
+    })
+    .await;
+    assert!(own.exists());
+}
+
+/// Changes entries of a journal under the checkpoint that its owner signed.
+fn write_anew(dir: &Path, change: impl FnOnce(&mut Vec<Stored>)) {
     let segment = fs::read(dir.join("00000000000000000000.seg")).expect("a segment");
     let verbund = segment[40..72].try_into().expect("32 bytes");
     let label = Label { verbund, land: "SL".to_owned(), epoch: 1 };
@@ -254,7 +317,7 @@ fn write_anew(dir: &Path) {
     };
     let reader = open(dir).reader();
     let mut entries = reader.read(0, 1 << 20, 100).expect("readable");
-    entries.swap(1, 2);
+    change(&mut entries);
     let checkpoint = reader.last_checkpoint().expect("signed").record;
     let entries: Vec<_> = entries
         .iter()

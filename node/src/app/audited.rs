@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use registry_core::{limits::PEM_BYTES_MAX, node::Input};
+use registry_proto::terms::LogId;
 use sha2::{Digest, Sha256};
 use tracing::error;
 
@@ -68,6 +69,13 @@ pub(super) async fn follows(audit: &Audit, driver: &Handle) {
         let _ = driver.input_blocking(Input::Audited { head, soon });
     };
     audit.follow(tell).await;
+}
+
+/// The guard begins to hold retirements of a log.
+pub(super) fn held(log: LogId, moves: u64) -> Act {
+    let why =
+        format!("{moves} retirements and those to come count only once an operator accepts them");
+    Act::new("retirements.hold", "OK").on(log.to_string()).because(why)
 }
 
 /// Says why it ends.

@@ -136,8 +136,15 @@ impl Foundation<'_> {
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
+        self.follow_forged();
         super::stop_with(self.engine, self.streams);
         Ok(Core { handle, board, connected, receipts: shown, erasures, exchange })
+    }
+
+    fn follow_forged(&self) {
+        let resets = Resets::of(&self.config.data_dir);
+        let forged = self.index.journals().forged();
+        forged.follow(self.own.land, resets, self.metrics.clone(), self.streams);
     }
 
     fn witness(&self, cabinet: Cabinet, ledger: Ledger, driver: &Handle) -> witness::Setup {

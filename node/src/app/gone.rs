@@ -11,7 +11,7 @@ use registry_proto::{
     terms::LogId,
 };
 
-use crate::driver::writer::stored_body;
+use crate::{driver::writer::stored_body, forged::is_forged};
 
 /// What was found in the own journals.
 #[derive(Debug, Default)]
@@ -46,7 +46,8 @@ impl Gone {
     }
 
     fn hear(&mut self, entry: &Stored, header: &Header) {
-        let body = stored_body(entry).filter(|_| is_erasure(&entry.header));
+        let counts = is_erasure(&entry.header) && !is_forged(header, entry);
+        let body = stored_body(entry).filter(|_| counts);
         let said = body.and_then(|body| Erasing::read(header, body).ok());
         self.said.extend(said.map(|it| ((it.log, it.index, it.leaf), it.grund)));
     }

@@ -11,7 +11,7 @@ use registry_core::{
     log::OwnServices,
     replicate::{RecoveredLog, Seen},
 };
-use registry_journal::{EraseError, Journal, Label, OpenError, Options, ReadError, Reader};
+use registry_journal::{EraseError, Journal, Label, OpenError, Options, Part, ReadError, Reader};
 use registry_proto::{
     charter::Member,
     epoch::TakenReset,
@@ -22,7 +22,7 @@ use registry_proto::{
 use tracing::{error, info, warn};
 
 use super::{
-    cut,
+    bodies, cut,
     gone::Gone,
     kept::{self, Fits},
     signed,
@@ -33,6 +33,7 @@ use crate::{
     driver::writer::stored_body,
     epochs::{self, Epoch, Epochs, Resets, ResetsError},
     erasure::{Ends, Erasures},
+    forged::is_forged,
     lifecycle::chain,
 };
 
@@ -140,8 +141,8 @@ pub(super) async fn open(
             let origin = Origin { verbund: charter.id(), log };
             if let Some(owner) = member {
                 let findings;
-                let is_forked = forked.contains(&log);
-                (journal, findings) = counted(&dir, verbund, journal, owner, &origin, is_forked)?;
+                let known = (forked.contains(&log), ends.is_some(), &resets);
+                (journal, findings) = counted(&dir, verbund, journal, (owner, &origin), known)?;
                 *logs.damage.entry(log.land).or_default() += findings;
             }
             if log == own && ends.is_none() {
@@ -216,9 +217,8 @@ fn counted(
     dir: &Path,
     verbund: [u8; 32],
     journal: Journal,
-    owner: &Member,
-    origin: &Origin,
-    is_forked: bool,
+    (owner, origin): (&Member, &Origin),
+    (is_forked, has_ended, resets): (bool, bool, &Resets),
 ) -> Result<(Journal, u64), LogsError> {
     let log = origin.log;
     let mut journal = journal;
@@ -226,13 +226,43 @@ fn counted(
         journal = shortened(log, dir, verbund, journal, (upto, BY_CHARTER))?;
     }
     if signed::may_be_signed(&journal.reader(), owner, origin, is_forked) {
-        return Ok((journal, 0));
+        // of a log with two histories that nobody has reset, nobody brings anything again
+        let comes_again = !is_forked || has_ended;
+        return match resets.is_forged(log) && comes_again {
+            true => without_forged(log, dir, verbund, journal, resets),
+            false => Ok((journal, 0)),
+        };
     }
     error!(
         %log, "damage in the journal: it holds entries that its owner did not sign, somebody changed it \
         on this disk; partners bring it again"
     );
     Ok((shortened(log, dir, verbund, journal, (0, NOT_SIGNED))?, 1))
+}
+
+/// What stands before the first body that its owner did not sign; the rest is set aside. With it the
+/// number of findings of damage.
+fn without_forged(
+    log: LogId,
+    dir: &Path,
+    verbund: [u8; 32],
+    journal: Journal,
+    resets: &Resets,
+) -> Result<(Journal, u64), LogsError> {
+    let found = bodies::first_forged(&journal.reader());
+    let (mut journal, mut findings) = (journal, 0);
+    if let Some(index) = found {
+        error!(
+            %log, index, "damage in the journal: a body that its owner did not sign; partners bring it again"
+        );
+        // only whole groups can go
+        let kept = journal.whole_groups(index);
+        let kept = kept.map_err(|source| LogsError::Open { log, dir: dir.to_owned(), source })?;
+        journal = shortened(log, dir, verbund, journal, (kept, NOT_SIGNED))?;
+        findings = 1;
+    }
+    resets.settle_forged(log).map_err(LogsError::Resets)?;
+    Ok((journal, findings))
 }
 
 /// Sets aside what is in a journal if it is another history than its reset keeps, or in doubt; whether
@@ -332,6 +362,10 @@ fn read_own(
             pulled_from = (!entry.from.is_empty()).then(|| pulled_from.unwrap_or(entry.index));
             // what this node signed parses; what a later version signed is no record it knows
             if let Ok(header) = Header::parse(&entry.header) {
+                if is_forged(&header, entry) {
+                    let damage = ReadError::Damaged { index: entry.index, part: Part::Body };
+                    return Err(LogsError::OwnLog { log, index: entry.index, source: damage });
+                }
                 let body = stored_body(entry).map(|it| it.as_ref());
                 services.learn(&header, leaf_hash(&entry.header), body);
                 gone.look(entry, &header);

@@ -4,6 +4,7 @@
 //! process but the process itself.
 
 mod audited;
+mod bodies;
 mod cut;
 mod foundation;
 mod gone;
@@ -244,7 +245,7 @@ impl App {
         let (engine, bound) = (Shutdown::new(), listeners.addresses());
         let (readers, epochs) = (logs.readers.clone(), logs.epochs.clone());
         let (store, index, folder) =
-            open_index(&config, &readers, &epochs.counts, &logs.erasures, own)?;
+            open_index(&config, &readers, &epochs.counts, &logs.erasures, own, &audit)?;
         let (search, follower) = open_search(&config, &index)?;
         let foundation = Foundation {
             clock,
@@ -418,9 +419,10 @@ fn open_index(
     counts: &BTreeMap<LogId, u64>,
     erasures: &Erasures,
     own: LogId,
+    audit: &Audit,
 ) -> Result<(Store, Index, Folder), StartError> {
     let (store, outcome) = Store::open(&config.data_dir.join("index"), FOLD_VERSION, &boot_id())?;
-    let journals = Journals::default();
+    let journals = Journals::telling(erasures.forged().clone());
     for (log, reader) in readers {
         let whole: Arc<dyn JournalRead> = Arc::new(reader.clone());
         let journal = match counts.get(log) {
@@ -432,6 +434,8 @@ fn open_index(
         journals.insert(*log, journal);
     }
     let keeper = crate::guard::Keeper::open(&config.data_dir, config.mass_retirement_percent)?;
+    let audit = audit.clone();
+    keeper.hear(move |log, moves| audit.note(audited::held(log, moves)));
     let index = Index::new(store.clone(), journals, keeper);
     let folder = Folder::start(index.clone(), &outcome, Some(own))
         .map_err(|source| StartError::System { what: "a thread", source })?;

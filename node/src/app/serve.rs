@@ -370,6 +370,7 @@ fn count_votes(parts: &Parts<'_>) -> Option<Charters> {
         metrics: parts.metrics.clone(),
         exchange: parts.exchange.clone(),
         audit: parts.audit.clone(),
+        forged: parts.index.journals().forged().clone(),
     };
     Charters::start(setup, &parts.shutdown)
 }
@@ -415,6 +416,7 @@ fn serve_admin(parts: &Parts<'_>, incoming: Incoming, meters: &Meters) {
 
 fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
     let (index, board) = (parts.index.clone(), parts.board.clone());
+    let guarded = index.clone();
     let other = epochs::contradicted(&parts.config.charter, &parts.epochs.taken);
     let other: Vec<_> = other.into_iter().map(other_reset).collect();
     let of_logs = board.clone();
@@ -436,10 +438,12 @@ fn monitoring_state(parts: &Parts<'_>) -> MonitoringState {
         }),
         // reads are as right as before: no reason to take the node out
         warnings: Arc::new(move || {
+            let held = guarded.keeper().counted();
+            let held = held.iter().map(|(log, moves)| held_back(*log, *moves));
             let later = board.later_charter().filter(needs_help);
             let unsigned = board.load().signing_failed.then(|| SIGNING_FAILED.to_owned());
             let other = other.iter().cloned().chain(board.set_aside());
-            later.iter().map(later_words).chain(unsigned).chain(other).collect()
+            later.iter().map(later_words).chain(unsigned).chain(other).chain(held).collect()
         }),
     }
 }
@@ -449,6 +453,15 @@ fn rebuilding(progress: &[FolderProgress]) -> String {
     let open = progress.iter().filter(|it| it.folded < it.size);
     let open = open.map(|it| format!(" {}: {} von {}.", it.log, it.folded, it.size));
     format!("Der Katalog wird gerade aus den Protokollen aufgebaut.{}", open.collect::<String>())
+}
+
+/// What `/readyz` says of retirements that the guard holds.
+fn held_back(log: LogId, moves: u64) -> String {
+    format!(
+        "{moves} Abschaltungen in {log} sind angehalten und gelten hier erst, wenn der Betreiber sie \
+         gelten lässt: registry held list, registry held accept {}",
+        log.land
+    )
 }
 
 /// What `/readyz` says of an epoch that ended here with another reset than the charter lists.

@@ -8,7 +8,6 @@ use std::{
 
 use registry_core::{
     authorize::PeerIdentity,
-    moves::guard::Held,
     status::{PeerLogStatus, Status},
 };
 use registry_journal::Reader;
@@ -34,8 +33,6 @@ pub(super) struct Show {
     clock: Clock,
     /// Every partner seen since the start: those that left are shown as not connected.
     seen: BTreeMap<(PeerIdentity, LogId), PeerLogStatus>,
-    /// What was held when it was counted last, and how much of each Land.
-    held: (Arc<Held>, BTreeMap<Land, u64>),
 }
 
 // === impl Show ===
@@ -50,28 +47,15 @@ impl Show {
         erasures: Erasures,
         clock: Clock,
     ) -> Self {
-        let (seen, held) = Default::default();
-        Self { board, metrics, connected, index, readers, erasures, clock, seen, held }
-    }
-
-    /// Counts what the guard holds, once for each change: it may be very much.
-    fn count_held(&mut self) {
-        let held = self.index.keeper().held();
-        if Arc::ptr_eq(&held, &self.held.0) {
-            return;
-        }
-        let mut of_land = BTreeMap::new();
-        for at in held.iter() {
-            *of_land.entry(at.log.land).or_default() += 1;
-        }
-        self.held = (held, of_land);
+        let seen = BTreeMap::new();
+        Self { board, metrics, connected, index, readers, erasures, clock, seen }
     }
 
     fn metrics(&self, status: &Status) {
         let metrics = &self.metrics;
         let wall_ms = self.clock.wall_ms();
         let now = u64::try_from(wall_ms / 1_000).unwrap_or_default();
-        let cut = self.index.store().cut();
+        let (cut, held) = (self.index.store().cut(), self.index.keeper().counted());
         let mut missing: BTreeMap<Land, u64> = BTreeMap::new();
         for log in &status.logs {
             let land = log.log.land;
@@ -82,7 +66,8 @@ impl Show {
                 continue;
             }
             metrics.set_entries_stored(land, log.size);
-            metrics.set_retirements_held(land, self.held.1.get(&land).copied().unwrap_or_default());
+            let of_land = held.iter().filter(|(log, _)| log.land == land);
+            metrics.set_retirements_held(land, of_land.map(|(_, moves)| moves).sum());
             metrics.set_log_size(land, log.known);
             metrics.set_log_folded(land, cut.size(log.log));
             metrics.set_replication_state(land, log.state);
@@ -146,7 +131,6 @@ impl ShowStatus for Show {
         // whoever saw it in the metrics finds it in the status too
         self.board.set(status);
         let status = self.board.load();
-        self.count_held();
         self.metrics(&status);
         self.connected.send_if_modified(|known| {
             let changed = *known != connected;

@@ -142,6 +142,9 @@ impl Known {
         if !entry.body.as_deref().is_some_and(names) {
             return;
         }
+        if entry.is_forged() {
+            return;
+        }
         // what cannot be read is no version, and shows nowhere else either
         let Ok(Record::Version(version)) = fold::read(&entry.as_entry()) else { return };
         let Some(service) = entry.header.object_id else { return };

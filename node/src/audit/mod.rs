@@ -132,7 +132,12 @@ impl Act {
 
     /// In words.
     pub fn because(self, note: impl Into<String>) -> Self {
-        Self { note: note.into(), ..self }
+        let note = note.into();
+        // a line of the log is read as one line
+        let is_one = !note.contains(['\n', '\r']);
+        let note =
+            if is_one { note } else { note.split_whitespace().collect::<Vec<_>>().join(" ") };
+        Self { note, ..self }
     }
 }
 

@@ -51,6 +51,7 @@ use crate::{
     audit::{Act, Audit},
     config::KeysHeld,
     driver::Handle,
+    forged::Forged,
     lifecycle::{Shutdown, StopCause, TaskKind},
     observe::Metrics,
     status::StatusBoard,
@@ -87,6 +88,8 @@ pub struct Setup {
     pub exchange: Exchange,
     /// Where it is traced that a charter came from a partner.
     pub audit: Audit,
+    /// Who is told of votes that somebody wrote on this disk.
+    pub forged: Forged,
 }
 
 /// The charters of a node. Clones share one state.
@@ -185,6 +188,7 @@ impl Charters {
             metrics,
             exchange,
             audit,
+            forged,
         } = setup;
         let chain = Chain::new(charters.first()?.clone());
         let followed = Arc::new(charters.last()?.clone());
@@ -192,6 +196,7 @@ impl Charters {
         let known = scan::Known { charters, decisions };
         let token = shutdown.token().clone();
         let scan = Scan::new(chain, known, readers, &counts, data_dir.clone(), token);
+        let scan = scan.telling(forged);
         let shown = exchange.subscribe();
         let standing = Standing::new(board.clone(), metrics.clone());
         let uncounted = Votes { metrics: metrics.clone(), told: BTreeMap::new() };

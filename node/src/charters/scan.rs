@@ -24,7 +24,7 @@ use super::{
     decisions::{self, Decisions},
     sources::{self, Sources},
 };
-use crate::driver::writer::stored_body;
+use crate::forged::{Forged, genuine_body};
 
 /// How far each journal was read, and what came of it.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ pub(super) struct Scan {
     told: bool,
     data_dir: PathBuf,
     logs: BTreeMap<LogId, Log>,
+    forged: Forged,
     token: CancellationToken,
 }
 
@@ -105,8 +106,14 @@ impl Scan {
             told: false,
             data_dir,
             logs,
+            forged: Forged::default(),
             token,
         }
+    }
+
+    /// Tells `forged` of votes that are not those their owners signed.
+    pub(super) fn telling(self, forged: Forged) -> Self {
+        Self { forged, ..self }
     }
 
     pub(super) fn chain(&self) -> &Chain {
@@ -145,7 +152,7 @@ impl Scan {
                         (at.told, entries_came) = (false, true);
                         let left = usize::try_from(at.size() - at.next).unwrap_or(usize::MAX);
                         for entry in entries.into_iter().take(left) {
-                            votes |= take(&mut self.chain, *log, at.next, &entry);
+                            votes |= take(&mut self.chain, *log, &entry, &self.forged);
                             at.next += 1;
                         }
                     }
@@ -286,13 +293,16 @@ impl Log {
     }
 }
 
-fn take(chain: &mut Chain, log: LogId, index: u64, entry: &registry_journal::Stored) -> bool {
+/// Counts an entry if it is a vote. One that somebody wrote on this disk is none: the log is set aside from
+/// there on, and what its owner said is counted when it is back.
+fn take(chain: &mut Chain, log: LogId, entry: &registry_journal::Stored, forged: &Forged) -> bool {
     // what does not parse needs newer software, and is no vote this one knows
     let Ok(header) = Header::parse(&entry.header) else { return false };
     if header.kind != Kind::CharterVote {
         return false;
     }
-    let Some(body) = stored_body(entry) else { return false };
+    let Some(body) = genuine_body(&header, entry, forged) else { return false };
+    let index = entry.index;
     match CharterVote::decode(body) {
         Ok(vote) => {
             chain.take(log, index, leaf_hash(&entry.header), &vote);

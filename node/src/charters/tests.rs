@@ -26,6 +26,7 @@ use super::{
     files,
     scan::{Known, Scan},
 };
+use crate::forged::Forged;
 
 /// A genesis charter with one member, two charters that follow it, and what proves the first.
 pub(crate) fn decided() -> (Vec<Charter>, CharterDecision) {
@@ -194,6 +195,33 @@ fn a_proof_that_could_not_be_made_is_made_when_a_head_covers_the_votes() {
     decisions::load(dir.path(), &charters[..2], &mut kept);
     assert_eq!(kept.get(&1), Some(proof));
     assert!(!scan.look(None));
+}
+
+#[test]
+fn a_vote_that_somebody_wrote_on_this_disk_does_not_count() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (charters, _) = decided();
+    let genesis = &charters[0];
+    let (vote, body) = voted(genesis, &charters[1]);
+    let against = header(genesis, 0, Kind::CharterVote, b"what the member said");
+    for (header, counts) in [(against, false), (vote, true)] {
+        let other = leaf_hash(b"other");
+        let root = node_hash(&leaf_hash(&header), &other);
+        let head = Checkpoint { origin: Origin { verbund: genesis.id(), log: LOG }, size: 2, root };
+        let signed = head.sign(&LogSigner::new(key(1), key(2)), 1_795_449_600).expect("signed");
+        let dir = dir.path().join(counts.to_string());
+        let mut journal = journal(&dir, genesis);
+        let reader = append(&mut journal, signed.raw(), &header, &body, vec![other]);
+        let known = Known { charters: vec![genesis.clone()], decisions: Decisions::new() };
+        let (chain, token) = (Chain::new(genesis.clone()), CancellationToken::new());
+        let readers = BTreeMap::from([(LOG, reader)]);
+        let forged = Forged::default();
+        let scan = Scan::new(chain, known, readers, &BTreeMap::new(), dir, token);
+        let mut scan = scan.telling(forged.clone());
+        assert_eq!(scan.look(None), counts);
+        assert_eq!(scan.chain().past().len(), 1 + usize::from(counts));
+        assert_eq!(format!("{forged:?}") == "{}", counts);
+    }
 }
 
 #[test]

@@ -202,7 +202,10 @@ impl Resets {
     ///
     /// [`ResetsError::File`].
     pub fn settle(&self, log: LogId) -> Result<(), ResetsError> {
-        let path = self.path(log, OTHER);
+        self.remove(self.path(log, OTHER))
+    }
+
+    fn remove(&self, path: PathBuf) -> Result<(), ResetsError> {
         let removed = fs::remove_file(&path).and_then(|()| fs::File::open(&self.dir)?.sync_all());
         match removed {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -212,12 +215,38 @@ impl Resets {
         }
     }
 
+    /// Remembers durably that a body that is here of a log is not the one its owner signed.
+    ///
+    /// # Errors
+    ///
+    /// [`ResetsError::File`].
+    pub fn mark_forged(&self, log: LogId) -> Result<(), ResetsError> {
+        self.write(&self.path(log, FORGED), FORGED_TEXT)
+    }
+
+    /// Whether that is remembered.
+    pub fn is_forged(&self, log: LogId) -> bool {
+        self.path(log, FORGED).exists()
+    }
+
+    /// Forgets it: what is meant is set aside, or nowhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ResetsError::File`].
+    pub fn settle_forged(&self, log: LogId) -> Result<(), ResetsError> {
+        self.remove(self.path(log, FORGED))
+    }
+
     fn path(&self, log: LogId, extension: &str) -> PathBuf {
         self.dir.join(format!("{}-{}.{extension}", log.land.code(), log.epoch))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), ResetsError> {
-        let fresh = path.with_extension("new");
+        // a name of its own for each file: they are written on several threads
+        let mut fresh = path.as_os_str().to_owned();
+        fresh.push(".new");
+        let fresh = PathBuf::from(fresh);
         let write = || {
             fs::create_dir_all(&self.dir)?;
             let mut file = fs::File::create(&fresh)?;
@@ -266,3 +295,5 @@ const AGREED: &str = "consent";
 const OTHER: &str = "other";
 const OTHER_TEXT: &[u8] = b"registry other history 1\n";
 const OTHER_LISTED: &[u8] = b"listed\n";
+const FORGED: &str = "forged";
+const FORGED_TEXT: &[u8] = b"registry forged body 1\n";

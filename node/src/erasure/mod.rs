@@ -10,6 +10,7 @@
 
 mod entries;
 mod list;
+mod seen;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::{
     fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -35,9 +36,14 @@ use registry_proto::{
 use tokio::sync::Notify;
 use tracing::{error, info};
 
-use crate::{journals::Stored, lifecycle::chain};
+use crate::{
+    forged::{Forged, genuine_body},
+    journals::Stored,
+    lifecycle::chain,
+};
 use entries::{erased, erased_kind, promised_kind, settle_one};
 use list::{Erased, List, NOT_HERE, Row, UNREADABLE};
+pub use seen::ErasuresSeen;
 pub use tasks::Tasks;
 
 /// Erasures of all logs, as far as this node knows them. Cheap to clone; all clones are one.
@@ -45,11 +51,6 @@ pub use tasks::Tasks;
 pub struct Erasures {
     inner: Arc<Inner>,
 }
-
-/// The same for readers of journals, which do not keep it: it leads to the index, and the index
-/// leads to them.
-#[derive(Clone, Debug)]
-pub struct ErasuresSeen(Weak<Inner>);
 
 struct Inner {
     dir: PathBuf,
@@ -61,6 +62,7 @@ struct Inner {
     hears: Mutex<Vec<Hears>>,
     /// Erasures that erase nothing, by the Land that wrote them.
     void: Mutex<BTreeMap<Land, u64>>,
+    forged: Forged,
     wake: Notify,
 }
 
@@ -119,17 +121,6 @@ const LEAVES_MAX: usize = 16;
 const READ_BYTES: usize = 4 << 20;
 const READ_ENTRIES: usize = 10_000;
 
-// === impl ErasuresSeen ===
-
-impl ErasuresSeen {
-    /// As [`Erasures::hide`]; `None` once the node has stopped.
-    #[must_use]
-    pub(crate) fn hide(&self, log: LogId, entries: &mut [Stored]) -> Option<()> {
-        Erasures { inner: self.0.upgrade()? }.hide(log, entries);
-        Some(())
-    }
-}
-
 // === impl Erasures ===
 
 impl Erasures {
@@ -152,9 +143,15 @@ impl Erasures {
             work: Mutex::default(),
             hears: Mutex::default(),
             void: Mutex::default(),
+            forged: Forged::default(),
             wake: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whom to tell of bodies that are not those their headers name.
+    pub fn forged(&self) -> &Forged {
+        &self.inner.forged
     }
 
     /// A log is opened: so many entries are here, and so it ends if a reset ended it. Erasures beyond
@@ -197,8 +194,9 @@ impl Erasures {
                 continue;
             };
             let found = entries.iter().filter_map(|it| {
-                let body = crate::driver::writer::stored_body(it)?;
-                Some((&it.header, body))
+                // somebody wrote it on this disk, so it erases nothing
+                let header = Header::parse(&it.header).ok().filter(|_| is_erasure(&it.header))?;
+                Some((&it.header, genuine_body(&header, it, &self.inner.forged)?))
             });
             let found = self.found(log, &reader, found);
             next += entries.len().max(1) as u64;

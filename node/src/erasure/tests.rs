@@ -264,6 +264,33 @@ fn damage(dir: &Path, entry: &Stored) -> impl Fn() -> bool + use<> {
 }
 
 #[test]
+fn an_erasure_that_somebody_wrote_on_this_disk_erases_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let memory = MemoryJournal::of(OLD.land);
+    for n in 0..3 {
+        memory.append(&[Item::Define(n, NUMBER_A)]);
+    }
+    let said = |index: usize| {
+        let leaf_hash = memory.leaves()[index].as_bytes().to_vec().into();
+        let index = index as u64;
+        Erasure { index, leaf_hash, grund: "Probe".to_owned(), epoch: 0 }.encode_to_vec()
+    };
+    for _ in 0..2 {
+        memory.append(&[Item::Body(Kind::Erasure, 1, said(1).into())]);
+    }
+    memory.forge(3, said(2).into());
+    let mut journal = open(dir.path(), OLD);
+    append(&mut journal, &memory.entries());
+    // as a start finds it that comes after the writer died
+    let erasures = opened(dir.path(), 5, 0, None);
+    erasures.resume(OLD, &mut journal).unwrap();
+    assert_eq!(erased(&journal), [1]);
+    assert_eq!(erasures.of(OLD).iter().map(|it| it.by.index).collect::<Vec<_>>(), [4]);
+    let told = Position { log: OLD, index: 3 };
+    assert_eq!(format!("{:?}", erasures.forged()), format!("{{{told:?}}}"));
+}
+
+#[test]
 fn what_is_to_be_erased_can_be_left_after_each_entry_and_taken_up_again() {
     let dir = tempfile::tempdir().unwrap();
     let (old, new) = logs(5, &[]);

@@ -517,7 +517,7 @@ impl Cursor {
         let mut folded = Folded::default();
         let mut unshown = 0;
         for stored in chunk {
-            let entry = match Parsed::of(log, stored) {
+            let entry = match around.index.journals().genuine(log, stored) {
                 Ok(entry) => entry,
                 Err(error) => {
                     folded.problem = Some(chain(&error));

@@ -1,8 +1,8 @@
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use prost::Message as _;
 use registry_core::{
-    fold::{FOLD_VERSION, Fact},
+    fold::{FOLD_VERSION, Fact, Position},
     reject::Reject,
     view::Facts,
 };
@@ -14,10 +14,11 @@ use registry_proto::{
 
 use super::Folder;
 use crate::{
+    batches::{BatchError, read_batches},
     erasure::Erasures,
     guard::Keeper,
     index::Index,
-    journals::{Beginning, JournalRead, Journals},
+    journals::{Beginning, JournalRead, Journals, ParseError},
     store::{OpenOutcome, Store},
     testing::{
         Item, MemoryJournal, NUMBER_A, NUMBER_B, eventually, folded, folded_with, uuid,
@@ -93,6 +94,47 @@ fn a_log_that_cannot_be_read_does_not_stop_the_others() {
     folder.notifier().notify();
     wait_folded(&index, &broken);
     assert_eq!(index.status(), "ready");
+}
+
+#[test]
+fn a_body_that_its_owner_did_not_sign_is_never_shown() {
+    let (forged, sound) = (MemoryJournal::of(Land::HE), MemoryJournal::of(Land::SL));
+    let other = MemoryJournal::of(Land::HE);
+    for journal in [&forged, &sound] {
+        publish_some(journal, 10);
+    }
+    other.append(&[Item::Define(9, NUMBER_B)]);
+    let another = other.entries()[0].body.clone().unwrap().1;
+    let genuine = forged.entries()[3].body.clone().unwrap().1;
+    let at = Position { log: forged.log, index: 3 };
+    let told = format!("{:?}", BTreeSet::from([at]));
+    let refused = |index: &Index| match index.entry(at) {
+        Err(Reject::Unavailable { reason, .. }) => reason == "JOURNAL_DAMAGED",
+        _ => false,
+    };
+
+    // before it is folded: the log waits there, the others go on
+    forged.forge(3, another.clone());
+    let (index, folder) = folded(&[forged.clone(), sound.clone()]);
+    wait_folded(&index, &sound);
+    assert_eq!(index.store().cut().size(forged.log), 3);
+    assert!(index.status().contains("HE/1: the body of entry"), "{}", index.status());
+    assert!(refused(&index));
+    assert_eq!(format!("{:?}", index.journals().forged()), told);
+    forged.forge(3, genuine);
+    folder.notifier().notify();
+    wait_folded(&index, &forged);
+    assert_eq!(index.status(), "ready");
+
+    // and afterwards: to a reader, and to a watch that reads the journal
+    let (index, _folder) = folded(&[forged.clone(), sound]);
+    wait_folded(&index, &forged);
+    assert!(index.entry(at).is_ok());
+    forged.forge(3, another);
+    assert!(refused(&index));
+    assert_eq!(format!("{:?}", index.journals().forged()), told);
+    let batches = read_batches(index.journals(), &forged, forged.log, 0, 6);
+    assert!(matches!(batches, Err(BatchError::Parse(ParseError::Body { .. }))), "{batches:?}");
 }
 
 /// An epoch that ended, of three services, and the next one, which erases this entry of it

@@ -6,7 +6,7 @@ mod kept;
 mod nachnutzung;
 mod offers;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message;
 use registry_core::{
@@ -23,10 +23,11 @@ use registry_proto::{
     wire::registry::{
         GetInclusionProofRequest, GetInclusionProofResponse, GetServiceRequest, GetServiceResponse,
         GetStatusRequest, GetStatusResponse, GetVersionRequest, GetVersionResponse,
-        ListHandoversRequest, ListHandoversResponse, ListServicesRequest, ListServicesResponse,
-        ListVersionsRequest, ListVersionsResponse, LogPosition, ResolveVersionRequest,
-        ResolveVersionResponse, SearchServicesRequest, SearchServicesResponse, Service,
-        ServiceOwner, ServiceVersion, SuggestRequest, SuggestResponse, Version,
+        HeldRetirements, ListHandoversRequest, ListHandoversResponse, ListServicesRequest,
+        ListServicesResponse, ListVersionsRequest, ListVersionsResponse, LogPosition,
+        ResolveVersionRequest, ResolveVersionResponse, SearchServicesRequest,
+        SearchServicesResponse, Service, ServiceOwner, ServiceVersion, SuggestRequest,
+        SuggestResponse, Version,
     },
 };
 use uuid::Uuid;
@@ -356,6 +357,7 @@ impl Reads {
             fence: shown.fence.clone(),
             signing_failed: shown.signing_failed,
             set_aside: self.board.set_aside().unwrap_or_default(),
+            held: held(&self.index.keeper().counted()),
             logs: self.board.as_of(&cut, |_| true),
             peers: self.board.peers(),
             now: Some(timestamp(self.clock.wall_ms())),
@@ -528,7 +530,8 @@ impl Index {
     ///
     /// # Errors
     ///
-    /// [`Reject::Unavailable`] with `JOURNAL_DAMAGED` if it cannot be read.
+    /// [`Reject::Unavailable`] with `JOURNAL_DAMAGED` if it cannot be read, or its body is not the one
+    /// that its owner signed.
     pub fn entry(&self, at: Position) -> Result<(Stored, Parsed), Reject> {
         let damaged = |cause: String| {
             tracing::error!(%at, cause, "entry cannot be read");
@@ -544,9 +547,20 @@ impl Index {
             self.journals().find(at.log).ok_or_else(|| damaged("no journal".to_owned()))?;
         let stored = journal.read(at.index, 1, 1).map_err(|error| damaged(chain(&error)))?;
         let stored = stored.into_iter().next().ok_or_else(|| damaged("nothing read".to_owned()))?;
-        let entry = Parsed::of(at.log, stored.clone()).map_err(|error| damaged(chain(&error)))?;
+        let entry = self.journals().genuine(at.log, stored.clone());
+        let entry = entry.map_err(|error| damaged(chain(&error)))?;
         Ok((stored, entry))
     }
+}
+
+/// What the guard holds, as the API says it.
+fn held(counted: &BTreeMap<LogId, u64>) -> Vec<HeldRetirements> {
+    let one = |(log, moves): (&LogId, &u64)| HeldRetirements {
+        land: log.land.code().to_owned(),
+        epoch: log.epoch,
+        moves: *moves,
+    };
+    counted.iter().map(one).collect()
 }
 
 /// True if a filter names this Land, or none.

@@ -94,8 +94,10 @@ impl Feed {
         to: u64,
     ) -> Result<VecDeque<Arc<Batch>>, Reject> {
         let Some(journal) = sight.index.journals().find(log) else { return Ok(VecDeque::new()) };
+        let journals = sight.index.journals().clone();
         blocking(move || {
-            let batches = read_batches(journal.as_ref(), log, from, to).unwrap_or_else(|error| {
+            let batches = read_batches(&journals, journal.as_ref(), log, from, to);
+            let batches = batches.unwrap_or_else(|error| {
                 tracing::warn!(%log, from, error = %chain(&error), "watch cannot read the journal");
                 Vec::new()
             });

@@ -201,7 +201,10 @@ impl ErasureApi {
         state.discarded = self.setup.erasures.is_discarded(by);
         state.recorded_at = Some(timestamp(stored.header.recorded_unix_ms));
         if let Ok(Record::Erasure(it)) = fold::read(&stored.as_entry()) {
-            state.grund = it.grund;
+            match stored.is_forged() {
+                true => self.setup.erasures.forged().tell(by),
+                false => state.grund = it.grund,
+            }
         }
         let book = self.setup.receipts.read();
         for it in book.erased(by.log, by.index) {

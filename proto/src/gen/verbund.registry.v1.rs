@@ -5791,6 +5791,23 @@ pub struct GetStatusResponse {
     /// went on elsewhere: in German, for the operator. Empty if there are none.
     #[prost(string, tag = "23")]
     pub set_aside: ::prost::alloc::string::String,
+    /// Retirements that this node holds: other Länder retired so many versions at once that they count here
+    /// only when the operator accepts them. Per log that has any.
+    #[prost(message, repeated, tag = "24")]
+    pub held: ::prost::alloc::vec::Vec<HeldRetirements>,
+}
+/// Retirements of a log that do not count at a node.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldRetirements {
+    /// Owner of the log.
+    #[prost(string, tag = "1")]
+    pub land: ::prost::alloc::string::String,
+    /// Epoch.
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// How many there are.
+    #[prost(uint64, tag = "3")]
+    pub moves: u64,
 }
 /// What a partner holds of a log, as far as it told us.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

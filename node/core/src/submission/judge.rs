@@ -166,6 +166,9 @@ impl<F: Facts> Judge<'_, F> {
         let mine = self.mine(service)?;
         let defined = self.catalogue.newest_definition(self.own.land, service)?.is_some();
         if !defined && mine.lineage.owners.len() < 2 {
+            if let Some(elsewhere) = self.catalogue.lineages(service)?.all.first() {
+                return Err(given_away(self.own.land, elsewhere).into());
+            }
             let name = service.to_string();
             return Err(Reject::NotFound { what: "service of this Land", name }.into());
         }

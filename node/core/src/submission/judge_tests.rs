@@ -4,9 +4,9 @@ use registry_proto::{
     log::{Hash, Kind},
     terms::{Land, LogId},
     wire::registry::{
-        Anschluss, AnschlussStatus, Bestaetigung, Lifecycle, Mitfederfuehrung, Mitzeichnung,
-        PublishRequest, Record, SubscriptionMove, SubscriptionState as State, VersionStatus,
-        record::Record as R,
+        Anschluss, AnschlussStatus, Bestaetigung, Kontakt, Lifecycle, Mitfederfuehrung,
+        Mitzeichnung, PublishRequest, Record, SubscriptionMove, SubscriptionState as State,
+        VersionStatus, record::Record as R,
     },
 };
 
@@ -341,6 +341,23 @@ fn only_co_owners_countersign_and_only_what_is_there() {
     // before the definition that names the co-owners
     logs.check(Land::TH, TODAY, said(leaf(&logs, 1)), "OTHER_LAND: TH führt");
     logs.check(Land::TH, TODAY, said(Hash::EMPTY_ROOT), "not found: Eintrag");
+}
+
+#[test]
+fn a_contact_of_another_land_is_refused_with_its_name() {
+    let of = |n| {
+        R::Kontakt(Kontakt {
+            service_id: uuid(n).to_string(),
+            rolle: "fachlich".to_owned(),
+            stelle: "Amt".to_owned(),
+            email: "amt@example.de".to_owned(),
+            ..Kontakt::default()
+        })
+    };
+    let logs = Logs::new();
+    logs.check(Land::SL, TODAY, of(1), "ok");
+    logs.check(Land::TH, TODAY, of(1), "OTHER_LAND: gehört SL; dieser Knoten schreibt für TH");
+    logs.check(Land::TH, TODAY, of(5), "not found: service of this Land");
 }
 
 #[test]

@@ -114,6 +114,11 @@ impl Metrics {
         self.logs.retirements_held.get_or_create(&of(land)).set(clamp(held));
     }
 
+    /// One more finding of damage in the journals of a Land.
+    pub fn add_journal_damage(&self, land: Land) {
+        self.logs.journal_damage.get_or_create(&of(land)).inc();
+    }
+
     /// Findings of damage in the journals of a Land when they were opened.
     pub fn set_journal_damage(&self, land: Land, findings: u64) {
         self.logs.journal_damage.get_or_create(&of(land)).set(clamp(findings));

@@ -3,7 +3,7 @@
 use registry_client::Client;
 use registry_proto::wire::registry::{
     AsOf, CertificateKind, CertificateLevel, CertificateStatus, CertificatesStatus,
-    GetStatusResponse, ReplicationState,
+    GetStatusResponse, HeldRetirements, ReplicationState,
 };
 
 use crate::{
@@ -27,6 +27,7 @@ pub(super) async fn status(client: &Client, format: Format) -> Result<(), CliErr
             .with("fence", Node::Text(status.fence.clone()))
             .with("signing_failed", Node::Bool(status.signing_failed))
             .with("set_aside", Node::Text(status.set_aside.clone()))
+            .with("held", json::list("HeldRetirements", &status.held)?)
             .with("index", Node::Text(status.index.clone()))
             .with("logs", json::list("AsOf", &status.logs)?)
             .with("peers", json::list("PeerLog", &status.peers)?);
@@ -88,6 +89,7 @@ fn table(client: &Client, status: &GetStatusResponse) -> String {
     if !status.set_aside.is_empty() {
         text.push_str(&format!("\nAchtung: {}\n", output::clean(&status.set_aside)));
     }
+    status.held.iter().for_each(|it| text.push_str(&held(it)));
     if let Some(standing) = &status.charter {
         text.push_str(&super::charter::warned(standing));
     }
@@ -157,6 +159,17 @@ const SIGNING_FAILED: &str = "\nAchtung: ein Schlüssel des Landes unterschreibt
                               Protokolle der anderen gehen weiter.\nNächster Schritt: der Betreiber \
                               sieht den Grund im Log des Knotens und stellt das Token wieder bereit; \
                               ein Neustart ist nicht nötig.\n";
+
+/// What to do about retirements that this node holds.
+fn held(of: &HeldRetirements) -> String {
+    let land = output::clean(&of.land);
+    format!(
+        "\nAchtung: in {land}/{} sind {} Abschaltungen angehalten, so viele auf einmal sind ungewöhnlich; \
+         sie gelten hier erst, wenn der Betreiber sie gelten lässt.\nNächster Schritt: {land} anrufen, \
+         dann am Admin-Port registry held list und registry held accept {land}\n",
+        of.epoch, of.moves
+    )
+}
 
 /// What is to be said of a log that is not as the others.
 fn marks(log: &AsOf) -> String {
