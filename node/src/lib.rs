@@ -25,7 +25,7 @@
 //! - [`wire`]: gRPC handlers and the one place that makes a gRPC status.
 //! - [`web`]: HTTP listeners that are not gRPC.
 //! - [`journals`], [`folder`], [`store`], [`index`]: from the logs on disk to what readers see.
-//! - [`search`]: finds services by words.
+//! - [`search`]: finds services by words; `unsearched`: what it must not find any more.
 //! - [`reads`]: answers of the catalogue.
 //! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
 //! - [`serving`]: connections of all listeners, within limits.
@@ -73,6 +73,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod unsearched;
 pub mod watch;
 pub mod web;
 pub mod wire;
