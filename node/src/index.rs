@@ -16,7 +16,9 @@ use registry_core::{
 use registry_proto::terms::LogId;
 use tokio::sync::watch;
 
-use crate::{guard::Keeper, journals::Journals, recent::Recent, store::Store};
+use crate::{
+    guard::Keeper, journals::Journals, recent::Recent, store::Store, unsearched::Unsearched,
+};
 
 /// The read side of a node. Cheap to clone; all clones are one index.
 #[derive(Clone)]
@@ -49,6 +51,7 @@ struct Inner {
     store: Store,
     journals: Journals,
     recent: Arc<Recent>,
+    unsearched: Unsearched,
     keeper: Keeper,
     folded: watch::Sender<Arc<Cut>>,
     generation: AtomicU64,
@@ -81,6 +84,7 @@ impl Index {
                 store,
                 journals,
                 recent: Arc::default(),
+                unsearched: Unsearched::default(),
                 keeper,
                 folded,
                 generation: AtomicU64::new(0),
@@ -110,6 +114,11 @@ impl Index {
     /// The newest batches.
     pub fn recent(&self) -> &Arc<Recent> {
         &self.inner.recent
+    }
+
+    /// What is erased and not yet followed by the search.
+    pub(crate) fn unsearched(&self) -> &Unsearched {
+        &self.inner.unsearched
     }
 
     /// Asks the catalogue. Runs on the caller's thread and reads the disk.

@@ -26,7 +26,7 @@
 //! - [`web`]: HTTP listeners that are not gRPC.
 //! - [`forged`]: bodies on this disk that are not the ones their owners signed.
 //! - [`journals`], [`folder`], [`store`], [`index`]: from the logs on disk to what readers see.
-//! - [`search`]: finds services by words.
+//! - [`search`]: finds services by words; `unsearched`: what it must not find any more.
 //! - [`reads`]: answers of the catalogue.
 //! - [`batches`], [`recent`], [`watch`]: entries as watchers see them.
 //! - [`serving`]: connections of all listeners, within limits.
@@ -75,6 +75,7 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod tls;
+mod unsearched;
 pub mod watch;
 pub mod web;
 pub mod wire;

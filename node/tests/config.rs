@@ -19,6 +19,7 @@ use registry_node::{
 };
 use registry_proto::{terms::Land, wire::registry as wire};
 use rustls::pki_types::UnixTime;
+use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
@@ -54,6 +55,10 @@ fn a_complete_file_means_what_it_says() {
     world(dir.path());
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
     let config = load(dir.path(), &tests.join("complete.toml")).unwrap();
+    // that of what was read, whatever is in the file since
+    fs::write(&config.file, "").unwrap();
+    let read = fs::read(tests.join("complete.toml")).unwrap();
+    assert_eq!(config.file_sha256, <[u8; 32]>::from(Sha256::digest(read)));
     assert_eq!(config.land, Land::SL);
     assert_eq!(config.data_dir, dir.path().join("data"));
     assert_eq!(config.signer.keys(), config.charter.member(Land::SL).unwrap().keys);

@@ -78,7 +78,7 @@ async fn what_is_done_leaves_lines_that_cannot_be_changed_unnoticed() {
         let found = found.find(|it| it.object.starts_with(object));
         let found = found.unwrap_or_else(|| panic!("{act} {outcome} {object} in {told:#?}"));
         if ["config.load", "tls.load"].contains(&act) {
-            assert!(found.object.contains(" sha256="), "{found:?}");
+            assert!(found.object.contains("sha256="), "{found:?}");
         }
         if act.starts_with("verbund.") {
             assert!(found.who.starts_with("p-") && !found.names.is_empty(), "{found:?}");

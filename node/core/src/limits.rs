@@ -41,6 +41,9 @@ pub const SEARCH_DEFAULT: u32 = 20;
 pub const SEARCH_DEPTH_MAX: u32 = 10_000;
 /// Values in a filter of a search.
 pub const SEARCH_FILTER_VALUES_MAX: usize = 50;
+/// Erasures that the search index has not followed yet, of which it is known what they are about;
+/// beyond, a search is refused until it has.
+pub const UNSEARCHED_MAX: usize = 1_000;
 /// Values of a facet in the answer of a search.
 pub const FACET_VALUES_MAX: usize = 100;
 /// Suggestions in an answer.

@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use registry_core::{limits::PEM_BYTES_MAX, node::Input};
+use registry_core::node::Input;
 use registry_proto::terms::LogId;
-use sha2::{Digest, Sha256};
 use tracing::error;
 
 use super::{SOFTWARE, StartError};
@@ -38,10 +37,8 @@ pub(super) async fn starts(config: &Config, audit: &Audit) -> Result<(), StartEr
         let object = format!("{name} {}", hex::encode(key.as_bytes()));
         audit.note(Act::new("key.load", "OK").on(object));
     }
-    let file = crate::tls::read(&config.file, PEM_BYTES_MAX);
-    let digest =
-        file.map_or_else(|_| "unreadable".to_owned(), |it| hex::encode(Sha256::digest(it)));
-    let object = format!("{} sha256={digest}", config.file.display());
+    let (digest, file) = (hex::encode(config.file_sha256), config.file.display());
+    let object = format!("sha256={digest} {file}");
     audit.note(Act::new("config.load", "OK").on(object));
     let node = format!("{} {} {SOFTWARE}", config.land, config.node);
     let started = audit.record(Act::new("node.start", "OK").on(node)).await;

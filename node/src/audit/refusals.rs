@@ -35,6 +35,7 @@ pub(crate) struct Refusals {
     begun_ms: Option<u64>,
     /// The first of each, for a line at once.
     fresh: Vec<Act>,
+    /// Who they were, and how many more came; what they asked for stays in no memory.
     seen: BTreeMap<Key, (Act, u64)>,
     others: BTreeMap<(&'static str, &'static str), u64>,
 }
@@ -52,18 +53,12 @@ impl Refusals {
         if let Some((_, more)) = self.seen.get_mut(&key) {
             *more += 1;
         } else if self.seen.len() < AUDIT_REFUSALS_MAX {
-            let act = Act {
-                act: refusal.act.into(),
-                outcome: refusal.outcome.into(),
-                who: refusal.who,
-                names: refusal.names,
-                from: refusal.from.map(|it| it.to_string()).unwrap_or_default(),
-                object: refusal.object,
-                count: 1,
-                note: refusal.note,
-            };
-            self.fresh.push(act.clone());
-            self.seen.insert(key, (act, 0));
+            let (who, names) = (refusal.who, refusal.names);
+            let kept = Act { who, names, ..Act::new(refusal.act, refusal.outcome) };
+            let from = refusal.from.map(|it| it.to_string()).unwrap_or_default();
+            let (object, note) = (refusal.object, refusal.note);
+            self.fresh.push(Act { from, object, note, ..kept.clone() });
+            self.seen.insert(key, (kept, 0));
         } else {
             *self.others.entry((refusal.act, refusal.outcome)).or_default() += 1;
         }
@@ -79,8 +74,8 @@ impl Refusals {
         for ((_, _, _, from), (act, more)) in std::mem::take(&mut self.seen) {
             if more > 0 {
                 let from = from.map(|it| it.to_string()).unwrap_or_default();
-                let (object, note) = (String::new(), "further ones".to_owned());
-                due.push(Act { count: more, from, object, note, ..act });
+                let note = "further ones".to_owned();
+                due.push(Act { count: more, from, note, ..act });
             }
         }
         for ((act, outcome), count) in std::mem::take(&mut self.others) {
@@ -124,6 +119,16 @@ mod tests {
         assert_eq!(told(&refusals.due(5 + AUDIT_REFUSALS_MS, false)), ["127.0.0.1 p-1 999"]);
         refusals.add(refusal("p-1", [127, 0, 0, 1]), 5 + AUDIT_REFUSALS_MS);
         assert_eq!(told(&refusals.due(6 + AUDIT_REFUSALS_MS, false)), ["127.0.0.1 p-1 1"]);
+    }
+
+    #[test]
+    fn what_was_asked_for_is_kept_until_it_is_told() {
+        let mut refusals = Refusals::default();
+        let (object, note) = ("o".repeat(1 << 20), "n".repeat(1 << 20));
+        refusals.add(Refusal { object, note, ..refusal("p-1", [127, 0, 0, 1]) }, 1);
+        assert_eq!(refusals.due(2, false)[0].object.len(), 1 << 20);
+        let kept = refusals.seen.values().map(|(it, _)| it.object.len() + it.note.len());
+        assert_eq!(kept.collect::<Vec<_>>(), [0]);
     }
 
     #[test]

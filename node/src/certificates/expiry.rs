@@ -238,11 +238,12 @@ pub(super) fn collect(of_node: &Ends<'_>, partners: BTreeMap<String, (i64, i64)>
             .map(|it| Expiry { name: node.to_owned(), ..it })
             .into_iter()
             .for_each(&mut add);
-        latest(What::Chain, cas).for_each(&mut add);
+        // each of them is needed, and none is the successor of another
+        cas.iter().filter_map(|it| of(What::Chain, it)).for_each(&mut add);
     }
     let takes_part = members.iter().filter(|it| it.bar.is_none());
     let anchors = takes_part.map(|it| it.anchors.as_slice()).chain([client_anchors]);
-    anchors.flat_map(|it| latest(What::Anchor, it)).for_each(&mut add);
+    anchors.flat_map(latest).for_each(&mut add);
     crls.iter()
         .map(|it| Expiry {
             what: What::Crl,
@@ -277,16 +278,22 @@ pub(super) fn mark_revoked(all: &mut [Expiry], revoked: bool) {
     all.iter_mut().filter(|it| it.what == What::Own).for_each(|it| it.revoked = revoked);
 }
 
-/// Of CAs that stand beside each other under one name, the last end.
-fn latest(what: What, cas: &[CertificateDer<'_>]) -> impl Iterator<Item = Expiry> {
+/// Of anchors that stand beside each other under one subject, the last end.
+fn latest(cas: &[CertificateDer<'_>]) -> impl Iterator<Item = Expiry> {
     let mut all: BTreeMap<String, Expiry> = BTreeMap::new();
-    for it in cas.iter().filter_map(|it| of(what, it)) {
-        let kept = all.entry(it.name.clone()).or_insert_with(|| it.clone());
+    for (subject, it) in cas.iter().filter_map(|it| Some((subject(it)?, of(What::Anchor, it)?))) {
+        let kept = all.entry(subject).or_insert_with(|| it.clone());
         if kept.not_after < it.not_after {
             *kept = it;
         }
     }
     all.into_values()
+}
+
+/// In full: two CAs of one common name may be of different organisations.
+fn subject(der: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.subject().to_string())
 }
 
 fn of(what: What, der: &CertificateDer<'_>) -> Option<Expiry> {
@@ -414,6 +421,41 @@ mod tests {
             let first = a.next_update.min(b.next_update);
             check(&[], vec![a, b], &[first]);
         }
+    }
+
+    /// A CA that is called like all others, of this organisation.
+    fn root_of(organisation: &str, days: i64) -> CertificateDer<'static> {
+        let mut params = rcgen::CertificateParams::default();
+        params.not_after = OffsetDateTime::now_utc() + time::Duration::days(days);
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "Root CA");
+        params.distinguished_name.push(rcgen::DnType::OrganizationName, organisation);
+        let key = rcgen::KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().der().clone()
+    }
+
+    #[test]
+    fn only_an_anchor_of_the_same_subject_is_a_successor_and_in_a_chain_none_is() {
+        let check = |chain: &[CertificateDer<'static>],
+                     client_anchors: &[CertificateDer<'static>],
+                     expected: &[(What, &CertificateDer<'static>)]| {
+            let (node, members, crls) = ("sl-1.example", [].as_slice(), &Crls::default());
+            let of_node = Ends { node, chain, members, client_anchors, crls };
+            let found = collect(&of_node, BTreeMap::new()).into_iter();
+            let expected: Vec<_> = (expected.iter())
+                .map(|(what, it)| (*what, of(*what, it).unwrap().not_after))
+                .collect();
+            let found: Vec<_> = found.map(|it| (it.what, it.not_after)).collect();
+            assert_eq!(found, expected);
+        };
+        let (old, new) = (root_of("A", 10), root_of("A", 300));
+        let other = root_of("B", 200);
+        check(&[], &[old.clone(), new.clone()], &[(What::Anchor, &new)]);
+        // the first end of a name counts, and B's is not A's
+        check(&[], &[old.clone(), new.clone(), other.clone()], &[(What::Anchor, &other)]);
+        let leaf = root_of("C", 1);
+        let expected = [(What::Own, &leaf), (What::Chain, &old)];
+        check(&[leaf.clone(), new, old.clone()], &[], &expected);
     }
 
     fn check(life: i64, left: i64, expected: Level) {

@@ -68,7 +68,7 @@ pub struct Shown {
 struct Kept {
     part: Part,
     /// Contents that were tried last.
-    tried: [u8; 32],
+    tried: files::Contents,
     /// Contents at the last look: files are tried only when they stand still.
     seen: [u8; 32],
     failure: Option<String>,
@@ -124,10 +124,11 @@ impl Keeper {
             setup;
         let left_out: Vec<_> = left_out.iter().map(|it| chain(it)).collect();
         let kept = |part: Part| {
-            let tried = digests.of(part);
+            let tried = digests.of(part).clone();
             let failure = (part == Part::Crls && !left_out.is_empty()).then(|| left_out.join("; "));
             metrics.certificates().set_reload_failed(part.label(), failure.is_some());
-            Kept { part, tried, seen: tried, failure }
+            let seen = tried.digest;
+            Kept { part, tried, seen, failure }
         };
         let parts = Part::ALL.into_iter().map(kept).collect();
         let warned = expiry::Warned::default();
@@ -141,7 +142,7 @@ impl Keeper {
     /// What a node begins with decides who may act, like what it loads later.
     fn trace_used(&self) {
         for kept in self.parts.iter().filter(|it| it.failure.is_none()) {
-            self.trace_load(kept.part, "OK", "");
+            self.trace_load(&kept.tried, "OK", "");
         }
     }
 
@@ -149,7 +150,7 @@ impl Keeper {
     fn tell_left_out(&self, begins_again: bool) {
         for kept in &self.parts {
             let Some(cause) = &kept.failure else { continue };
-            self.trace_load(kept.part, "FAILED", cause);
+            self.trace_load(&kept.tried, "FAILED", cause);
             let files = files::names(&self.files, kept.part);
             let part = kept.part.label();
             if begins_again {
@@ -239,29 +240,29 @@ impl Keeper {
     fn look_at(&mut self, at: usize, asked: bool, minute: bool) -> Option<bool> {
         let kept = self.parts.get_mut(at)?;
         let part = kept.part;
-        let digest = files::digest(&self.files, part);
-        let stands_still = digest == kept.seen;
-        kept.seen = digest;
-        let due = digest != kept.tried && (stands_still || minute)
+        let now = files::Contents::read(&self.files, part);
+        let stands_still = now.digest == kept.seen;
+        kept.seen = now.digest;
+        let due = now.digest != kept.tried.digest && (stands_still || minute)
             || minute && kept.failure.is_some()
             || asked;
         if !due {
             return None;
         }
-        kept.tried = digest;
+        kept.tried = now.clone();
         let before = kept.failure.take();
         let outcome = self.load(part);
         let files = files::names(&self.files, part);
         self.metrics.certificates().reloaded(part.label(), outcome.is_ok());
         match &outcome {
             Ok(()) => {
-                self.trace_load(part, "OK", "");
+                self.trace_load(&now, "OK", "");
                 info!(part = part.label(), files, "loaded anew");
             }
             Err(failure) => {
                 let cause = chain(failure);
                 if asked || before.as_deref() != Some(cause.as_str()) {
-                    self.trace_load(part, "FAILED", &cause);
+                    self.trace_load(&now, "FAILED", &cause);
                     error!(part = part.label(), files, cause, "{NOT_REPLACED}");
                 }
                 if let Some(kept) = self.parts.get_mut(at) {
@@ -273,13 +274,10 @@ impl Keeper {
         Some(outcome.is_ok() || part == Part::Crls)
     }
 
-    fn trace_load(&self, part: Part, outcome: &'static str, cause: &str) {
-        let contents = files::contents(&self.files, part);
-        if contents.is_empty() {
-            return;
+    fn trace_load(&self, tried: &files::Contents, outcome: &'static str, cause: &str) {
+        for told in &tried.told {
+            self.audit.note(Act::new("tls.load", outcome).on(told.as_str()).because(cause));
         }
-        let object = format!("{}: {contents}", part.label());
-        self.audit.note(Act::new("tls.load", outcome).on(object).because(cause));
     }
 
     fn trace_end(&self, ended: &tls::Ended) {

@@ -121,12 +121,9 @@ pub fn run(args: &InitArgs) -> Result<String, InitError> {
     for (name, text) in [("member.json", json + "\n"), ("node.toml", template(args))] {
         let new = write_new(&dir.join(name), text.as_bytes(), 0o644)?;
         let kept = match new {
-            true => "neu",
-            false if name == "member.json" && !holds(&dir.join(name), &text) => {
-                "bestand schon und bleibt, obwohl dieser Aufruf anderes verlangt (Name, Schlüssel \
-                 oder --anchor); von Hand ändern"
-            }
-            false => "bestand schon",
+            true => "neu".to_owned(),
+            false if name == "member.json" => card_that_was_there(&dir.join(name), &card),
+            false => "bestand schon".to_owned(),
         };
         told.push_str(&format!("\n  {name:<16} {kept}"));
     }
@@ -194,9 +191,34 @@ fn ensure_in_token(
     Ok((*opened.key.public(), kept))
 }
 
-/// Whether a file holds this text.
-fn holds(path: &Path, text: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|it| it == text)
+/// What to tell of a card that stays as it is: what the operator added to it is nobody's business, but
+/// what this call asked for and is not there is.
+fn card_that_was_there(path: &Path, wanted: &MemberCard) -> String {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let Ok(card) = serde_json::from_str::<MemberCard>(&text) else {
+        return "bestand schon und bleibt, ist aber keine Mitgliedskarte; von Hand ändern"
+            .to_owned();
+    };
+    let key = |there: &str, wanted: &str| there.eq_ignore_ascii_case(wanted);
+    let anchors = card.anchors.concat();
+    let has_node = |it: &CardNode| card.nodes.iter().any(|there| there.name == it.name);
+    let asked = [
+        ("das Land", card.land == wanted.land),
+        ("der Name des Knotens", wanted.nodes.iter().all(has_node)),
+        ("der Log-Schlüssel", key(&card.log_key, &wanted.log_key)),
+        ("der Freshness-Schlüssel", key(&card.freshness_key, &wanted.freshness_key)),
+        ("der Offline-Schlüssel", key(&card.offline_key, &wanted.offline_key)),
+        ("ein Anker (--anchor)", wanted.anchors.iter().all(|it| anchors.contains(it.trim()))),
+    ];
+    let lacks: Vec<_> = asked.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect();
+    if lacks.is_empty() {
+        return "bestand schon".to_owned();
+    }
+    let lacks = lacks.join(", ");
+    format!(
+        "bestand schon und bleibt, obwohl dieser Aufruf anderes verlangt; es fehlt: {lacks}; von \
+         Hand ändern"
+    )
 }
 
 /// Writes a file that must not exist; false when it does.
@@ -270,6 +292,24 @@ mod tests {
         let told = |more: &[&str]| run(&Line::parse_from([&line, more].concat()).args).unwrap();
         assert!(told(&[]).contains("member.json      neu"));
         assert!(!told(&[]).contains("von Hand ändern"));
-        assert!(told(&["--anchor", anchor]).contains("bestand schon und bleibt, obwohl"));
+        let lacks = "es fehlt: ein Anker (--anchor); von Hand ändern";
+        assert!(told(&["--anchor", anchor]).contains(lacks));
+        // by hand, as the manual says: in another form, and with more in it
+        let path = Path::new(home).join("member.json");
+        let mut card: MemberCard =
+            serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        card.anchors = vec!["PEM\nOTHER\n".to_owned()];
+        let other = CardNode { name: "sl-2.example".to_owned(), spki_pins: Vec::new() };
+        card.nodes.insert(0, other);
+        card.log_key = card.log_key.to_uppercase();
+        fs::write(&path, serde_json::to_string(&card).unwrap()).unwrap();
+        assert!(!told(&["--anchor", anchor]).contains("von Hand ändern"));
+        card.offline_key = "00".repeat(32);
+        card.nodes.pop();
+        fs::write(&path, serde_json::to_string(&card).unwrap()).unwrap();
+        let lacks = "es fehlt: der Name des Knotens, der Offline-Schlüssel; von Hand ändern";
+        assert!(told(&[]).contains(lacks));
+        fs::write(&path, "{}").unwrap();
+        assert!(told(&[]).contains("ist aber keine Mitgliedskarte"));
     }
 }

@@ -84,6 +84,7 @@ impl<'a> Check<'a> {
         let (keys, keys_held, signer) = keys?;
         Some(Config {
             file: file.to_owned(),
+            file_sha256: [0; 32],
             land: land?,
             node: node?,
             data_dir: data_dir?,

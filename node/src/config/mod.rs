@@ -27,6 +27,7 @@ use registry_proto::{
     log::{LogSigner, VerifierKey},
     terms::Land,
 };
+use sha2::{Digest, Sha256};
 
 pub use artefacts::{ArtefactConfig, ArtefactStore, FetchPolicy, S3};
 pub(crate) use check::{is_dns_name, is_host_and_port};
@@ -52,6 +53,8 @@ use crate::{
 pub struct Config {
     /// Where it was read.
     pub file: PathBuf,
+    /// SHA-256 of the file as it was read; it may be another one since.
+    pub file_sha256: [u8; 32],
     /// The Land this node speaks for.
     pub land: Land,
     /// Name of this node in the charter.
@@ -296,12 +299,15 @@ impl Config {
     }
 
     fn read(path: &Path, unlock: &Unlock, lists: Lists, problems: &mut Problems) -> Option<Self> {
-        let raw = raw::RawConfig::read(Self::table(path, problems)?, problems);
+        let (table, sha256) = Self::table(path, problems)?;
+        let raw = raw::RawConfig::read(table, problems);
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        check::Check::new(base, unlock, problems).with(lists).config(path, raw)
+        let config = check::Check::new(base, unlock, problems).with(lists).config(path, raw)?;
+        Some(Self { file_sha256: sha256, ..config })
     }
 
-    fn table(path: &Path, problems: &mut Problems) -> Option<toml::Table> {
+    /// What a file says, and its SHA-256.
+    fn table(path: &Path, problems: &mut Problems) -> Option<(toml::Table, [u8; 32])> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
@@ -314,7 +320,7 @@ impl Config {
             }
         };
         match text.parse::<toml::Table>() {
-            Ok(table) => Some(table),
+            Ok(table) => Some((table, Sha256::digest(&text).into())),
             Err(error) => {
                 let reason = format!("ist kein TOML: {}", error.to_string().trim_end());
                 problems.add("(file)", path.display(), reason);

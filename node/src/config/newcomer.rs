@@ -44,7 +44,8 @@ impl Newcomer {
     }
 
     fn read(path: &Path, offline: &str, unlock: &Unlock, problems: &mut Problems) -> Option<Self> {
-        let raw = RawConfig::read(Config::table(path, problems)?, problems);
+        let (table, _) = Config::table(path, problems)?;
+        let raw = RawConfig::read(table, problems);
         let base = path.parent().unwrap_or_else(|| Path::new(""));
         let mut check = Check::new(base, unlock, problems);
         let land = check.land("land", raw.land.as_deref());

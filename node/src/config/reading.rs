@@ -203,7 +203,7 @@ pub(super) fn judged<T>(
 ) -> Result<T, ConfigError> {
     let mut problems = Problems::default();
     let base = path.parent().unwrap_or_else(|| Path::new(""));
-    let found = Config::table(path, &mut problems).and_then(|table| {
+    let found = Config::table(path, &mut problems).and_then(|(table, _)| {
         let raw = RawConfig::read(table, &mut problems);
         problems.0.retain(|it| keys.iter().any(|key| concerns(&it.key, key)));
         read(&mut Check::new(base, &Unlock::Sealed, &mut problems), &raw)

@@ -24,6 +24,14 @@ pub(super) struct Surrounding<'a> {
     pub(super) journal: &'a dyn JournalRead,
 }
 
+/// What an erasure takes out of the facts.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) entry: Position,
+    /// The service whose words it may take with it; a contact has none that are searched for.
+    pub(super) service: Option<Uuid>,
+}
+
 // === impl Surrounding ===
 
 impl Surrounding<'_> {
@@ -44,28 +52,33 @@ impl Surrounding<'_> {
         it: &Erasing,
         spoke_of: Option<Uuid>,
         unshown: &[&Vec<Fact>],
-    ) -> Option<Position> {
+    ) -> Option<Gone> {
         let at = Position { log: it.log, index: it.index };
         let earlier = if it.log == log { None } else { Some(self.index.journals().find(it.log)?) };
         let journal = earlier.as_deref().unwrap_or(self.journal);
-        let prefixes = match journal.read(it.index, 1, 1) {
+        let (service, prefixes) = match journal.read(it.index, 1, 1) {
             Ok(stored) => {
                 let target = Parsed::of(it.log, stored.into_iter().next()?).ok()?;
                 it.erases(&target.header, &target.leaf).ok()?;
+                let is_searched = target.header.kind != Kind::Contact;
+                let service = target.header.object_id.filter(|_| is_searched);
                 let is_of = |fact: &Fact| keys::position(&fact.key) == Ok(at);
                 if unshown.iter().any(|facts| facts.iter().any(is_of)) {
-                    return Some(at);
+                    return Some(Gone { entry: at, service });
                 }
-                vec![keys::erasable(target.header.kind, target.header.object_id?, at)?]
+                let known = keys::erasable(target.header.kind, target.header.object_id?, at)?;
+                (service, vec![known])
             }
             // damaged since it was shown: what is known of it has to go all the same
             Err(_) if names_leaf(journal, it) => {
                 let kinds = [Kind::ServiceDefinition, Kind::ServiceVersion, Kind::Contact];
-                kinds.into_iter().filter_map(|kind| keys::erasable(kind, spoke_of?, at)).collect()
+                let known = kinds.into_iter().filter_map(|it| keys::erasable(it, spoke_of?, at));
+                (spoke_of, known.collect::<Vec<_>>())
             }
             Err(_) => return None,
         };
-        prefixes.iter().any(|prefix| self.knows(prefix, at)).then_some(at)
+        let is_known = prefixes.iter().any(|prefix| self.knows(prefix, at));
+        is_known.then_some(Gone { entry: at, service })
     }
 
     /// Whether the store has a fact of an entry under this prefix.

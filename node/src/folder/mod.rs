@@ -28,7 +28,7 @@ use registry_proto::{
     wire::registry::{Lifecycle, VersionStatus},
 };
 
-use erased::{Surrounding, hide};
+use erased::{Gone, Surrounding, hide};
 
 use crate::{
     batches::{Batch, BatchBuilder},
@@ -84,8 +84,8 @@ struct Cursor {
     open: Vec<Fact>,
     /// Versions among them.
     open_versions: u64,
-    /// Entries that it erases.
-    open_erased: Vec<Position>,
+    /// Entries that it erases, and where it does.
+    open_erased: Vec<(Position, Gone)>,
     /// Collects the same entries for watchers.
     builder: Option<BatchBuilder>,
     stuck: bool,
@@ -116,8 +116,9 @@ struct Watch<'a> {
 struct Folded {
     facts: Vec<Fact>,
     batches: Vec<Batch>,
-    /// Entries that are erased by what was read, and whose facts may be in the store.
-    erased: Vec<Position>,
+    /// Entries that are erased by what was read, and whose facts may be in the store; and by which
+    /// entry.
+    erased: Vec<(Position, Gone)>,
     /// Index after the last whole batch, and the leaf before it.
     end: Option<(u64, Hash)>,
     problem: Option<String>,
@@ -336,6 +337,12 @@ impl Work {
         let from = store.progress(log).size;
         let Folded { facts, erased, batches, .. } = folded;
         self.index.keeper().settle();
+        for (by, gone) in &erased {
+            if let Some(service) = gone.service {
+                self.index.unsearched().add(*by, service);
+            }
+        }
+        let erased = erased.into_iter().map(|(_, gone)| gone.entry).collect();
         match store.publish(Publication { log, from, size, last, facts, erased }) {
             Ok(()) => {}
             Err(PublishError::Gap { .. }) => {
@@ -546,7 +553,9 @@ impl Cursor {
             if let Record::Erasure(it) = &record {
                 let unshown = [&self.open, &folded.facts];
                 let spoke_of = entry.header.object_id;
-                self.open_erased.extend(around.erased(log, it, spoke_of, &unshown));
+                let by = Position { log, index: entry.header.index };
+                let gone = around.erased(log, it, spoke_of, &unshown);
+                self.open_erased.extend(gone.map(|it| (by, it)));
             }
             let batch = self.builder.as_mut().and_then(|builder| builder.push(&entry, record));
             folded.batches.extend(batch);

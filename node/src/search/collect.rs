@@ -5,7 +5,11 @@
 //! are checked here and not by the query, because a facet counts hits as if its own filter were
 //! not set.
 
-use std::{cmp::Reverse, collections::BTreeMap, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    sync::Arc,
+};
 
 use registry_core::view::SearchFilters;
 use registry_proto::terms::Land;
@@ -49,6 +53,8 @@ pub(super) struct Best {
     /// For each facet the values wanted; none for all.
     wanted: [Vec<String>; FACETS.len()],
     by_name: bool,
+    /// Services that are no hits.
+    hidden: Arc<BTreeSet<Uuid>>,
 }
 
 pub(super) struct SegmentBest {
@@ -59,6 +65,7 @@ pub(super) struct SegmentBest {
     service: [Column<u64>; 2],
     units: Column<u64>,
     facets: [Facet; FACETS.len()],
+    hidden: Arc<BTreeSet<Uuid>>,
     heap: BinaryHeap<Place>,
     total: u32,
     matched: u32,
@@ -87,7 +94,12 @@ impl Best {
             filters.lagen.clone(),
             filters.status.clone(),
         ];
-        Self { depth, wanted, by_name: false }
+        Self { depth, wanted, by_name: false, hidden: Arc::default() }
+    }
+
+    /// Goes on as if these services were not in the index.
+    pub(super) fn without(self, hidden: &Arc<BTreeSet<Uuid>>) -> Self {
+        Self { hidden: Arc::clone(hidden), ..self }
     }
 
     /// Orders by name instead of by rank.
@@ -120,6 +132,7 @@ impl Collector for Best {
             service: [columns.u64("service_high")?, columns.u64("service_low")?],
             units: columns.u64("units")?,
             facets,
+            hidden: Arc::clone(&self.hidden),
             heap: BinaryHeap::new(),
             total: 0,
             matched: 0,
@@ -155,6 +168,9 @@ impl SegmentCollector for SegmentBest {
     type Fruit = Part;
 
     fn collect(&mut self, doc: DocId, score: Score) {
+        if !self.hidden.is_empty() && self.hidden.contains(&self.service(doc)) {
+            return;
+        }
         self.matched += 1;
         let mut failed = [None; 2];
         for (at, facet) in self.facets.iter().enumerate() {
@@ -215,6 +231,11 @@ impl SegmentBest {
         let score = score as u64 * (UNITS_MAX + 1);
         let shortness = UNITS_MAX.saturating_sub(self.units.first(doc).unwrap_or(0));
         Reverse(score + shortness)
+    }
+
+    fn service(&self, doc: DocId) -> Uuid {
+        let [high, low] = self.service.each_ref().map(|it| it.first(doc).unwrap_or(0));
+        Uuid::from_u64_pair(high, low)
     }
 
     fn place(&self, doc: DocId, score: Reverse<u64>) -> Place {

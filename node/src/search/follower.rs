@@ -308,6 +308,7 @@ impl Work {
             engine.searcher()?
         };
         self.search.show(Snapshot { searcher, cut: Arc::clone(&cut), generation });
+        self.index.unsearched().followed(&cut);
         if erases {
             engine.clean()?;
         }

@@ -33,6 +33,7 @@ use registry_core::{
 use registry_proto::terms::LogId;
 use registry_proto::wire::registry::{FacetCount, SearchMatch, ServiceSummary, Suggestion};
 use tantivy::{Searcher, TantivyError};
+use uuid::Uuid;
 
 pub(crate) use self::document::sort_key;
 pub use self::follower::Follower;
@@ -79,6 +80,13 @@ struct Snapshot {
     generation: Generation,
 }
 
+/// What one search sees.
+struct View {
+    snapshot: Arc<Snapshot>,
+    /// Services that are erased in part and still in the index as they were.
+    hidden: Arc<BTreeSet<Uuid>>,
+}
+
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
 enum SearchError {
@@ -107,7 +115,7 @@ impl Search {
     /// [`Reject::Unavailable`] with `SEARCH_REBUILDING` while the index is not complete, or with
     /// `INDEX_REBUILDING` while the catalogue is not; [`Reject::Storage`] if they cannot be read.
     pub fn search(&self, ask: &SearchAsk) -> Result<(Answer, Arc<Cut>), Reject> {
-        self.answer(|inner, snapshot| inner.search(snapshot, ask))
+        self.answer(|inner, view| inner.search(view, ask))
     }
 
     /// Names that complete what is typed, best first, each once.
@@ -116,7 +124,7 @@ impl Search {
     ///
     /// As [`Self::search`].
     pub fn suggest(&self, ask: &SearchAsk) -> Result<Vec<Suggestion>, Reject> {
-        self.answer(|inner, snapshot| inner.suggest(snapshot, ask)).map(|(found, _)| found)
+        self.answer(|inner, view| inner.suggest(view, ask)).map(|(found, _)| found)
     }
 
     /// Entries of a log whose erasures are carried out: no word of what they erase is in a file of the
@@ -132,24 +140,24 @@ impl Search {
 
     fn answer<T>(
         &self,
-        ask: impl FnOnce(&Inner, &Snapshot) -> Result<T, SearchError>,
+        ask: impl FnOnce(&Inner, &View) -> Result<T, SearchError>,
     ) -> Result<(T, Arc<Cut>), Reject> {
         let (generation, _) = self.inner.index.readable()?;
+        // before the snapshot: what is followed is not among them any more
+        let erased = self.inner.index.unsearched().now();
         let current = self.inner.current.load_full();
         let Some(snapshot) = current.filter(|it| it.generation == generation) else {
             let reason = self.inner.closed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            return Err(Reject::Unavailable {
-                reason: "SEARCH_REBUILDING",
-                description: format!(
-                    "the search is not ready ({reason}); ask again in a moment, lists and single \
-                     services are answered"
-                ),
-            });
+            return Err(not_ready(&reason));
         };
-        let answer = ask(&self.inner, &snapshot);
+        let Some(hidden) = erased.at(&snapshot.cut) else {
+            return Err(not_ready("much is erased, and it follows"));
+        };
+        let view = View { snapshot, hidden: Arc::new(hidden) };
+        let answer = ask(&self.inner, &view);
         self.inner.index.still(generation)?;
         match answer {
-            Ok(answer) => Ok((answer, Arc::clone(&snapshot.cut))),
+            Ok(answer) => Ok((answer, Arc::clone(&view.snapshot.cut))),
             Err(error) => {
                 tracing::error!(error = %crate::lifecycle::chain(&error), "search failed");
                 Err(Reject::Storage { operation: "searching the catalogue" })
@@ -192,15 +200,15 @@ impl fmt::Debug for Search {
 // === impl Inner ===
 
 impl Inner {
-    fn search(&self, snapshot: &Snapshot, ask: &SearchAsk) -> Result<Answer, SearchError> {
+    fn search(&self, view: &View, ask: &SearchAsk) -> Result<Answer, SearchError> {
         let depth = ask.offset.saturating_add(ask.limit);
-        let (found, matched) = self.find(snapshot, ask, depth)?;
-        let catalogue = Catalogue::new(self.index.store(), &snapshot.cut);
+        let (found, matched) = self.find(view, ask, depth)?;
+        let catalogue = Catalogue::new(self.index.store(), &view.snapshot.cut);
         let (mut services, mut gone) = (Vec::new(), 0);
         for place in found.best.iter().skip(ask.offset) {
             let Some((land, service)) = place.service() else { continue };
             let summary = catalogue.summary_of(land, service)?;
-            // erased, and not yet here: that there was a hit would tell its words
+            // erased since it was found
             gone += u32::from(summary.is_none());
             services.extend(summary);
         }
@@ -208,14 +216,10 @@ impl Inner {
         Ok(Answer { services, total, facets: facets(&found), matched })
     }
 
-    fn suggest(
-        &self,
-        snapshot: &Snapshot,
-        ask: &SearchAsk,
-    ) -> Result<Vec<Suggestion>, SearchError> {
+    fn suggest(&self, view: &View, ask: &SearchAsk) -> Result<Vec<Suggestion>, SearchError> {
         // several Länder use one name
-        let (found, _) = self.find(snapshot, ask, ask.limit.saturating_mul(SAME_NAME_MAX))?;
-        let catalogue = Catalogue::new(self.index.store(), &snapshot.cut);
+        let (found, _) = self.find(view, ask, ask.limit.saturating_mul(SAME_NAME_MAX))?;
+        let catalogue = Catalogue::new(self.index.store(), &view.snapshot.cut);
         let (mut suggestions, mut seen) = (Vec::new(), BTreeSet::new());
         for place in found.best {
             if suggestions.len() >= ask.limit {
@@ -237,13 +241,14 @@ impl Inner {
     /// Takes the words strictly first, and less and less so while nothing is found.
     fn find(
         &self,
-        snapshot: &Snapshot,
+        view: &View,
         ask: &SearchAsk,
         depth: usize,
     ) -> Result<(Found, SearchMatch), SearchError> {
-        let (searcher, fields) = (&snapshot.searcher, &self.fields);
+        let (searcher, fields) = (&view.snapshot.searcher, &self.fields);
         let words = Words::of(&ask.query);
-        let best = || Best::new(&ask.filters, depth).by_name(words.is_empty());
+        let best =
+            || Best::new(&ask.filters, depth).by_name(words.is_empty()).without(&view.hidden);
         let strict = vec![Tolerance::None; words.len()];
         let found = searcher.search(&*words.all(fields, &strict), &best())?;
         if found.matched > 0 || words.is_empty() {
@@ -252,7 +257,8 @@ impl Inner {
         let mut tolerant = strict;
         for (at, tolerance) in tolerant.iter_mut().enumerate() {
             let alone = words.one(fields, at, Tolerance::None);
-            if searcher.search(&*alone, &Best::new(&Default::default(), 1))?.matched == 0 {
+            let any = Best::new(&Default::default(), 1).without(&view.hidden);
+            if searcher.search(&*alone, &any)?.matched == 0 {
                 *tolerance = Tolerance::Typos;
             }
         }
@@ -270,6 +276,16 @@ impl Inner {
             }
         }
         Ok((found, SearchMatch::SomeWords))
+    }
+}
+
+fn not_ready(reason: &str) -> Reject {
+    Reject::Unavailable {
+        reason: "SEARCH_REBUILDING",
+        description: format!(
+            "the search is not ready ({reason}); ask again in a moment, lists and single services \
+             are answered"
+        ),
     }
 }
 

@@ -415,22 +415,48 @@ fn a_search_that_is_not_built_yet_refuses() {
 #[test]
 fn what_is_erased_is_no_hit_before_the_index_follows_either() {
     let journal = MemoryJournal::of(Land::SL);
-    let numbers = ["Antrag bei Zebrafink", "Antrag beim Amt"];
-    for (service, name) in (1..).zip(numbers) {
+    let named = [
+        (1, "Antrag bei Zebrafink"),
+        (2, "Antrag beim Amt"),
+        (3, "Antrag ohne Namen"),
+        (3, "Antrag von Zebrafink"),
+        (4, "Anzeige"),
+    ];
+    for (service, name) in named {
         journal.append(&[define(service, Land::SL, name, "99000000000001", "")]);
     }
-    let bench = Bench::over(std::slice::from_ref(&journal));
-    let seen = |query: &str| {
-        let answer = bench.ask(&query_of(query));
-        (answer.services.len(), answer.total)
+    let mut bench = Bench::over(std::slice::from_ref(&journal));
+    let seen = |bench: &Bench, query: &str, offset: u32| {
+        let answer = bench.ask(&SearchServicesRequest { offset, ..query_of(query) });
+        let land = answer.facets.iter().find(|it| it.name == "land").map_or(0, |it| it.count);
+        (answer.services.len(), answer.total, land)
     };
-    assert_eq!((seen("zebrafink"), seen("antrag")), ((1, 1), (2, 2)));
-    let leaf_hash = journal.leaves()[0].as_bytes().to_vec().into();
-    let said = Erasure { index: 0, leaf_hash, grund: "Widerruf".to_owned(), epoch: 0 };
-    journal.append(&[Item::Body(Kind::Erasure, 1, said.encode_to_vec().into())]);
+    let all = |bench: &Bench| {
+        [("zebrafink", 0), ("antrag", 0), ("antrag", 1)].map(|(it, at)| seen(bench, it, at))
+    };
+    assert_eq!(all(&bench), [(2, 2, 2), (3, 3, 3), (2, 3, 3)]);
+    let erase = |index: u64, service: u8| {
+        let leaf_hash =
+            journal.leaves()[usize::try_from(index).unwrap()].as_bytes().to_vec().into();
+        let said = Erasure { index, leaf_hash, grund: "Widerruf".to_owned(), epoch: 0 };
+        journal.append(&[Item::Body(Kind::Erasure, service, said.encode_to_vec().into())]);
+    };
+    // all of one service, and of another what it was called last
+    erase(0, 1);
+    erase(3, 3);
     bench.folder.notifier().notify();
     wait_folded(&bench.index, &journal);
-    assert_eq!((seen("zebrafink"), seen("antrag")), ((0, 0), (1, 1)));
+    assert_eq!(all(&bench), [(0, 0, 0), (1, 1, 1), (0, 1, 1)]);
+    // as what was never there
+    assert_eq!(bench.ask(&query_of("zebrafink")), bench.ask(&query_of("quastenflosser")));
+    let typed = SuggestRequest { prefix: "zebra".to_owned(), ..SuggestRequest::default() };
+    let suggest = |bench: &Bench| {
+        bench.search().suggest(&SearchAsk::parse_suggest(&typed).unwrap()).unwrap().len()
+    };
+    assert_eq!(suggest(&bench), 0);
+    bench.follow(std::slice::from_ref(&journal));
+    assert_eq!(all(&bench), [(0, 0, 0), (2, 2, 2), (1, 2, 2)]);
+    assert_eq!(suggest(&bench), 0);
 }
 
 #[test]

@@ -360,7 +360,7 @@ const ADMINISTRATIVE: &[&str] = &[
 ];
 
 /// Methods that change nothing.
-const READS: &[&str] = &[
+pub(super) const READS: &[&str] = &[
     "verbund.registry.v1.CatalogueService/ListServices",
     "verbund.registry.v1.CatalogueService/GetService",
     "verbund.registry.v1.CatalogueService/ListVersions",

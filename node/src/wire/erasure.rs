@@ -34,6 +34,7 @@ use crate::{
     wire::{
         audited::{Subject, rehearsed},
         caller::caller,
+        said,
         status::status,
     },
     witness::Receipts,
@@ -233,7 +234,7 @@ fn wire_position(at: Position) -> LogPosition {
 }
 
 /// What the audit log says: the first entries, each with its erasure, and how many there are.
-fn said(erasures: &[ErasureState]) -> String {
+fn outcome(erasures: &[ErasureState]) -> String {
     let one = |it: &ErasureState| {
         let entry = it.entry.as_ref().map(named).unwrap_or_default();
         match it.erasure.as_ref().map(named) {
@@ -258,6 +259,16 @@ fn named(at: &LogPosition) -> String {
     format!("{land}/{}/{}", at.epoch, at.index)
 }
 
+/// What a request is about, of any size and from anybody who may connect.
+fn subject(asked: &EraseRequest) -> String {
+    let dry = if asked.dry_run { "dry run: " } else { "" };
+    format!("{dry}{} grund={}", listed(&asked.entries, named), cut(&asked.grund))
+}
+
+fn cut(grund: &str) -> String {
+    grund.chars().take(said::CHARS_MAX).collect()
+}
+
 /// Entries that are named in the audit log.
 const SAID_MAX: usize = 4;
 const LAND_CHARS_MAX: usize = 2;
@@ -269,14 +280,13 @@ impl ErasureService for ErasureApi {
         request: Request<EraseRequest>,
     ) -> Result<Response<EraseResponse>, Status> {
         let asked = request.get_ref();
-        let (entries, grund) = (listed(&asked.entries, named), asked.grund.clone());
-        let dry = if asked.dry_run { "dry run: " } else { "" };
-        Subject::say(&request, &format!("{dry}{entries} grund={grund}"));
+        let grund = cut(&asked.grund);
+        Subject::say(&request, &subject(asked));
         let principal = caller(&request)?;
         let request = request.into_inner();
         let dry_run = request.dry_run;
         let erasures = self.erased(&principal, request).await.map_err(status)?;
-        let object = format!("{} grund={grund}", said(&erasures));
+        let object = format!("{} grund={grund}", outcome(&erasures));
         Ok(rehearsed(EraseResponse { erasures }, object, dry_run))
     }
 
@@ -289,5 +299,22 @@ impl ErasureService for ErasureApi {
         let failed = || status(Reject::Storage { operation: "reading erasures" });
         let listed = tokio::task::spawn_blocking(move || api.listed(&asked)).await;
         Ok(Response::new(listed.map_err(|_| failed())?.map_err(status)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_request_is_short_whatever_it_brings() {
+        let at = |index| LogPosition { land: "S".repeat(1 << 20), epoch: 1, index };
+        let entries = (0..9).map(at).collect();
+        let mut asked = EraseRequest { entries, grund: "ä".repeat(1 << 20), dry_run: true };
+        let grund = "ä".repeat(100);
+        let expected = "dry run: SS/1/0, SS/1/1, SS/1/2, SS/1/3, and 5 more grund=";
+        assert_eq!(subject(&asked), format!("{expected}{grund}"));
+        (asked.entries, asked.grund, asked.dry_run) = (Vec::new(), "Widerruf".to_owned(), false);
+        assert_eq!(subject(&asked), " grund=Widerruf");
     }
 }
