@@ -3,10 +3,11 @@
 //! Checksums find what a medium lost. Who changes a body on purpose makes its checksum anew, but not
 //! the digest in the header, which is the leaf of a signed tree. Whoever shows what is in a body, or acts
 //! by it, compares them and tells here what does not fit; the log is set aside from there on at the
-//! next start, and comes back from partners. What this node wrote itself stays: perhaps nobody else has it.
+//! next start, and comes back from partners. What this node wrote itself stays, and what no partner that is
+//! connected holds: perhaps nobody else has it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -52,18 +53,23 @@ struct Follower {
     own: Land,
     resets: Resets,
     metrics: Arc<Metrics>,
-    /// Logs that are to be marked.
-    unmarked: BTreeSet<LogId>,
+    held: HeldElsewhere,
+    /// Logs that are to be marked, with the first place that was told of each.
+    unmarked: BTreeMap<LogId, u64>,
 }
+
+/// Whether a partner that is connected holds the entry of that index of a log.
+pub(crate) type HeldElsewhere = Box<dyn Fn(LogId, u64) -> bool + Send + Sync>;
 
 // === impl Forged ===
 
 impl Forged {
-    /// Tells of a body that is not the one its owner signed. Each place is told once, and no more than
-    /// a few of them.
+    /// Tells of a body that is not the one its owner signed. Each place is told once, and of each log no
+    /// more than a few of them.
     pub fn tell(&self, at: Position) {
         let mut found = self.lock();
-        if found.told.len() >= TOLD_MAX || !found.told.insert(at) {
+        let of_log = Position { index: 0, ..at }..=Position { index: u64::MAX, ..at };
+        if found.told.range(of_log).count() >= TOLD_MAX || !found.told.insert(at) {
             return;
         }
         found.fresh.push(at);
@@ -76,16 +82,17 @@ impl Forged {
     }
 
     /// Counts what is told, and has the node begin again without what it holds of that log from there
-    /// on, unless the log is one of its own Land.
+    /// on, as soon as a partner is known to hold it, unless the log is one of its own Land.
     pub(crate) fn follow(
         &self,
         own: Land,
         resets: Resets,
         metrics: Arc<Metrics>,
+        held: HeldElsewhere,
         shutdown: &Shutdown,
     ) {
-        let forged = self.clone();
-        let follower = Follower { forged, own, resets, metrics, unmarked: BTreeSet::new() };
+        let (forged, unmarked) = (self.clone(), BTreeMap::new());
+        let follower = Follower { forged, own, resets, metrics, held, unmarked };
         shutdown.spawn(TaskKind::Damage, follower.run(shutdown.clone()));
     }
 
@@ -119,14 +126,18 @@ impl Follower {
             for at in std::mem::take(&mut self.forged.lock().fresh) {
                 self.metrics.add_journal_damage(at.log.land);
                 if at.log.land != self.own {
-                    self.unmarked.insert(at.log);
+                    let first = self.unmarked.entry(at.log).or_insert(at.index);
+                    *first = at.index.min(*first);
                 }
             }
-            let (resets, logs) = (self.resets.clone(), std::mem::take(&mut self.unmarked));
-            let (marked, unmarked) =
-                tokio::task::spawn_blocking(move || mark(&resets, logs)).await?;
-            self.unmarked = unmarked;
-            for log in marked {
+            let comes_again = self.unmarked.iter().filter(|(log, at)| (self.held)(**log, **at));
+            let (resets, logs) = (self.resets.clone(), comes_again.map(|(log, _)| *log).collect());
+            let marked = tokio::task::spawn_blocking(move || mark(&resets, logs)).await?;
+            for (log, begins_again) in marked {
+                self.unmarked.remove(&log);
+                if !begins_again {
+                    continue;
+                }
                 warn!(%log, "what was changed on this disk is set aside, the node begins again");
                 shutdown.request(StopCause::SetAside { log });
             }
@@ -134,34 +145,38 @@ impl Follower {
     }
 }
 
-/// Marks logs durably; those that were not marked before, and those that cannot be.
-fn mark(resets: &Resets, logs: BTreeSet<LogId>) -> (Vec<LogId>, BTreeSet<LogId>) {
-    let (mut marked, mut unmarked) = (Vec::new(), BTreeSet::new());
+/// Marks logs durably; those that need no more of it, and whether the node begins again for them.
+fn mark(resets: &Resets, logs: Vec<LogId>) -> Vec<(LogId, bool)> {
+    let mut marked = Vec::new();
     for log in logs {
         // of one that a start has left as it is nothing can be set aside
         if resets.is_forged(log) {
+            marked.push((log, false));
             continue;
         }
         match resets.mark_forged(log) {
-            Ok(()) => marked.push(log),
+            Ok(()) => marked.push((log, true)),
             Err(failure) => {
                 error!(%log, cause = chain(&failure), "cannot set a log aside, trying again");
-                unmarked.insert(log);
             }
         }
     }
-    (marked, unmarked)
+    marked
 }
 
-/// The body of a stored entry, unless it is not here, or not the one that the header names: then `tells`
-/// hears of it.
+/// The body of a stored entry of a log, unless it is not here, or not the one that the header names: then
+/// `tells` hears of it. A header of another place says nothing about that one.
 pub(crate) fn genuine_body<'a>(
+    log: LogId,
     header: &Header,
     stored: &'a registry_journal::Stored,
     tells: &Forged,
 ) -> Option<&'a bytes::Bytes> {
+    if header.log != log || header.index != stored.index {
+        return None;
+    }
     if is_forged(header, stored) {
-        tells.tell(Position { log: header.log, index: stored.index });
+        tells.tell(Position { log, index: stored.index });
         return None;
     }
     crate::driver::writer::stored_body(stored)
@@ -179,11 +194,13 @@ pub(crate) fn is_forged(header: &Header, stored: &registry_journal::Stored) -> b
 
 /// Places that are told, and remembered.
 const TOLD_MAX: usize = 1_000;
-/// A mark that cannot be set is tried again after this time.
+/// A log that is not held elsewhere, or cannot be marked, is looked at again after this time.
 const AGAIN_EVERY: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[tokio::test]
@@ -209,13 +226,22 @@ mod tests {
             for _ in 0..2 {
                 forged.tell(Position { log: own, index: 7 });
             }
-            forged.follow(own.land, resets.clone(), metrics.clone(), &shutdown);
+            let is_held = Arc::new(AtomicBool::new(run > 0));
+            let held = Arc::clone(&is_held);
+            let held = move |_, index| index == 3 && held.load(Ordering::Relaxed);
+            forged.follow(own.land, resets.clone(), metrics.clone(), Box::new(held), &shutdown);
             wait("the own one", &|| counts(&metrics, "{land=\"SL\"} 1")).await;
             assert_eq!((shutdown.cause(), resets.is_forged(own)), (None, false));
             for index in [3, 4] {
                 forged.tell(Position { log: other, index });
             }
             wait("both", &|| counts(&metrics, "{land=\"HE\"} 2")).await;
+            if run == 0 {
+                // nobody who is connected has it
+                assert_eq!((shutdown.cause(), resets.is_forged(other)), (None, false));
+                is_held.store(true, Ordering::Relaxed);
+                forged.tell(Position { log: other, index: 5 });
+            }
             // where the start before could set nothing aside, this one does not begin again for ever
             if run == 0 {
                 wait("it begins again", &|| shutdown.cause().is_some()).await;

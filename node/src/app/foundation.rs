@@ -136,15 +136,19 @@ impl Foundation<'_> {
             show: Box::new(show),
         };
         driver.run(node, surroundings, self.engine, self.streams).map_err(thread)?;
-        self.follow_forged();
+        self.follow_forged(&board);
         super::stop_with(self.engine, self.streams);
         Ok(Core { handle, board, connected, receipts: shown, erasures, exchange })
     }
 
-    fn follow_forged(&self) {
+    fn follow_forged(&self, board: &StatusBoard) {
         let resets = Resets::of(&self.config.data_dir);
         let forged = self.index.journals().forged();
-        forged.follow(self.own.land, resets, self.metrics.clone(), self.streams);
+        let board = board.clone();
+        let held =
+            move |log, index| board.load().peers.iter().any(|it| it.log == log && it.size > index);
+        let held = Box::new(held);
+        forged.follow(self.own.land, resets, self.metrics.clone(), held, self.streams);
     }
 
     fn witness(&self, cabinet: Cabinet, ledger: Ledger, driver: &Handle) -> witness::Setup {

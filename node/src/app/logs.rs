@@ -237,7 +237,9 @@ fn counted(
         %log, "damage in the journal: it holds entries that its owner did not sign, somebody changed it \
         on this disk; partners bring it again"
     );
-    Ok((shortened(log, dir, verbund, journal, (0, NOT_SIGNED))?, 1))
+    let journal = shortened(log, dir, verbund, journal, (0, NOT_SIGNED))?;
+    resets.settle_forged(log).map_err(LogsError::Resets)?;
+    Ok((journal, 1))
 }
 
 /// What stands before the first body that its owner did not sign; the rest is set aside. With it the

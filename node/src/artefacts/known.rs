@@ -38,6 +38,8 @@ struct State {
     artefacts: BTreeMap<Hash, Vec<KnownArtefact>>,
     chunks: HashMap<Hash, BTreeSet<Land>>,
     named: u64,
+    /// A version is not the one that its owner signed: nobody knows what that one names.
+    is_forged: bool,
 }
 
 /// An artefact that a version names.
@@ -62,7 +64,8 @@ struct Names {
 pub(super) struct Progress {
     /// Chunks that are referred to now.
     pub(super) chunks: Vec<Hash>,
-    /// False if a journal could not be read to its end.
+    /// False if a journal could not be read to its end, or holds a version that its owner did not sign:
+    /// then more may be named than is known.
     pub(super) complete: bool,
 }
 
@@ -98,6 +101,7 @@ impl Known {
         for (log, journal) in journals.all().iter() {
             progress.complete &= self.follow(*log, journal.as_ref(), &mut progress.chunks);
         }
+        progress.complete &= !self.lock().is_forged;
         progress
     }
 
@@ -137,12 +141,13 @@ impl Known {
             }
             _ => return,
         }
+        if entry.is_forged() {
+            self.lock().is_forged = true;
+            return;
+        }
         // most name none, and to read all of a version takes some times as long
         let names = |body| Names::decode(body).is_ok_and(|it| !it.artefakte.is_empty());
         if !entry.body.as_deref().is_some_and(names) {
-            return;
-        }
-        if entry.is_forged() {
             return;
         }
         // what cannot be read is no version, and shows nowhere else either

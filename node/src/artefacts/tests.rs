@@ -162,6 +162,27 @@ async fn nothing_goes_while_a_journal_cannot_be_read_to_its_end() {
 }
 
 #[tokio::test]
+async fn nothing_goes_while_a_version_is_not_the_one_that_was_signed() {
+    let journal = MemoryJournal::of(Land::RP);
+    journal.append(&[naming(1, &[b"named"]), naming(2, &[])]);
+    let names_nothing = journal.entries()[1].body.clone().unwrap().1;
+    let (index, _folder) = over(std::slice::from_ref(&journal));
+    let world = World::new(FetchPolicy::None);
+    world.push(b"named").await.unwrap();
+    assert!(world.artefacts.catch_up(&index).await);
+    world.pass(2 * DAY_S);
+    journal.forge(0, names_nothing);
+    let refused = world.artefacts.forget_erased(&index, false).await.unwrap_err();
+    assert!(matches!(refused, Reject::Unavailable { reason: "ARTEFACT_MARK", .. }), "{refused}");
+    // after a start nothing is known of before
+    let after = World::new(FetchPolicy::None);
+    after.push(b"named").await.unwrap();
+    after.pass(2 * DAY_S);
+    let refused = after.artefacts.collect(&index, GRACE, false).await.unwrap_err();
+    assert!(matches!(refused, Reject::Unavailable { reason: "ARTEFACT_MARK", .. }), "{refused}");
+}
+
+#[tokio::test]
 async fn frames_that_are_not_the_chunk_they_announce_are_refused_by_their_field() {
     let world = World::new(FetchPolicy::None);
     let frame = |digest: &[u8], bytes: u32, data: &'static [u8]| PushChunkRequest {

@@ -301,7 +301,7 @@ fn take(chain: &mut Chain, log: LogId, entry: &registry_journal::Stored, forged:
     if header.kind != Kind::CharterVote {
         return false;
     }
-    let Some(body) = genuine_body(&header, entry, forged) else { return false };
+    let Some(body) = genuine_body(log, &header, entry, forged) else { return false };
     let index = entry.index;
     match CharterVote::decode(body) {
         Ok(vote) => {

@@ -196,7 +196,7 @@ impl Erasures {
             let found = entries.iter().filter_map(|it| {
                 // somebody wrote it on this disk, so it erases nothing
                 let header = Header::parse(&it.header).ok().filter(|_| is_erasure(&it.header))?;
-                Some((&it.header, genuine_body(&header, it, &self.inner.forged)?))
+                Some((&it.header, genuine_body(log, &header, it, &self.inner.forged)?))
             });
             let found = self.found(log, &reader, found);
             next += entries.len().max(1) as u64;
