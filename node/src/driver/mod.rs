@@ -1,16 +1,17 @@
 //! The one owner of the core: takes an input, calls `handle`, performs the effects.
 //!
 //! Nothing else changes [`Node`]. Others hold a [`Handle`]; what they send waits in one bounded
-//! queue. No effect blocks: signing and disks are with the [`writer`] threads, reading and
+//! queue (`inbox`). No effect blocks: signing and disks are with the [`writer`] threads, reading and
 //! sending of ranges with the tasks of the session.
 
+mod inbox;
 mod perform;
 pub mod writer;
 
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -28,8 +29,9 @@ use registry_core::{
     submission::Submission,
 };
 use registry_proto::terms::{Date, Land, LogId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use inbox::{Inbox, Post, inbox};
 use perform::Performer;
 pub use perform::{ShowStatus, Surroundings};
 
@@ -38,8 +40,6 @@ use crate::{
     sessions::Outgoing,
 };
 
-/// Inputs that wait for the driver; senders wait when it is full.
-const QUEUE_MAX: usize = 1_024;
 /// Time between ticks, milliseconds.
 const TICK_MS: u64 = 200;
 
@@ -80,19 +80,17 @@ pub(crate) enum Event {
 /// The way to the driver. Clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    queue: mpsc::Sender<Event>,
+    post: Post,
     sessions: Arc<AtomicU64>,
     /// Of the node; before its first input a thing of the past, so that every order is void.
     pulse: Arc<Mutex<Pulse>>,
     clock: Clock,
-    /// That of the driver, once it runs.
-    thread: Arc<OnceLock<std::thread::Thread>>,
 }
 
 /// The driver before it runs.
 #[derive(Debug)]
 pub struct Driver {
-    queue: mpsc::Receiver<Event>,
+    inbox: Inbox,
     handle: Handle,
 }
 
@@ -160,7 +158,7 @@ impl Handle {
     pub async fn publish(&self, submission: Submission) -> Result<Published, Reject> {
         let (answer, answered) = oneshot::channel();
         let event = Event::Publish { submission, answer };
-        self.queue.send(event).await.map_err(|_| stopping())?;
+        self.send(event).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?
     }
 
@@ -172,7 +170,7 @@ impl Handle {
     pub async fn vote(&self, principal: String, body: Bytes) -> Result<(), Reject> {
         let (answer, answered) = oneshot::channel();
         let event = Event::Vote { principal, body, answer };
-        self.queue.send(event).await.map_err(|_| stopping())?;
+        self.send(event).await.map_err(|_| stopping())?;
         answered.await.map_err(|_| stopping())?.map(|_| ())
     }
 
@@ -199,12 +197,6 @@ impl Handle {
         ordered.is_void(pulse, self.clock.now())
     }
 
-    /// The calling thread is that of the driver.
-    fn runs_here(&self) {
-        // set once: one driver runs for each handle
-        let _ = self.thread.set(std::thread::current());
-    }
-
     fn beats(&self, pulse: Pulse) {
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = pulse;
     }
@@ -215,21 +207,16 @@ impl Handle {
     }
 
     pub(crate) async fn send(&self, event: Event) -> Result<(), Stopping> {
-        self.queue.send(event).await.map_err(|_| Stopping)
+        self.post.send(event).await
     }
 
     pub(crate) async fn input(&self, input: Input) -> Result<(), Stopping> {
         self.send(Event::Input(input)).await
     }
 
-    /// From a thread of its own, never from a task. The driver looks at it at once, also when it
-    /// rests.
+    /// From a thread of its own, never from a task.
     pub fn input_blocking(&self, input: Input) -> Result<(), Stopping> {
-        self.queue.blocking_send(Event::Input(input)).map_err(|_| Stopping)?;
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-        Ok(())
+        self.post.send_blocking(Event::Input(input))
     }
 }
 
@@ -245,11 +232,10 @@ fn stopping() -> Reject {
 impl Driver {
     /// A driver and the way to it; inputs wait until it runs.
     pub fn new(clock: Clock) -> Self {
-        let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let (post, inbox) = inbox();
         let sessions = Arc::new(AtomicU64::new(1));
-        let thread = Arc::default();
-        let handle = Handle { queue: sender, sessions, pulse: Arc::default(), clock, thread };
-        Self { queue, handle }
+        let handle = Handle { post, sessions, pulse: Arc::default(), clock };
+        Self { inbox, handle }
     }
 
     /// The way to the driver.
@@ -270,7 +256,7 @@ impl Driver {
         engine: &Shutdown,
         streams: &Shutdown,
     ) -> std::io::Result<()> {
-        let Self { queue, handle } = self;
+        let Self { inbox, handle } = self;
         let ticker = handle.clone();
         let token = engine.token().clone();
         engine.spawn(TaskKind::Driver, async move {
@@ -293,45 +279,14 @@ impl Driver {
         engine.spawn_thread(TaskKind::Driver, "driver", move || {
             // ranges are read by tasks that effects start
             let _entered = runtime.enter();
-            handle.runs_here();
-            drive(queue, node, performer, &handle, &token);
+            inbox.opens_here();
+            drive(inbox, node, performer, &handle, &token);
         })
     }
 }
 
-/// Waits for events, not longer than until `due_mono_ms`; false when there will be no more.
-///
-/// While a group gathers, or `is_crowded`, the driver looks at the queue from time to time, and when
-/// a thread has done its part ([`Handle::input_blocking`]): to be woken by each of many publishers
-/// costs more than what they bring.
-fn receive(
-    queue: &mut mpsc::Receiver<Event>,
-    events: &mut Vec<Event>,
-    clock: Clock,
-    due_mono_ms: Option<u64>,
-    is_crowded: bool,
-) -> bool {
-    match due_mono_ms {
-        Some(due) if clock.now().mono_ms >= due => {
-            events.push(Event::Input(Input::Due));
-            return true;
-        }
-        Some(_) => std::thread::park_timeout(LOOK_EVERY),
-        None if is_crowded => std::thread::park_timeout(LOOK_CROWDED),
-        None => return queue.blocking_recv_many(events, BURST_MAX) > 0,
-    }
-    while events.len() < BURST_MAX {
-        match queue.try_recv() {
-            Ok(event) => events.push(event),
-            Err(mpsc::error::TryRecvError::Empty) => break,
-            Err(mpsc::error::TryRecvError::Disconnected) => return !events.is_empty(),
-        }
-    }
-    true
-}
-
 fn drive(
-    mut queue: mpsc::Receiver<Event>,
+    mut inbox: Inbox,
     mut node: Node,
     mut performer: Performer,
     handle: &Handle,
@@ -339,13 +294,13 @@ fn drive(
 ) {
     let clock = handle.clock();
     let mut tickets = 0;
-    let mut events = Vec::with_capacity(BURST_MAX);
+    let mut events = Vec::new();
     let mut stop_by: Option<Instant> = None;
     let mut leaves = false;
     // logs that have something; who reads the first of it must not be told that they are empty
     let mut begun = BTreeSet::new();
     // the ticker keeps this loop turning, so the token is seen in time
-    while receive(&mut queue, &mut events, clock, node.due_mono_ms(), node.is_crowded()) {
+    while inbox.take(&mut events, clock, node.rest()) {
         if stop_by.is_none() && token.is_cancelled() {
             stop_by = Some(Instant::now() + ANSWER_MAX);
             leaves = true;
@@ -414,11 +369,5 @@ fn grown(input: &Input) -> Option<LogId> {
     }
 }
 
-/// Time between two looks at the queue while a group gathers.
-const LOOK_EVERY: Duration = Duration::from_micros(200);
-/// The same while a group is under way: its thread says when it ends.
-const LOOK_CROWDED: Duration = Duration::from_micros(500);
-/// Inputs taken from the queue at once.
-const BURST_MAX: usize = 256;
 /// How long a stopping node waits for the answers it owes; within the grace period.
 const ANSWER_MAX: Duration = Duration::from_secs(1);

@@ -44,13 +44,25 @@ impl Gather {
     /// When the group goes at the latest, on the monotonic clock; `None` if it waits for nobody.
     pub(super) fn until(&self) -> Option<u64> {
         let since = self.since_ms?;
-        let expects = !self.hurries && self.is_crowd() && self.staged < self.lately.div_ceil(2);
+        let expects = !self.hurries && self.is_crowd() && self.wants() > 0;
         expects.then(|| since.saturating_add(limits::GATHER_MS_MAX))
     }
 
     /// True if so many publishers were seen lately that groups wait for them.
     pub(super) fn is_crowd(&self) -> bool {
         self.lately >= limits::GATHER_FROM
+    }
+
+    /// Submissions with which the group has all that it waits for.
+    pub(super) fn wants(&self) -> usize {
+        self.lately.div_ceil(2).saturating_sub(self.staged)
+    }
+
+    /// Submissions worth a look at them while the group cannot go anyway: what it waits for, or as
+    /// many again; at least 1.
+    pub(super) fn more(&self) -> usize {
+        let half = self.lately.div_ceil(2).max(1);
+        half - self.staged % half
     }
 
     /// The group goes. What was seen lately fades, so that publishers who left are not waited for.

@@ -14,7 +14,7 @@ mod services;
 mod waiting;
 
 pub(crate) use erased::Erases;
-pub use own::{Commit, CommitEntry};
+pub use own::{Commit, CommitEntry, Rest};
 pub(crate) use own::{Note, Outcome, OwnLog};
 pub use requests::REQUESTS_KEPT_MAX;
 pub use services::OwnServices;

@@ -55,6 +55,16 @@ pub struct CommitEntry {
     pub body: Bytes,
 }
 
+/// How long who drives the node may leave submissions where they wait; anything else ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Until so many wait; at least 1.
+    pub submissions: usize,
+    /// Until then, on the monotonic clock, milliseconds: `Input::Due` is wanted. `None` while a group
+    /// is under way to the disk, whose end ends the rest.
+    pub until_mono_ms: Option<u64>,
+}
+
 /// What the node itself says about its log, and would not say again.
 #[derive(Clone, Debug)]
 pub(crate) struct Note {
@@ -375,15 +385,15 @@ impl OwnLog {
         })
     }
 
-    /// When the group that is staged goes at the latest, on the monotonic clock; `None` while
-    /// there is none, or another is under way.
-    pub(crate) fn gathers_until(&self) -> Option<u64> {
-        if self.committing { None } else { self.gather.until() }
-    }
-
-    /// True while a group is under way and many publishers come.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.committing && self.gather.is_crowd()
+    /// How long submissions may be left alone: while a group gathers, or another is under way and
+    /// many publishers come.
+    pub(crate) fn rest(&self) -> Option<Rest> {
+        if self.committing {
+            let submissions = self.gather.more();
+            return self.gather.is_crowd().then_some(Rest { submissions, until_mono_ms: None });
+        }
+        let until = self.gather.until()?;
+        Some(Rest { submissions: self.gather.wants(), until_mono_ms: Some(until) })
     }
 
     /// Takes back what is staged and not under way to the disk, and says how much is left. What the

@@ -175,7 +175,7 @@ pub enum Input {
     Stopping,
     /// Time passed; comes at least every 200 ms.
     Tick,
-    /// The time that [`super::Node::due_mono_ms`] named has come.
+    /// The time that [`super::Node::rest`] named has come.
     Due,
 }
 

@@ -37,7 +37,7 @@ use crate::{
     authorize::PeerIdentity,
     fence::{Copies, Council, Fence, FencePolicy, Ordered, Pulse, Why},
     limits,
-    log::{OwnLog, OwnServices, Published, Ticket, WaitingRoom},
+    log::{OwnLog, OwnServices, Published, Rest, Ticket, WaitingRoom},
     now::Now,
     quota::Allowance,
     reject::Reject,
@@ -276,16 +276,12 @@ impl Node {
         self.effects.drain(..)
     }
 
-    /// When the node wants to be woken with [`Input::Due`] if nothing else happens before, on the
-    /// monotonic clock, milliseconds. A later tick does as well, and makes publishers wait for it.
-    pub fn due_mono_ms(&self) -> Option<u64> {
-        self.may_commit().then(|| self.own.gathers_until()).flatten()
-    }
-
-    /// True while many publish and what they bring cannot go on anyway: who drives the node need
-    /// not look at each of them at once. Ends with what is under way to the disk.
-    pub fn is_crowded(&self) -> bool {
-        self.may_commit() && self.own.is_crowded()
+    /// How long submissions may be left where they wait, because groups are made of them; `None` if
+    /// each is to be brought at once. It ends with its time, for which the node wants
+    /// [`Input::Due`] (a later tick does as well, and makes publishers wait for it), with as many
+    /// submissions, and with any other input.
+    pub fn rest(&self) -> Option<Rest> {
+        self.may_commit().then(|| self.own.rest()).flatten()
     }
 
     /// The node in numbers.
