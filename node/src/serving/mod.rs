@@ -2,16 +2,24 @@
 //!
 //! What holds against clients that are slow, silent or too fast stands here, once for all
 //! listeners: the time for the head of the first request (`guarded`), the limits of HTTP/2, the
-//! end of a connection that takes nothing. Who may connect was decided before.
+//! end of a connection that takes nothing. What a connection says in a turn goes out as one
+//! (`joined`). Who may connect was decided before.
 
 mod ended;
 mod guarded;
+mod joined;
 mod plain;
 mod quota;
 mod shares;
 mod streams;
 
-use std::{error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
@@ -32,7 +40,7 @@ pub use self::{
     ended::Ended,
     quota::{Meters, Pass, Quota, Shape},
 };
-use self::{guarded::Guarded, streams::Streams};
+use self::{guarded::Guarded, joined::joined, streams::Streams};
 pub(crate) use self::{
     plain::plain,
     shares::{Share, Shares},
@@ -170,19 +178,21 @@ impl Server {
             }
         });
         let open = self.metrics.connections().open(self.listener);
-        let io = TokioIo::new(Guarded::new(connection, self.speaks, &self.patience));
+        let (io, turns) = joined(Guarded::new(connection, self.speaks, &self.patience));
         let builder = self.builder();
-        let mut served = pin!(builder.serve_connection(io, call));
+        let mut served = pin!(builder.serve_connection(TokioIo::new(io), call));
+        let mut stops = pin!(shutdown.token().cancelled());
         let mut asked = false;
-        let outcome = loop {
-            tokio::select! {
-                outcome = served.as_mut() => break outcome,
-                () = shutdown.token().cancelled(), if !asked => {
-                    asked = true;
-                    served.as_mut().graceful_shutdown();
-                }
+        let outcome = poll_fn(|cx| {
+            if !asked && stops.as_mut().poll(cx).is_ready() {
+                asked = true;
+                served.as_mut().graceful_shutdown();
             }
-        };
+            let polled = served.as_mut().poll(cx);
+            turns.end(cx);
+            polled
+        });
+        let outcome = outcome.await;
         let ended = match &outcome {
             Ok(()) => Ended::Closed,
             Err(error) => {
