@@ -28,6 +28,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -323,13 +324,18 @@ impl Place {
     }
 
     /// Writes the line of an act, on the caller's thread: one short write into the cache of the
-    /// operating system costs less than waking another thread for it.
+    /// operating system costs less than waking another thread for it. Acts that end together are
+    /// written as one: each leaves its line and lets the others go before it writes what is left.
     ///
     /// # Errors
     ///
     /// It could not be written; the act MUST NOT be acknowledged.
-    pub fn write(self, act: &Act) -> Result<(), Unwritten> {
-        self.taken.map_or(Ok(()), |(_, pen)| pen.write(act))
+    pub async fn write(self, act: &Act) -> Result<(), Unwritten> {
+        let Some((_permit, pen)) = self.taken else { return Ok(()) };
+        let line = pen.push(act)?;
+        // a call that is given up here has its line: whoever comes next writes it
+        let_others_go().await;
+        pen.write(line)
     }
 
     /// Leaves the line of an act and waits until it is synced; the head goes into the log of the
@@ -344,6 +350,20 @@ impl Place {
         permit.send(Job::Line(act, Wish::Durable { answer, soon: true }));
         answered.await.unwrap_or(Err(Unwritten))
     }
+}
+
+/// Those tasks go first that can go on now. (`tokio::task::yield_now` also waits for those that may
+/// come from the network.)
+async fn let_others_go() {
+    let mut went = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut went, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Why nothing is done while the log cannot be written.

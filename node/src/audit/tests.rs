@@ -294,7 +294,7 @@ async fn a_node_writes_on_where_it_stopped_and_tells_how_far_it_is() {
         let (told, heard) = std::sync::mpsc::channel();
         audit.follow(move |head, soon| told.send((head.size, soon)).unwrap()).await;
         audit.note(Act::new("fence.open", "OK"));
-        audit.reserve().unwrap().write(&Act::new("act", "OK")).unwrap();
+        audit.reserve().unwrap().write(&Act::new("act", "OK")).await.unwrap();
         audit.reserve().unwrap().record(Act::new("administrative", "OK")).await.unwrap();
         audit.refused(Refusal {
             act: "tls.handshake",

@@ -56,6 +56,8 @@ struct Held {
     failed: Arc<AtomicBool>,
     /// Since when, on the monotonic clock, something is written and not synced.
     dirty_ms: Option<u64>,
+    /// Lines that are in the files.
+    written: u64,
 }
 
 pub(super) struct Writer {
@@ -90,20 +92,32 @@ impl Pen {
         if live.is_some() {
             book.keep_written();
         }
-        metrics.audit().set_lines(book.head().size);
+        let written = book.head().size;
+        metrics.audit().set_lines(written);
         let (book, dirty_ms) = (Some(book), None);
-        Self(Arc::new(Mutex::new(Held { book, live, clock, metrics, failed, dirty_ms })))
+        Self(Arc::new(Mutex::new(Held { book, live, clock, metrics, failed, dirty_ms, written })))
     }
 
-    /// Writes the line of an act on the caller's thread; it is in the file then, and synced within
-    /// [`AUDIT_SYNC_MS`].
+    /// Takes the line of an act; its number.
     ///
     /// # Errors
     ///
     /// It could not be written, or the log is closed.
-    pub(super) fn write(&self, act: &Act) -> Result<(), Unwritten> {
+    pub(super) fn push(&self, act: &Act) -> Result<u64, Unwritten> {
+        self.lock().push(act)
+    }
+
+    /// Writes what was taken, up to a line at least, unless somebody did; it is in the file then, and
+    /// synced within [`AUDIT_SYNC_MS`].
+    ///
+    /// # Errors
+    ///
+    /// It could not be written, or the log is closed.
+    pub(super) fn write(&self, line: u64) -> Result<(), Unwritten> {
         let mut held = self.lock();
-        held.push(act)?;
+        if held.written > line {
+            return Ok(());
+        }
         held.flush()
     }
 
@@ -111,6 +125,8 @@ impl Pen {
     fn sync(&self) -> Result<AuditHead, Unwritten> {
         let (file, head, is_dirty) = {
             let mut held = self.lock();
+            // what was taken meanwhile is not synced by anybody else
+            held.flush()?;
             let is_dirty = held.dirty_ms.take().is_some();
             let book = held.book.as_ref().ok_or(Unwritten)?;
             (book.file(), book.head().clone(), is_dirty)
@@ -124,7 +140,10 @@ impl Pen {
 
     /// What is recorded afterwards is refused.
     fn close(&self) {
-        self.lock().book = None;
+        let mut held = self.lock();
+        // a failure is told, and whoever left a line that is not written hears it
+        let _ = held.flush();
+        held.book = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -136,22 +155,28 @@ impl Pen {
 // === impl Held ===
 
 impl Held {
-    fn push(&mut self, act: &Act) -> Result<(), Unwritten> {
+    /// Takes the line of an act; its number.
+    fn push(&mut self, act: &Act) -> Result<u64, Unwritten> {
         let book = self.book.as_mut().filter(|_| !self.failed.load(Ordering::Relaxed));
-        let pushed = book.ok_or(Unwritten)?.push(act, self.clock.wall_ms());
+        let book = book.ok_or(Unwritten)?;
+        let pushed = book.push(act, self.clock.wall_ms());
+        let line = book.head().size.saturating_sub(1);
         self.dirty_ms.get_or_insert_with(|| self.clock.now().mono_ms);
-        self.checked(pushed)
+        self.checked(pushed).map(|()| line)
     }
 
     fn flush(&mut self) -> Result<(), Unwritten> {
         let book = self.book.as_mut().filter(|_| !self.failed.load(Ordering::Relaxed));
         let book = book.ok_or(Unwritten)?;
         let flushed = book.flush();
+        let lines = book.head().size;
         if let (Ok(()), Some(live)) = (&flushed, &self.live) {
             live.send(book.take_written());
         }
-        self.metrics.audit().set_lines(book.head().size);
-        self.checked(flushed)
+        self.metrics.audit().set_lines(lines);
+        self.checked(flushed)?;
+        self.written = lines;
+        Ok(())
     }
 
     fn is_overdue(&self) -> bool {
@@ -191,7 +216,7 @@ impl Writer {
                 for job in jobs.drain(..) {
                     match job {
                         Job::Line(act, wish) => {
-                            written = written.and_then(|()| held.push(&act));
+                            written = written.and_then(|()| held.push(&act).map(|_| ()));
                             if let Wish::Durable { answer, soon } = wish {
                                 sync = true;
                                 self.soon |= soon;

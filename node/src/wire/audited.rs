@@ -200,7 +200,7 @@ impl Going {
                 true
             }
             Trace::Administrative if !rehearsed => place.record(act).await.is_ok(),
-            Trace::Act | Trace::Administrative => place.write(&act).is_ok(),
+            Trace::Act | Trace::Administrative => place.write(&act).await.is_ok(),
         }
     }
 
