@@ -221,5 +221,5 @@ impl Known {
     }
 }
 
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 128 << 10;
 const READ_ENTRIES: usize = 1_000;

@@ -316,5 +316,5 @@ fn take(chain: &mut Chain, log: LogId, entry: &registry_journal::Stored, forged:
     }
 }
 
-const CHUNK_BYTES: usize = 4 << 20;
+const CHUNK_BYTES: usize = 128 << 10;
 const CHUNK_ENTRIES: usize = 10_000;

@@ -127,7 +127,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// Services that are listed at once.
 const CHUNK_SERVICES: usize = 500;
 /// Bytes and entries of a log that are read at once.
-const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_BYTES: usize = 128 << 10;
 const CHUNK_ENTRIES: usize = 2_000;
 
 // === impl Follower ===

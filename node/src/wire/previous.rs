@@ -77,14 +77,19 @@ impl Previous {
         }
         let version = self.index.version_at(at)?.map(Arc::new);
         if let Some(version) = &version {
-            self.keep(service, at, version);
+            self.keep(service, at, Arc::clone(version), version.encoded_len());
         }
         Ok(version)
     }
 
-    /// Remembers that this version of a service stands at `at`.
-    pub(super) fn keep(&self, service: Uuid, at: Position, version: &Arc<ServiceVersion>) {
-        let bytes = version.encoded_len();
+    /// Remembers that this version of a service stands at `at`; it takes `bytes` on the wire.
+    pub(super) fn keep(
+        &self,
+        service: Uuid,
+        at: Position,
+        version: Arc<ServiceVersion>,
+        bytes: usize,
+    ) {
         if bytes <= VERSION_BYTES_MAX {
             self.lock(|known| known.keep(service, at, version, bytes));
         }
@@ -109,7 +114,7 @@ impl Known {
         (known.at == at).then(|| Arc::clone(&known.version))
     }
 
-    fn keep(&mut self, service: Uuid, at: Position, version: &Arc<ServiceVersion>, bytes: usize) {
+    fn keep(&mut self, service: Uuid, at: Position, version: Arc<ServiceVersion>, bytes: usize) {
         // publications of one service can end in another order than they were staged
         let newer = |it: &Remembered| it.at.log == at.log && it.at > at;
         if self.versions.get(&service).is_some_and(newer) {
@@ -118,7 +123,7 @@ impl Known {
         if self.bytes + bytes > KNOWN_BYTES_MAX {
             *self = Self::default();
         }
-        let remembered = Remembered { at, version: Arc::clone(version), bytes };
+        let remembered = Remembered { at, version, bytes };
         let replaced = self.versions.insert(service, remembered);
         self.bytes -= replaced.map_or(0, |it| it.bytes).min(self.bytes);
         self.bytes += bytes;
@@ -143,13 +148,13 @@ mod tests {
     fn a_version_is_found_where_it_stands_and_nowhere_else() {
         let mut known = Known::default();
         let service = Uuid::from_u128(1);
-        known.keep(service, at(5), &version(10), 10);
+        known.keep(service, at(5), version(10), 10);
         assert_eq!(known.find(service, at(5)), Some(version(10)));
         assert_eq!(known.find(service, at(6)), None);
         // an older one that ends later does not replace it
-        known.keep(service, at(4), &version(11), 11);
+        known.keep(service, at(4), version(11), 11);
         assert_eq!(known.find(service, at(5)), Some(version(10)));
-        known.keep(service, at(6), &version(12), 12);
+        known.keep(service, at(6), version(12), 12);
         assert_eq!((known.find(service, at(5)), known.versions.len()), (None, 1));
     }
 
@@ -159,7 +164,7 @@ mod tests {
         for n in 0..1_000 {
             let large = version(VERSION_BYTES_MAX);
             let bytes = large.encoded_len();
-            known.keep(Uuid::from_u128(n), at(1), &large, bytes);
+            known.keep(Uuid::from_u128(n), at(1), large, bytes);
             assert!(known.bytes <= KNOWN_BYTES_MAX);
             let held: usize = known.versions.values().map(|it| it.version.encoded_len()).sum();
             assert_eq!(held, known.bytes);

@@ -291,18 +291,18 @@ impl PublishApi {
         let submission = Submission::validate(authorized, self.own.land, &self.lists.current())?;
         let submission = self.judged(submission).await?;
         self.artefacts.require(&named).await?;
-        let new: Vec<_> = submission.releases().map(|(at, it)| (at, Arc::clone(it))).collect();
+        let new = submission.releases().map(|(at, it, bytes)| (at, Arc::clone(it), bytes));
+        let new: Vec<_> = new.collect();
         let submission = self.compared(submission).await?;
         if let Some(hold) = hold.filter(|_| submission.needs_second()) {
             return self.held(submission, hold).await;
         }
         let published = self.driver.publish(submission).await?;
-        for (record, version) in
-            new.iter().filter_map(|(n, it)| Some((published.records.get(*n)?, it)))
-        {
-            if let Some(index) = record.index {
+        for (n, version, bytes) in new {
+            let record = published.records.get(n);
+            if let Some((record, index)) = record.and_then(|it| Some((it, it.index?))) {
                 let at = Position { log: record.log, index };
-                self.previous.keep(record.service.uuid(), at, version);
+                self.previous.keep(record.service.uuid(), at, version, bytes);
             }
         }
         Ok(Answer { published, approval: None })
@@ -462,22 +462,33 @@ pub(super) fn said(published: &PublishResponse) -> String {
         return format!("waits for a second person as {}", published.approval_id);
     }
     let records = &published.records;
-    let mut said: Vec<String> = records.iter().take(SAID_MAX).map(record_said).collect();
-    if let Some(more) = records.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
-        said.push(format!("and {more} more"));
+    let mut said = String::with_capacity(SAID_BYTES * records.len().min(SAID_MAX));
+    for (n, record) in records.iter().take(SAID_MAX).enumerate() {
+        said.push_str(if n > 0 { ", " } else { "" });
+        record_said(record, &mut said);
     }
-    said.join(", ")
+    if let Some(more) = records.len().checked_sub(SAID_MAX).filter(|it| *it > 0) {
+        said.extend([", and ", &more.to_string(), " more"]);
+    }
+    said
 }
 
-fn record_said(it: &wire::PublishedRecord) -> String {
-    let at = match &it.position {
-        Some(at) => format!("{}/{}/{}", at.land, at.epoch, at.index),
-        None => "dry run".to_owned(),
-    };
-    let unchanged = if it.unchanged { " unchanged" } else { "" };
-    format!("{at}{unchanged} {} {}", it.service_id, it.version).trim_end().to_owned()
+fn record_said(it: &wire::PublishedRecord, said: &mut String) {
+    match &it.position {
+        Some(at) => {
+            let (epoch, index) = (at.epoch.to_string(), at.index.to_string());
+            said.extend([&at.land, "/", &epoch, "/", &index]);
+        }
+        None => said.push_str("dry run"),
+    }
+    said.push_str(if it.unchanged { " unchanged" } else { "" });
+    for name in [&it.service_id, &it.version].into_iter().filter(|it| !it.is_empty()) {
+        said.extend([" ", name]);
+    }
 }
 
+/// About what a record takes there.
+const SAID_BYTES: usize = 72;
 /// Records that are named in the audit log; the others follow them in the log of the Land.
 const SAID_MAX: usize = 4;
 

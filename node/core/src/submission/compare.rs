@@ -19,10 +19,10 @@ use crate::{
 const SHOWN_MAX: usize = 20;
 
 impl Submission {
-    /// The new versions, each under the place of its record in the request.
-    pub fn releases(&self) -> impl Iterator<Item = (usize, &Arc<ServiceVersion>)> {
+    /// The new versions, each with the place of its record in the request and its bytes on the wire.
+    pub fn releases(&self) -> impl Iterator<Item = (usize, &Arc<ServiceVersion>, usize)> {
         let all = self.records.iter().enumerate();
-        all.filter_map(|(at, record)| Some((at, record.release.as_ref()?)))
+        all.filter_map(|(at, record)| Some((at, record.release.as_ref()?, record.record_bytes)))
     }
 
     /// The services of which there are new versions, each once.
