@@ -211,8 +211,8 @@ impl Parsed {
     /// [`ParseError`] if it does not belong there.
     pub fn of(log: LogId, stored: Stored) -> Result<Self, ParseError> {
         let at = Position { log, index: stored.index };
-        let header =
-            Header::parse(&stored.header).map_err(|source| ParseError::Header { at, source })?;
+        let header = Header::parse_shared(&stored.header)
+            .map_err(|source| ParseError::Header { at, source })?;
         let found = Position { log: header.log, index: header.index };
         if found != at {
             return Err(ParseError::Place { at, found });

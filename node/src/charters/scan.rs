@@ -297,7 +297,7 @@ impl Log {
 /// there on, and what its owner said is counted when it is back.
 fn take(chain: &mut Chain, log: LogId, entry: &registry_journal::Stored, forged: &Forged) -> bool {
     // what does not parse needs newer software, and is no vote this one knows
-    let Ok(header) = Header::parse(&entry.header) else { return false };
+    let Ok(header) = Header::parse_shared(&entry.header) else { return false };
     if header.kind != Kind::CharterVote {
         return false;
     }

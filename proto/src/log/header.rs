@@ -1,6 +1,6 @@
 //! The header of an entry: what its owner signed, as a leaf of the tree.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use prost::Message;
 use uuid::Uuid;
 
@@ -205,8 +205,17 @@ pub enum HeaderError {
 impl Header {
     /// Reads the bytes of a header. Unknown fields and kinds are accepted.
     pub fn parse(raw: &[u8]) -> Result<Self, HeaderError> {
-        if raw.len() > HEADER_BYTES_MAX {
-            return Err(HeaderError::TooLong { found: raw.len() });
+        Self::read(raw)
+    }
+
+    /// As [`Header::parse`], of bytes that are shared: nothing of them is copied on the way.
+    pub fn parse_shared(raw: &Bytes) -> Result<Self, HeaderError> {
+        Self::read(raw.clone())
+    }
+
+    fn read(raw: impl Buf) -> Result<Self, HeaderError> {
+        if raw.remaining() > HEADER_BYTES_MAX {
+            return Err(HeaderError::TooLong { found: raw.remaining() });
         }
         let wire = EntryHeader::decode(raw).map_err(HeaderError::Undecodable)?;
         if wire.format_level != FORMAT_LEVEL {
@@ -426,7 +435,9 @@ mod tests {
             Header { references: vec![header().references[0]; REFERENCES_MAX], ..header() },
         ];
         for header in others.into_iter().chain([header()]) {
-            assert_eq!(Header::parse(&header.encode().unwrap()), Ok(header));
+            let raw = header.encode().unwrap();
+            assert_eq!(Header::parse(&raw), Ok(header.clone()));
+            assert_eq!(Header::parse_shared(&raw), Ok(header));
         }
     }
 

@@ -21,6 +21,16 @@ pub(super) struct Gather {
     hurries: bool,
 }
 
+/// How long who drives the node may leave submissions where they wait; anything else ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Until so many wait; at least 1.
+    pub submissions: usize,
+    /// Until then, on the monotonic clock, milliseconds: `Input::Due` is wanted. `None` while a group
+    /// is under way to the disk, whose end ends the rest.
+    pub until_mono_ms: Option<u64>,
+}
+
 // === impl Gather ===
 
 impl Gather {
@@ -117,6 +127,16 @@ mod tests {
         check(8, &[100, 100, 101, 101], "with 4");
         check(8, &[100, 101], "at 103");
         check(10, &[100, 101, 103], "with 3");
+    }
+
+    #[test]
+    fn what_comes_while_a_group_is_under_way_is_looked_at_by_groups() {
+        for (lately, staged, expect) in
+            [(0, 0, 1), (1, 0, 1), (10, 0, 5), (10, 4, 1), (10, 5, 5), (10, 7, 3), (9, 5, 5)]
+        {
+            let gather = Gather { lately, staged, ..Gather::default() };
+            assert_eq!(gather.more(), expect, "{staged} staged of {lately}");
+        }
     }
 
     #[test]

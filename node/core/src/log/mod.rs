@@ -14,7 +14,8 @@ mod services;
 mod waiting;
 
 pub(crate) use erased::Erases;
-pub use own::{Commit, CommitEntry, Rest};
+pub use gather::Rest;
+pub use own::{Commit, CommitEntry};
 pub(crate) use own::{Note, Outcome, OwnLog};
 pub use requests::REQUESTS_KEPT_MAX;
 pub use services::OwnServices;

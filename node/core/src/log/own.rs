@@ -16,7 +16,7 @@ use crate::{
     limits,
     log::{
         Ticket,
-        gather::Gather,
+        gather::{Gather, Rest},
         services::{Entry, Mark, OwnServices, Verdict},
         waiting::{Published, PublishedRecord, Waiting},
     },
@@ -53,16 +53,6 @@ pub struct CommitEntry {
     pub salt: [u8; 16],
     /// Body.
     pub body: Bytes,
-}
-
-/// How long who drives the node may leave submissions where they wait; anything else ends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// Until so many wait; at least 1.
-    pub submissions: usize,
-    /// Until then, on the monotonic clock, milliseconds: `Input::Due` is wanted. `None` while a group
-    /// is under way to the disk, whose end ends the rest.
-    pub until_mono_ms: Option<u64>,
 }
 
 /// What the node itself says about its log, and would not say again.
