@@ -94,8 +94,11 @@ impl Line {
 
     /// The line as it is written, without a newline, and its hash.
     pub fn seal(&self) -> (String, Hash) {
+        let mut json = Vec::with_capacity(USUAL_BYTES);
         // a struct of texts and numbers always becomes JSON
-        let mut text = serde_json::to_string(self).unwrap_or_default();
+        let written = serde_json::to_writer(&mut json, self);
+        let text = written.ok().and_then(|()| String::from_utf8(json).ok());
+        let mut text = text.unwrap_or_default();
         let hash = hash(&text);
         if text.pop().is_some() {
             text.push_str(SEAL);
@@ -170,6 +173,9 @@ fn cut(text: &str, chars: usize) -> String {
         None => text.to_owned(),
     }
 }
+
+/// More than most lines have.
+const USUAL_BYTES: usize = 640;
 
 fn one() -> u64 {
     1
