@@ -175,14 +175,18 @@ impl Journal {
 
     /// Writes the buffer at `at` and makes it durable.
     fn write(&mut self, file: &File, path: &Path, at: u64) -> Result<(), Failure> {
-        let end = at + self.buffer.len() as u64;
-        if self.buffer.len() <= SMALL_GROUP_BYTES && end > self.ahead {
+        let length = self.buffer.len();
+        let end = at + length as u64;
+        if length <= SMALL_GROUP_BYTES && end > self.ahead {
             // with the group in front of the zeros, both are one write
-            let length = self.buffer.len();
             self.buffer.resize(length + AHEAD_BYTES as usize, 0);
         }
         disk::write_at(file, path, &self.buffer, at)?;
         self.ahead = self.ahead.max(at + self.buffer.len() as u64);
+        if self.buffer.len() > length {
+            self.buffer.truncate(length);
+            self.buffer.shrink_to(2 * SMALL_GROUP_BYTES);
+        }
         disk::sync(file, path)
     }
 

@@ -142,8 +142,11 @@ impl Pen {
     fn close(&self) {
         let mut held = self.lock();
         // a failure is told, and whoever left a line that is not written hears it
-        let _ = held.flush();
-        held.book = None;
+        let flushed = held.flush();
+        let file = held.book.take().map(|it| it.file());
+        if let (Ok(()), Some(file), Some(_)) = (flushed, file, held.dirty_ms.take()) {
+            let _ = held.checked(file.sync());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

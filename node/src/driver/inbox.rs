@@ -36,6 +36,8 @@ pub(super) struct Post {
 pub(super) struct Inbox {
     queue: mpsc::Receiver<Event>,
     bell: Arc<Bell>,
+    /// More may be in the queue than was taken, and nobody rings for it again.
+    has_more: bool,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub(super) fn inbox() -> (Post, Inbox) {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     let (submissions, wanted) = (AtomicI64::new(0), AtomicI64::new(NEVER));
     let bell = Arc::new(Bell { submissions, wanted, thread: OnceLock::new() });
-    (Post { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue, bell })
+    (Post { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue, bell, has_more: false })
 }
 
 // === impl Post ===
@@ -67,7 +69,12 @@ impl Post {
         Ok(())
     }
 
-    /// The same from a thread of its own, never from a task.
+    /// Returns when nobody takes any more.
+    pub(super) async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
+    /// As [`send`](Self::send), from a thread of its own, never from a task.
     pub(super) fn send_blocking(&self, event: Event) -> Result<(), Stopping> {
         let submits = submits(&event);
         self.queue.blocking_send(event).map_err(|_| Stopping)?;
@@ -102,10 +109,14 @@ impl Inbox {
                     events.push(Event::Input(Input::Due));
                     return true;
                 }
-                self.bell.rests(submissions.min(QUEUE_MAX / 2), left.map(Duration::from_millis));
+                if !self.has_more {
+                    let left = left.map(Duration::from_millis);
+                    self.bell.rests(submissions.min(QUEUE_MAX / 2), left);
+                }
                 self.drain(events)
             }
         };
+        self.has_more = events.len() >= BURST_MAX;
         let came = events.iter().filter(|it| submits(it)).count();
         self.bell.submissions.fetch_sub(i64::try_from(came).unwrap_or(i64::MAX), SeqCst);
         goes_on
@@ -150,8 +161,9 @@ impl Bell {
     }
 }
 
+/// Something that groups are made of.
 fn submits(event: &Event) -> bool {
-    matches!(event, Event::Publish { .. })
+    matches!(event, Event::Publish { submission, .. } if !submission.is_dry_run())
 }
 
 /// More submissions than there are.
@@ -232,6 +244,24 @@ mod tests {
         for (n, (came, rest, expected)) in cases.into_iter().enumerate() {
             assert_eq!(taken(came, rest), expected, "case {n}");
         }
+    }
+
+    #[test]
+    fn what_stands_behind_a_burst_is_not_left() {
+        let (post, mut inbox) = inbox();
+        inbox.opens_here();
+        for _ in 0..BURST_MAX {
+            post.send_blocking(submission()).unwrap();
+        }
+        post.send_blocking(tick()).unwrap();
+        let rest = Some(Rest { submissions: 400, until_mono_ms: None });
+        let taken = [(); 2].map(|()| {
+            let mut events = Vec::new();
+            assert!(inbox.take(&mut events, Clock::start(), rest));
+            events.len()
+        });
+        // nobody rings for the tick any more
+        assert_eq!(taken, [BURST_MAX, 1]);
     }
 
     #[test]

@@ -262,13 +262,15 @@ impl Driver {
         engine.spawn(TaskKind::Driver, async move {
             let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            // goes on until the driver has ended: it looks at its time when something comes
             loop {
-                let last = tokio::select! {
-                    () = token.cancelled() => true,
-                    _ = interval.tick() => false,
-                };
-                // the last one wakes the driver to see that it is the last
-                if ticker.input(Input::Tick).await.is_err() || last {
+                let stops = token.is_cancelled();
+                tokio::select! {
+                    () = ticker.post.closed() => break,
+                    () = token.cancelled(), if !stops => {}
+                    _ = interval.tick() => {}
+                }
+                if ticker.input(Input::Tick).await.is_err() {
                     break;
                 }
             }

@@ -31,13 +31,24 @@ struct Shared<C> {
     kept: BytesMut,
     /// Somebody asked for it to go out.
     asked: bool,
+    /// More than is kept was written, and is with the connection until it is flushed.
+    is_direct: bool,
+    /// The connection did not take it: it wakes the task when it does, or when that takes too long.
+    is_blocked: bool,
     /// Why what was kept could not go out, until somebody hears it.
     failed: Option<io::Error>,
 }
 
 /// A connection, and the handle that MUST end each turn of its task.
 pub(super) fn joined<C>(inner: C) -> (Joined<C>, Turns<C>) {
-    let shared = Shared { inner, kept: BytesMut::new(), asked: false, failed: None };
+    let shared = Shared {
+        inner,
+        kept: BytesMut::new(),
+        asked: false,
+        is_direct: false,
+        is_blocked: false,
+        failed: None,
+    };
     let shared = Arc::new(Mutex::new(shared));
     (Joined(Arc::clone(&shared)), Turns(shared))
 }
@@ -49,7 +60,8 @@ impl<C: AsyncWrite + Unpin> Turns<C> {
     /// and if it failed.
     pub(super) fn end(&self, cx: &mut Context<'_>) {
         let mut shared = lock(&self.0);
-        if !shared.asked {
+        let is_blocked = std::mem::take(&mut shared.is_blocked);
+        if !shared.asked || (is_blocked && shared.kept.is_empty()) {
             return;
         }
         if let Poll::Ready(Err(error)) = shared.flush(cx) {
@@ -82,7 +94,7 @@ impl<C: AsyncWrite + Unpin> Shared<C> {
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.write_kept(cx))?;
         ready!(Pin::new(&mut self.inner).poll_flush(cx))?;
-        self.asked = false;
+        (self.asked, self.is_direct) = (false, false);
         Poll::Ready(Ok(()))
     }
 
@@ -126,8 +138,10 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Joined<C> {
             return Poll::Ready(Ok(bytes));
         }
         ready!(shared.write_kept(cx))?;
-        shared.asked = true;
-        Pin::new(&mut shared.inner).poll_write_vectored(cx, bufs)
+        (shared.asked, shared.is_direct) = (true, true);
+        let written = Pin::new(&mut shared.inner).poll_write_vectored(cx, bufs);
+        shared.is_blocked = written.is_pending();
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -139,7 +153,8 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Joined<C> {
         shared.heard()?;
         shared.asked = true;
         // what is more than a record waits for the connection
-        if shared.has_room(1) { Poll::Ready(Ok(())) } else { shared.flush(cx) }
+        let waits = shared.is_direct || !shared.has_room(1);
+        if waits { shared.flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -267,6 +282,22 @@ mod tests {
         lock(&turns.0).inner.room = 100;
         end(&turns);
         assert_eq!(writes(&turns), [3, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_takes_nothing_is_not_asked_to_flush() {
+        // who guards it would take that for progress
+        let (mut joined, turns) = line(0);
+        let mut cx = Context::from_waker(Waker::noop());
+        let large = Pin::new(&mut joined).poll_write(&mut cx, &[0; KEPT_MAX + 1]);
+        assert!(large.is_pending());
+        end(&turns);
+        assert_eq!(lock(&turns.0).inner.flushes, 0);
+        lock(&turns.0).inner.room = usize::MAX;
+        joined.write_all(&[0; KEPT_MAX + 1]).await.unwrap();
+        // what is large waits until it is flushed, so that not much waits behind it
+        joined.flush().await.unwrap();
+        assert_eq!(lock(&turns.0).inner.flushes, 1);
     }
 
     #[tokio::test]

@@ -346,14 +346,15 @@ impl OwnLog {
     }
 
     /// Takes what is staged as the next group, if none is under way and it waits for nobody.
-    /// `signed_ms` is the time of the newest signature.
+    /// `signed_ms` is the time of the newest signature; `submits` if a submission came just now.
     pub(crate) fn take_commit(
         &mut self,
         signed_ms: i64,
         ordered: Ordered,
+        submits: bool,
         now: Now,
     ) -> Option<Commit> {
-        if self.committing || self.pending.is_empty() || self.gather.waits(now) {
+        if self.committing || self.pending.is_empty() || self.gather.waits(submits, now) {
             return None;
         }
         self.gather.taken();

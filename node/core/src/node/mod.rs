@@ -215,6 +215,7 @@ impl Node {
             self.woke(why, now);
         }
         self.begin(now);
+        let submits = matches!(input, Input::Submit { .. });
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
@@ -261,7 +262,7 @@ impl Node {
         }
         self.begin(now);
         self.anchor(now);
-        self.commit(now);
+        self.commit(submits, now);
         self.collect();
     }
 
@@ -377,13 +378,14 @@ impl Node {
         Ok(())
     }
 
-    fn commit(&mut self, now: Now) {
+    fn commit(&mut self, submits: bool, now: Now) {
         if !self.may_commit() {
             return;
         }
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
         let signed_ms = i64::try_from(fresh.saturating_mul(1_000)).unwrap_or(i64::MAX);
-        if let Some(commit) = self.own.take_commit(signed_ms, Ordered::between(self.pulse), now) {
+        let ordered = Ordered::between(self.pulse);
+        if let Some(commit) = self.own.take_commit(signed_ms, ordered, submits, now) {
             self.effects.push_back(Effect::Commit(commit));
         }
     }

@@ -256,6 +256,11 @@ impl Submission {
         Self { dry_run: true, ..self }
     }
 
+    /// True if nothing of it is written.
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// True if a second person must confirm it before it is written.
     pub fn needs_second(&self) -> bool {
         self.needs_second && !self.dry_run
