@@ -183,10 +183,6 @@ impl Journal {
         }
         disk::write_at(file, path, &self.buffer, at)?;
         self.ahead = self.ahead.max(at + self.buffer.len() as u64);
-        if self.buffer.len() > length {
-            self.buffer.truncate(length);
-            self.buffer.shrink_to(2 * SMALL_GROUP_BYTES);
-        }
         disk::sync(file, path)
     }
 

@@ -236,7 +236,7 @@ mod tests {
             (two(), rest(2, None), (2, 0)),
             (two(), rest(1, None), (2, 0)),
             (two().into_iter().chain([tick()]).collect(), rest(9, None), (2, 1)),
-            // what waits is staged before the group goes
+            // what waits is brought when the time is over
             (two(), rest(9, Some(20)), (2, 0)),
             // the time is over: the event is that, and what waits comes with the next group
             (two(), rest(9, Some(0)), (0, 1)),

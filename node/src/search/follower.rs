@@ -115,7 +115,7 @@ enum StepError {
 /// Rest between two steps, at least.
 const PAUSE: Duration = Duration::from_millis(150);
 /// Rest after a step, in times of what it took, and at most.
-const PAUSE_TIMES: u32 = 20;
+const PAUSE_TIMES: u32 = 10;
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Services whose documents are remembered; beyond that all are forgotten.
 const KNOWN_MAX: usize = 100_000;

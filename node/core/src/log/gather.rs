@@ -46,10 +46,10 @@ impl Gather {
         self.hurries = true;
     }
 
-    /// True while the group waits for more. A submission does not end its time: others may stand
-    /// behind it, and go with it.
-    pub(super) fn waits(&self, submits: bool, now: Now) -> bool {
-        self.until().is_some_and(|until| submits || now.mono_ms < until)
+    /// True while the group waits for more. When its time is over it goes with the next that comes;
+    /// those behind that are the beginning of the next group, which is prepared meanwhile.
+    pub(super) fn waits(&self, now: Now) -> bool {
+        self.until().is_some_and(|until| now.mono_ms < until)
     }
 
     /// When the group goes at the latest, on the monotonic clock; `None` if it waits for nobody.
@@ -111,7 +111,7 @@ mod tests {
         let mut went = None;
         for (n, &time) in times.iter().enumerate() {
             gather.staged(n, at(time));
-            if !gather.waits(true, at(time)) {
+            if !gather.waits(at(time)) {
                 went = Some(format!("with {}", n + 1));
                 break;
             }
@@ -127,9 +127,7 @@ mod tests {
         check(limits::GATHER_FROM - 1, &[100], "with 1");
         check(8, &[100, 100, 101, 101], "with 4");
         check(8, &[100, 101], "at 103");
-        // whoever stands behind the last of them goes as well
-        check(10, &[100, 101, 103], "at 103");
-        check(10, &[100, 101, 103, 103, 103], "with 5");
+        check(10, &[100, 101, 103], "with 3");
     }
 
     #[test]
@@ -162,9 +160,9 @@ mod tests {
     fn nothing_waits_behind_what_is_in_a_hurry_or_taken_back() {
         let mut gather = Gather { lately: 10, ..Gather::default() };
         gather.staged(0, at(5));
-        assert!(gather.waits(false, at(5)));
+        assert!(gather.waits(at(5)));
         gather.hurry();
-        assert!(!gather.waits(false, at(5)));
+        assert!(!gather.waits(at(5)));
         gather.discarded();
         assert_eq!(gather.until(), None);
     }

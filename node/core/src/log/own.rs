@@ -346,15 +346,14 @@ impl OwnLog {
     }
 
     /// Takes what is staged as the next group, if none is under way and it waits for nobody.
-    /// `signed_ms` is the time of the newest signature; `submits` if a submission came just now.
+    /// `signed_ms` is the time of the newest signature.
     pub(crate) fn take_commit(
         &mut self,
         signed_ms: i64,
         ordered: Ordered,
-        submits: bool,
         now: Now,
     ) -> Option<Commit> {
-        if self.committing || self.pending.is_empty() || self.gather.waits(submits, now) {
+        if self.committing || self.pending.is_empty() || self.gather.waits(now) {
             return None;
         }
         self.gather.taken();

@@ -215,7 +215,6 @@ impl Node {
             self.woke(why, now);
         }
         self.begin(now);
-        let submits = matches!(input, Input::Submit { .. });
         match input {
             Input::Submit { ticket, submission } => self.submit(ticket, submission, now),
             Input::Vote { ticket, principal, body } => self.vote(ticket, &principal, body, now),
@@ -262,7 +261,7 @@ impl Node {
         }
         self.begin(now);
         self.anchor(now);
-        self.commit(submits, now);
+        self.commit(now);
         self.collect();
     }
 
@@ -378,14 +377,14 @@ impl Node {
         Ok(())
     }
 
-    fn commit(&mut self, submits: bool, now: Now) {
+    fn commit(&mut self, now: Now) {
         if !self.may_commit() {
             return;
         }
         let fresh = self.own_head().map_or(0, |it| it.fresh_unix_seconds);
         let signed_ms = i64::try_from(fresh.saturating_mul(1_000)).unwrap_or(i64::MAX);
         let ordered = Ordered::between(self.pulse);
-        if let Some(commit) = self.own.take_commit(signed_ms, ordered, submits, now) {
+        if let Some(commit) = self.own.take_commit(signed_ms, ordered, now) {
             self.effects.push_back(Effect::Commit(commit));
         }
     }
