@@ -162,7 +162,7 @@ pub(super) async fn follow_fold(
         let size = cut.size(own);
         if told.swap(size, Ordering::Relaxed) != size {
             // a driver that is gone has nobody to answer
-            let _ = driver.input_blocking(Input::Folded { size });
+            let _ = driver.input_here(Input::Folded { size });
         }
     };
     // not a task: it may wait for the queue of the driver

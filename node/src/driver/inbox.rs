@@ -1,23 +1,19 @@
-//! The queue before the driver, and when the driver looks at it.
+//! The queue before the driver, and when it is worth a look.
 //!
-//! Whatever comes is looked at when it comes, but submissions of which the core makes groups: to be
-//! woken by each of many publishers costs more than what it brings. While the core lets them wait
-//! ([`Rest`]) the driver is woken by the one that makes up the number, by anything that is no
-//! submission, or by the time.
+//! Whatever comes is looked at when it comes, but submissions of which the core makes groups: a look
+//! for each of many publishers costs more than what it brings. While the core lets them wait
+//! ([`Rest`]) a look is due with the one that makes up the number, with anything that is no
+//! submission, or when the time is over.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicI64, Ordering::SeqCst},
-    },
-    thread::Thread,
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering::SeqCst},
 };
 
 use registry_core::{log::Rest, node::Input};
 use tokio::sync::mpsc;
 
-use super::{Clock, Event, Stopping};
+use super::{Event, Stopping};
 
 /// Events that wait for the driver; senders wait when it is full.
 const QUEUE_MAX: usize = 1_024;
@@ -31,42 +27,44 @@ pub(super) struct Post {
     bell: Arc<Bell>,
 }
 
-/// The queue, for the one thread that takes from it.
+/// The queue, for whoever is the driver at the moment.
 #[derive(Debug)]
 pub(super) struct Inbox {
     queue: mpsc::Receiver<Event>,
     bell: Arc<Bell>,
-    /// More may be in the queue than was taken, and nobody rings for it again.
-    has_more: bool,
 }
 
+/// Whether a look at the queue is due.
+///
+/// Who sends counts what is in the queue and then looks at what is wanted; who took says what is
+/// wanted and then looks at the counts: one of the two sees the other.
 #[derive(Debug)]
-struct Bell {
+pub(super) struct Bell {
     /// Submissions in the queue; less for a moment, while one is in it and not counted.
     submissions: AtomicI64,
-    /// With so many it rings.
+    /// Other events in the queue, likewise.
+    others: AtomicI64,
+    /// With so many submissions a look is due.
     wanted: AtomicI64,
-    /// Whom it wakes; set once, by that thread.
-    thread: OnceLock<Thread>,
+    /// And then, on the monotonic clock, milliseconds.
+    until_mono_ms: AtomicU64,
 }
 
 /// A queue and the way into it.
 pub(super) fn inbox() -> (Post, Inbox) {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    let (submissions, wanted) = (AtomicI64::new(0), AtomicI64::new(NEVER));
-    let bell = Arc::new(Bell { submissions, wanted, thread: OnceLock::new() });
-    (Post { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue, bell, has_more: false })
+    let bell = Arc::<Bell>::default();
+    (Post { queue: sender, bell: Arc::clone(&bell) }, Inbox { queue, bell })
 }
 
 // === impl Post ===
 
 impl Post {
-    /// Waits while the queue is full.
-    pub(super) async fn send(&self, event: Event) -> Result<(), Stopping> {
+    /// Waits while the queue is full. True if a look is due.
+    pub(super) async fn send(&self, event: Event) -> Result<bool, Stopping> {
         let submits = submits(&event);
         self.queue.send(event).await.map_err(|_| Stopping)?;
-        self.bell.came(submits);
-        Ok(())
+        Ok(self.bell.came(submits))
     }
 
     /// Returns when nobody takes any more.
@@ -75,89 +73,83 @@ impl Post {
     }
 
     /// As [`send`](Self::send), from a thread of its own, never from a task.
-    pub(super) fn send_blocking(&self, event: Event) -> Result<(), Stopping> {
+    pub(super) fn send_blocking(&self, event: Event) -> Result<bool, Stopping> {
         let submits = submits(&event);
         self.queue.blocking_send(event).map_err(|_| Stopping)?;
-        self.bell.came(submits);
-        Ok(())
+        Ok(self.bell.came(submits))
+    }
+
+    pub(super) fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell)
     }
 }
 
 // === impl Inbox ===
 
 impl Inbox {
-    /// From now on the calling thread takes.
-    pub(super) fn opens_here(&self) {
-        // set once: one driver runs for each queue
-        let _ = self.bell.thread.set(std::thread::current());
-    }
-
-    /// Waits for events, with `rest` not longer than that; false when there will be no more. When
-    /// the time of the rest has come, the event is that.
-    pub(super) fn take(
-        &mut self,
-        events: &mut Vec<Event>,
-        clock: Clock,
-        rest: Option<Rest>,
-    ) -> bool {
-        let goes_on = match rest {
-            None => self.queue.blocking_recv_many(events, BURST_MAX) > 0,
-            Some(Rest { submissions, until_mono_ms }) => {
-                let now = clock.now().mono_ms;
-                let left = until_mono_ms.map(|until| until.saturating_sub(now));
-                if left == Some(0) {
-                    events.push(Event::Input(Input::Due));
-                    return true;
-                }
-                if !self.has_more {
-                    let left = left.map(Duration::from_millis);
-                    self.bell.rests(submissions.min(QUEUE_MAX / 2), left);
-                }
-                self.drain(events)
-            }
-        };
-        self.has_more = events.len() >= BURST_MAX;
-        let came = events.iter().filter(|it| submits(it)).count();
-        self.bell.submissions.fetch_sub(i64::try_from(came).unwrap_or(i64::MAX), SeqCst);
-        goes_on
-    }
-
-    /// What is there; false when there will be no more.
-    fn drain(&mut self, events: &mut Vec<Event>) -> bool {
+    /// What is there; if nothing is and the time of the rest has come, the event is that.
+    pub(super) fn take(&mut self, events: &mut Vec<Event>, mono_ms: u64, rest: Option<Rest>) {
         while events.len() < BURST_MAX {
-            match self.queue.try_recv() {
-                Ok(event) => events.push(event),
-                Err(mpsc::error::TryRecvError::Empty) => break,
-                Err(mpsc::error::TryRecvError::Disconnected) => return !events.is_empty(),
-            }
+            let Ok(event) = self.queue.try_recv() else { break };
+            events.push(event);
         }
-        true
+        let came = events.iter().filter(|it| submits(it)).count();
+        self.bell.took(came, events.len() - came);
+        let until = rest.and_then(|it| it.until_mono_ms);
+        if events.is_empty() && until.is_some_and(|until| until <= mono_ms) {
+            events.push(Event::Input(Input::Due));
+        }
     }
 }
 
 // === impl Bell ===
 
 impl Bell {
-    fn came(&self, submits: bool) {
-        // the number after the event is in the queue and before the look at what is wanted, as the
-        // thread says what it wants before it looks at the number: one of the two sees the other
-        let waits = submits && self.submissions.fetch_add(1, SeqCst) + 1 < self.wanted.load(SeqCst);
-        if let Some(thread) = self.thread.get().filter(|_| !waits) {
-            thread.unpark();
+    /// One more is in the queue; true if a look is due for it.
+    fn came(&self, submits: bool) -> bool {
+        if submits {
+            return self.submissions.fetch_add(1, SeqCst) + 1 >= self.wanted.load(SeqCst);
         }
+        self.others.fetch_add(1, SeqCst);
+        true
     }
 
-    /// Until so many submissions are in the queue, something else came, or the time is over.
-    fn rests(&self, submissions: usize, time: Option<Duration>) {
-        let wanted = i64::try_from(submissions).unwrap_or(NEVER);
-        self.wanted.store(wanted, SeqCst);
-        if self.submissions.load(SeqCst) < wanted {
-            match time {
-                Some(time) => std::thread::park_timeout(time),
-                None => std::thread::park(),
-            }
+    fn took(&self, submissions: usize, others: usize) {
+        // at most `BURST_MAX`
+        self.submissions.fetch_sub(submissions as i64, SeqCst);
+        self.others.fetch_sub(others as i64, SeqCst);
+    }
+
+    /// The queue may be left alone for so long; `None` as soon as something is in it.
+    pub(super) fn rests(&self, rest: Option<Rest>) {
+        let wanted = rest.map_or(1, |it| it.submissions.clamp(1, QUEUE_MAX / 2));
+        let until = rest.and_then(|it| it.until_mono_ms);
+        // `QUEUE_MAX / 2` at most
+        self.wanted.store(wanted as i64, SeqCst);
+        self.until_mono_ms.store(until.unwrap_or(NEVER), SeqCst);
+    }
+
+    /// True if a look is due.
+    pub(super) fn is_due(&self, mono_ms: u64) -> bool {
+        self.others.load(SeqCst) > 0
+            || self.submissions.load(SeqCst) >= self.wanted.load(SeqCst)
+            || self.until() <= mono_ms
+    }
+
+    /// When a look is due whatever comes, on the monotonic clock, milliseconds; [`NEVER`] if not.
+    pub(super) fn until(&self) -> u64 {
+        self.until_mono_ms.load(SeqCst)
+    }
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self {
+            submissions: AtomicI64::new(0),
+            others: AtomicI64::new(0),
+            wanted: AtomicI64::new(1),
+            until_mono_ms: AtomicU64::new(NEVER),
         }
-        self.wanted.store(NEVER, SeqCst);
     }
 }
 
@@ -166,8 +158,8 @@ fn submits(event: &Event) -> bool {
     matches!(event, Event::Publish { submission, .. } if !submission.is_dry_run())
 }
 
-/// More submissions than there are.
-const NEVER: i64 = i64::MAX;
+/// A time that does not come.
+pub(super) const NEVER: u64 = u64::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -211,86 +203,62 @@ mod tests {
         Event::Input(Input::Tick)
     }
 
-    /// Submissions and others that are taken at once, when these came before.
-    fn taken(came: Vec<Event>, rest: Option<Rest>) -> (usize, usize) {
+    /// When these came, whether a look is due with this rest at a time, and the submissions and others
+    /// that are taken.
+    fn taken(came: Vec<Event>, rest: Option<Rest>, mono_ms: u64) -> (bool, (usize, usize)) {
         let (post, mut inbox) = inbox();
-        inbox.opens_here();
+        inbox.bell.rests(rest);
         let all = came.iter().filter(|it| submits(it)).count();
+        let mut is_due = inbox.bell.is_due(mono_ms);
         for event in came {
-            post.send_blocking(event).unwrap();
+            is_due |= post.send_blocking(event).unwrap();
         }
+        assert_eq!(inbox.bell.is_due(mono_ms), is_due);
         let mut events = Vec::new();
-        assert!(inbox.take(&mut events, Clock::start(), rest));
+        inbox.take(&mut events, mono_ms, rest);
         let taken = events.iter().filter(|it| submits(it)).count();
         let left = i64::try_from(all - taken).unwrap();
         assert_eq!(inbox.bell.submissions.load(SeqCst), left);
-        (taken, events.len() - taken)
+        (is_due, (taken, events.len() - taken))
     }
 
     #[test]
     fn a_rest_ends_with_submissions_with_anything_else_or_with_its_time() {
         let rest = |submissions, until_mono_ms| Some(Rest { submissions, until_mono_ms });
         let two = || vec![submission(), submission()];
+        let three = || two().into_iter().chain([tick()]).collect();
         let cases = [
-            (two(), None, (2, 0)),
-            (two(), rest(2, None), (2, 0)),
-            (two(), rest(1, None), (2, 0)),
-            (two().into_iter().chain([tick()]).collect(), rest(9, None), (2, 1)),
-            // what waits is brought when the time is over
-            (two(), rest(9, Some(20)), (2, 0)),
-            // the time is over: the event is that, and what waits comes with the next group
-            (two(), rest(9, Some(0)), (0, 1)),
+            (vec![], None, (false, (0, 0))),
+            (two(), None, (true, (2, 0))),
+            (two(), rest(2, None), (true, (2, 0))),
+            (two(), rest(1, None), (true, (2, 0))),
+            (two(), rest(3, None), (false, (2, 0))),
+            (three(), rest(9, None), (true, (2, 1))),
+            (two(), rest(9, Some(21)), (false, (2, 0))),
+            // what waits is brought when the time is over; if nothing does, that is the event
+            (two(), rest(9, Some(20)), (true, (2, 0))),
+            (vec![], rest(9, Some(20)), (true, (0, 1))),
         ];
         for (n, (came, rest, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(taken(came, rest), expected, "case {n}");
+            assert_eq!(taken(came, rest, 20), expected, "case {n}");
         }
     }
 
     #[test]
     fn what_stands_behind_a_burst_is_not_left() {
         let (post, mut inbox) = inbox();
-        inbox.opens_here();
         for _ in 0..BURST_MAX {
             post.send_blocking(submission()).unwrap();
         }
         post.send_blocking(tick()).unwrap();
         let rest = Some(Rest { submissions: 400, until_mono_ms: None });
-        let taken = [(); 2].map(|()| {
+        inbox.bell.rests(rest);
+        let taken = [(); 3].map(|()| {
             let mut events = Vec::new();
-            assert!(inbox.take(&mut events, Clock::start(), rest));
-            events.len()
+            let is_due = inbox.bell.is_due(0);
+            inbox.take(&mut events, 0, rest);
+            (is_due, events.len())
         });
-        // nobody rings for the tick any more
-        assert_eq!(taken, [BURST_MAX, 1]);
-    }
-
-    #[test]
-    fn nobody_waits_for_ever_whoever_comes_when() {
-        const SENDERS: usize = 4;
-        const EACH: usize = 500;
-        const GROUP: usize = 8;
-        let (post, mut inbox) = inbox();
-        inbox.opens_here();
-        let senders: Vec<_> = (0..SENDERS)
-            .map(|_| {
-                let post = post.clone();
-                std::thread::spawn(move || {
-                    for _ in 0..EACH {
-                        post.send_blocking(submission()).unwrap();
-                    }
-                })
-            })
-            .collect();
-        let mut came = 0;
-        while came < SENDERS * EACH {
-            // fewer than a group are taken one by one
-            let is_group = SENDERS * EACH - came >= GROUP;
-            let rest = is_group.then_some(Rest { submissions: GROUP, until_mono_ms: None });
-            let mut events = Vec::new();
-            assert!(inbox.take(&mut events, Clock::start(), rest));
-            came += events.len();
-        }
-        senders.into_iter().for_each(|it| it.join().unwrap());
-        assert_eq!((came, inbox.bell.submissions.load(SeqCst)), (SENDERS * EACH, 0));
+        assert_eq!(taken, [(true, BURST_MAX), (true, 1), (false, 0)]);
     }
 }

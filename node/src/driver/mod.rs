@@ -1,15 +1,16 @@
 //! The one owner of the core: takes an input, calls `handle`, performs the effects.
 //!
 //! Nothing else changes [`Node`]. Others hold a [`Handle`]; what they send waits in one bounded
-//! queue (`inbox`). No effect blocks: signing and disks are with the [`writer`] threads, reading and
-//! sending of ranges with the tasks of the session.
+//! queue (`inbox`), and one at a time takes it from there (`desk`). No effect blocks: signing and disks
+//! are with the [`writer`] threads, reading and sending of ranges with the tasks of the session.
 
+mod desk;
+mod drive;
 mod inbox;
 mod perform;
 pub mod writer;
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -21,16 +22,18 @@ use bytes::Bytes;
 use registry_core::{
     Ordered, Pulse,
     authorize::PeerIdentity,
-    log::{Published, Ticket},
+    log::Published,
     node::{Input, Node},
     now::Now,
     reject::Reject,
     replicate::SessionId,
     submission::Submission,
 };
-use registry_proto::terms::{Date, Land, LogId};
+use registry_proto::terms::{Date, Land};
 use tokio::sync::oneshot;
 
+use desk::Desk;
+use drive::Drive;
 use inbox::{Inbox, Post, inbox};
 use perform::Performer;
 pub use perform::{ShowStatus, Surroundings};
@@ -81,6 +84,7 @@ pub(crate) enum Event {
 #[derive(Clone, Debug)]
 pub struct Handle {
     post: Post,
+    desk: Arc<Desk<Drive>>,
     sessions: Arc<AtomicU64>,
     /// Of the node; before its first input a thing of the past, so that every order is void.
     pulse: Arc<Mutex<Pulse>>,
@@ -150,7 +154,8 @@ impl Clock {
 // === impl Handle ===
 
 impl Handle {
-    /// Publishes and waits for the answer; it is bounded by the core's limits.
+    /// Publishes and waits for the answer; it is bounded by the core's limits. Drives the core if a
+    /// group is made up with it.
     ///
     /// # Errors
     ///
@@ -158,7 +163,9 @@ impl Handle {
     pub async fn publish(&self, submission: Submission) -> Result<Published, Reject> {
         let (answer, answered) = oneshot::channel();
         let event = Event::Publish { submission, answer };
-        self.send(event).await.map_err(|_| stopping())?;
+        if self.post.send(event).await.map_err(|_| stopping())? {
+            self.desk.look_here();
+        }
         answered.await.map_err(|_| stopping())?
     }
 
@@ -207,7 +214,10 @@ impl Handle {
     }
 
     pub(crate) async fn send(&self, event: Event) -> Result<(), Stopping> {
-        self.post.send(event).await
+        if self.post.send(event).await? {
+            self.desk.ring();
+        }
+        Ok(())
     }
 
     pub(crate) async fn input(&self, input: Input) -> Result<(), Stopping> {
@@ -216,7 +226,19 @@ impl Handle {
 
     /// From a thread of its own, never from a task.
     pub fn input_blocking(&self, input: Input) -> Result<(), Stopping> {
-        self.post.send_blocking(Event::Input(input))
+        if self.post.send_blocking(Event::Input(input))? {
+            self.desk.ring();
+        }
+        Ok(())
+    }
+
+    /// As [`input_blocking`](Self::input_blocking) for what publishers wait for: drives the core, if
+    /// nobody does.
+    pub(crate) fn input_here(&self, input: Input) -> Result<(), Stopping> {
+        if self.post.send_blocking(Event::Input(input))? {
+            self.desk.look_here();
+        }
+        Ok(())
     }
 }
 
@@ -233,8 +255,9 @@ impl Driver {
     /// A driver and the way to it; inputs wait until it runs.
     pub fn new(clock: Clock) -> Self {
         let (post, inbox) = inbox();
+        let desk = Arc::new(Desk::new(post.bell(), clock));
         let sessions = Arc::new(AtomicU64::new(1));
-        let handle = Handle { post, sessions, pulse: Arc::default(), clock };
+        let handle = Handle { post, desk, sessions, pulse: Arc::default(), clock };
         Self { inbox, handle }
     }
 
@@ -243,7 +266,7 @@ impl Driver {
         self.handle.clone()
     }
 
-    /// Runs on a thread of its own until `engine` stops; what it starts for partners belongs to
+    /// Runs until `engine` stops, with a thread of its own; what it starts for partners belongs to
     /// `streams`, which MUST stop first. MUST be called within a runtime.
     ///
     /// # Errors
@@ -275,101 +298,9 @@ impl Driver {
                 }
             }
         });
-        let token = engine.token().clone();
         let performer = Performer::new(surroundings, handle.clone(), streams.clone());
-        let runtime = tokio::runtime::Handle::current();
-        engine.spawn_thread(TaskKind::Driver, "driver", move || {
-            // ranges are read by tasks that effects start
-            let _entered = runtime.enter();
-            inbox.opens_here();
-            drive(inbox, node, performer, &handle, &token);
-        })
+        let desk = Arc::clone(&handle.desk);
+        desk.opens(Drive::new(inbox, node, performer, handle, engine.token().clone()));
+        engine.spawn_thread(TaskKind::Driver, "driver", move || desk.stay())
     }
 }
-
-fn drive(
-    mut inbox: Inbox,
-    mut node: Node,
-    mut performer: Performer,
-    handle: &Handle,
-    token: &tokio_util::sync::CancellationToken,
-) {
-    let clock = handle.clock();
-    let mut tickets = 0;
-    let mut events = Vec::new();
-    let mut stop_by: Option<Instant> = None;
-    let mut leaves = false;
-    // logs that have something; who reads the first of it must not be told that they are empty
-    let mut begun = BTreeSet::new();
-    // the ticker keeps this loop turning, so the token is seen in time
-    while inbox.take(&mut events, clock, node.rest()) {
-        if stop_by.is_none() && token.is_cancelled() {
-            stop_by = Some(Instant::now() + ANSWER_MAX);
-            leaves = true;
-        }
-        for event in events.drain(..) {
-            let now = clock.now();
-            let (input, tick) = match event {
-                Event::Input(input) => {
-                    let tick = matches!(input, Input::Tick);
-                    (performer.observe(input), tick)
-                }
-                // the answer is dropped, which says that the node stops
-                Event::Publish { .. } | Event::Vote { .. } if leaves => continue,
-                Event::Publish { submission, answer } => {
-                    tickets += 1;
-                    let ticket = Ticket(tickets);
-                    performer.expect(ticket, answer);
-                    (Input::Submit { ticket, submission }, false)
-                }
-                Event::Vote { principal, body, answer } => {
-                    tickets += 1;
-                    let ticket = Ticket(tickets);
-                    performer.expect(ticket, answer);
-                    (Input::Vote { ticket, principal, body }, false)
-                }
-                Event::Leave { left } => {
-                    leaves = true;
-                    performer.leaves(left);
-                    (Input::Stopping, false)
-                }
-                Event::Unreadable { land, fault } => {
-                    performer.unreadable(land, fault);
-                    continue;
-                }
-                Event::Session { session, peer, dialled, outgoing } => {
-                    performer.attach(session, outgoing);
-                    (Input::SessionOpened { session, peer, dialled }, false)
-                }
-            };
-            let first = grown(&input).is_some_and(|log| begun.insert(log));
-            node.handle(now, input);
-            handle.beats(node.pulse());
-            for effect in node.effects() {
-                performer.perform(effect);
-            }
-            if tick || first {
-                performer.show(node.status(now));
-            }
-        }
-        performer.passed_on(&node);
-        // who was let in before is still answered: its records may be on the disk
-        let is_done = !performer.is_awaited() && node.is_settled();
-        if stop_by.is_some_and(|by| is_done || Instant::now() >= by) {
-            break;
-        }
-    }
-    performer.end();
-}
-
-/// The log that has more on the disk now.
-fn grown(input: &Input) -> Option<LogId> {
-    match input {
-        Input::Committed { signed } => Some(signed.checkpoint.origin.log),
-        Input::Stored { log, .. } => Some(*log),
-        _ => None,
-    }
-}
-
-/// How long a stopping node waits for the answers it owes; within the grace period.
-const ANSWER_MAX: Duration = Duration::from_secs(1);

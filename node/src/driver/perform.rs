@@ -194,11 +194,6 @@ impl Performer {
         self.surroundings.show.show(status);
     }
 
-    /// Drops the queues of the writers, so that they finish what they have and end.
-    pub(crate) fn end(self) {
-        drop(self);
-    }
-
     fn write(&self, log: LogId, job: Job) {
         if !self.surroundings.writers.send(log, job) {
             // only after its thread died, which stops the node

@@ -26,7 +26,7 @@ use registry_proto::{
 use tracing::{error, warn};
 
 use crate::{
-    driver::Handle,
+    driver::{Handle, Stopping},
     erasure::{Erasures, Rest},
     folder::Notifier,
     lifecycle::{Shutdown, TaskKind},
@@ -192,10 +192,16 @@ impl Writer {
         let erasing = found.iter().map(|(it, _)| Input::Erasing { log, by: it.by });
         for input in erasing.chain([input]) {
             // a driver that is gone has nobody to tell; the group is durable all the same
-            self.driver.input_blocking(input).ok()?;
+            self.tell(input).ok()?;
         }
         self.erasures.note(log, &found, self.journal.reader().size());
         Some(!found.is_empty())
+    }
+
+    /// Tells the core; of the own log at once, as publishers wait.
+    fn tell(&self, input: Input) -> Result<(), Stopping> {
+        let is_own = self.signer.is_some();
+        if is_own { self.driver.input_here(input) } else { self.driver.input_blocking(input) }
     }
 
     /// Goes on erasing for a while; what is left then.
