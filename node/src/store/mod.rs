@@ -6,6 +6,7 @@
 
 mod backend;
 mod highest;
+mod leaf;
 mod memory;
 mod overlay;
 mod reach;

@@ -6,6 +6,8 @@
 //! runs inside `catch_unwind`, values are small, one thread writes, and a directory in doubt is
 //! moved aside.
 //!
+//! Facts that stand next to each other are one value (`leaf`).
+//!
 //! sled keeps old pages: what was removed can be read in its files for a long time. So the database
 //! stands in a directory of its own, `<dir>/<number>`, named by `<dir>/current`; what must be gone
 //! for good is left out of the next one, and the old one is deleted.
@@ -14,6 +16,7 @@ use std::{
     collections::BTreeSet,
     error::Error,
     fs, io,
+    ops::{Bound, ControlFlow},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
@@ -29,6 +32,7 @@ use registry_core::{
 use super::{
     OpenError, OpenOutcome,
     backend::{Backend, BackendError, is_of},
+    leaf::{self, Damaged},
     overlay::Generation,
     stamp::Stamp,
 };
@@ -64,6 +68,15 @@ enum Fault {
     Io(io::Error),
 }
 
+/// A call into sled, or into what it holds, failed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Sled(#[from] sled::Error),
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
 /// sled panicked; the message went to the log by the panic hook.
 #[derive(Debug, thiserror::Error)]
 #[error("the database is damaged: {0}")]
@@ -85,7 +98,9 @@ const FIRST: u64 = 1;
 /// File that names the database in use.
 const CURRENT: &str = "current";
 /// Facts that are copied at once.
-const COPY_FACTS: u64 = 5_000;
+const COPY_FACTS: usize = 5_000;
+/// What no key of a fact is before.
+const FACTS: &[u8] = &[1];
 
 // === impl SledStore ===
 
@@ -186,7 +201,7 @@ impl SledStore {
         }
         let _ = guarded(move || {
             drop(old);
-            Ok(())
+            Ok::<_, Failed>(())
         });
         fs::remove_dir_all(path)?;
         fs::File::open(&self.dir)?.sync_all()
@@ -204,7 +219,7 @@ impl SledStore {
                 // a damaged database can also panic when it is closed
                 let _ = guarded(move || {
                     drop(store);
-                    Ok(())
+                    Ok::<_, Failed>(())
                 });
                 Err(fault)
             }
@@ -248,16 +263,12 @@ impl Backend for SledStore {
         if from >= to {
             return Ok(Vec::new());
         }
-        let fact = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
-            pair.map(|(key, value)| Fact { key: key.to_vec(), value: value.to_vec() })
-        };
         let place = self.place();
         let read = || {
-            let range = place.db.range(from..to);
             if reverse {
-                range.rev().take(limit).map(fact).collect()
+                last(&place.db, from, to, limit)
             } else {
-                range.take(limit).map(fact).collect::<sled::Result<Vec<_>>>()
+                first(&place.db, from, to, limit)
             }
         };
         guarded(read).map_err(|source| FactsError::new("read facts", source))
@@ -265,20 +276,18 @@ impl Backend for SledStore {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, FactsError> {
         let place = self.place();
-        let value = guarded(|| place.db.get(key))
-            .map_err(|source| FactsError::new("read a fact", source))?;
-        Ok(value.map(|value| value.to_vec()))
+        guarded(|| value_of(&place.db, key))
+            .map_err(|source| FactsError::new("read a fact", source))
     }
 
     fn apply(&self, facts: &Generation, stamp: &Stamp) -> Result<(), BackendError> {
-        let mut batch = sled::Batch::default();
-        for (key, value) in facts {
-            batch.insert(key.as_slice(), value.as_slice());
-        }
-        batch.insert(STAMP_KEY, stamp.encode());
         let place = self.place();
-        guarded(|| place.db.apply_batch(batch))
-            .map_err(|source| BackendError { operation: "write facts", source })
+        let write = || -> Result<(), Failed> {
+            let mut batch = changes(&place.db, facts)?;
+            batch.insert(STAMP_KEY, stamp.encode());
+            Ok(place.db.apply_batch(batch)?)
+        };
+        guarded(write).map_err(|source| BackendError { operation: "write facts", source })
     }
 
     fn clear(&self) -> Result<(), BackendError> {
@@ -286,7 +295,7 @@ impl Backend for SledStore {
         let place = self.place();
         guarded(|| {
             place.db.remove(STAMP_KEY)?;
-            place.db.flush()
+            Ok::<_, Failed>(place.db.flush()?)
         })
         .map_err(failed)?;
         drop(place);
@@ -326,12 +335,19 @@ impl Fault {
 
 impl From<Box<dyn Error + Send + Sync>> for Fault {
     fn from(error: Box<dyn Error + Send + Sync>) -> Self {
-        match error.downcast::<sled::Error>() {
-            Ok(error) => match *error {
-                sled::Error::Io(error) if !is_damage(&error) => Self::Io(error),
-                other => Self::Doubt(format!("it does not open: {other}")),
+        let error = match error.downcast::<Failed>() {
+            Ok(failed) => match *failed {
+                Failed::Sled(error) => Box::new(error),
+                Failed::Damaged(error) => return Self::Doubt(error.to_string()),
             },
-            Err(panicked) => Self::Doubt(panicked.to_string()),
+            Err(other) => match other.downcast::<sled::Error>() {
+                Ok(error) => error,
+                Err(panicked) => return Self::Doubt(panicked.to_string()),
+            },
+        };
+        match *error {
+            sled::Error::Io(error) if !is_damage(&error) => Self::Io(error),
+            other => Self::Doubt(format!("it does not open: {other}")),
         }
     }
 }
@@ -353,7 +369,10 @@ fn is_lock(error: &io::Error) -> bool {
 }
 
 /// Runs a call into sled; damage panics in it.
-fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Box<dyn Error + Send + Sync>> {
+fn guarded<T, E>(call: impl FnOnce() -> Result<T, E>) -> Result<T, Box<dyn Error + Send + Sync>>
+where
+    E: Into<Box<dyn Error + Send + Sync>>,
+{
     // after a panic the database is only dropped or asked again, which cannot make facts wrong:
     // every value is checked by its reader, and the stamp when it is opened next
     match catch_unwind(AssertUnwindSafe(call)) {
@@ -369,24 +388,122 @@ fn guarded<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Box<dyn Error
     }
 }
 
+/// The first facts of a range.
+fn first(db: &sled::Db, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Fact>, Failed> {
+    let mut facts = Vec::new();
+    let covers = leaf_of(db, from)?.map(|(key, _)| key);
+    let begin = covers.as_deref().unwrap_or(from);
+    for pair in db.range(begin..to) {
+        let (_, leaf) = pair?;
+        let before: Vec<u8> = facts.last().map(|it: &Fact| it.key.clone()).unwrap_or_default();
+        leaf::each(&leaf, |key, value| {
+            if facts.len() >= limit || key >= to {
+                return ControlFlow::Break(());
+            }
+            // a leaf may have been split since the one before was read
+            if key >= from && key > before.as_slice() {
+                facts.push(Fact { key: key.to_vec(), value: value.to_vec() });
+            }
+            ControlFlow::Continue(())
+        })?;
+        if facts.len() >= limit {
+            break;
+        }
+    }
+    Ok(facts)
+}
+
+/// The last facts of a range, the last one first.
+fn last(db: &sled::Db, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Fact>, Failed> {
+    let mut facts: Vec<Fact> = Vec::new();
+    let covers = leaf_of(db, from)?.map(|(key, _)| key);
+    let begin = covers.as_deref().unwrap_or(from);
+    for pair in db.range(begin..to).rev() {
+        let (_, leaf) = pair?;
+        if facts.len() >= limit {
+            break;
+        }
+        let behind = facts.last().map_or(to, |it| it.key.as_slice());
+        let mut held = Vec::new();
+        leaf::each(&leaf, |key, value| {
+            if key >= behind {
+                return ControlFlow::Break(());
+            }
+            if key >= from {
+                held.push(Fact { key: key.to_vec(), value: value.to_vec() });
+            }
+            ControlFlow::Continue(())
+        })?;
+        facts.extend(held.into_iter().rev().take(limit - facts.len()));
+    }
+    Ok(facts)
+}
+
+fn value_of(db: &sled::Db, wanted: &[u8]) -> Result<Option<Vec<u8>>, Failed> {
+    let mut found = None;
+    if let Some((_, leaf)) = leaf_of(db, wanted)? {
+        leaf::each(&leaf, |key, value| {
+            if key == wanted {
+                found = Some(value.to_vec());
+            }
+            if key < wanted { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+    }
+    Ok(found)
+}
+
+/// The leaf that a key belongs to; `None` before the first.
+fn leaf_of(db: &sled::Db, key: &[u8]) -> sled::Result<Option<(sled::IVec, sled::IVec)>> {
+    if key < FACTS {
+        return Ok(None);
+    }
+    db.range(FACTS..=key).next_back().transpose()
+}
+
+/// The leaves that change with these facts.
+fn changes(db: &sled::Db, facts: &Generation) -> Result<sled::Batch, Failed> {
+    let mut batch = sled::Batch::default();
+    let fact = |(key, value): (&Vec<u8>, &Vec<u8>)| Fact { key: key.clone(), value: value.clone() };
+    let mut facts = facts.iter().peekable();
+    while let Some((next, _)) = facts.peek() {
+        let held = leaf_of(db, next)?;
+        let begin = held.as_ref().map_or_else(|| next.as_slice(), |(key, _)| key.as_ref());
+        let behind = db.range::<&[u8], _>((Bound::Excluded(begin), Bound::Unbounded)).next();
+        let end = behind.transpose()?.map(|(key, _)| key);
+        let is_here = |key: &[u8]| end.as_ref().is_none_or(|end| key < end.as_ref());
+        let new = std::iter::from_fn(|| facts.next_if(|(key, _)| is_here(key)).map(fact)).collect();
+        let old = held.as_ref().map_or(Ok(Vec::new()), |(_, leaf)| leaf::facts(leaf))?;
+        let all = leaf::merged(old, new);
+        for (n, (first, leaf)) in leaf::leaves(&all).into_iter().enumerate() {
+            // the first stays where it is: nothing between its key and its first fact is elsewhere
+            batch.insert(if n == 0 { begin } else { first }, leaf);
+        }
+    }
+    Ok(batch)
+}
+
 /// Copies all facts but those of erased entries, then the stamp that counts them. Says how many.
 fn copy(
     from: &sled::Db,
     to: &sled::Db,
     erased: &BTreeSet<Position>,
     stamp: &Stamp,
-) -> sled::Result<u64> {
-    let mut facts = 0;
+) -> Result<u64, Failed> {
+    let (mut facts, mut left) = (0, 0);
     let mut batch = sled::Batch::default();
-    for pair in from.range([1_u8]..) {
-        let (key, value) = pair?;
-        if is_of(&key, erased) {
-            continue;
+    for pair in from.range(FACTS..) {
+        let (_, leaf) = pair?;
+        let mut kept = leaf::facts(&leaf)?;
+        kept.retain(|it| !is_of(&it.key, erased));
+        facts += kept.len() as u64;
+        left += kept.len();
+        for (first, leaf) in leaf::leaves(&kept) {
+            // not the key that it stood under: it may be that of an erased entry
+            batch.insert(first, leaf);
         }
-        batch.insert(key, value);
-        facts += 1;
-        if facts % COPY_FACTS == 0 {
+        if left >= COPY_FACTS {
             to.apply_batch(std::mem::take(&mut batch))?;
+            left = 0;
         }
     }
     batch.insert(STAMP_KEY, Stamp { facts, ..stamp.clone() }.encode());
@@ -396,11 +513,13 @@ fn copy(
 }
 
 /// Counts the facts; also reads every page once.
-fn count(db: &sled::Db) -> sled::Result<u64> {
+fn count(db: &sled::Db) -> Result<u64, Failed> {
     let mut found = 0;
-    for pair in db.range([1_u8]..) {
-        pair?;
-        found += 1;
+    for pair in db.range(FACTS..) {
+        leaf::each(&pair?.1, |_, _| {
+            found += 1;
+            ControlFlow::Continue(())
+        })?;
     }
     Ok(found)
 }
