@@ -1,4 +1,11 @@
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use registry_core::{
     fold::{Fact, Position, keys},
@@ -11,7 +18,13 @@ use registry_proto::{
 
 use uuid::Uuid;
 
-use super::{OpenOutcome, Progress, Publication, PublishError, Store, stamp::Stamp};
+use super::{
+    OpenOutcome, Progress, Publication, PublishError, Store,
+    backend::Backend,
+    overlay::Generation,
+    sled_store::{Opener, SledStore},
+    stamp::Stamp,
+};
 use crate::testing::eventually;
 
 const LOG: LogId = LogId { land: Land::SL, epoch: 1 };
@@ -271,4 +284,88 @@ fn an_erasure_that_was_cut_off_ends_with_an_index_built_anew() {
     assert!(matches!(outcome, OpenOutcome::Rebuild(_)), "{outcome:?}");
     assert_eq!(store.progress(LOG), Progress::START);
     assert_eq!(files_with(dir.path(), "MARKER-"), 0);
+}
+
+/// An empty database of its own, below the store.
+fn engine(dir: &Path) -> SledStore {
+    let opener = Opener { fold_version: 1, boot_id: "boot" };
+    SledStore::open(&dir.join("engine"), opener).unwrap().0
+}
+
+/// A key that often begins as others do.
+fn any_key(rng: &mut StdRng) -> Vec<u8> {
+    let service = rng.random_range(0..12_u8).pow(2);
+    let length = rng.random_range(1..5);
+    let rest = (0..length).map(|_| rng.random_range(0..6_u8));
+    [1, service].into_iter().chain(rest).collect()
+}
+
+#[test]
+fn leaves_are_read_as_if_each_fact_stood_alone() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine(dir.path());
+    let mut model = Generation::new();
+    for round in 0..60_u32 {
+        let count = [1, 3, 40, 300][rng.random_range(0..4)];
+        let facts: Generation = (0..count)
+            .map(|_| (any_key(&mut rng), vec![7; rng.random_range(0..40)]))
+            .chain([(any_key(&mut rng), round.to_be_bytes().to_vec())])
+            .collect();
+        model.extend(facts.clone());
+        store.apply(&facts, &Stamp::default()).unwrap();
+        for _ in 0..20 {
+            let (mut from, mut to) = (any_key(&mut rng), any_key(&mut rng));
+            if rng.random_bool(0.2) {
+                (from, to) = (FIRST.to_vec(), LAST.to_vec());
+            }
+            let limit = [1, 2, 33, 10_000][rng.random_range(0..4)];
+            let held: Vec<Fact> = model
+                .iter()
+                .filter(|(key, _)| (&from..&to).contains(key))
+                .map(|(key, value)| Fact { key: key.clone(), value: value.clone() })
+                .collect();
+            let forward: Vec<_> = held.iter().take(limit).cloned().collect();
+            assert_eq!(store.scan(&from, &to, false, limit).unwrap(), forward, "round {round}");
+            let backward: Vec<_> = held.iter().rev().take(limit).cloned().collect();
+            assert_eq!(store.scan(&from, &to, true, limit).unwrap(), backward, "round {round}");
+            assert_eq!(store.get(&from).unwrap(), model.get(&from).cloned());
+        }
+    }
+    // no leaf is lost or counted twice, also in the next database
+    let kept = store.purge(&BTreeSet::new(), &Stamp::default()).unwrap();
+    assert_eq!(kept, model.len() as u64);
+    let all = store.scan(FIRST, LAST, false, usize::MAX).unwrap();
+    let all: Generation = all.into_iter().map(|it| (it.key, it.value)).collect();
+    assert_eq!(all, model);
+}
+
+#[test]
+fn who_reads_while_leaves_are_split_sees_each_fact_once_and_in_order() {
+    const FACTS: u64 = 4_000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine(dir.path());
+    let applied = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // from both ends and into the middle of what is there
+            for n in 0..FACTS {
+                let Fact { key, value } = fact(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                store.apply(&[(key, value)].into(), &Stamp::default()).unwrap();
+                applied.store(n + 1, Ordering::SeqCst);
+            }
+        });
+        for reverse in [false, true].into_iter().cycle() {
+            let before = applied.load(Ordering::SeqCst);
+            let found = store.scan(FIRST, LAST, reverse, usize::MAX).unwrap();
+            assert!(found.len() as u64 >= before, "{} of {before}", found.len());
+            let follows = |it: &[Fact]| (it[0].key < it[1].key) != reverse;
+            assert!(found.windows(2).all(follows));
+            if before == FACTS {
+                break;
+            }
+        }
+    });
 }
