@@ -310,10 +310,11 @@ fn leaves_are_read_as_if_each_fact_stood_alone() {
     let mut model = Generation::new();
     for round in 0..60_u32 {
         let count = [1, 3, 40, 300][rng.random_range(0..4)];
-        let facts: Generation = (0..count)
-            .map(|_| (any_key(&mut rng), vec![7; rng.random_range(0..40)]))
-            .chain([(any_key(&mut rng), round.to_be_bytes().to_vec())])
-            .collect();
+        let mut facts = Generation::new();
+        for _ in 0..count {
+            facts.insert(any_key(&mut rng), vec![7; rng.random_range(0..40)]);
+        }
+        facts.insert(any_key(&mut rng), round.to_be_bytes().to_vec());
         model.extend(facts.clone());
         store.apply(&facts, &Stamp::default()).unwrap();
         for _ in 0..20 {
