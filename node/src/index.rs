@@ -280,11 +280,12 @@ impl Index {
     /// Tells everyone what is folded now.
     pub(crate) fn announce(&self) {
         let cut = self.inner.store.cut();
+        self.inner.folded.send_replace(Arc::clone(&cut));
+        self.wake();
+        // last: who hears may work for publishers
         if let Some(hears) = self.inner.hears.get() {
             hears(&cut);
         }
-        self.inner.folded.send_replace(cut);
-        self.wake();
     }
 
     /// Has `wakes` called when something is folded, counts again, or readers are let in. It MUST NOT wait.

@@ -87,6 +87,13 @@ impl<W: Work> Desk<W> {
         self.ring();
     }
 
+    /// There is none any more, and nobody will stay.
+    pub(super) fn closes(&self) {
+        self.ended.store(true, SeqCst);
+        let work = self.work.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(work);
+    }
+
     /// Stays at the desk on the calling thread until the work has ended.
     ///
     /// # Errors
@@ -109,7 +116,10 @@ impl<W: Work> Desk<W> {
 
     /// Looks on the calling thread, for a little while, if a look is due and nobody is at it.
     pub(super) fn look_here(&self) {
-        self.look(TURNS_MAX);
+        let is_turned_away = !self.look(TURNS_MAX);
+        if is_turned_away {
+            return;
+        }
         if self.is_due() || self.bell.until() < self.sleeps_until.load(SeqCst) {
             self.ring();
         }
@@ -126,16 +136,17 @@ impl<W: Work> Desk<W> {
         self.bell.is_due(self.clock.now().mono_ms)
     }
 
-    fn look(&self, turns_max: usize) {
+    /// False if somebody else is at it, who asks whether a look is due after it has gone.
+    fn look(&self, turns_max: usize) -> bool {
         for _ in 0..turns_max {
             if !self.is_due() || self.ended.load(SeqCst) || self.broken.load(SeqCst) {
-                return;
+                break;
             }
-            // who is at it asks whether a look is due after it has gone
             if self.busy.swap(true, SeqCst) {
-                return;
+                return false;
             }
             let busy = Busy(self);
+            self.bell.is_heard();
             let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
             match work.as_mut().map(Work::turn) {
                 Some(After::Rest(rest)) => self.bell.rests(rest),
@@ -144,11 +155,15 @@ impl<W: Work> Desk<W> {
                     self.ended.store(true, SeqCst);
                     self.ring();
                 }
-                None => return,
+                None => {
+                    self.bell.rests(None);
+                    break;
+                }
             }
             drop(work);
             drop(busy);
         }
+        true
     }
 
     /// Sleeps until somebody rings, or the time comes when a look is due.

@@ -120,6 +120,12 @@ impl Bell {
         self.others.fetch_sub(others as i64, SeqCst);
     }
 
+    /// Somebody looks: until it says how long it rests, submissions and time make no other look due.
+    pub(super) fn is_heard(&self) {
+        self.wanted.store(i64::MAX, SeqCst);
+        self.until_mono_ms.store(NEVER, SeqCst);
+    }
+
     /// The queue may be left alone for so long; `None` as soon as something is in it.
     pub(super) fn rests(&self, rest: Option<Rest>) {
         let wanted = rest.map_or(1, |it| it.submissions.clamp(1, QUEUE_MAX / 2));

@@ -301,6 +301,8 @@ impl Driver {
         let performer = Performer::new(surroundings, handle.clone(), streams.clone());
         let desk = Arc::clone(&handle.desk);
         desk.opens(Drive::new(inbox, node, performer, handle, engine.token().clone()));
-        engine.spawn_thread(TaskKind::Driver, "driver", move || desk.stay())
+        let staying = Arc::clone(&desk);
+        let begun = engine.spawn_thread(TaskKind::Driver, "driver", move || staying.stay());
+        begun.inspect_err(|_| desk.closes())
     }
 }

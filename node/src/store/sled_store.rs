@@ -34,7 +34,7 @@ use super::{
     backend::{Backend, BackendError, is_of},
     leaf::{self, Damaged},
     overlay::Generation,
-    stamp::Stamp,
+    stamp::{self, Stamp},
 };
 
 /// An open database.
@@ -234,6 +234,12 @@ impl SledStore {
         if stamp.erasing {
             return Err(Fault::Erasing);
         }
+        if let Some(layout) = raw.first().filter(|it| **it != stamp::LAYOUT) {
+            return Err(Fault::Doubt(format!(
+                "it has layout {layout}, this software has layout {}",
+                stamp::LAYOUT
+            )));
+        }
         if stamp.fold_version != opener.fold_version {
             return Err(Fault::Doubt(format!(
                 "it was folded by version {}, this software has version {}",
@@ -249,6 +255,14 @@ impl SledStore {
             return Err(Fault::Doubt(format!("it has {found} facts instead of {expected}")));
         }
         Ok(stamp)
+    }
+}
+
+#[cfg(test)]
+impl SledStore {
+    /// Has the database begin with these bytes.
+    pub(super) fn set_stamp(&self, stamp: &[u8]) {
+        self.place().db.insert(STAMP_KEY, stamp).unwrap();
     }
 }
 
@@ -390,18 +404,19 @@ where
 
 /// The first facts of a range.
 fn first(db: &sled::Db, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Fact>, Failed> {
-    let mut facts = Vec::new();
-    let covers = leaf_of(db, from)?.map(|(key, _)| key);
-    let begin = covers.as_deref().unwrap_or(from);
-    for pair in db.range(begin..to) {
+    let mut facts: Vec<Fact> = Vec::new();
+    let covers = leaf_of(db, from)?;
+    let behind = covers.as_ref().map_or(Bound::Included(from), |(key, _)| Bound::Excluded(key));
+    let others = db.range::<&[u8], _>((behind, Bound::Excluded(to)));
+    for pair in covers.clone().map(Ok).into_iter().chain(others) {
         let (_, leaf) = pair?;
-        let before: Vec<u8> = facts.last().map(|it: &Fact| it.key.clone()).unwrap_or_default();
+        // a leaf may have been split since the one before was read
+        let seen = facts.last().map_or(Vec::new(), |it| it.key.clone());
         leaf::each(&leaf, |key, value| {
             if facts.len() >= limit || key >= to {
                 return ControlFlow::Break(());
             }
-            // a leaf may have been split since the one before was read
-            if key >= from && key > before.as_slice() {
+            if key >= from && key > seen.as_slice() {
                 facts.push(Fact { key: key.to_vec(), value: value.to_vec() });
             }
             ControlFlow::Continue(())
@@ -416,17 +431,15 @@ fn first(db: &sled::Db, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Fact
 /// The last facts of a range, the last one first.
 fn last(db: &sled::Db, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Fact>, Failed> {
     let mut facts: Vec<Fact> = Vec::new();
-    let covers = leaf_of(db, from)?.map(|(key, _)| key);
-    let begin = covers.as_deref().unwrap_or(from);
-    for pair in db.range(begin..to).rev() {
-        let (_, leaf) = pair?;
-        if facts.len() >= limit {
-            break;
-        }
-        let behind = facts.last().map_or(to, |it| it.key.as_slice());
+    let mut behind = to.to_vec();
+    while facts.len() < limit && FACTS < behind.as_slice() {
+        // found anew each time: a range that goes on backwards passes over a leaf that was begun
+        // meanwhile where it stands
+        let Some(pair) = db.range(FACTS..behind.as_slice()).next_back() else { break };
+        let (first, leaf) = pair?;
         let mut held = Vec::new();
         leaf::each(&leaf, |key, value| {
-            if key >= behind {
+            if key >= behind.as_slice() {
                 return ControlFlow::Break(());
             }
             if key >= from {
@@ -435,6 +448,10 @@ fn last(db: &sled::Db, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Fact>
             ControlFlow::Continue(())
         })?;
         facts.extend(held.into_iter().rev().take(limit - facts.len()));
+        if first.as_ref() <= from {
+            break;
+        }
+        behind = first.to_vec();
     }
     Ok(facts)
 }

@@ -68,8 +68,10 @@ struct ProgressMessage {
     last: Vec<u8>,
 }
 
-/// Layout of the store: facts in leaves since 2.
-const MARKER: u8 = 2;
+/// Layout of the store, and the first byte of its stamp: facts in leaves since 2.
+pub(super) const LAYOUT: u8 = 2;
+/// The first layout whose stamp can be read.
+const LAYOUT_MIN: u8 = 1;
 
 // === impl Progress ===
 
@@ -94,13 +96,16 @@ impl Stamp {
                 .map(|(&log, progress)| progress_message(log, progress))
                 .collect(),
         };
-        let mut bytes = vec![MARKER];
+        let mut bytes = vec![LAYOUT];
         bytes.extend(message.encode_to_vec());
         bytes
     }
 
+    /// Reads the stamp of a store of this layout or an earlier one.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, ParseStampError> {
-        let Some((&MARKER, message)) = bytes.split_first() else { return Err(ParseStampError) };
+        let Some((LAYOUT_MIN..=LAYOUT, message)) = bytes.split_first() else {
+            return Err(ParseStampError);
+        };
         let message = StampMessage::decode(message).map_err(|_| ParseStampError)?;
         let logs = message.logs.iter().map(progress).collect::<Result<_, _>>()?;
         let StampMessage { fold_version, boot_id, clean, facts, erasing, .. } = message;
@@ -150,6 +155,6 @@ mod tests {
         assert_eq!(Stamp::parse(&bytes), Ok(stamp));
         assert!(Stamp::parse(&bytes[..bytes.len() - 1]).is_err());
         assert!(Stamp::parse(&[]).is_err());
-        assert!(Stamp::parse(&[1]).is_err());
+        assert!(Stamp::parse(&[LAYOUT + 1]).is_err());
     }
 }

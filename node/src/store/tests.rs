@@ -157,6 +157,21 @@ fn an_index_of_another_fold_version_is_rebuilt() {
 }
 
 #[test]
+fn an_index_of_another_layout_is_rebuilt() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = engine(dir.path());
+    let mut stamp =
+        Stamp { fold_version: 1, boot_id: "boot".to_owned(), ..Stamp::default() }.encode();
+    stamp[0] = 1;
+    store.set_stamp(&stamp);
+    drop(store);
+    let opener = Opener { fold_version: 1, boot_id: "boot" };
+    let (_, _, outcome) = SledStore::open(&dir.path().join("engine"), opener).unwrap();
+    let reason = "it has layout 1, this software has layout 2".to_owned();
+    assert_eq!(outcome, OpenOutcome::Rebuild(reason));
+}
+
+#[test]
 fn an_index_without_its_database_is_rebuilt() {
     let dir = tempfile::tempdir().unwrap();
     killed(dir.path());
@@ -292,6 +307,11 @@ fn engine(dir: &Path) -> SledStore {
     SledStore::open(&dir.join("engine"), opener).unwrap().0
 }
 
+/// A fact that stands anywhere among the others.
+fn scattered(n: u64) -> Fact {
+    fact(n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
 /// A key that often begins as others do.
 fn any_key(rng: &mut StdRng) -> Vec<u8> {
     let service = rng.random_range(0..12_u8).pow(2);
@@ -353,7 +373,7 @@ fn who_reads_while_leaves_are_split_sees_each_fact_once_and_in_order() {
         scope.spawn(|| {
             // from both ends and into the middle of what is there
             for n in 0..FACTS {
-                let Fact { key, value } = fact(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                let Fact { key, value } = scattered(n);
                 store.apply(&[(key, value)].into(), &Stamp::default()).unwrap();
                 applied.store(n + 1, Ordering::SeqCst);
             }
@@ -361,7 +381,10 @@ fn who_reads_while_leaves_are_split_sees_each_fact_once_and_in_order() {
         for reverse in [false, true].into_iter().cycle() {
             let before = applied.load(Ordering::SeqCst);
             let found = store.scan(FIRST, LAST, reverse, usize::MAX).unwrap();
-            assert!(found.len() as u64 >= before, "{} of {before}", found.len());
+            let keys: BTreeSet<_> = found.iter().map(|it| &it.key).collect();
+            for n in 0..before {
+                assert!(keys.contains(&scattered(n).key), "{n} of {before}, reverse {reverse}");
+            }
             let follows = |it: &[Fact]| (it[0].key < it[1].key) != reverse;
             assert!(found.windows(2).all(follows));
             if before == FACTS {
