@@ -177,6 +177,8 @@ async fn a_member_is_suspended_resumed_and_removed_while_the_others_run() {
         said.contains("has removed TH") || said.contains("ausgeschieden")
     })
     .await;
+    // each began again under the charter
+    verbund.cluster.wait_open(&others).await;
     // nobody waits for its word that something is erased
     let entry = format!("SL/1/{}", verbund.publishes(SL, 5, "Mit Namen").await);
     verbund.publishes(SL, 5, "Ohne Namen").await;
